@@ -1,0 +1,141 @@
+/** One row per resource: everything the pipeline needs to serve a kind. Rows live in `groups/`. */
+import type { Client, Resource } from "../client/client.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import type { LiveObject, LiveSets } from "../live/live-set.ts";
+import type { ByteStream, Runtime } from "../runtime/runtime.ts";
+import type { KubeObject } from "../schema/object.ts";
+import type { TypeName } from "../schema/type-table.ts";
+import type { ApiRequest, ApiResponse, User } from "./request.ts";
+
+export interface Column<T> {
+  readonly name: string;
+  /** OpenAPI type of the cell: string, integer, number, boolean, date. */
+  readonly type: "string" | "integer" | "number" | "boolean" | "date";
+  readonly format?: "name";
+  readonly description: string;
+  /** 0 is always shown, 1 only with `-o wide`. */
+  readonly priority: 0 | 1;
+  readonly value: (object: DeepReadonly<T>, now: Date) => string | number | boolean | null;
+}
+
+/** One wrong field: `type` is meta/v1 CauseType; `detail` follows Kubernetes' wording. */
+export interface FieldError {
+  readonly type:
+    | "FieldValueRequired"
+    | "FieldValueInvalid"
+    | "FieldValueDuplicate"
+    | "FieldValueNotSupported"
+    | "FieldValueNotFound"
+    | "FieldValueForbidden"
+    | "FieldValueTooLong"
+    | "FieldValueTooMany"
+    | "FieldValueTypeInvalid";
+  readonly field: string;
+  readonly value?: unknown;
+  readonly detail: string;
+}
+
+export interface WriteContext<T> {
+  readonly verb: "create" | "update";
+  /** "" for the main resource, else "status", "scale", ... */
+  readonly subresource: string;
+  readonly old: DeepReadonly<T> | undefined;
+  readonly user: User;
+  readonly dryRun: boolean;
+  readonly now: Date;
+  readonly runtime: Runtime;
+  readonly live: LiveSets;
+}
+/** Takes back what `allocate` took, when the write did not happen. */
+export type Undo = () => Promise<void>;
+
+export interface Strategy<T> {
+  /** Drop status on create, bump generation, restore immutable parts. Mutates `object`. */
+  prepare?(object: T, context: WriteContext<T>): void;
+  validate?(object: DeepReadonly<T>, context: WriteContext<T>): readonly FieldError[];
+  warn?(object: DeepReadonly<T>): readonly string[];
+  /** Cluster IPs and node ports. Mutates `object`. */
+  allocate?(object: T, context: WriteContext<T>): Promise<Undo>;
+  /** Gives allocations back when the object is gone. */
+  release?(object: DeepReadonly<T>): Promise<void>;
+  /** Graceful deletion: seconds until removal (pods); undefined or 0 removes at once. */
+  graceSeconds?(object: DeepReadonly<T>, asked: number | undefined): number;
+  /** PUT of an absent object creates it (leases, endpoints, ...: rest.CreateOnUpdate). */
+  readonly createOnUpdate?: boolean;
+  /** An update without resourceVersion is refused when false. Default true. */
+  readonly unconditionalUpdate?: boolean;
+}
+
+/** What `action` and `stream` subresources may use besides the request. */
+export interface ActionContext {
+  readonly client: Client;
+  readonly live: LiveSets;
+  readonly runtime: Runtime;
+}
+
+export type Subresource<T> =
+  | { readonly type: "status" }
+  | {
+      readonly type: "scale";
+      readonly replicas: string;
+      readonly statusReplicas: string;
+      readonly selector: string;
+    }
+  /** Writes the object itself through another door (ephemeralcontainers, resize, approval, finalize). */
+  | {
+      readonly type: "part";
+      readonly verbs: readonly ("get" | "patch" | "update")[];
+      merge(old: DeepReadonly<T>, sent: T): T;
+    }
+  | {
+      readonly type: "action";
+      readonly verb: "create" | "get";
+      /** Group/version/kind of the body or answer, as discovery shows it. */
+      readonly kind: string;
+      readonly group: string;
+      readonly version: string;
+      run(target: LiveObject<T>, request: ApiRequest, context: ActionContext): Promise<ApiResponse>;
+    }
+  | {
+      readonly type: "stream";
+      /** Kind of the options in discovery, for example PodExecOptions. */
+      readonly kind: string;
+      readonly verbs: readonly string[];
+      open(
+        target: LiveObject<T>,
+        request: ApiRequest,
+        socket: ByteStream,
+        context: ActionContext,
+      ): Promise<void>;
+    };
+
+export interface ResourceDefinition<T extends KubeObject = KubeObject> extends Resource<T> {
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  /** Verbs of the main resource; the standard eight unless a row says less. */
+  readonly verbs: readonly Verb[];
+  readonly typeName: TypeName;
+  /** Columns after upstream's printers, Name first and Age where upstream has it. */
+  readonly columns: readonly Column<T>[];
+  /** Selectable fields; metadata.name and metadata.namespace are always there. */
+  readonly fields: Readonly<Record<string, (object: DeepReadonly<T>) => string>>;
+  /** Computed defaults beyond the schema's `+default` markers. Mutates `object`. */
+  readonly defaults: (object: T) => void;
+  readonly strategy: Strategy<T>;
+  readonly subresources: Readonly<Record<string, Subresource<T>>>;
+  /** Where stored, under /registry; null for virtual kinds (reviews) that `virtual` serves. */
+  readonly storagePrefix: string | null;
+  /** Which version of a group with several versions of one storage is written (autoscaling). */
+  readonly virtual?: (object: T, request: ApiRequest, context: ActionContext) => Promise<T>;
+}
+
+export type Verb =
+  | "create"
+  | "delete"
+  | "deletecollection"
+  | "get"
+  | "list"
+  | "patch"
+  | "update"
+  | "watch";

@@ -1,0 +1,92 @@
+/**
+ * The only door to time, randomness, processes, files and sockets. `real.ts` opens it to the
+ * machine, `simulated.ts` to a seeded world; everything else takes a `Runtime`.
+ */
+export interface Runtime {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly exec: Exec;
+  readonly files: Files;
+  readonly net: Net;
+  readonly log: Logger;
+}
+
+export interface Clock {
+  now(): Date;
+  /** Milliseconds that never run backwards; the origin is arbitrary. */
+  monotonicMs(): number;
+  /** Resolves after `ms`, or at once when `signal` aborts (it never rejects). */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Calls `tick` every `ms` until `signal` aborts. */
+  every(ms: number, signal: AbortSignal, tick: () => void): void;
+}
+
+export interface Random {
+  /** A whole number in 0..below-1. */
+  int(below: number): number;
+  uuid(): string;
+  /** `length` characters of Kubernetes' safe alphabet (bcdfghjklmnpqrstvwxz2456789). */
+  suffix(length: number): string;
+  bytes(count: number): Uint8Array;
+}
+
+export interface Command {
+  /** argv[0] is looked up in PATH when it has no slash. */
+  readonly argv: readonly [string, ...string[]];
+  readonly stdin?: string | Uint8Array;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+export interface CommandResult {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+/** A long-lived child, for example containerd. */
+export interface ChildProcess {
+  readonly pid: number;
+  readonly exited: Promise<number>;
+  kill(signal: "SIGTERM" | "SIGKILL" | "SIGHUP"): void;
+}
+export interface Exec {
+  /** Runs to the end; a non-zero exit is a result, not an error. Aborting kills the child. */
+  run(command: Command, signal: AbortSignal): Promise<CommandResult>;
+  /** Starts a child in its own session that outlives no one but by choice; output goes to `logFile`. */
+  spawn(command: Command & { readonly logFile: string }): ChildProcess;
+}
+
+export interface Files {
+  read(path: string): Promise<Uint8Array | undefined>;
+  readText(path: string): Promise<string | undefined>;
+  /** Writes beside, syncs, renames: readers see the old or the new content, never a part. */
+  writeAtomic(path: string, data: Uint8Array | string, mode: number): Promise<void>;
+  /** Removes a file or a tree; absent is fine. */
+  remove(path: string): Promise<void>;
+  mkdir(path: string, mode: number): Promise<void>;
+  /** Names in `dir`, sorted; empty when it does not exist. */
+  list(dir: string): Promise<readonly string[]>;
+  /** Yields the name of each entry of `dir` that changed. */
+  watch(dir: string, signal: AbortSignal): AsyncIterable<string>;
+}
+
+export type Address =
+  | { readonly type: "tcp"; readonly host: string; readonly port: number }
+  | { readonly type: "unix"; readonly path: string };
+export interface ByteStream {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+  close(): void;
+}
+export interface Net {
+  fetch(request: Request): Promise<Response>;
+  dial(address: Address, signal: AbortSignal): Promise<ByteStream>;
+}
+
+export interface Logger {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** A logger whose lines carry `component`. */
+  named(component: string): Logger;
+}
