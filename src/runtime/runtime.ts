@@ -77,8 +77,21 @@ export interface ByteStream {
   readonly writable: WritableStream<Uint8Array>;
   close(): void;
 }
+/** PEM texts; `ca` replaces the system's roots. */
+export interface TlsOptions {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly serverName?: string;
+  readonly rejectUnauthorized?: boolean;
+}
+export interface FetchOptions {
+  readonly tls?: TlsOptions;
+  /** Path of a unix socket to connect to in place of the URL's host. */
+  readonly unix?: string;
+}
 export interface Net {
-  fetch(request: Request): Promise<Response>;
+  fetch(request: Request, options?: FetchOptions): Promise<Response>;
   dial(address: Address, signal: AbortSignal): Promise<ByteStream>;
 }
 

@@ -1,0 +1,93 @@
+/** Sockets behind `Net`. */
+import { connect, type Socket } from "node:net";
+import type { Address, ByteStream, Net } from "./runtime.ts";
+
+export function createNet(): Net {
+  return {
+    fetch: (request, options) =>
+      fetch(request, {
+        ...(options?.tls === undefined ? {} : { tls: { ...options.tls } }),
+        ...(options?.unix === undefined ? {} : { unix: options.unix }),
+        // Bodies are followed for hours (watch, logs): only `request.signal` ends them.
+        timeout: false,
+      } as RequestInit),
+    dial,
+  };
+}
+
+function dial(address: Address, signal: AbortSignal): Promise<ByteStream> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const socket = connect(
+      address.type === "unix"
+        ? { path: address.path, allowHalfOpen: true }
+        : { host: address.host, port: address.port, allowHalfOpen: true },
+    );
+    const settle = (): void => {
+      signal.removeEventListener("abort", onAbort);
+      socket.off("error", onError);
+    };
+    const onAbort = (): void => {
+      settle();
+      socket.on("error", () => {}); // told by the abort already
+      socket.destroy();
+      reject(signal.reason);
+    };
+    const onError = (error: Error): void => {
+      settle();
+      reject(error);
+    };
+    signal.addEventListener("abort", onAbort);
+    socket.once("error", onError);
+    socket.once("connect", () => {
+      settle();
+      socket.setNoDelay(true);
+      resolve(byteStreamOf(socket));
+    });
+  });
+}
+
+/** Web streams over a connected socket; reading pauses and writing waits when the other is slow. */
+export function byteStreamOf(socket: Socket): ByteStream {
+  let ended = false;
+  const readable = new ReadableStream<Uint8Array>({
+    start(controller) {
+      const finish = (error?: Error): void => {
+        if (ended) return;
+        ended = true;
+        if (error === undefined) controller.close();
+        else controller.error(error);
+      };
+      socket.on("data", (chunk: Uint8Array) => {
+        if (ended) return;
+        controller.enqueue(chunk);
+        if ((controller.desiredSize ?? 0) <= 0) socket.pause();
+      });
+      socket.on("end", () => finish());
+      socket.on("error", (error) => finish(error));
+      socket.on("close", () => finish());
+    },
+    pull: () => {
+      socket.resume();
+    },
+    cancel: () => {
+      ended = true;
+      socket.destroy();
+    },
+  });
+  const writable = new WritableStream<Uint8Array>({
+    start: (controller) => {
+      socket.on("error", (error) => controller.error(error));
+    },
+    write: (chunk) =>
+      new Promise((resolve, reject) => {
+        if (socket.destroyed) return reject(new Error("The connection is closed"));
+        socket.write(chunk, (error) => (error ? reject(error) : resolve()));
+      }),
+    close: () => new Promise<void>((resolve) => socket.end(() => resolve())),
+    abort: () => {
+      socket.destroy();
+    },
+  });
+  return { readable, writable, close: () => void socket.destroy() };
+}
