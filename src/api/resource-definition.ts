@@ -60,6 +60,10 @@ export interface Strategy<T> {
   release?(object: DeepReadonly<T>): Promise<void>;
   /** Graceful deletion: seconds until removal (pods); undefined or 0 removes at once. */
   graceSeconds?(object: DeepReadonly<T>, asked: number | undefined): number;
+  /** True while something other than metadata.finalizers keeps a deleted object (namespaces). */
+  holdsDeletion?(object: DeepReadonly<T>): boolean;
+  /** Called once, when deletionTimestamp is set (a namespace becomes Terminating). Mutates. */
+  markDeleted?(object: T): void;
   /** PUT of an absent object creates it (leases, endpoints, ...: rest.CreateOnUpdate). */
   readonly createOnUpdate?: boolean;
   /** An update without resourceVersion is refused when false. Default true. */
@@ -71,6 +75,11 @@ export interface ActionContext {
   readonly client: Client;
   readonly live: LiveSets;
   readonly runtime: Runtime;
+  /**
+   * Stores what `change` makes of the target's newest state, past strategy and admission, again on
+   * a conflict (binding a pod, marking one for eviction). Throws NotFound when the target is gone.
+   */
+  change<T extends KubeObject>(target: LiveObject<T>, change: (object: T) => T): Promise<T>;
 }
 
 export type Subresource<T> =
@@ -126,7 +135,19 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> extends R
   readonly subresources: Readonly<Record<string, Subresource<T>>>;
   /** Where stored, under /registry; null for virtual kinds (reviews) that `virtual` serves. */
   readonly storagePrefix: string | null;
-  /** Which version of a group with several versions of one storage is written (autoscaling). */
+  /**
+   * Between this version and the stored one, for groups that serve several versions of one
+   * storage (autoscaling, events). Absent for the stored version itself. Both may mutate.
+   */
+  readonly conversion?: {
+    toStorage(object: T): KubeObject;
+    fromStorage(object: KubeObject): T;
+  };
+  /** Objects vanish this long after their last write (events). */
+  readonly ttlSeconds?: number;
+  /** What names must look like; by default RFC 1123 subdomains. */
+  readonly nameRule?: "subdomain" | "label" | "label1035" | "path";
+  /** Serves kinds that are never stored (reviews): answers a create. */
   readonly virtual?: (object: T, request: ApiRequest, context: ActionContext) => Promise<T>;
 }
 

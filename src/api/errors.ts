@@ -1,0 +1,180 @@
+/** Kubernetes' own wordings of what goes wrong with a request. */
+import { ApiError, type Cause } from "../lib/api-error.ts";
+import type { Attributes } from "./authorizer.ts";
+import type { FieldError } from "./resource-definition.ts";
+
+/** Only what naming a resource in a message needs. */
+export interface ResourceNames {
+  readonly group: string;
+  readonly plural: string;
+  readonly kind: string;
+}
+
+/** `deployments.apps`, or `pods` of the core group. */
+export function groupResource(resource: { readonly group: string; readonly plural: string }) {
+  return resource.group === "" ? resource.plural : `${resource.plural}.${resource.group}`;
+}
+
+function detailsOf(resource: ResourceNames, name: string) {
+  return {
+    ...(name === "" ? {} : { name }),
+    ...(resource.group === "" ? {} : { group: resource.group }),
+    kind: resource.plural,
+  };
+}
+
+export function notFound(resource: ResourceNames, name: string): ApiError {
+  return new ApiError("NotFound", `${groupResource(resource)} "${name}" not found`, {
+    details: detailsOf(resource, name),
+  });
+}
+
+/** The answer for paths and kinds that the server does not know. */
+export function unknownResource(): ApiError {
+  return new ApiError("NotFound", "the server could not find the requested resource", {
+    details: {},
+  });
+}
+
+export function alreadyExists(resource: ResourceNames, name: string): ApiError {
+  return new ApiError("AlreadyExists", `${groupResource(resource)} "${name}" already exists`, {
+    details: detailsOf(resource, name),
+  });
+}
+
+/** After eight collisions of generated names. */
+export function generatedNameExists(resource: ResourceNames, name: string): ApiError {
+  return new ApiError(
+    "AlreadyExists",
+    `${groupResource(resource)} "${name}" already exists, the server was not able to generate a ` +
+      "unique name for the object",
+    { details: { ...detailsOf(resource, name), retryAfterSeconds: 1 } },
+  );
+}
+
+export function conflict(resource: ResourceNames, name: string, why: string): ApiError {
+  return new ApiError(
+    "Conflict",
+    `Operation cannot be fulfilled on ${groupResource(resource)} "${name}": ${why}`,
+    { details: detailsOf(resource, name) },
+  );
+}
+
+export function modified(resource: ResourceNames, name: string): ApiError {
+  return conflict(
+    resource,
+    name,
+    "the object has been modified; please apply your changes to the latest version and try again",
+  );
+}
+
+export function methodNotAllowed(resource: ResourceNames, verb: string): ApiError {
+  return new ApiError(
+    "MethodNotAllowed",
+    `${verb} is not supported on resources of kind "${groupResource(resource)}"`,
+    { details: detailsOf(resource, "") },
+  );
+}
+
+export function unsupportedMediaType(accepted: readonly string[]): ApiError {
+  return new ApiError(
+    "UnsupportedMediaType",
+    "the body of the request was in an unknown format - accepted media types include: " +
+      accepted.join(", "),
+  );
+}
+
+export function notAcceptable(accepted: readonly string[]): ApiError {
+  return new ApiError(
+    "NotAcceptable",
+    `only the following media types are accepted: ${accepted.join(", ")}`,
+  );
+}
+
+export function forbidden(attributes: Attributes, reason: string): ApiError {
+  const why = reason === "" ? "" : `: ${reason}`;
+  const { user, verb } = attributes;
+  const quotedUser = JSON.stringify(user.name);
+  if (!attributes.isResourceRequest) {
+    const message = `forbidden: User ${quotedUser} cannot ${verb} path "${attributes.path}"${why}`;
+    return new ApiError("Forbidden", message, { details: {} });
+  }
+  const { group, namespace, name } = attributes;
+  const resource =
+    attributes.subresource === ""
+      ? attributes.resource
+      : `${attributes.resource}/${attributes.subresource}`;
+  const scope = namespace === "" ? "at the cluster scope" : `in the namespace "${namespace}"`;
+  const about = groupResource({ group, plural: attributes.resource });
+  const named = name === "" ? about : `${about} "${name}"`;
+  return new ApiError(
+    "Forbidden",
+    `${named} is forbidden: User ${quotedUser} cannot ${verb} resource "${resource}" in API ` +
+      `group "${group}" ${scope}${why}`,
+    {
+      details: detailsOf({ group, plural: attributes.resource, kind: "" }, name),
+    },
+  );
+}
+
+/** What an admission plugin says no to. */
+export function refused(resource: ResourceNames, name: string, why: string): ApiError {
+  const named = name === "" ? groupResource(resource) : `${groupResource(resource)} "${name}"`;
+  return new ApiError("Forbidden", `${named} is forbidden: ${why}`, {
+    details: detailsOf(resource, name),
+  });
+}
+
+export function invalid(
+  resource: ResourceNames,
+  name: string,
+  errors: readonly FieldError[],
+): ApiError {
+  const kind = resource.group === "" ? resource.kind : `${resource.kind}.${resource.group}`;
+  const texts = [...new Set(errors.map((error) => `${error.field}: ${fieldErrorText(error)}`))];
+  const list = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
+  const causes: Cause[] = errors.map((error) => ({
+    reason: error.type,
+    message: fieldErrorText(error),
+    field: error.field,
+  }));
+  return new ApiError("Invalid", `${kind} ${JSON.stringify(name)} is invalid: ${list}`, {
+    details: {
+      ...(name === "" ? {} : { name }),
+      ...(resource.group === "" ? {} : { group: resource.group }),
+      kind: resource.kind,
+      causes,
+    },
+  });
+}
+
+const fieldErrorHeads: Readonly<Record<FieldError["type"], string>> = {
+  FieldValueRequired: "Required value",
+  FieldValueInvalid: "Invalid value",
+  FieldValueDuplicate: "Duplicate value",
+  FieldValueNotSupported: "Unsupported value",
+  FieldValueNotFound: "Not found",
+  FieldValueForbidden: "Forbidden",
+  FieldValueTooLong: "Too long",
+  FieldValueTooMany: "Too many",
+  FieldValueTypeInvalid: "Invalid value",
+};
+const withoutValue: ReadonlySet<FieldError["type"]> = new Set([
+  "FieldValueRequired",
+  "FieldValueForbidden",
+  "FieldValueTooLong",
+  "FieldValueTooMany",
+]);
+
+function fieldErrorText(error: FieldError): string {
+  const head = fieldErrorHeads[error.type];
+  const value =
+    withoutValue.has(error.type) || error.value === undefined
+      ? head
+      : `${head}: ${typeof error.value === "string" ? JSON.stringify(error.value) : shown(error.value)}`;
+  return error.detail === "" ? value : `${value}: ${error.detail}`;
+}
+
+function shown(value: unknown): string {
+  return value === null ? "null" : JSON.stringify(value);
+}

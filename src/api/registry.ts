@@ -1,0 +1,96 @@
+/** All resources that are served, found by path or by kind; rows may come and go (CRDs). */
+import type { KubeObject } from "../schema/object.ts";
+import type { ResourceRef } from "./request.ts";
+import type { ResourceDefinition } from "./resource-definition.ts";
+
+/** A row whose own object type is of no interest here. */
+// biome-ignore lint/suspicious/noExplicitAny: rows of many types share one table
+export type AnyDefinition = ResourceDefinition<any>;
+
+export interface Registry {
+  find(ref: ResourceRef): ResourceDefinition | undefined;
+  findKind(group: string, version: string, kind: string): ResourceDefinition | undefined;
+  /** In the order of registration, which is the order of discovery. */
+  all(): readonly ResourceDefinition[];
+  /** Grows with every change of the rows: what discovery documents are cached by. */
+  readonly generation: number;
+  /** Adds rows; disposing takes them away again. */
+  add(rows: readonly AnyDefinition[]): Disposable;
+}
+
+export function createRegistry(rows: readonly AnyDefinition[]): Registry {
+  const byPath = new Map<string, ResourceDefinition>();
+  const byKind = new Map<string, ResourceDefinition>();
+  let generation = 0;
+  const registry: Registry = {
+    find: (ref) => byPath.get(`${ref.group}/${ref.version}/${ref.plural}`),
+    findKind: (group, version, kind) => byKind.get(`${group}/${version}/${kind}`),
+    all: () => [...byPath.values()],
+    get generation() {
+      return generation;
+    },
+    add(added) {
+      for (const row of added) {
+        byPath.set(pathKey(row), row);
+        byKind.set(kindKey(row), row);
+      }
+      generation += 1;
+      return {
+        [Symbol.dispose]() {
+          for (const row of added) {
+            byPath.delete(pathKey(row));
+            byKind.delete(kindKey(row));
+          }
+          generation += 1;
+        },
+      };
+    },
+  };
+  registry.add(rows);
+  return registry;
+}
+
+function pathKey(row: ResourceDefinition): string {
+  return `${row.group}/${row.version}/${row.plural}`;
+}
+
+function kindKey(row: ResourceDefinition): string {
+  return `${row.group}/${row.version}/${row.kind}`;
+}
+
+/** Where the objects of a resource lie: `/registry/pods/`. Virtual kinds have no place. */
+export function storagePrefixOf(definition: ResourceDefinition): string {
+  const prefix = (definition.storagePrefix ?? "").replace(/^\/?(registry\/)?/, "");
+  return `/registry/${prefix.replace(/\/$/, "")}/`;
+}
+
+/** The store's key of one object. */
+export function storageKey(
+  definition: ResourceDefinition,
+  namespace: string,
+  name: string,
+): string {
+  const prefix = storagePrefixOf(definition);
+  return definition.namespaced ? `${prefix}${namespace}/${name}` : `${prefix}${name}`;
+}
+
+export function apiVersionOf(resource: { readonly group: string; readonly version: string }) {
+  return resource.group === "" ? resource.version : `${resource.group}/${resource.version}`;
+}
+
+/** The LiveSets' way to ask where a resource lies. */
+export function locateIn(registry: Registry) {
+  return (ref: ResourceRef) => {
+    const definition = registry.find(ref);
+    if (definition === undefined || definition.storagePrefix === null) {
+      throw new Error(`Cannot follow ${ref.plural}.${ref.group}/${ref.version}: it is not stored`);
+    }
+    const { conversion } = definition;
+    return {
+      prefix: storagePrefixOf(definition),
+      ...(conversion === undefined
+        ? {}
+        : { convert: (object: KubeObject) => conversion.fromStorage(object) }),
+    };
+  };
+}

@@ -1,0 +1,135 @@
+/**
+ * A server's LiveSets, fed by the store's commits: synchronous, so that a list after a write sees
+ * the write. A set is filled at its first use and followed from then on.
+ */
+import type { Resource } from "../client/client.ts";
+import type { KubeObject } from "../schema/object.ts";
+import { type Change, prefixRange, type Revision, type Store } from "../store/store.ts";
+import { type Reading, StoredObject } from "./live-object.ts";
+import type { LiveSet, LiveSets } from "./live-set.ts";
+import { type Incoming, LiveSetImpl } from "./live-set-impl.ts";
+
+/** Where a resource lies in the store. */
+export interface Location {
+  /** With a slash at the end, for example `/registry/pods/`. */
+  readonly prefix: string;
+  /** From the stored version to this one; absent when they are the same. */
+  readonly convert?: (object: KubeObject) => KubeObject;
+}
+
+export interface StoreLiveSets extends LiveSets, Disposable {
+  of<T extends KubeObject>(resource: Resource<T>): LiveSet<T>;
+  /** The set of a resource when it is filled: answers reads without touching the store. */
+  filled<T extends KubeObject>(resource: Resource<T>): LiveSet<T> | undefined;
+}
+
+interface Followed {
+  readonly set: LiveSetImpl<KubeObject>;
+  readonly prefix: string;
+  readonly reading: Reading;
+  /** Commits that arrive while the first list is being read. */
+  pending: Change[] | undefined;
+}
+
+export function createStoreLiveSets(options: {
+  readonly store: Store;
+  readonly locate: (resource: Resource<KubeObject>) => Location;
+  readonly freeze: boolean;
+  readonly onError: (error: unknown) => void;
+}): StoreLiveSets {
+  return new StoreFeed(options);
+}
+
+class StoreFeed implements StoreLiveSets {
+  readonly #byResource = new Map<string, Followed>();
+  readonly #byPrefix = new Map<string, Followed[]>();
+  readonly #listener: Disposable;
+
+  constructor(private readonly options: Parameters<typeof createStoreLiveSets>[0]) {
+    this.#listener = options.store.onCommit((changes) => this.#commit(changes));
+  }
+
+  of<T extends KubeObject>(resource: Resource<T>): LiveSet<T> {
+    return this.#follow(resource as Resource<KubeObject>).set as unknown as LiveSet<T>;
+  }
+
+  filled<T extends KubeObject>(resource: Resource<T>): LiveSet<T> | undefined {
+    const followed = this.#byResource.get(identity(resource));
+    return followed?.set.filled ? (followed.set as unknown as LiveSet<T>) : undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener[Symbol.dispose]();
+  }
+
+  #follow(resource: Resource<KubeObject>): Followed {
+    const id = identity(resource);
+    const known = this.#byResource.get(id);
+    if (known !== undefined) return known;
+    const { prefix, convert } = this.options.locate(resource);
+    const reading = { freeze: this.options.freeze, ...(convert === undefined ? {} : { convert }) };
+    const set = new LiveSetImpl<KubeObject>();
+    const followed: Followed = { set, prefix, reading, pending: [] };
+    this.#byResource.set(id, followed);
+    this.#byPrefix.set(prefix, [...(this.#byPrefix.get(prefix) ?? []), followed]);
+    this.#fill(followed).catch(this.options.onError);
+    return followed;
+  }
+
+  async #fill(followed: Followed): Promise<void> {
+    const page = await this.options.store.list(prefixRange(followed.prefix), { limit: 0 });
+    const objects = page.entries.map((entry) => objectOf(followed, entry));
+    followed.set.reset(objects, page.revision);
+    const missed = (followed.pending ?? []).filter((change) => revisionOf(change) > page.revision);
+    followed.pending = undefined;
+    followed.set.apply(missed.map((change) => incomingOf(followed, change)));
+  }
+
+  #commit(changes: readonly Change[]): void {
+    const last = changes.at(-1);
+    if (last === undefined) return;
+    for (const change of changes) {
+      const key = change.type === "put" ? change.entry.key : change.previous.key;
+      for (const followed of this.#followersOf(key)) {
+        if (followed.pending !== undefined) followed.pending.push(change);
+        else followed.set.apply([incomingOf(followed, change)]);
+      }
+    }
+    for (const followed of this.#byResource.values()) {
+      if (followed.pending === undefined) followed.set.progress(revisionOf(last));
+    }
+  }
+
+  /** Keys are `prefix/name` or `prefix/namespace/name`. */
+  #followersOf(key: string): readonly Followed[] {
+    const nameAt = key.lastIndexOf("/") + 1;
+    const namespaceAt = key.lastIndexOf("/", nameAt - 2) + 1;
+    return (
+      this.#byPrefix.get(key.slice(0, namespaceAt)) ??
+      this.#byPrefix.get(key.slice(0, nameAt)) ??
+      []
+    );
+  }
+}
+
+function identity(resource: Resource<KubeObject>): string {
+  return `${resource.group}/${resource.version}/${resource.plural}`;
+}
+
+function revisionOf(change: Change): Revision {
+  return change.type === "put" ? change.entry.revision : change.revision;
+}
+
+function objectOf(
+  followed: Followed,
+  entry: { readonly key: string; readonly value: Uint8Array; readonly revision: Revision },
+): StoredObject<KubeObject> {
+  const key = entry.key.slice(followed.prefix.length);
+  return new StoredObject(key, entry.revision, entry.value, followed.reading);
+}
+
+function incomingOf(followed: Followed, change: Change): Incoming<KubeObject> {
+  if (change.type === "put") return { type: "put", now: objectOf(followed, change.entry) };
+  const gone = { ...change.previous, revision: change.revision };
+  return { type: "delete", now: objectOf(followed, gone) };
+}
