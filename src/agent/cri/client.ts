@@ -1,0 +1,43 @@
+/** The CRI over containerd's unix socket: the generated services are the interface. */
+
+import { createConnection } from "node:net";
+import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { ImageService, RuntimeService } from "../../gen/cri/api_pb.ts";
+
+export interface CriClient {
+  readonly runtime: Client<typeof RuntimeService>;
+  readonly images: Client<typeof ImageService>;
+  close(): void;
+}
+
+/** Nothing is dialed before the first call; a broken session is dialed anew by the next one. */
+export function openCri(socketPath: string): CriClient {
+  const baseUrl = "http://localhost";
+  const sessionManager = new Http2SessionManager(baseUrl, undefined, {
+    createConnection: () => createConnection(socketPath),
+  });
+  const transport = createGrpcTransport({ baseUrl, sessionManager });
+  return {
+    runtime: createClient(RuntimeService, transport),
+    images: createClient(ImageService, transport),
+    close: () => sessionManager.abort(),
+  };
+}
+
+/** True when containerd says that the sandbox, container or image does not exist. */
+export function isCriNotFound(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.NotFound;
+}
+
+/** True when the runtime cannot be reached: it restarts, or has not started yet. */
+export function isCriUnavailable(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.Unavailable;
+}
+
+/** The runtime's own message, as upstream's gRPC client prints it. */
+export function criMessage(error: unknown): string {
+  if (!(error instanceof ConnectError)) return error instanceof Error ? error.message : `${error}`;
+  const name = Code[error.code] ?? "Unknown";
+  return `rpc error: code = ${name} desc = ${error.rawMessage}`;
+}
