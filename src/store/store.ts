@@ -78,6 +78,22 @@ export class Compacted extends Error {
   }
 }
 
+/** The asked revision has not been committed yet. */
+export class FutureRevision extends Error {
+  override readonly name = "FutureRevision";
+  constructor(
+    readonly asked: Revision,
+    readonly current: Revision,
+  ) {
+    super(`Revision ${asked} is in the future: the newest is ${current}`);
+  }
+}
+
+/** The store could not write (disk full, I/O error): nothing of the batch is kept. */
+export class WriteFailed extends Error {
+  override readonly name = "WriteFailed";
+}
+
 /** The range of all keys beginning with `prefix`. */
 export function prefixRange(prefix: string): KeyRange {
   const last = prefix.charCodeAt(prefix.length - 1);

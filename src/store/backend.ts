@@ -1,0 +1,65 @@
+/** What a single-process driver supplies; `LocalStore` adds group commit, watch and leases. */
+import type { Change, Entry, KeyRange, Page, Revision, WriteResult } from "./store.ts";
+
+export type Write =
+  | {
+      readonly type: "put";
+      readonly key: string;
+      readonly value: Uint8Array;
+      readonly expected: Revision;
+      readonly leaseSeconds: number;
+    }
+  | { readonly type: "delete"; readonly key: string; readonly expected: Revision };
+
+export interface Applied {
+  /** One per write, in order. */
+  readonly results: readonly WriteResult[];
+  /** One per write that took effect, in revision order. */
+  readonly changes: readonly Change[];
+}
+
+/** Everything is synchronous: one call is one consistent view. */
+export interface Backend {
+  /** Applies all writes durably as one transaction, each with its own compare-and-set. */
+  apply(writes: readonly Write[]): Applied;
+  revision(): Revision;
+  /** Reads at any revision from here on are answered. */
+  compacted(): Revision;
+  get(key: string, at: Revision | undefined): Entry | undefined;
+  list(range: KeyRange, limit: number, at: Revision | undefined): Page;
+  count(range: KeyRange): number;
+  /** The first `limit` changes of the range after `from`. */
+  changes(range: KeyRange, from: Revision, limit: number): readonly Change[];
+  /** Forgets what only revisions below `before` need; at most `limit` log rows are visited. */
+  compactStep(before: Revision, limit: number): void;
+  /** Current entries that have a lease. */
+  leased(): Iterable<Pick<Entry, "key" | "revision" | "leaseSeconds">>;
+  close(): void;
+}
+
+/** Compares as UTF-8 bytes would: UTF-16 order differs where surrogates meet U+E000 and above. */
+export function compareKeys(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return codePointRank(x) - codePointRank(y);
+  }
+  return a.length - b.length;
+}
+
+function codePointRank(unit: number): number {
+  return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
+}
+
+export function inRange(key: string, range: KeyRange): boolean {
+  return compareKeys(key, range.start) >= 0 && compareKeys(key, range.end) < 0;
+}
+
+export function revisionOf(change: Change): Revision {
+  return change.type === "put" ? change.entry.revision : change.revision;
+}
+
+export function keyOfChange(change: Change): string {
+  return change.type === "put" ? change.entry.key : change.previous.key;
+}

@@ -1,0 +1,151 @@
+/** The Store over a synchronous backend in this process: commits, watches, leases, compaction. */
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Backend } from "./backend.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { LeaseClock } from "./lease-clock.ts";
+import type { Change, Entry, KeyRange, Page, Revision, Store, WriteResult } from "./store.ts";
+import { WatchHub } from "./watch-hub.ts";
+
+export interface LocalStoreOptions {
+  /**
+   * Every so often the log is compacted to what was newest the time before, so a reader has
+   * between one and two periods. 0 switches it off.
+   */
+  readonly compactEveryMs?: number;
+}
+
+const defaultCompactEveryMs = 5 * 60 * 1000;
+const leaseCheckMs = 1000;
+/** Log rows visited per compaction step: a step stays within some milliseconds. */
+const compactStepRows = 256;
+
+export class LocalStore implements Store {
+  readonly #commit: GroupCommit;
+  readonly #hub: WatchHub;
+  readonly #leases: LeaseClock;
+  readonly #closing = new AbortController();
+  #compacting: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly runtime: Runtime,
+    options: LocalStoreOptions = {},
+  ) {
+    this.#hub = new WatchHub(backend, runtime.log);
+    this.#leases = new LeaseClock(runtime.clock);
+    this.#commit = new GroupCommit(
+      (writes) => backend.apply(writes),
+      (changes) => this.#committed(changes),
+    );
+    for (const entry of backend.leased()) this.#leases.grant(entry);
+    runtime.clock.every(leaseCheckMs, this.#closing.signal, () => this.#expire());
+    this.#compactRegularly(options.compactEveryMs ?? defaultCompactEveryMs);
+  }
+
+  async revision(): Promise<Revision> {
+    this.#refuseClosed();
+    return this.backend.revision();
+  }
+
+  async get(key: string, at?: Revision): Promise<Entry | undefined> {
+    this.#refuseClosed();
+    return this.backend.get(key, at);
+  }
+
+  async list(
+    range: KeyRange,
+    options: { readonly limit: number; readonly at?: Revision },
+  ): Promise<Page> {
+    this.#refuseClosed();
+    return this.backend.list(range, options.limit, options.at);
+  }
+
+  async count(range: KeyRange): Promise<number> {
+    this.#refuseClosed();
+    return this.backend.count(range);
+  }
+
+  put(key: string, value: Uint8Array, expected: Revision, leaseSeconds = 0): Promise<WriteResult> {
+    if (this.#closing.signal.aborted) return Promise.reject(closedError());
+    return this.#commit.write({ type: "put", key, value, expected, leaseSeconds });
+  }
+
+  delete(key: string, expected: Revision): Promise<WriteResult> {
+    if (this.#closing.signal.aborted) return Promise.reject(closedError());
+    return this.#commit.write({ type: "delete", key, expected });
+  }
+
+  watch(range: KeyRange, from: Revision, signal: AbortSignal): AsyncIterable<readonly Change[]> {
+    return this.#hub.watch(range, from, AbortSignal.any([signal, this.#closing.signal]));
+  }
+
+  onCommit(listener: (changes: readonly Change[]) => void): Disposable {
+    return this.#hub.onCommit(listener);
+  }
+
+  compact(before: Revision): Promise<void> {
+    const run = this.#compacting.then(() => this.#compactTo(before));
+    this.#compacting = run.catch(() => {}); // the caller sees it; the next one starts afresh
+    return run;
+  }
+
+  async compactedRevision(): Promise<Revision> {
+    this.#refuseClosed();
+    return this.backend.compacted();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    this.#commit.flush();
+    this.#closing.abort();
+    await this.#compacting;
+    this.#hub.close();
+    this.backend.close();
+  }
+
+  #committed(changes: readonly Change[]): void {
+    for (const change of changes) this.#leases.observe(change);
+    this.#hub.emit(changes);
+  }
+
+  /** Steps with a turn of the event loop between them: writers and readers are not held up. */
+  async #compactTo(before: Revision): Promise<void> {
+    this.#refuseClosed();
+    const target = Math.min(before, this.backend.revision());
+    while (this.backend.compacted() < target && !this.#closing.signal.aborted) {
+      this.backend.compactStep(target, compactStepRows);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+  }
+
+  #compactRegularly(everyMs: number): void {
+    if (everyMs === 0) return;
+    let before = this.backend.revision();
+    this.runtime.clock.every(everyMs, this.#closing.signal, () => {
+      const target = before;
+      before = this.backend.revision();
+      if (this.backend.compacted() >= target) return;
+      this.compact(target).catch((error: unknown) => {
+        this.runtime.log.warn("Compaction failed, it is tried again later", { error });
+      });
+    });
+  }
+
+  #expire(): void {
+    for (const { key, revision } of this.#leases.take()) {
+      // A key renewed meanwhile has another revision, and its new lease stands.
+      this.delete(key, revision).catch((error: unknown) => {
+        this.runtime.log.warn("A key whose lease ended stays for now", { key, error });
+        this.#leases.grant({ key, revision, leaseSeconds: 1 });
+      });
+    }
+  }
+
+  #refuseClosed(): void {
+    if (this.#closing.signal.aborted) throw closedError();
+  }
+}
+
+function closedError(): Error {
+  return new Error("The store is closed");
+}

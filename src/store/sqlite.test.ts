@@ -1,0 +1,127 @@
+import { Database } from "bun:sqlite";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createRuntime } from "../runtime/real.ts";
+import { createMemoryFiles, createSimulatedRuntime } from "../runtime/simulated.ts";
+import { openStore } from "./drivers.ts";
+import { openSqliteStore } from "./sqlite.ts";
+import { storeSuite } from "./store.suite.ts";
+import { prefixRange, WriteFailed } from "./store.ts";
+
+const real = createRuntime({ logLevel: "error" });
+const all = prefixRange("/");
+let dir = "";
+let opened = 0;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "k3-sqlite-"));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+storeSuite("sqlite", (runtime, options) => {
+  // A simulated world lends its clock; the file is real.
+  const mixed = { ...runtime, files: real.files };
+  return openSqliteStore(join(dir, `suite-${opened++}`, "state.db"), mixed, options);
+});
+
+test("a store is found again as it was left", async () => {
+  const path = join(dir, "again", "state.db");
+  {
+    await using store = await openSqliteStore(path, real);
+    await store.put("/a", new Uint8Array([1]), 0);
+    await store.put("/a", new Uint8Array([2]), 1);
+    await store.put("/b", new Uint8Array([3]), 0);
+    await store.delete("/b", 3);
+    await store.compact(4);
+  }
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+  await using store = await openSqliteStore(path, real);
+  expect(await store.revision()).toBe(4);
+  expect(await store.compactedRevision()).toBe(4);
+  expect((await store.get("/a"))?.value).toEqual(new Uint8Array([2]));
+  // The newest change was a delete that compaction took: its revision is not used again.
+  expect(await store.put("/c", new Uint8Array(), 0)).toEqual({ ok: true, revision: 5 });
+});
+
+test("leases count again after a restart", async () => {
+  const path = join(dir, "leases", "state.db");
+  {
+    await using store = await openSqliteStore(path, real);
+    await store.put("/e", new Uint8Array([1]), 0, 30);
+  }
+  const { clock } = createSimulatedRuntime(1);
+  await using store = await openSqliteStore(path, { ...real, clock });
+  await clock.advance(29_000);
+  expect(await store.count(all)).toBe(1);
+  await clock.advance(3000);
+  expect(await store.count(all)).toBe(0);
+});
+
+test("a second holder is refused", async () => {
+  const path = join(dir, "held", "state.db");
+  await using store = await openSqliteStore(path, real);
+  await store.put("/a", new Uint8Array(), 0);
+  const other = Bun.spawnSync([
+    process.execPath,
+    "-e",
+    `const { Database } = require("bun:sqlite");
+     new Database(${JSON.stringify(path)}).run("SELECT * FROM log")`,
+  ]);
+  expect(other.stderr.toString()).toContain("locked");
+});
+
+test("a file of another format is refused, not overwritten", async () => {
+  const path = join(dir, "future.db");
+  const database = new Database(path);
+  database.run("PRAGMA user_version = 99");
+  database.close();
+  expect(openSqliteStore(path, real)).rejects.toThrow("has format 99");
+});
+
+test("a full disk rejects the writers, and the store goes on", async () => {
+  const path = join(dir, "full", "state.db");
+  await using store = await openSqliteStore(path, real);
+  await store.put("/a", new Uint8Array([1]), 0);
+  const room = Bun.spawnSync(["prlimit", `--pid=${process.pid}`, "--fsize=262144:unlimited"]);
+  expect(room.exitCode).toBe(0);
+  process.on("SIGXFSZ", () => {});
+  try {
+    const big = new Uint8Array(1_000_000);
+    const lost = await Promise.allSettled([store.put("/b", big, 0), store.put("/c", big, 0)]);
+    for (const one of lost) {
+      expect(one.status).toBe("rejected");
+      if (one.status === "rejected") expect(one.reason).toBeInstanceOf(WriteFailed);
+    }
+    expect(await store.revision()).toBe(1);
+    expect(await store.count(all)).toBe(1);
+  } finally {
+    Bun.spawnSync(["prlimit", `--pid=${process.pid}`, "--fsize=unlimited:unlimited"]);
+    process.removeAllListeners("SIGXFSZ");
+  }
+  expect(await store.put("/b", new Uint8Array(1_000_000), 0)).toEqual({ ok: true, revision: 2 });
+});
+
+test("the write-ahead log stays small under load", async () => {
+  const path = join(dir, "wal", "state.db");
+  await using store = await openSqliteStore(path, real);
+  let revision = 0;
+  for (let i = 0; i < 40; i++) {
+    const writes = Array.from({ length: 500 }, (_, n) =>
+      store.put(`/k/${i}/${n}`, new Uint8Array(1500), 0),
+    );
+    for (const result of await Promise.all(writes)) if (result.ok) revision = result.revision;
+  }
+  expect(revision).toBe(20_000);
+  expect((await stat(`${path}-wal`)).size).toBeLessThan(32 * 1024 * 1024);
+});
+
+test("endpoints name their driver", async () => {
+  await using store = await openStore("memory:", { ...real, files: createMemoryFiles() });
+  expect(await store.revision()).toBe(0);
+  expect(openStore("oracle://x", real)).rejects.toThrow('Unknown datastore "oracle"');
+  expect(openStore("nonsense", real)).rejects.toThrow("Invalid datastore endpoint");
+  await using file = await openStore(`sqlite://${dir}/by%20url/state.db`, real);
+  expect(await file.revision()).toBe(0);
+  expect(await real.files.list(`${dir}/by url`)).toContain("state.db");
+});
