@@ -1,0 +1,87 @@
+/** `bun run bench NAME`: measures, prints a table, keeps the numbers in bench/results. */
+import { mkdir } from "node:fs/promises";
+import { cpus, release } from "node:os";
+import { join } from "node:path";
+
+/** One number: the median of its runs, and the budget it is held against. */
+export interface Measure {
+  readonly name: string;
+  readonly unit: string;
+  readonly runs: readonly number[];
+  /** "≥ 30000" or "≤ 5", when there is one. */
+  readonly budget?: string;
+}
+
+export interface Bench {
+  readonly name: string;
+  run(): Promise<readonly Measure[]>;
+}
+
+/** Loaded on demand: a bench brings along only the code it measures. */
+const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  store: async () => (await import("./store.ts")).storeBench,
+};
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
+
+/** Runs `measure` as often as asked, after one run that only warms up. */
+export async function repeat(runs: number, measure: () => Promise<number>): Promise<number[]> {
+  await measure();
+  const results: number[] = [];
+  for (let i = 0; i < runs; i++) results.push(await measure());
+  return results;
+}
+
+function withinBudget(value: number, budget: string): boolean {
+  const limit = Number(budget.slice(1).trim());
+  return budget.startsWith("≥") ? value >= limit : value <= limit;
+}
+
+function print(measures: readonly Measure[]): void {
+  console.table(
+    measures.map(({ name, unit, runs, budget }) => {
+      const value = median(runs);
+      return {
+        measure: name,
+        median: Number(value.toPrecision(4)),
+        unit,
+        lowest: Number(Math.min(...runs).toPrecision(4)),
+        highest: Number(Math.max(...runs).toPrecision(4)),
+        runs: runs.length,
+        budget: budget ?? "",
+        held: budget === undefined ? "" : withinBudget(value, budget) ? "yes" : "NO",
+      };
+    }),
+  );
+}
+
+async function main(names: readonly string[]): Promise<number> {
+  const unknown = names.find((name) => !(name in benches));
+  if (names.length === 0 || unknown !== undefined) {
+    console.error(`usage: bun run bench ${Object.keys(benches).join("|")}`);
+    return 2;
+  }
+  for (const name of names) {
+    const bench = await benches[name]?.();
+    if (bench === undefined) continue;
+    const measures = await bench.run();
+    print(measures);
+    const at = new Date().toISOString();
+    const machine = { cpus: cpus().length, model: cpus()[0]?.model, kernel: release() };
+    const dir = join(import.meta.dir, "results");
+    await mkdir(dir, { recursive: true });
+    const file = join(dir, `${name}-${at.replaceAll(":", "-")}.json`);
+    const rows = measures.map((row) => ({ ...row, median: median(row.runs) }));
+    const text = JSON.stringify({ bench: name, at, machine, bun: Bun.version, rows }, null, 2);
+    await Bun.write(file, `${text}\n`);
+    console.log(`written to ${file}`);
+  }
+  return 0;
+}
+
+if (import.meta.main) process.exit(await main(process.argv.slice(2)));
