@@ -45,6 +45,15 @@ export interface MessageType {
   readonly name: TypeName;
   readonly doc: string;
   readonly fields: readonly FieldType[];
+  /** Set when the type carries `apiVersion` and `kind` (embeds TypeMeta): its kind. */
+  readonly kind?: string;
+  /** How the message is merged as a whole: the `+structType` marker. */
+  readonly mapType?: "atomic" | "granular";
+  /**
+   * Set when the JSON form is not an object: `list` is the list of the only field, the others hold
+   * a schema (the field `schema`) or a boolean, a list of schemas, a list of strings.
+   */
+  readonly json?: "list" | "schemaOrBool" | "schemaOrArray" | "schemaOrStrings";
 }
 
-export type TypeTable = ReadonlyMap<TypeName, MessageType>;
+export type TypeTable = Pick<ReadonlyMap<TypeName, MessageType>, "get" | "has" | "keys" | "size">;

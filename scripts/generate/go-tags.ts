@@ -1,0 +1,81 @@
+/** Reads from Go sources what the `.proto` files lack: JSON names, embedding, patch tags, enums. */
+
+export interface GoField {
+  readonly jsonName: string;
+  readonly inline: boolean;
+  readonly omitEmpty: boolean;
+  readonly number: number;
+  /** The Go type without pointer, slice and package: `Protocol` of `[]*v1.Protocol`. */
+  readonly baseType: string;
+  readonly patchStrategy?: string;
+  readonly patchMergeKey?: string;
+}
+
+export interface GoPackage {
+  /** Fields of every struct by protobuf number. */
+  readonly structs: ReadonlyMap<string, ReadonlyMap<number, GoField>>;
+  /** Structs that embed TypeMeta. */
+  readonly withTypeMeta: ReadonlySet<string>;
+  /** Values of every string type marked `+enum`, sorted. */
+  readonly enums: ReadonlyMap<string, readonly string[]>;
+  /** String constants by name. */
+  readonly constants: ReadonlyMap<string, string>;
+}
+
+function tagValue(tags: string, key: string): string | undefined {
+  return new RegExp(`(?:^|\\s)${key}:"([^"]*)"`).exec(tags)?.[1];
+}
+
+function parseTag(declaration: string, tags: string): GoField | undefined {
+  const json = tagValue(tags, "json");
+  const protobuf = tagValue(tags, "protobuf");
+  if (json === undefined || protobuf === undefined) return undefined;
+  const [jsonName = "", ...options] = json.split(",");
+  const words = declaration.trim().split(/\s+/);
+  const goType = words.slice(words.length > 1 ? 1 : 0).join(" ");
+  const patchStrategy = tagValue(tags, "patchStrategy");
+  const patchMergeKey = tagValue(tags, "patchMergeKey");
+  return {
+    jsonName,
+    inline: options.includes("inline") || (jsonName === "" && words.length === 1),
+    omitEmpty: options.includes("omitempty"),
+    number: Number(protobuf.split(",")[1]),
+    baseType: goType.replace(/^.*[*\].]/, ""),
+    ...(patchStrategy === undefined ? {} : { patchStrategy }),
+    ...(patchMergeKey === undefined ? {} : { patchMergeKey }),
+  };
+}
+
+function parseEnums(text: string, enums: Map<string, string[]>): void {
+  const marked = /(?:^\/\/.*\n)*^\/\/ \+enum\s*\n(?:^\/\/.*\n)*^type (\w+) string/gm;
+  for (const match of text.matchAll(marked)) enums.set(match[1] as string, []);
+}
+
+/** Parses the sources of one Go package. */
+export function parseGo(sources: readonly string[]): GoPackage {
+  const structs = new Map<string, Map<number, GoField>>();
+  const withTypeMeta = new Set<string>();
+  const enums = new Map<string, string[]>();
+  const constants = new Map<string, string>();
+  for (const text of sources) {
+    parseEnums(text, enums);
+    for (const match of text.matchAll(/^type (\w+) struct \{\n([\s\S]*?)^\}/gm)) {
+      const fields = new Map<number, GoField>();
+      for (const line of (match[2] as string).split("\n")) {
+        const tagged = /^\s*([^/`\s][^`]*)`([^`]*)`/.exec(line);
+        if (/^\s*(\w+\.)?TypeMeta\s/.test(line)) withTypeMeta.add(match[1] as string);
+        const field = tagged && parseTag(tagged[1] as string, tagged[2] as string);
+        if (field) fields.set(field.number, field);
+      }
+      structs.set(match[1] as string, fields);
+    }
+  }
+  for (const text of sources) {
+    for (const match of text.matchAll(/^\s*(?:const\s+)?(\w+)\s+(\w+)?\s*=\s*"([^"\n]*)"/gm)) {
+      constants.set(match[1] as string, match[3] as string);
+      if (match[2] !== undefined) enums.get(match[2])?.push(match[3] as string);
+    }
+  }
+  for (const values of enums.values()) values.sort();
+  return { structs, withTypeMeta, enums, constants };
+}

@@ -1,0 +1,153 @@
+/** Joins the `.proto` view and the Go view of a package into one model of its types. */
+import type { FieldType, MessageType, Scalar } from "../../src/schema/type-table.ts";
+import type { GoField, GoPackage } from "./go-tags.ts";
+import type { ProtoField, ProtoFile, ProtoMessage } from "./proto-parser.ts";
+
+const plainScalars = new Set<string>(["string", "bool", "int32", "int64", "double", "bytes"]);
+
+/** Messages whose JSON form is not an object with the message's fields. */
+const messageScalars: Readonly<Record<string, Scalar>> = {
+  "io.k8s.apimachinery.pkg.apis.meta.v1.Time": "Time",
+  "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "MicroTime",
+  "io.k8s.apimachinery.pkg.apis.meta.v1.Duration": "Duration",
+  "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1": "raw",
+  "io.k8s.apimachinery.pkg.api.resource.Quantity": "Quantity",
+  "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "IntOrString",
+  "io.k8s.apimachinery.pkg.runtime.RawExtension": "raw",
+  "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON": "raw",
+};
+
+const hidden = new Set([...Object.keys(messageScalars)].map((name) => name));
+for (const name of ["Timestamp", "TypeMeta"]) {
+  hidden.add(`io.k8s.apimachinery.pkg.apis.meta.v1.${name}`);
+}
+
+interface Comment {
+  readonly doc: string;
+  readonly markers: ReadonlyMap<string, string>;
+  readonly flags: ReadonlySet<string>;
+}
+
+/** Splits a comment into documentation and `+marker` lines, as upstream's OpenAPI does. */
+export function readComment(lines: readonly string[]): Comment {
+  const markers = new Map<string, string>();
+  const flags = new Set<string>();
+  let doc = "";
+  let ended = false;
+  for (const line of lines) {
+    const marker = /^\s*\+([\w:]+)(?:=(.*))?$/.exec(line);
+    if (marker) {
+      const name = marker[1] as string;
+      if (marker[2] === undefined) flags.add(name);
+      else if (!markers.has(name)) markers.set(name, marker[2].trim());
+      else if (name === "listMapKey") markers.set(name, `${markers.get(name)},${marker[2].trim()}`);
+      continue;
+    }
+    if (line.startsWith("---")) ended = true;
+    if (ended || line.trim().startsWith("TODO")) continue;
+    if (line.trim() === "") doc = `${doc.trimEnd()}\n\n`;
+    else if (/^[ \t]/.test(line)) doc = `${doc.trimEnd()}\n${line.trimEnd()}\n`;
+    else doc += `${line.trim()} `;
+  }
+  return { doc: doc.trim(), markers, flags };
+}
+
+export interface Model {
+  /** `io.k8s.api.core.v1` */
+  readonly prefix: string;
+  /** `core-v1`, the name of the generated file. */
+  readonly file: string;
+  readonly messages: readonly MessageType[];
+  readonly withTypeMeta: ReadonlySet<string>;
+}
+
+/** The OpenAPI name prefix of a proto package: `k8s.io.api.core.v1` to `io.k8s.api.core.v1`. */
+export function modelPrefix(protoPackage: string): string {
+  return protoPackage.replace(/^k8s\.io\./, "io.k8s.").replaceAll("_", "-");
+}
+
+function parseDefault(text: string | undefined, go: GoPackage): unknown {
+  if (text === undefined) return undefined;
+  const reference = /^ref\((\w+)\)$/.exec(text);
+  if (!reference) return JSON.parse(text);
+  const value = go.constants.get(reference[1] as string);
+  if (value === undefined) throw new Error(`no constant for +default=${text}`);
+  return value;
+}
+
+function fieldOf(field: ProtoField, prefix: string): FieldType["of"] {
+  if (plainScalars.has(field.type)) return { scalar: field.type as Scalar };
+  const name = field.type.startsWith(".")
+    ? modelPrefix(field.type.slice(1))
+    : `${prefix}.${field.type}`;
+  const scalar = messageScalars[name];
+  return scalar === undefined ? { message: name } : { scalar };
+}
+
+function patchOf(comment: Comment, tags: GoField | undefined) {
+  const patchStrategy = tags?.patchStrategy ?? comment.markers.get("patchStrategy");
+  const patchMergeKey = tags?.patchMergeKey ?? comment.markers.get("patchMergeKey");
+  return {
+    ...(patchStrategy === undefined ? {} : { patchStrategy }),
+    ...(patchMergeKey === undefined ? {} : { patchMergeKey }),
+  };
+}
+
+function buildField(field: ProtoField, message: string, prefix: string, go: GoPackage): FieldType {
+  const comment = readComment(field.comment);
+  const tags = go.structs.get(message)?.get(field.number);
+  const inline = tags?.inline === true || comment.flags.has("inline");
+  const listType = comment.markers.get("listType") as FieldType["listType"];
+  const mapType = comment.markers.get("mapType") ?? comment.markers.get("structType");
+  const keys = comment.markers.get("listMapKey");
+  const value = parseDefault(comment.markers.get("default"), go);
+  const values = tags === undefined ? undefined : go.enums.get(tags.baseType);
+  const named = tags?.jsonName || field.jsonName || field.name;
+  return {
+    name: named === "-" ? field.name : named,
+    number: field.number,
+    of: fieldOf(field, prefix),
+    shape: field.label === "repeated" ? "list" : field.label === "map" ? "map" : "single",
+    required: !comment.flags.has("optional") && tags?.omitEmpty !== true,
+    doc: comment.doc,
+    ...(inline ? { inline } : {}),
+    ...(listType === undefined ? {} : { listType }),
+    ...(keys === undefined ? {} : { listMapKeys: keys.split(",") }),
+    ...(mapType === undefined ? {} : { mapType: mapType as "atomic" | "granular" }),
+    ...patchOf(comment, tags),
+    ...(value === undefined ? {} : { default: value }),
+    ...(values === undefined || values.length === 0 ? {} : { enum: values }),
+  };
+}
+
+function jsonForm(message: ProtoMessage, comment: Comment, go: GoPackage): MessageType["json"] {
+  const form = comment.markers.get("json");
+  if (form !== undefined) return form as MessageType["json"];
+  const items = message.fields.length === 1 && message.fields[0]?.name === "items";
+  return items && !go.structs.has(message.name) ? "list" : undefined;
+}
+
+/** The model of one package. */
+export function buildModel(proto: ProtoFile, go: GoPackage): Model {
+  const prefix = modelPrefix(proto.package);
+  const withTypeMeta = new Set(go.withTypeMeta);
+  const messages: MessageType[] = [];
+  for (const message of proto.messages) {
+    const name = `${prefix}.${message.name}`;
+    if (hidden.has(name)) continue;
+    const comment = readComment(message.comment);
+    if (comment.flags.has("kind")) withTypeMeta.add(message.name);
+    const json = jsonForm(message, comment, go);
+    const mapType = comment.markers.get("structType") as MessageType["mapType"];
+    messages.push({
+      name,
+      doc: comment.doc,
+      fields: message.fields.map((field) => buildField(field, message.name, prefix, go)),
+      ...(json === undefined ? {} : { json }),
+      ...(mapType === undefined ? {} : { mapType }),
+      ...(withTypeMeta.has(message.name) ? { kind: message.name } : {}),
+    });
+  }
+  const file = prefix.split(".").slice(-2).join("-");
+  return { prefix, file, messages, withTypeMeta };
+}
