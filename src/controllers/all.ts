@@ -1,0 +1,37 @@
+/** Every controller that runs in the server. */
+import type { Controller, ControllerContext } from "../live/controller.ts";
+import { contextAs } from "./acting-as.ts";
+import { createDeploymentController } from "./deployment/deployment.ts";
+import { createNamespaceController, type NamespaceOptions } from "./namespace.ts";
+import {
+  createReplicaSetController,
+  createReplicationControllerController,
+} from "./replica-set/replica-set.ts";
+import { createRootCaPublisher, createServiceAccountController } from "./service-account.ts";
+
+export interface ControllerOptions extends NamespaceOptions {
+  /** PEM of the CA that signs serving certificates, for `kube-root-ca.crt`. */
+  readonly rootCa: string;
+  /** Act as one's own service account (RBAC applies) or as the client that was given. */
+  readonly actAs: "service-accounts" | "given-client";
+}
+
+type Row = readonly [account: string, create: (context: ControllerContext) => Controller];
+
+/** All controllers, each with its own identity; whoever runs them uses `runController`. */
+export function allControllers(
+  context: ControllerContext,
+  options: ControllerOptions,
+): readonly Controller[] {
+  const rows: readonly Row[] = [
+    ["deployment-controller", createDeploymentController],
+    ["replicaset-controller", createReplicaSetController],
+    ["replication-controller", createReplicationControllerController],
+    ["namespace-controller", (own) => createNamespaceController(own, options)],
+    ["service-account-controller", createServiceAccountController],
+    ["root-ca-cert-publisher", (own) => createRootCaPublisher(own, options)],
+  ];
+  return rows.map(([account, create]) =>
+    create(options.actAs === "given-client" ? context : contextAs(context, account)),
+  );
+}
