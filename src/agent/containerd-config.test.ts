@@ -17,11 +17,14 @@ const config = {
 } as const;
 
 test("renderContainerdConfig() writes TOML that says what was decided", () => {
-  const parsed = Bun.TOML.parse(renderContainerdConfig(config)) as Record<string, never>;
-  const plugins = parsed.plugins as Record<string, Record<string, Record<string, unknown>>>;
+  const parsed = Bun.TOML.parse(renderContainerdConfig(config)) as {
+    version: number;
+    plugins: Record<string, Record<string, unknown>>;
+  };
+  const { plugins } = parsed;
   const runtime = plugins["io.containerd.cri.v1.runtime"];
-  expect(parsed.version as unknown).toBe(3);
-  expect(runtime?.restrict_oom_score_adj as unknown).toBe(true);
+  expect(parsed.version).toBe(3);
+  expect(runtime?.restrict_oom_score_adj).toBe(true);
   expect(runtime?.cni).toEqual({
     bin_dirs: ["/data/cni"],
     conf_dir: "/data/agent/etc/cni/net.d",

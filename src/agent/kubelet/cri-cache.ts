@@ -1,0 +1,161 @@
+/**
+ * The last known runtime state of every pod. Runtime events and a slow relist say which pods to
+ * read again; reading is always of the whole pod, so missed events only cost time.
+ */
+import type { Host } from "../../runtime/host.ts";
+import type { Logger } from "../../runtime/runtime.ts";
+import { type CriClient, isCriNotFound } from "../cri/client.ts";
+import {
+  type ContainerState,
+  containerFrom,
+  emptyPodCri,
+  type PodCri,
+  type SandboxState,
+  sandboxFrom,
+  stateNameOf,
+} from "./cri-state.ts";
+import { readTerminationMessage } from "./termination-message.ts";
+import { criNames } from "./types.ts";
+
+/** Who a pod found in the runtime is. */
+export interface CriPodIdentity {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export class CriCache {
+  readonly #cri: CriClient;
+  readonly #host: Host;
+  readonly #log: Logger;
+  readonly #pods = new Map<string, PodCri>();
+  readonly #dirty = new Set<string>();
+  /** What the last relist saw of each pod, to notice what changed since. */
+  #marks = new Map<string, string>();
+
+  constructor(cri: CriClient, host: Host, log: Logger) {
+    this.#cri = cri;
+    this.#host = host;
+    this.#log = log;
+  }
+
+  markDirty(uid: string): void {
+    this.#dirty.add(uid);
+  }
+
+  forget(uid: string): void {
+    this.#pods.delete(uid);
+    this.#dirty.delete(uid);
+  }
+
+  peek(uid: string): PodCri {
+    return this.#pods.get(uid) ?? emptyPodCri;
+  }
+
+  /** The pod's state, read from the runtime when it may have changed. */
+  async read(uid: string): Promise<PodCri> {
+    const known = this.#pods.get(uid);
+    if (known !== undefined && !this.#dirty.has(uid)) return known;
+    // Cleared first: a change that comes while we read marks the pod again.
+    this.#dirty.delete(uid);
+    try {
+      const state = await this.#load(uid, known ?? emptyPodCri);
+      this.#pods.set(uid, state);
+      return state;
+    } catch (error) {
+      this.#dirty.add(uid);
+      throw error;
+    }
+  }
+
+  /** Lists everything; answers the pods whose containers or sandboxes changed since last time. */
+  async relist(): Promise<{
+    readonly changed: readonly string[];
+    readonly pods: ReadonlyMap<string, CriPodIdentity>;
+  }> {
+    const [sandboxes, containers] = await Promise.all([
+      this.#cri.runtime.listPodSandbox({}),
+      this.#cri.runtime.listContainers({}),
+    ]);
+    const pods = new Map<string, CriPodIdentity>();
+    const parts = new Map<string, string[]>();
+    const add = (labels: Readonly<Record<string, string>>, mark: string): void => {
+      const uid = labels[criNames.podUid];
+      if (uid === undefined) return;
+      const namespace = labels[criNames.podNamespace] ?? "";
+      pods.set(uid, { uid, namespace, name: labels[criNames.podName] ?? "" });
+      parts.set(uid, [...(parts.get(uid) ?? []), mark]);
+    };
+    for (const sandbox of sandboxes.items) add(sandbox.labels, `${sandbox.id} ${sandbox.state}`);
+    for (const container of containers.containers) {
+      add(container.labels, `${container.id} ${container.state}`);
+    }
+    const marks = new Map([...parts].map(([uid, list]) => [uid, list.toSorted().join(",")]));
+    const all = new Set([...marks.keys(), ...this.#marks.keys()]);
+    const changed = [...all].filter((uid) => marks.get(uid) !== this.#marks.get(uid));
+    for (const uid of changed) this.#dirty.add(uid);
+    this.#marks = marks;
+    return { changed, pods };
+  }
+
+  async #load(uid: string, known: PodCri): Promise<PodCri> {
+    const labelSelector = { [criNames.podUid]: uid };
+    const [sandboxes, containers] = await Promise.all([
+      this.#cri.runtime.listPodSandbox({ filter: { labelSelector } }),
+      this.#cri.runtime.listContainers({ filter: { labelSelector } }),
+    ]);
+    const [sandboxStates, containerStates] = await Promise.all([
+      Promise.all(sandboxes.items.map((item) => this.#sandbox(item.id, known))),
+      Promise.all(containers.containers.map((item) => this.#container(item, known))),
+    ]);
+    const newestFirst = (a: { createdMs: number }, b: { createdMs: number }): number =>
+      b.createdMs - a.createdMs;
+    return {
+      sandboxes: sandboxStates.filter((state) => state !== undefined).toSorted(newestFirst),
+      containers: containerStates
+        .filter((state) => state !== undefined)
+        .toSorted((a, b) => b.restartCount - a.restartCount || newestFirst(a, b)),
+    };
+  }
+
+  async #sandbox(id: string, known: PodCri): Promise<SandboxState | undefined> {
+    const before = known.sandboxes.find((sandbox) => sandbox.id === id);
+    if (before !== undefined && !before.ready) return before;
+    try {
+      const answer = await this.#cri.runtime.podSandboxStatus({ podSandboxId: id });
+      return answer.status === undefined ? undefined : sandboxFrom(answer.status);
+    } catch (error) {
+      if (isCriNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #container(
+    listed: Parameters<typeof containerFrom>[0],
+    known: PodCri,
+  ): Promise<ContainerState | undefined> {
+    const before = known.containers.find((container) => container.id === listed.id);
+    // Only what is created or runs can still change.
+    const same = before !== undefined && before.state === stateNameOf(listed.state);
+    if (same && before.state !== "created") return before;
+    try {
+      const answer = await this.#cri.runtime.containerStatus({ containerId: listed.id });
+      if (answer.status === undefined) return undefined;
+      const exited = stateNameOf(answer.status.state) === "exited";
+      const message = exited ? await this.#message(answer.status) : "";
+      return containerFrom(listed, answer.status, message);
+    } catch (error) {
+      if (isCriNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #message(status: Parameters<typeof readTerminationMessage>[1]): Promise<string> {
+    try {
+      return await readTerminationMessage(this.#host, status);
+    } catch (error) {
+      this.#log.warn("Cannot read the termination message", { id: status.id, error: `${error}` });
+      return "";
+    }
+  }
+}

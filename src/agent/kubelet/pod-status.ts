@@ -1,0 +1,263 @@
+/**
+ * The status the kubelet reports of a pod: container states, phase and conditions out of what the
+ * runtime runs, as upstream's `generateAPIPodStatus` decides. Pure.
+ */
+import type * as core from "../../gen/core-v1.ts";
+import { type ContainerState, latestOf, previousOf, readySandbox } from "./cri-state.ts";
+import { hasEnded, type PodFacts, restarts, type Waiting } from "./plan-pod.ts";
+import { podConditions } from "./pod-conditions.ts";
+import { qosClassOf } from "./resources.ts";
+import {
+  type ContainerKind,
+  type ContainerStatus,
+  containersOf,
+  isSidecar,
+  type NamedContainer,
+  type PodStatus,
+} from "./types.ts";
+
+export interface StatusFacts extends PodFacts {
+  readonly waiting: ReadonlyMap<string, Waiting>;
+  /** Container ids whose readiness probe succeeds (or that have none). */
+  readonly ready: ReadonlySet<string>;
+  readonly nodeIps: readonly string[];
+  readonly startedMs: number;
+  /** True when nothing of the pod runs or will run: deleted and stopped, failed and stopped. */
+  readonly stopped: boolean;
+}
+
+/** RFC 3339 with whole seconds, the form of meta/v1 Time. */
+export function timeOf(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, "Z");
+}
+
+export function podStatus(facts: StatusFacts): core.PodStatus {
+  const { pod } = facts;
+  const statuses = new Map(
+    containersOf(pod).map((named) => [named.container.name, containerStatus(facts, named)]),
+  );
+  const listOf = (kind: ContainerKind): core.ContainerStatus[] =>
+    containersOf(pod)
+      .filter((named) => named.kind === kind)
+      .map((named) => statuses.get(named.container.name))
+      .filter((status) => status !== undefined);
+  const phase = podPhase(facts, statuses);
+  const ips = podIps(facts);
+  const [init, ephemeral] = [listOf("init"), listOf("ephemeral")];
+  return {
+    observedGeneration: pod.metadata.generation ?? 0,
+    phase,
+    ...(facts.failed ?? {}),
+    conditions: podConditions(facts, phase, statuses),
+    hostIP: facts.nodeIps[0] ?? "",
+    hostIPs: facts.nodeIps.map((ip) => ({ ip })),
+    ...(ips.length === 0 ? {} : { podIP: ips[0] ?? "", podIPs: ips.map((ip) => ({ ip })) }),
+    startTime: timeOf(facts.startedMs),
+    qosClass: pod.status?.qosClass ?? qosClassOf(pod),
+    containerStatuses: listOf("app"),
+    ...(init.length === 0 ? {} : { initContainerStatuses: init }),
+    ...(ephemeral.length === 0 ? {} : { ephemeralContainerStatuses: ephemeral }),
+  };
+}
+
+function podIps(facts: StatusFacts): readonly string[] {
+  if (facts.pod.spec.hostNetwork === true) return facts.nodeIps;
+  const ips = (readySandbox(facts.cri) ?? facts.cri.sandboxes[0])?.ips ?? [];
+  // A pod that ended keeps the address it had.
+  return ips.length > 0 ? ips : (facts.pod.status?.podIPs ?? []).map((entry) => entry.ip);
+}
+
+function listed(status: PodStatus | undefined): readonly ContainerStatus[] {
+  return [
+    ...(status?.initContainerStatuses ?? []),
+    ...(status?.containerStatuses ?? []),
+    ...(status?.ephemeralContainerStatuses ?? []),
+  ];
+}
+
+/** Restart counts the API holds of containers that have run at least once. */
+export function reportedRestarts(status: PodStatus | undefined): ReadonlyMap<string, number> {
+  return new Map(
+    listed(status)
+      .filter((entry) => (entry.containerID ?? "") !== "")
+      .map((entry) => [entry.name, entry.restartCount]),
+  );
+}
+
+function containerStatus(facts: StatusFacts, named: NamedContainer): core.ContainerStatus {
+  const { name, image = "" } = named.container;
+  const latest = latestOf(facts.cri, name);
+  if (latest === undefined) return absentStatus(facts, named);
+  const previous = previousOf(facts.cri, name);
+  const waiting = facts.waiting.get(name);
+  const ended = latest.state === "exited" || latest.state === "unknown";
+  const base = {
+    name,
+    image: latest.image === "" ? image : latest.image,
+    imageID: latest.imageId,
+    containerID: `containerd://${latest.id}`,
+    restartCount: latest.restartCount,
+    ...resourcesOf(named),
+  };
+  if (ended && waiting !== undefined) {
+    const lastState = { terminated: terminated(latest) };
+    return { ...base, state: { waiting: { ...waiting } }, lastState, ready: false, started: false };
+  }
+  const lastState =
+    previous === undefined || !["exited", "unknown"].includes(previous.state)
+      ? {}
+      : { terminated: terminated(previous) };
+  if (ended) {
+    const ready = named.kind === "init" && !isSidecar(named) && latest.exitCode === 0;
+    return { ...base, state: { terminated: terminated(latest) }, lastState, ready, started: false };
+  }
+  if (latest.state === "created") {
+    const state = { waiting: waiting ?? { reason: "ContainerCreating" } };
+    return { ...base, state, lastState, ready: false, started: false };
+  }
+  const started = facts.started.has(latest.id);
+  return {
+    ...base,
+    state: { running: { startedAt: timeOf(latest.startedMs) } },
+    lastState,
+    ready: isReady(facts, named, latest),
+    started,
+  };
+}
+
+function isReady(facts: StatusFacts, named: NamedContainer, latest: ContainerState): boolean {
+  if (named.kind === "ephemeral") return false;
+  if (named.kind === "init" && !isSidecar(named)) return false;
+  return facts.started.has(latest.id) && facts.ready.has(latest.id);
+}
+
+function resourcesOf({ container }: NamedContainer): Partial<core.ContainerStatus> {
+  const { requests, limits } = container.resources ?? {};
+  if (requests === undefined && limits === undefined) return {};
+  return {
+    ...(requests === undefined ? {} : { allocatedResources: { ...requests } }),
+    resources: {
+      ...(requests === undefined ? {} : { requests: { ...requests } }),
+      ...(limits === undefined ? {} : { limits: { ...limits } }),
+    },
+  };
+}
+
+function terminated(state: ContainerState): core.ContainerStateTerminated {
+  const lost = state.state === "unknown";
+  return {
+    exitCode: lost ? 137 : state.exitCode,
+    reason: lost ? "ContainerStatusUnknown" : state.reason,
+    ...(state.message === "" ? {} : { message: state.message }),
+    startedAt: timeOf(state.startedMs),
+    finishedAt: timeOf(state.finishedMs),
+    containerID: `containerd://${state.id}`,
+  };
+}
+
+/** A container that the runtime does not know: not yet started, or forgotten. */
+function absentStatus(facts: StatusFacts, named: NamedContainer): core.ContainerStatus {
+  const { name, image = "" } = named.container;
+  const before = listed(facts.pod.status).find((status) => status.name === name);
+  const ran = before !== undefined && (before.containerID ?? "") !== "";
+  const over = facts.stopped || hasEnded(facts.pod);
+  if (ran && before.state?.terminated !== undefined && over) {
+    return { ...(before as core.ContainerStatus), ready: before.ready && named.kind === "init" };
+  }
+  const waiting = facts.waiting.get(name) ?? { reason: startReason(facts) };
+  const base = { name, image, imageID: "", ready: false, started: false };
+  if (!ran) return { ...base, restartCount: 0, state: { waiting: { ...waiting } }, lastState: {} };
+  const state = over ? { terminated: lostState(before) } : { waiting: { ...waiting } };
+  const last = before.state?.terminated ?? before.lastState?.terminated;
+  const lastState = last === undefined ? {} : { terminated: { ...last } };
+  return {
+    ...base,
+    imageID: before.imageID,
+    containerID: before.containerID ?? "",
+    restartCount: before.restartCount,
+    state,
+    lastState,
+  };
+}
+
+function lostState(before: ContainerStatus): core.ContainerStateTerminated {
+  return {
+    exitCode: 137,
+    reason: "ContainerStatusUnknown",
+    message: "The container could not be located when the pod was terminated",
+    ...(before.containerID === undefined ? {} : { containerID: before.containerID }),
+  };
+}
+
+function startReason(facts: StatusFacts): string {
+  return (facts.pod.spec.initContainers ?? []).length > 0 ? "PodInitializing" : "ContainerCreating";
+}
+
+/** Whether every init container has done its part in what the runtime knows. */
+export function initDone(facts: PodFacts): boolean {
+  return containersOf(facts.pod)
+    .filter((named) => named.kind === "init")
+    .every((named) => {
+      const latest = latestOf(facts.cri, named.container.name);
+      if (latest === undefined) return false;
+      if (isSidecar(named)) return facts.started.has(latest.id) || latest.state === "exited";
+      return latest.state === "exited" && latest.exitCode === 0;
+    });
+}
+
+type Statuses = ReadonlyMap<string, core.ContainerStatus>;
+
+/** Upstream's `getPhase`: what init containers and containers together amount to. */
+export function podPhase(facts: StatusFacts, statuses: Statuses): string {
+  const { pod } = facts;
+  const before = pod.status?.phase;
+  if (before === "Succeeded" || before === "Failed") return before;
+  if (facts.failed !== undefined) return "Failed";
+  const of = (named: NamedContainer): core.ContainerState =>
+    statuses.get(named.container.name)?.state ?? {};
+  const inits = containersOf(pod).filter((named) => named.kind === "init");
+  const apps = containersOf(pod).filter((named) => named.kind === "app");
+  const states = apps.map((named) => ({ named, state: of(named) }));
+  const ended = states.filter(({ state }) => state.terminated !== undefined);
+  const succeeded = ended.filter(({ state }) => state.terminated?.exitCode === 0);
+  if (facts.stopped && ended.length === apps.length) {
+    return succeeded.length === apps.length ? "Succeeded" : "Failed";
+  }
+  const initFailed = inits.some((named) => failedForGood(facts, named, of(named)));
+  if (facts.stopped || initFailed) return "Failed";
+  const begun = states.some(
+    ({ named, state }) =>
+      state.running !== undefined ||
+      state.terminated !== undefined ||
+      latestOf(facts.cri, named.container.name) !== undefined,
+  );
+  const pendingInit = inits.some((named) => isInitPending(facts, named));
+  if (pendingInit && !begun) return "Pending";
+  const neverRan = ({ named, state }: (typeof states)[number]): boolean =>
+    state.waiting !== undefined &&
+    statuses.get(named.container.name)?.lastState?.terminated === undefined;
+  if (states.some(neverRan)) return "Pending";
+  if (states.some(({ state }) => state.running !== undefined)) return "Running";
+  const again = ended.some(({ named, state }) =>
+    restarts(pod, named, state.terminated?.exitCode ?? 0),
+  );
+  if (again || ended.length < apps.length) return "Running";
+  return succeeded.length === apps.length ? "Succeeded" : "Failed";
+}
+
+function failedForGood(
+  facts: PodFacts,
+  named: NamedContainer,
+  state: core.ContainerState,
+): boolean {
+  const code = state.terminated?.exitCode;
+  if (code === undefined || code === 0 || isSidecar(named)) return false;
+  return !restarts(facts.pod, named, code);
+}
+
+function isInitPending(facts: PodFacts, named: NamedContainer): boolean {
+  const latest = latestOf(facts.cri, named.container.name);
+  if (latest === undefined) return true;
+  if (isSidecar(named)) return !facts.started.has(latest.id);
+  return latest.state !== "exited" || latest.exitCode !== 0;
+}

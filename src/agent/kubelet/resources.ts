@@ -1,0 +1,175 @@
+/** Requests and limits as cgroup numbers, and the quality-of-service class they amount to. Pure. */
+import { type Container, containersOf, isSidecar, type Pod } from "./types.ts";
+
+export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
+
+const suffixes: Readonly<Record<string, number>> = {
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
+  "": 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  E: 1e18,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
+  Ei: 2 ** 60,
+};
+
+/** The value of a quantity that validation let through; 0 for none. */
+export function quantityValue(quantity: string | undefined): number {
+  const parts = quantity?.match(/^([+-]?[0-9.]+)(?:[eE]([+-]?[0-9]+))?([numkMGTPE]?i?)$/);
+  if (parts === null || parts === undefined) return 0;
+  const [, number = "0", exponent = "0", suffix = ""] = parts;
+  return Number(number) * 10 ** Number(exponent) * (suffixes[suffix] ?? 1);
+}
+
+/** Thousandths of a core, rounded up. */
+export function milliCpu(quantity: string | undefined): number {
+  // 1e-9 forgives what binary fractions add to a whole number of thousandths.
+  return Math.ceil(quantityValue(quantity) * 1000 - 1e-9);
+}
+
+export function wholeValue(quantity: string | undefined): number {
+  return Math.ceil(quantityValue(quantity) - 1e-9);
+}
+
+type Resource = "cpu" | "memory";
+
+function requestOf(container: Container, resource: Resource): string | undefined {
+  const { requests, limits } = container.resources ?? {};
+  return requests?.[resource] ?? limits?.[resource];
+}
+
+/** Upstream's `ComputePodQOS`, over init containers and containers. */
+export function qosClassOf(pod: Pod): QosClass {
+  const whole = pod.spec.resources;
+  const holders = containersOf(pod).filter((named) => named.kind !== "ephemeral");
+  const all =
+    whole?.requests !== undefined || whole?.limits !== undefined
+      ? [{ resources: whole }]
+      : holders.map((named) => named.container);
+  const names: readonly Resource[] = ["cpu", "memory"];
+  const isSet = (value: string | undefined): boolean => quantityValue(value) > 0;
+  const any = all.some(({ resources }) =>
+    names.some((name) => isSet(resources?.requests?.[name]) || isSet(resources?.limits?.[name])),
+  );
+  if (!any) return "BestEffort";
+  const guaranteed = all.every(({ resources }) =>
+    names.every((name) => {
+      const limit = resources?.limits?.[name];
+      const request = resources?.requests?.[name] ?? limit;
+      return isSet(limit) && quantityValue(request) === quantityValue(limit);
+    }),
+  );
+  return guaranteed ? "Guaranteed" : "Burstable";
+}
+
+const sharesPerCpu = 1024;
+const sharesMin = 2;
+const sharesMax = 262_144;
+export const quotaPeriodUs = 100_000;
+const quotaUsMin = 1_000;
+
+export function cpuShares(milli: number): number {
+  if (milli === 0) return sharesMin;
+  return Math.min(sharesMax, Math.max(sharesMin, Math.floor((milli * sharesPerCpu) / 1000)));
+}
+
+/** 0 means no quota. */
+export function cpuQuotaUs(milli: number): number {
+  return milli === 0 ? 0 : Math.max(quotaUsMin, Math.floor((milli * quotaPeriodUs) / 1000));
+}
+
+/** The kernel picks victims by this: upstream's table of the three classes. */
+export function oomScore(pod: Pod, container: Container, memoryCapacityBytes: number): number {
+  const critical = (pod.spec.priority ?? 0) >= 2_000_000_000;
+  if (critical) return -997;
+  const qos = qosClassOf(pod);
+  if (qos === "Guaranteed") return -997;
+  if (qos === "BestEffort") return 1000;
+  const request = wholeValue(requestOf(container, "memory"));
+  const score = 1000 - Math.floor((1000 * request) / memoryCapacityBytes);
+  return Math.min(999, Math.max(3, score));
+}
+
+export interface ContainerResources {
+  readonly cpuShares: number;
+  readonly cpuQuotaUs: number;
+  readonly memoryLimitBytes: number;
+  readonly hugepageLimits: readonly { readonly pageSize: string; readonly limitBytes: number }[];
+}
+
+export function containerResources(container: Container): ContainerResources {
+  const limits = container.resources?.limits ?? {};
+  const huge = Object.entries(limits).filter(([name]) => name.startsWith("hugepages-"));
+  return {
+    cpuShares: cpuShares(milliCpu(requestOf(container, "cpu"))),
+    cpuQuotaUs: cpuQuotaUs(milliCpu(limits.cpu)),
+    memoryLimitBytes: wholeValue(limits.memory),
+    hugepageLimits: huge.map(([name, value]) => ({
+      // The kernel says 2MB where Kubernetes says 2Mi.
+      pageSize: name.replace("hugepages-", "").replace(/i$/, "B"),
+      limitBytes: wholeValue(value),
+    })),
+  };
+}
+
+export interface PodResources {
+  readonly cpuShares: number;
+  /** 0 where a container has no limit: then the pod has none either. */
+  readonly cpuQuotaUs: number;
+  readonly memoryLimitBytes: number;
+}
+
+/** What the pod's own cgroup allows: the sum of its containers, or the largest init container. */
+export function podResources(pod: Pod): PodResources {
+  const sum = (value: (container: Container) => number): number => {
+    const together = containersOf(pod).filter((named) => named.kind === "app" || isSidecar(named));
+    const inits = containersOf(pod).filter((named) => named.kind === "init" && !isSidecar(named));
+    const total = together.reduce((all, named) => all + value(named.container), 0);
+    return Math.max(total, ...inits.map((named) => value(named.container)));
+  };
+  const everyOne = (resource: Resource): boolean =>
+    containersOf(pod).every(
+      (named) =>
+        named.kind === "ephemeral" ||
+        quantityValue(named.container.resources?.limits?.[resource]) > 0,
+    );
+  const overhead = pod.spec.overhead ?? {};
+  const limits = pod.spec.resources?.limits ?? {};
+  const request = sum((container) => milliCpu(requestOf(container, "cpu")));
+  const quota = everyOne("cpu")
+    ? sum((container) => milliCpu(container.resources?.limits?.cpu))
+    : milliCpu(limits.cpu);
+  const memory = everyOne("memory")
+    ? sum((container) => wholeValue(container.resources?.limits?.memory))
+    : wholeValue(limits.memory);
+  return {
+    cpuShares: cpuShares(request + milliCpu(overhead.cpu)),
+    cpuQuotaUs: quota === 0 ? 0 : cpuQuotaUs(quota + milliCpu(overhead.cpu)),
+    memoryLimitBytes: memory === 0 ? 0 : memory + wholeValue(overhead.memory),
+  };
+}
+
+/** The pod's cgroup below the cgroup file system's root, as the cgroupfs driver names it. */
+export function podCgroup(pod: Pod): string {
+  const leaf = `pod${pod.metadata.uid ?? ""}`;
+  const qos = qosClassOf(pod);
+  return qos === "Guaranteed" ? `/kubepods/${leaf}` : `/kubepods/${qos.toLowerCase()}/${leaf}`;
+}
+
+/** The same cgroup in the nesting of slices that systemd wants. */
+export function podSlice(pod: Pod): string {
+  const leaf = `pod${(pod.metadata.uid ?? "").replaceAll("-", "_")}`;
+  const qos = qosClassOf(pod);
+  if (qos === "Guaranteed") return `/kubepods.slice/kubepods-${leaf}.slice`;
+  const middle = `kubepods-${qos.toLowerCase()}`;
+  return `/kubepods.slice/${middle}.slice/${middle}-${leaf}.slice`;
+}
