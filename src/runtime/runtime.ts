@@ -51,7 +51,7 @@ export interface ChildProcess {
 export interface Exec {
   /** Runs to the end; a non-zero exit is a result, not an error. Aborting kills the child. */
   run(command: Command, signal: AbortSignal): Promise<CommandResult>;
-  /** Starts a child in its own session that outlives no one but by choice; output goes to `logFile`. */
+  /** Starts a child in its own session: it lives on when we die. Output goes to `logFile`. */
   spawn(command: Command & { readonly logFile: string }): ChildProcess;
 }
 

@@ -23,7 +23,7 @@ interface Told {
 /** Lets the child write until it has told `count` writes, then kills it in mid-flight. */
 async function writeAndKill(path: string, round: number, count: number): Promise<string[]> {
   const child = Bun.spawn(
-    [process.execPath, join(import.meta.dir, "crash-child.ts"), path, String(round)],
+    [process.execPath, join(import.meta.dir, "testing", "crash-child.ts"), path, String(round)],
     { stdout: "pipe", stderr: "inherit" },
   );
   let text = "";

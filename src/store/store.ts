@@ -1,4 +1,4 @@
-/** A revisioned key-value log with compare-and-set, ranges and watch; drivers differ only inside. */
+/** A revisioned key-value log with compare-and-set, ranges and watch; drivers differ inside. */
 import type { Runtime } from "../runtime/runtime.ts";
 
 /** Counts committed changes; 0 is the empty store. Never reused, without gaps within one store. */

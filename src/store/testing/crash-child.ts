@@ -1,6 +1,6 @@
-/** The victim of crash.test.ts: writes as asked over a pipe and tells what is durable. */
-import { createRuntime } from "../runtime/real.ts";
-import { openSqliteStore } from "./sqlite.ts";
+/** The victim of ../crash.test.ts: writes as asked over a pipe and tells what is durable. */
+import { createRuntime } from "../../runtime/real.ts";
+import { openSqliteStore } from "../sqlite.ts";
 
 const [path = "", round = "0"] = process.argv.slice(2);
 const store = await openSqliteStore(path, createRuntime({ logLevel: "error" }), {
