@@ -39,7 +39,8 @@ function choose(accept: string): Wanted {
     if (as !== "Table" && as !== "PartialObjectMetadata" && as !== "PartialObjectMetadataList") {
       continue;
     }
-    if (clause.parameters.get("g") !== "meta.k8s.io" || clause.parameters.get("v") !== "v1") continue;
+    if (clause.parameters.get("g") !== "meta.k8s.io" || clause.parameters.get("v") !== "v1")
+      continue;
     return { format, as };
   }
   throw notAcceptable(["application/json", "application/yaml"]);

@@ -43,6 +43,8 @@ export interface ApiRequest {
   /** An in-process caller hands the object over; HTTP hands bytes. */
   readonly body: Uint8Array | KubeObject | undefined;
   readonly contentType: string;
+  /** All headers as sent, for what is passed on to nodes and pods; absent in process. */
+  readonly headers?: Headers;
   readonly signal: AbortSignal;
 }
 
@@ -51,6 +53,8 @@ export type ApiResponse =
       readonly type: "object";
       readonly status: number;
       readonly object: KubeObject;
+      /** The same as wire bytes, when they are at hand without encoding. */
+      readonly json?: () => Uint8Array;
       readonly warnings?: readonly string[];
     }
   | {
@@ -67,4 +71,5 @@ export type ApiResponse =
       readonly contentType: string;
       readonly frames: ReadableStream<Uint8Array>;
       readonly warnings?: readonly string[];
+      readonly headers?: Readonly<Record<string, string>>;
     };

@@ -122,7 +122,9 @@ export class LiveSetImpl<T> implements LiveSet<T> {
   reset(objects: readonly LiveObject<T>[], revision: Revision): void {
     const wanted = new Set(objects.map((object) => object.key));
     const gone = [...this.#objects.values()].filter((object) => !wanted.has(object.key));
-    this.#keys.reserve(objects.map((object) => object.key).filter((key) => !this.#objects.has(key)));
+    this.#keys.reserve(
+      objects.map((object) => object.key).filter((key) => !this.#objects.has(key)),
+    );
     for (const now of gone) this.#change({ type: "delete", now });
     for (const now of objects) {
       if (this.#objects.get(now.key)?.revision !== now.revision) this.#change({ type: "put", now });

@@ -1,0 +1,50 @@
+/** Runs the admission chain: all mutating halves in order, then all validating halves. */
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import type { KubeObject } from "../schema/object.ts";
+import type { AdmissionContext, AdmissionVerb } from "./admission-plugin.ts";
+import type { Call } from "./call.ts";
+
+type Stored = DeepReadonly<KubeObject> | undefined;
+
+export async function admitMutating(
+  call: Call,
+  verb: AdmissionVerb,
+  object: KubeObject,
+  old: Stored,
+): Promise<void> {
+  const context = contextOf(call, verb, object, old);
+  for (const plugin of call.parts.admission) await plugin.mutate?.(object, context);
+}
+
+export async function admitValidating(
+  call: Call,
+  verb: AdmissionVerb,
+  object: DeepReadonly<KubeObject>,
+  old: Stored,
+): Promise<void> {
+  const context = contextOf(call, verb, object, old);
+  for (const plugin of call.parts.admission) await plugin.validate?.(object, context);
+}
+
+function contextOf(
+  call: Call,
+  verb: AdmissionVerb,
+  object: DeepReadonly<KubeObject>,
+  old: Stored,
+): AdmissionContext {
+  const { request, definition, parts, warnings } = call;
+  return {
+    request,
+    definition,
+    old,
+    verb,
+    subresource: request.subresource,
+    namespace: definition.namespaced ? (object.metadata.namespace ?? request.namespace) : "",
+    name: object.metadata.name ?? request.name,
+    dryRun: call.dryRun,
+    live: parts.live,
+    client: parts.client,
+    runtime: parts.runtime,
+    warn: (message) => void warnings.push(message),
+  };
+}

@@ -1,0 +1,94 @@
+/** From the body of a request to an object of its kind. */
+import { ApiError } from "../lib/api-error.ts";
+import type { KubeObject } from "../schema/object.ts";
+import type { Call } from "./call.ts";
+import type { Codec } from "./codec.ts";
+import { mutableCopy } from "./copy.ts";
+import { apiVersionOf } from "./registry.ts";
+import type { ApiRequest } from "./request.ts";
+
+/** The object in the body, decoded, checked and defaulted; the caller's to change. */
+export function readObject(call: Call): KubeObject {
+  const { parts, request, definition } = call;
+  const body = request.body;
+  if (body === undefined) throw emptyBody();
+  if (!(body instanceof Uint8Array)) {
+    const object = mutableCopy<KubeObject>(body);
+    parts.codec.fillDefaults(definition, object);
+    return object;
+  }
+  const parsed = parts.codec.parse(body, request.contentType);
+  return acceptValue(call, parsed.value, parsed.problems);
+}
+
+/** Makes an object of the resource from a JSON value, reporting as `fieldValidation` asks. */
+export function acceptValue(
+  call: Call,
+  value: unknown,
+  parseProblems: readonly string[] = [],
+): KubeObject {
+  const { definition, parts } = call;
+  checkKind(value, apiVersionOf(definition), definition.kind);
+  const { object, problems } = parts.codec.decode(definition, value);
+  report(call, [...parseProblems, ...problems]);
+  object.metadata ??= {};
+  parts.codec.fillDefaults(definition, object);
+  return object;
+}
+
+/** The plain value of a body that is no object of the resource: patches, options, evictions. */
+export function readValue(codec: Codec, request: ApiRequest, contentType: string): unknown {
+  const { body } = request;
+  if (body === undefined) return undefined;
+  if (!(body instanceof Uint8Array)) return mutableCopy<unknown>(body);
+  return body.length === 0 ? undefined : codec.parse(body, contentType).value;
+}
+
+function report(call: Call, problems: readonly string[]): void {
+  if (problems.length === 0 || call.fieldValidation === "Ignore") return;
+  if (call.fieldValidation === "Warn") {
+    call.warnings.push(...problems);
+    return;
+  }
+  const { definition } = call;
+  throw new ApiError(
+    "BadRequest",
+    `${definition.kind} in version "${definition.version}" cannot be handled as a ` +
+      `${definition.kind}: strict decoding error: ${problems.join(", ")}`,
+  );
+}
+
+function checkKind(value: unknown, apiVersion: string, kind: string): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw emptyBody();
+  const sent = value as { apiVersion?: unknown; kind?: unknown };
+  const sentVersion = sent.apiVersion ?? "";
+  const sentKind = sent.kind ?? "";
+  if (sentVersion === "" && sentKind === "") return;
+  if (
+    (sentKind === "" || sentKind === kind) &&
+    (sentVersion === "" || sentVersion === apiVersion)
+  ) {
+    return;
+  }
+  if (sentKind === kind) {
+    throw new ApiError(
+      "BadRequest",
+      `the API version in the data (${String(sentVersion)}) does not match the expected API ` +
+        `version (${apiVersion})`,
+    );
+  }
+  throw new ApiError(
+    "BadRequest",
+    `${String(sentKind)} in version "${versionPart(String(sentVersion))}" cannot be handled as a ` +
+      `${kind}: no kind "${String(sentKind)}" is registered for version "${String(sentVersion)}" ` +
+      `in scheme "pkg/api/legacyscheme/scheme.go:30"`,
+  );
+}
+
+function versionPart(apiVersion: string): string {
+  return apiVersion.slice(apiVersion.indexOf("/") + 1);
+}
+
+function emptyBody(): ApiError {
+  return new ApiError("BadRequest", "the request body is empty or holds no object");
+}

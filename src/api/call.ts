@@ -1,0 +1,56 @@
+/** What every step of one request has at hand. */
+import type { Client } from "../client/client.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import type { StoreLiveSets } from "../live/store-feed.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { KubeObject } from "../schema/object.ts";
+import type { Store } from "../store/store.ts";
+import type { AdmissionPlugin } from "./admission-plugin.ts";
+import type { Authorizer } from "./authorizer.ts";
+import type { Codec } from "./codec.ts";
+import type { Registry } from "./registry.ts";
+import type { ApiRequest } from "./request.ts";
+import type { ResourceDefinition, WriteContext } from "./resource-definition.ts";
+
+/** What the pipeline is made of. */
+export interface Parts {
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly runtime: Runtime;
+  readonly authorizer: Authorizer;
+  readonly admission: readonly AdmissionPlugin[];
+  readonly live: StoreLiveSets;
+  readonly codec: Codec;
+  /** The server itself as a client, for admission and actions. */
+  readonly client: Client;
+}
+
+/** One request under way. */
+export interface Call {
+  readonly parts: Parts;
+  readonly request: ApiRequest;
+  readonly definition: ResourceDefinition;
+  /** Nothing is stored. */
+  readonly dryRun: boolean;
+  readonly fieldValidation: "Ignore" | "Warn" | "Strict";
+  readonly now: Date;
+  readonly warnings: string[];
+}
+
+export function writeContext(
+  call: Call,
+  verb: "create" | "update",
+  old: DeepReadonly<KubeObject> | undefined,
+): WriteContext<KubeObject> {
+  const { parts, request } = call;
+  return {
+    verb,
+    subresource: request.subresource,
+    old,
+    user: request.user,
+    dryRun: call.dryRun,
+    now: call.now,
+    runtime: parts.runtime,
+    live: parts.live,
+  };
+}

@@ -1,0 +1,175 @@
+/** LIST: from the LiveSet when the newest state is asked, from the store for older revisions. */
+import { ApiError, type StatusObject } from "../lib/api-error.ts";
+import type { LiveSet } from "../live/live-set.ts";
+import type { KubeObject } from "../schema/object.ts";
+import { Compacted, type KeyRange, prefixRange, type Revision } from "../store/store.ts";
+import type { Call } from "./call.ts";
+import { decodeContinue, encodeContinue } from "./continue-token.ts";
+import { readListOptions } from "./list-options.ts";
+import { storagePrefixOf } from "./registry.ts";
+import { type Selection, selectionOf } from "./selection.ts";
+import { type Stored, storedFrom } from "./stored.ts";
+
+const limits = { freshnessWaitMs: 3000, selectingChunkMin: 500 } as const;
+
+export interface Listed {
+  readonly objects: readonly Stored[];
+  readonly revision: Revision;
+  readonly continue: string;
+  readonly remaining: number | undefined;
+}
+
+/** The objects that the request selects. */
+export async function listObjects(call: Call): Promise<Listed> {
+  const { definition, request } = call;
+  const options = readListOptions(request.query, "list");
+  const selection = selectionOf(definition, request);
+  if (options.continue !== "") {
+    const token = decodeContinue(options.continue);
+    return listFromStore(call, selection, { ...token, limit: options.limit });
+  }
+  if (options.exact !== undefined) {
+    await waitFor(call, options.exact);
+    const from = { revision: options.exact, start: selection.prefix, limit: options.limit };
+    return listFromStore(call, selection, from);
+  }
+  const set = await currentSet(call, options.notOlderThan);
+  return listFromSet(set, selection, options.limit);
+}
+
+/** The filled LiveSet of the resource, at `revision` or later. */
+export async function currentSet(call: Call, revision: Revision): Promise<LiveSet<KubeObject>> {
+  const { definition, parts, request } = call;
+  const set = parts.live.filled(definition) ?? parts.live.of(definition);
+  await set.ready(request.signal);
+  if (revision > set.revision) await waitFor(call, revision);
+  return set;
+}
+
+/** Waits until `revision` exists, for a short while: a client may have heard of it elsewhere. */
+async function waitFor(call: Call, revision: Revision): Promise<void> {
+  const { definition, parts, request } = call;
+  const set = parts.live.of(definition);
+  await set.ready(request.signal);
+  if (set.revision >= revision) return;
+  const over = new AbortController();
+  const signal = AbortSignal.any([request.signal, over.signal]);
+  const reached = set.reached(revision, signal).then(
+    () => true,
+    () => false,
+  );
+  const waited = parts.runtime.clock.sleep(limits.freshnessWaitMs, signal).then(() => false);
+  const inTime = await Promise.race([reached, waited]);
+  over.abort();
+  if (!inTime) throw tooLarge(revision, set.revision);
+}
+
+function tooLarge(asked: Revision, current: Revision): ApiError {
+  const message = `Too large resource version: ${asked}, current: ${current}`;
+  const causes = [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }];
+  return new ApiError("Timeout", `Timeout: ${message}`, {
+    details: { retryAfterSeconds: 1, causes },
+  });
+}
+
+function listFromSet(set: LiveSet<KubeObject>, selection: Selection, limit: number): Listed {
+  const { key } = selection;
+  const one = key === undefined ? undefined : set.get(key);
+  const candidates =
+    key === undefined ? [...set.list(selection.prefix)] : one === undefined ? [] : [one];
+  const found = selection.selects
+    ? candidates.filter((candidate) => selection.matches(candidate.object))
+    : candidates;
+  const { revision } = set;
+  if (limit === 0 || found.length <= limit) {
+    return { objects: found, revision, continue: "", remaining: undefined };
+  }
+  const objects = found.slice(0, limit);
+  return {
+    objects,
+    revision,
+    continue: encodeContinue(revision, afterLast(objects)),
+    remaining: selection.selects ? undefined : found.length - limit,
+  };
+}
+
+function afterLast(objects: readonly Stored[]): string {
+  return `${objects.at(-1)?.key ?? ""}\0`;
+}
+
+interface From {
+  /** -1 is the newest, whatever was listed before. */
+  readonly revision: Revision;
+  /** Where to begin, relative to the resource. */
+  readonly start: string;
+  readonly limit: number;
+}
+
+async function listFromStore(call: Call, selection: Selection, from: From): Promise<Listed> {
+  const { definition, parts } = call;
+  const root = storagePrefixOf(definition);
+  const { end } = prefixRange(`${root}${selection.prefix}`);
+  if (!from.start.startsWith(selection.prefix)) throw outside();
+  const at = from.revision < 0 ? await parts.store.revision() : from.revision;
+  const found: Stored[] = [];
+  let start = `${root}${from.start}`;
+  for (;;) {
+    const page = await readPage(call, { start, end }, at, from, selection.selects);
+    for (const [index, entry] of page.entries.entries()) {
+      const object = storedFrom(definition, entry);
+      if (selection.selects && !selection.matches(object.object)) continue;
+      found.push(object);
+      if (from.limit === 0 || found.length < from.limit) continue;
+      const left = page.entries.length - index - 1 + page.remaining;
+      if (left === 0) break;
+      const next = encodeContinue(at, afterLast(found));
+      const remaining = selection.selects ? undefined : left;
+      return { objects: found, revision: at, continue: next, remaining };
+    }
+    const last = page.entries.at(-1);
+    if (!page.more || last === undefined) {
+      return { objects: found, revision: at, continue: "", remaining: undefined };
+    }
+    start = `${last.key}\0`;
+  }
+}
+
+async function readPage(call: Call, range: KeyRange, at: Revision, from: From, selects: boolean) {
+  const limit =
+    selects && from.limit > 0 ? Math.max(from.limit, limits.selectingChunkMin) : from.limit;
+  try {
+    return await call.parts.store.list(range, { limit, at });
+  } catch (error) {
+    if (!(error instanceof Compacted)) throw error;
+    const start = range.start.slice(storagePrefixOf(call.definition).length);
+    throw call.request.query.get("continue")
+      ? new ExpiredContinue(encodeContinue(-1, start))
+      : expired(at, error.compactRevision);
+  }
+}
+
+export function expired(asked: Revision, oldest: Revision): ApiError {
+  return new ApiError("Expired", `too old resource version: ${asked} (${oldest})`);
+}
+
+function outside(): ApiError {
+  return new ApiError("BadRequest", "continue key is not valid: it is not in the listed range");
+}
+
+/** 410 with a token that goes on with what is newest. */
+class ExpiredContinue extends ApiError {
+  constructor(private readonly next: string) {
+    super(
+      "Expired",
+      "The provided continue parameter is too old to display a consistent list result. You can " +
+        "start a new list without the continue parameter, or use the continue token in this " +
+        "response to retrieve the remainder of the results. Continuing with the provided token " +
+        "results in an inconsistent list - objects that were created, modified, or deleted " +
+        "between the time the first chunk was returned and now may show up in the list.",
+    );
+  }
+
+  override toStatus(): StatusObject {
+    return { ...super.toStatus(), metadata: { continue: this.next } };
+  }
+}

@@ -1,0 +1,121 @@
+/** The rules of metadata that hold for every kind (rest.BeforeCreate and rest.BeforeUpdate). */
+import { ApiError } from "../lib/api-error.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { KubeObject } from "../schema/object.ts";
+import { apiVersionOf } from "./registry.ts";
+import type { ApiRequest } from "./request.ts";
+import type { FieldError, ResourceDefinition } from "./resource-definition.ts";
+
+const limits = { generatedPrefixMax: 58, generatedSuffix: 5 } as const;
+
+/** RFC 3339 in whole seconds, as metav1.Time is written. */
+export function timestamp(date: Date): string {
+  return `${date.toISOString().slice(0, 19)}Z`;
+}
+
+/** `web-` becomes `web-x7k2p`. */
+export function generatedName(prefix: string, runtime: Runtime): string {
+  return `${prefix.slice(0, limits.generatedPrefixMax)}${runtime.random.suffix(limits.generatedSuffix)}`;
+}
+
+/** Name and namespace of body and URL must agree; what the body lacks comes from the URL. */
+export function matchUrl(
+  object: KubeObject,
+  request: ApiRequest,
+  definition: ResourceDefinition,
+): void {
+  object.apiVersion = apiVersionOf(definition);
+  object.kind = definition.kind;
+  const { metadata } = object;
+  if (request.name !== "" && (metadata.name ?? "") !== request.name) {
+    if (metadata.name) {
+      throw new ApiError(
+        "BadRequest",
+        `the name of the object (${metadata.name}) does not match the name on the URL ` +
+          `(${request.name})`,
+      );
+    }
+    throw new ApiError("BadRequest", "name must be provided");
+  }
+  if (!definition.namespaced) {
+    if (metadata.namespace === "") delete metadata.namespace;
+    return;
+  }
+  if (metadata.namespace && metadata.namespace !== request.namespace) {
+    throw new ApiError(
+      "BadRequest",
+      "the namespace of the provided object does not match the namespace sent on the request",
+    );
+  }
+  metadata.namespace = request.namespace;
+}
+
+/** What the server alone decides about a new object. */
+export function fillCreateMetadata(object: KubeObject, runtime: Runtime, now: Date): void {
+  const { metadata } = object;
+  if (metadata.resourceVersion) {
+    throw new ApiError("BadRequest", "resourceVersion should not be set on objects to be created");
+  }
+  clearUnserved(object);
+  delete metadata.resourceVersion;
+  delete metadata.deletionTimestamp;
+  delete metadata.deletionGracePeriodSeconds;
+  delete metadata.generation;
+  metadata.uid = runtime.random.uuid();
+  metadata.creationTimestamp = timestamp(now);
+}
+
+/** What an update cannot change stays as it is stored. */
+export function keepSystemMetadata(object: KubeObject, old: DeepReadonly<KubeObject>): void {
+  const kept = [
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "generateName",
+  ] as const;
+  const target = object.metadata as Record<string, unknown>;
+  for (const field of kept) {
+    const value = old.metadata[field];
+    if (value === undefined) delete target[field];
+    else target[field] = value;
+  }
+  clearUnserved(object);
+}
+
+/** Fields that no server writes any more, and empty maps that mean nothing. */
+function clearUnserved(object: KubeObject): void {
+  const metadata = object.metadata as Record<string, unknown>;
+  delete metadata.selfLink;
+  delete metadata.managedFields;
+  for (const field of ["labels", "annotations", "finalizers", "ownerReferences"]) {
+    const value = metadata[field];
+    if (value === null) delete metadata[field];
+    else if (typeof value === "object" && Object.keys(value as object).length === 0) {
+      delete metadata[field];
+    }
+  }
+}
+
+/** A deleted object may lose finalizers but not gain any. */
+export function validateMetadataUpdate(
+  object: DeepReadonly<KubeObject>,
+  old: DeepReadonly<KubeObject>,
+): readonly FieldError[] {
+  if (old.metadata.deletionTimestamp === undefined) return [];
+  const before = old.metadata.finalizers ?? [];
+  const added = (object.metadata.finalizers ?? []).filter((name) => !before.includes(name));
+  if (added.length === 0) return [];
+  const list = added.map((name) => JSON.stringify(name)).join(", ");
+  return [
+    {
+      type: "FieldValueForbidden",
+      field: "metadata.finalizers",
+      detail:
+        "no new finalizers can be added if the object is being deleted, found new finalizers " +
+        `[]string{${list}}`,
+    },
+  ];
+}

@@ -1,0 +1,79 @@
+/** The options of a write, from the query: dryRun, fieldManager, fieldValidation. */
+import { ApiError } from "../lib/api-error.ts";
+import { invalid } from "./errors.ts";
+import type { ApiRequest } from "./request.ts";
+import type { FieldError } from "./resource-definition.ts";
+
+const limits = { fieldManagerCharactersMax: 128 } as const;
+
+const optionsKinds: Readonly<Record<string, string>> = {
+  create: "CreateOptions",
+  update: "UpdateOptions",
+  patch: "PatchOptions",
+  delete: "DeleteOptions",
+  deletecollection: "DeleteOptions",
+};
+
+export interface WriteQuery {
+  readonly dryRun: boolean;
+  readonly fieldValidation: "Ignore" | "Warn" | "Strict";
+}
+
+/** Throws Invalid for values that no server knows. */
+export function readWriteQuery(request: ApiRequest): WriteQuery {
+  const kind = optionsKinds[request.verb];
+  if (kind === undefined) return { dryRun: false, fieldValidation: "Ignore" };
+  const { query } = request;
+  const dryRuns = query.getAll("dryRun").filter((value) => value !== "");
+  const fieldManager = query.get("fieldManager") ?? "";
+  const fieldValidation = query.get("fieldValidation") || "Warn";
+  const errors = [
+    ...dryRunErrors(dryRuns),
+    ...fieldManagerErrors(fieldManager),
+    ...fieldValidationErrors(fieldValidation),
+  ];
+  if (errors.length > 0) throw invalid({ group: "meta.k8s.io", plural: "", kind }, "", errors);
+  return {
+    dryRun: dryRuns.length > 0,
+    fieldValidation: fieldValidation as WriteQuery["fieldValidation"],
+  };
+}
+
+export function dryRunErrors(values: readonly string[]): readonly FieldError[] {
+  if (values.every((value) => value === "All")) return [];
+  const detail = 'supported values: "All"';
+  return [{ type: "FieldValueNotSupported", field: "dryRun", value: values, detail }];
+}
+
+function fieldManagerErrors(name: string): readonly FieldError[] {
+  const field = "fieldManager";
+  if (name.length > limits.fieldManagerCharactersMax) {
+    const detail = `may not be more than ${limits.fieldManagerCharactersMax} bytes`;
+    return [{ type: "FieldValueTooLong", field, detail }];
+  }
+  if (/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$/u.test(name)) return [];
+  const detail = "should only contain printable characters";
+  return [{ type: "FieldValueInvalid", field, value: name, detail }];
+}
+
+function fieldValidationErrors(value: string): readonly FieldError[] {
+  if (value === "Ignore" || value === "Warn" || value === "Strict") return [];
+  const detail = 'supported values: "Ignore", "Strict", "Warn"';
+  return [{ type: "FieldValueNotSupported", field: "fieldValidation", value, detail }];
+}
+
+/** A whole number in the query; BadRequest for anything else. */
+export function wholeNumber(query: URLSearchParams, name: string): number | undefined {
+  const text = query.get(name);
+  if (text === null || text === "") return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new ApiError(
+    "BadRequest",
+    `unable to decode "${name}": strconv.ParseInt: parsing "${text}": invalid syntax`,
+  );
+}
+
+/** Go's idea of a true query value. */
+export function isTrue(value: string | null): boolean {
+  return value !== null && value !== "false" && value !== "0" && value.toLowerCase() !== "f";
+}

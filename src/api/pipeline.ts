@@ -1,0 +1,206 @@
+/**
+ * What every request goes through, however it came: authorize, decode, default, admit, validate,
+ * store, encode. The verbs are in files of their own.
+ */
+
+import type { Client } from "../client/client.ts";
+import { ApiError } from "../lib/api-error.ts";
+import type { ByteStream } from "../runtime/runtime.ts";
+import type { KubeObject } from "../schema/object.ts";
+import { actionContext, runAction, targetOf } from "./action.ts";
+import { admitValidating } from "./admit.ts";
+import type { Attributes } from "./authorizer.ts";
+import type { Call, Parts } from "./call.ts";
+import { create } from "./create.ts";
+import { deleteOne } from "./delete.ts";
+import { deleteCollection } from "./delete-collection.ts";
+import { forbidden, methodNotAllowed, notFound, unknownResource } from "./errors.ts";
+import { currentSet, listObjects } from "./list.ts";
+import { readListOptions } from "./list-options.ts";
+import { createLocalClient } from "./local-client.ts";
+import { negotiate, type Wanted } from "./negotiate.ts";
+import { readWriteQuery } from "./options.ts";
+import { patch } from "./patch.ts";
+import type { Registry } from "./registry.ts";
+import { representList, representOne, watchShape } from "./represent.ts";
+import type { ApiRequest, ApiResponse, User } from "./request.ts";
+import type { Subresource } from "./resource-definition.ts";
+import { getScale, writeScale } from "./scale.ts";
+import { answerStored, readStored } from "./stored.ts";
+import { update } from "./update.ts";
+import { planWatch, type WatchSink } from "./watch.ts";
+import { watchStream } from "./watch-stream.ts";
+
+export interface Pipeline {
+  readonly registry: Registry;
+  /** Answers a request; throws ApiError for everything that is wrong with it. */
+  handle(request: ApiRequest): Promise<ApiResponse>;
+  /** A watch for callers in process: events instead of frames. Returns once it follows. */
+  watch(request: ApiRequest, sink: WatchSink): Promise<void>;
+  /** Authorizes an upgrade and hands the socket to the subresource (exec, attach, port-forward). */
+  upgrade(request: ApiRequest, socket: ByteStream): Promise<void>;
+  /** The authorizer's answer as an error, for paths that are no resources. */
+  authorize(attributes: Attributes): Promise<void>;
+  /** The server as a client of itself. */
+  clientOf(user: User): Client;
+}
+
+/** The user that the server's own parts act as. */
+export const serverUser: User = {
+  name: "system:apiserver",
+  uid: "",
+  groups: ["system:masters", "system:authenticated"],
+  extra: {},
+};
+
+export function createPipeline(options: Omit<Parts, "client">): Pipeline {
+  const pipeline: Pipeline = {
+    registry: options.registry,
+    handle: async (request) => dispatch(await open(request)),
+    async watch(request, sink) {
+      const planned = await planWatch(await open(request));
+      planned.start(sink, request.signal);
+    },
+    upgrade: async (request, socket) => upgrade(await open(request), socket),
+    authorize: (attributes) => authorize(parts, attributes),
+    clientOf: (user) => createLocalClient(pipeline, user, options.runtime),
+  };
+  const parts: Parts = { ...options, client: pipeline.clientOf(serverUser) };
+  const open = (request: ApiRequest) => openCall(parts, request);
+  return pipeline;
+}
+
+async function openCall(parts: Parts, request: ApiRequest): Promise<Call> {
+  const definition = parts.registry.find(request.resource);
+  if (definition === undefined) throw unknownResource();
+  await authorize(parts, attributesOf(request));
+  const now = parts.runtime.clock.now();
+  return { parts, request, definition, ...readWriteQuery(request), now, warnings: [] };
+}
+
+async function authorize(parts: Parts, attributes: Attributes): Promise<void> {
+  const decision = await parts.authorizer.authorize(attributes);
+  if (!decision.allowed) throw forbidden(attributes, decision.reason);
+}
+
+/** The verb of `connect` follows the method: exec by POST or WebSocket GET is a create. */
+export function attributesOf(request: ApiRequest): Attributes {
+  const { group, version, plural } = request.resource;
+  return {
+    user: request.user,
+    verb: request.verb === "connect" ? connectVerb(request) : request.verb,
+    group,
+    version,
+    resource: plural,
+    subresource: request.subresource,
+    namespace: request.namespace,
+    name: request.name,
+    path: "",
+    isResourceRequest: true,
+  };
+}
+
+const connectVerbs: Readonly<Record<string, string>> = {
+  POST: "create",
+  PUT: "update",
+  PATCH: "patch",
+  DELETE: "delete",
+};
+
+function connectVerb(request: ApiRequest): string {
+  if (["exec", "attach", "portforward"].includes(request.subresource)) return "create";
+  return connectVerbs[request.method] ?? "get";
+}
+
+async function dispatch(call: Call): Promise<ApiResponse> {
+  const { definition, request } = call;
+  const wanted = negotiate(request.accept);
+  if (request.subresource !== "") {
+    const subresource = definition.subresources[request.subresource];
+    if (subresource === undefined) throw unknownResource();
+    return represent(call, wanted, await onSubresource(call, subresource));
+  }
+  if (request.verb === "connect" || !definition.verbs.includes(request.verb)) {
+    throw methodNotAllowed(definition, request.verb);
+  }
+  switch (request.verb) {
+    case "get":
+      return represent(call, wanted, await get(call));
+    case "list":
+      return representList(call, wanted, await listObjects(call));
+    case "watch": {
+      const shape = watchShape(call, wanted);
+      const frames = watchStream(await planWatch(call), shape, request.signal);
+      const contentType = "application/json";
+      return { type: "stream", status: 200, contentType, frames, warnings: call.warnings };
+    }
+    case "create":
+      return represent(call, wanted, await create(call));
+    case "update":
+      return represent(call, wanted, await update(call));
+    case "patch":
+      return represent(call, wanted, await patch(call));
+    case "delete":
+      return represent(call, wanted, await deleteOne(call));
+    case "deletecollection":
+      return represent(call, { ...wanted, as: "object" }, await deleteCollection(call));
+  }
+}
+
+function represent(call: Call, wanted: Wanted, answer: ApiResponse): ApiResponse {
+  if (answer.type !== "object") return answer;
+  if (wanted.as === "object" && wanted.format === "json") return answer;
+  return representOne(call, wanted, answer);
+}
+
+async function get(call: Call): Promise<ApiResponse> {
+  const { definition, parts, request } = call;
+  const { notOlderThan } = readListOptions(request.query, "list");
+  if (notOlderThan > 0) await currentSet(call, notOlderThan);
+  const namespace = definition.namespaced ? request.namespace : "";
+  const stored = await readStored(parts, definition, namespace, request.name);
+  if (stored === undefined) throw notFound(definition, request.name);
+  return answerStored(call, stored);
+}
+
+async function onSubresource(
+  call: Call,
+  subresource: Subresource<KubeObject>,
+): Promise<ApiResponse> {
+  const { definition, request } = call;
+  const { verb } = request;
+  const refuse = () => {
+    const plural = `${definition.plural}/${request.subresource}`;
+    return methodNotAllowed({ ...definition, plural }, verb);
+  };
+  switch (subresource.type) {
+    case "status":
+      if (verb === "get") return get(call);
+      if (verb === "update") return update(call);
+      if (verb === "patch") return patch(call);
+      throw refuse();
+    case "part":
+      if (!(subresource.verbs as readonly string[]).includes(verb)) throw refuse();
+      if (verb === "get") return get(call);
+      return verb === "update" ? update(call) : patch(call);
+    case "scale":
+      if (verb === "get") return getScale(call, subresource);
+      if (verb === "update" || verb === "patch") return writeScale(call, subresource);
+      throw refuse();
+    case "action":
+      if (verb !== subresource.verb) throw refuse();
+      return runAction(call, subresource);
+    case "stream":
+      throw new ApiError("BadRequest", "Upgrade request required");
+  }
+}
+
+async function upgrade(call: Call, socket: ByteStream): Promise<void> {
+  const { definition, request } = call;
+  const subresource = definition.subresources[request.subresource];
+  if (subresource === undefined) throw unknownResource();
+  if (subresource.type !== "stream") throw methodNotAllowed(definition, request.verb);
+  const target = await targetOf(call);
+  await admitValidating(call, "CONNECT", target.object, target.object);
+  await subresource.open(target, request, socket, actionContext(call));
+}

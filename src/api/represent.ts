@@ -1,0 +1,137 @@
+/** From what a verb answers to what the client asked for: JSON, YAML, Table, metadata only. */
+import { stringify } from "yaml";
+import { ApiError } from "../lib/api-error.ts";
+import type { KubeObject } from "../schema/object.ts";
+import type { Call } from "./call.ts";
+import { notAcceptable } from "./errors.ts";
+import type { Listed } from "./list.ts";
+import type { Wanted } from "./negotiate.ts";
+import { apiVersionOf } from "./registry.ts";
+import type { ApiResponse } from "./request.ts";
+import type { ResourceDefinition } from "./resource-definition.ts";
+import { type IncludeObject, type ListMeta, partialOf, tableOf } from "./table.ts";
+import type { Shape } from "./watch-stream.ts";
+
+const encoder = new TextEncoder();
+
+/** The answer to `get`, `create` and other verbs about one object. */
+export function representOne(
+  call: Call,
+  wanted: Wanted,
+  answer: ApiResponse & { readonly type: "object" },
+): ApiResponse {
+  const isStatus = answer.object.kind === "Status" && call.definition.kind !== "Status";
+  if (wanted.as === "object" || isStatus) return inFormat(wanted, answer);
+  const version = answer.object.metadata.resourceVersion;
+  if (wanted.as === "PartialObjectMetadata") {
+    return inFormat(wanted, { ...withoutJson(answer), object: partialOf(answer.object) });
+  }
+  if (wanted.as === "PartialObjectMetadataList") throw notAcceptable(["application/json"]);
+  const table = tableOf(call.definition, [answer.object], {
+    metadata: version === undefined ? {} : { resourceVersion: version },
+    include: includeObject(call),
+    definitions: true,
+    now: call.now,
+  });
+  return inFormat(wanted, { ...withoutJson(answer), object: table });
+}
+
+function withoutJson(answer: ApiResponse & { readonly type: "object" }) {
+  return { type: "object", status: answer.status, warnings: answer.warnings ?? [] } as const;
+}
+
+/** The answer to `list`. */
+export function representList(call: Call, wanted: Wanted, listed: Listed): ApiResponse {
+  const { definition, warnings } = call;
+  const metadata: ListMeta = {
+    resourceVersion: String(listed.revision),
+    ...(listed.continue === "" ? {} : { continue: listed.continue }),
+    ...(listed.remaining === undefined ? {} : { remainingItemCount: listed.remaining }),
+  };
+  const objects = () => listed.objects.map((live) => live.object as KubeObject);
+  const head = { type: "object", status: 200, warnings } as const;
+  if (wanted.as === "Table") {
+    const include = includeObject(call);
+    const options = { metadata, include, definitions: true, now: call.now };
+    return inFormat(wanted, { ...head, object: tableOf(definition, objects(), options) });
+  }
+  if (wanted.as !== "object") {
+    const list = {
+      kind: "PartialObjectMetadataList",
+      apiVersion: "meta.k8s.io/v1",
+      metadata,
+      items: objects().map(partialOf),
+    };
+    return inFormat(wanted, { ...head, object: list as unknown as KubeObject });
+  }
+  return inFormat(wanted, {
+    ...head,
+    get object() {
+      const items = objects().map(({ apiVersion: _a, kind: _k, ...item }) => item);
+      return { ...listHead(definition), metadata, items } as unknown as KubeObject;
+    },
+    json: () => listBytes(definition, metadata, listed),
+  });
+}
+
+function listHead(definition: ResourceDefinition) {
+  return { kind: `${definition.kind}List`, apiVersion: apiVersionOf(definition) };
+}
+
+/** Joins the bytes of the items, which lose the kind and apiVersion at their end. */
+function listBytes(definition: ResourceDefinition, metadata: ListMeta, listed: Listed): Uint8Array {
+  const { kind } = definition;
+  const apiVersion = apiVersionOf(definition);
+  const tail = `,${JSON.stringify({ apiVersion, kind }).slice(1)}`;
+  const head = JSON.stringify({ ...listHead(definition), metadata });
+  const parts: Uint8Array[] = [encoder.encode(`${head.slice(0, -1)},"items":[`)];
+  const comma = encoder.encode("},");
+  for (const object of listed.objects) {
+    const bytes = object.json();
+    parts.push(bytes.subarray(0, bytes.length - tail.length), comma);
+  }
+  if (listed.objects.length > 0) parts[parts.length - 1] = encoder.encode("}");
+  parts.push(encoder.encode("]}"));
+  return Buffer.concat(parts);
+}
+
+/** How objects stand in watch frames; undefined is as they are. */
+export function watchShape(call: Call, wanted: Wanted): Shape | undefined {
+  if (wanted.as === "object") return undefined;
+  if (wanted.as !== "Table") return partialOf;
+  const include = includeObject(call);
+  let isFirst = true;
+  return (object) => {
+    const version = object.metadata.resourceVersion;
+    const table = tableOf(call.definition, "uid" in object.metadata ? [object] : [], {
+      metadata: version === undefined ? {} : { resourceVersion: version },
+      include,
+      definitions: isFirst,
+      now: call.parts.runtime.clock.now(),
+    });
+    isFirst = false;
+    return table;
+  };
+}
+
+function includeObject(call: Call): IncludeObject {
+  const value = call.request.query.get("includeObject") || "Metadata";
+  if (value === "None" || value === "Metadata" || value === "Object") return value;
+  throw new ApiError("BadRequest", `unrecognized includeObject value: ${JSON.stringify(value)}`);
+}
+
+function inFormat(wanted: Wanted, answer: ApiResponse & { readonly type: "object" }): ApiResponse {
+  if (wanted.format === "json") return answer;
+  return {
+    type: "bytes",
+    status: answer.status,
+    contentType: "application/yaml",
+    bytes: encoder.encode(toYaml(answer.object)),
+    warnings: answer.warnings ?? [],
+  };
+}
+
+/** YAML with sorted keys, as Kubernetes writes it. */
+export function toYaml(value: unknown): string {
+  return stringify(value, { sortMapEntries: true, version: "1.1", lineWidth: 0 });
+}

@@ -1,0 +1,140 @@
+/** The scale subresource: autoscaling/v1 Scale over a workload's own fields. */
+import { ApiError } from "../lib/api-error.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import {
+  formatSelector,
+  labelSelectorOf,
+  type MetaLabelSelector,
+  selectorOfMap,
+} from "../lib/selector.ts";
+import type { KubeObject } from "../schema/object.ts";
+import { readValue } from "./body.ts";
+import type { Call } from "./call.ts";
+import { mutableCopy } from "./copy.ts";
+import { invalid, notFound } from "./errors.ts";
+import { applyTo, readPatch } from "./patch.ts";
+import type { ApiResponse } from "./request.ts";
+import type { Subresource } from "./resource-definition.ts";
+import { answerObject, readStored } from "./stored.ts";
+import { changeStored } from "./update.ts";
+
+export type ScalePaths = Subresource<KubeObject> & { readonly type: "scale" };
+
+export async function getScale(call: Call, paths: ScalePaths): Promise<ApiResponse> {
+  const { definition, parts, request } = call;
+  const stored = await readStored(parts, definition, request.namespace, request.name);
+  if (stored === undefined) throw notFound(definition, request.name);
+  return answerObject(call, scaleOf(stored.object, paths));
+}
+
+export async function writeScale(call: Call, paths: ScalePaths): Promise<ApiResponse> {
+  const { request } = call;
+  const patch = request.verb === "patch" ? readPatch(call) : undefined;
+  const sent = patch === undefined ? readValue(call.parts.codec, request, request.contentType) : {};
+  const answer = await changeStored(call, async (current) => {
+    const scale = scaleOf(current.object, paths);
+    const next = patch === undefined ? sent : applyTo(call, patch.kind, patch.body, scale);
+    const object = mutableCopy<KubeObject>(current.object as KubeObject);
+    const { metadata, replicas } = checkScale(call, next);
+    if (metadata.resourceVersion) object.metadata.resourceVersion = metadata.resourceVersion;
+    else delete object.metadata.resourceVersion;
+    if (metadata.uid) object.metadata.uid = metadata.uid;
+    write(object, paths.replicas, replicas);
+    return object;
+  });
+  if (answer.type !== "object") return answer;
+  return answerObject(call, scaleOf(answer.object, paths));
+}
+
+/** The Scale of an object, by the paths of its row. */
+export function scaleOf(object: DeepReadonly<KubeObject>, paths: ScalePaths): KubeObject {
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
+  const replicas = read(object, paths.replicas);
+  const selector = selectorText(read(object, paths.selector));
+  const scale = {
+    kind: "Scale",
+    apiVersion: "autoscaling/v1",
+    metadata: mutableCopy({ name, namespace, uid, resourceVersion, creationTimestamp }),
+    spec: replicas === undefined ? {} : { replicas },
+    status: {
+      replicas: read(object, paths.statusReplicas) ?? 0,
+      ...(selector === "" ? {} : { selector }),
+    },
+  };
+  return scale as unknown as KubeObject;
+}
+
+function selectorText(selector: unknown): string {
+  if (typeof selector === "string") return selector;
+  if (typeof selector !== "object" || selector === null) return "";
+  const isMeta = "matchLabels" in selector || "matchExpressions" in selector;
+  return formatSelector(
+    isMeta
+      ? labelSelectorOf(selector as MetaLabelSelector)
+      : selectorOfMap(selector as Record<string, string>),
+  );
+}
+
+interface CheckedScale {
+  readonly metadata: { readonly resourceVersion?: string; readonly uid?: string };
+  readonly replicas: number;
+}
+
+function checkScale(call: Call, value: unknown): CheckedScale {
+  if (typeof value !== "object" || value === null) {
+    throw new ApiError("BadRequest", "the body must be a Scale");
+  }
+  const scale = value as {
+    kind?: unknown;
+    metadata?: { name?: string; namespace?: string; resourceVersion?: string; uid?: string };
+    spec?: { replicas?: unknown };
+  };
+  const { request } = call;
+  if (scale.kind !== undefined && scale.kind !== "Scale") {
+    throw new ApiError("BadRequest", `expected input object type to be Scale, but ${scale.kind}`);
+  }
+  const replicas = scale.spec?.replicas ?? 0;
+  if (typeof replicas !== "number" || !Number.isInteger(replicas)) {
+    throw new ApiError("BadRequest", "spec.replicas of a Scale must be a whole number");
+  }
+  if (replicas < 0) {
+    const detail = "must be greater than or equal to 0";
+    const field = "spec.replicas";
+    throw invalid({ group: "autoscaling", plural: "", kind: "Scale" }, request.name, [
+      { type: "FieldValueInvalid", field, value: replicas, detail },
+    ]);
+  }
+  const name = scale.metadata?.name ?? "";
+  if (name !== "" && name !== request.name) {
+    throw new ApiError(
+      "BadRequest",
+      `the name of the object (${name}) does not match the name on the URL (${request.name})`,
+    );
+  }
+  return { metadata: scale.metadata ?? {}, replicas };
+}
+
+function steps(path: string): readonly string[] {
+  return path.split(".").filter((step) => step !== "");
+}
+
+function read(object: unknown, path: string): unknown {
+  return steps(path).reduce<unknown>(
+    (value, step) =>
+      typeof value === "object" && value !== null
+        ? (value as Record<string, unknown>)[step]
+        : undefined,
+    object,
+  );
+}
+
+function write(object: KubeObject, path: string, value: unknown): void {
+  const all = steps(path);
+  let place = object as unknown as Record<string, unknown>;
+  for (const step of all.slice(0, -1)) {
+    place[step] ??= {};
+    place = place[step] as Record<string, unknown>;
+  }
+  const last = all.at(-1);
+  if (last !== undefined) place[last] = value;
+}

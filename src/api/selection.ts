@@ -1,0 +1,100 @@
+/** Which objects of a resource a list or watch is about. */
+import { ApiError } from "../lib/api-error.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import {
+  type FieldTerm,
+  type LabelSelector,
+  matchesFields,
+  matchesLabels,
+  parseFieldSelector,
+  parseLabelSelector,
+  SelectorError,
+} from "../lib/selector.ts";
+import type { KubeObject } from "../schema/object.ts";
+import type { ApiRequest } from "./request.ts";
+import type { ResourceDefinition } from "./resource-definition.ts";
+
+export interface Selection {
+  /** Prefix of the keys: `namespace/`, or "" for all. */
+  readonly prefix: string;
+  /** False when all objects of the prefix are meant. */
+  readonly selects: boolean;
+  /** The only key that can match, when the selectors name it. */
+  readonly key: string | undefined;
+  matches(object: DeepReadonly<KubeObject>): boolean;
+}
+
+/** Throws BadRequest for selectors that cannot be parsed or name unknown fields. */
+export function selectionOf(definition: ResourceDefinition, request: ApiRequest): Selection {
+  const { query } = request;
+  const labels = parsed(() => parseLabelSelector(query.get("labelSelector") ?? ""));
+  const fieldText = query.get("fieldSelector") ?? "";
+  const fields = [...parsed(() => parseFieldSelector(fieldText))];
+  if (request.name !== "") {
+    fields.push({ field: "metadata.name", operator: "=", value: request.name });
+  }
+  for (const { field } of fields) checkField(definition, request, field, fieldText);
+  const namespace = definition.namespaced ? request.namespace : "";
+  return {
+    prefix: namespace === "" ? "" : `${namespace}/`,
+    selects: labels.requirements.length > 0 || fields.length > 0,
+    key: keyNamed(definition, namespace, fields),
+    matches: (object) => matches(definition, labels, fields, object),
+  };
+}
+
+function parsed<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof SelectorError)) throw error;
+    throw new ApiError("BadRequest", error.message);
+  }
+}
+
+function checkField(
+  definition: ResourceDefinition,
+  request: ApiRequest,
+  field: string,
+  text: string,
+): void {
+  if (field === "metadata.name" || Object.hasOwn(definition.fields, field)) return;
+  if (field === "metadata.namespace" && definition.namespaced) return;
+  const { group, version, plural } = definition;
+  const labelText = request.query.get("labelSelector") ?? "";
+  throw new ApiError(
+    "BadRequest",
+    `Unable to find "${group}/${version}, Resource=${plural}" that match label selector ` +
+      `"${labelText}", field selector "${text}": field label not supported: ${field}`,
+  );
+}
+
+function keyNamed(
+  definition: ResourceDefinition,
+  namespace: string,
+  fields: readonly FieldTerm[],
+): string | undefined {
+  const valueOf = (field: string) =>
+    fields.find((term) => term.field === field && term.operator === "=")?.value;
+  const name = valueOf("metadata.name");
+  if (name === undefined || name === "") return undefined;
+  if (!definition.namespaced) return name;
+  const inside = namespace === "" ? valueOf("metadata.namespace") : namespace;
+  return inside ? `${inside}/${name}` : undefined;
+}
+
+function matches(
+  definition: ResourceDefinition,
+  labels: LabelSelector,
+  fields: readonly FieldTerm[],
+  object: DeepReadonly<KubeObject>,
+): boolean {
+  if (!matchesLabels(labels, object.metadata.labels)) return false;
+  return matchesFields(fields, (field) => {
+    if (field === "metadata.name") return object.metadata.name ?? "";
+    if (field === "metadata.namespace" && definition.namespaced) {
+      return object.metadata.namespace ?? "";
+    }
+    return definition.fields[field]?.(object) ?? "";
+  });
+}

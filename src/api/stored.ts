@@ -1,0 +1,109 @@
+/** Reads and writes of single objects in the store. */
+
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { encodeStored, type Reading, StoredObject, spliceRevision } from "../live/live-object.ts";
+import type { LiveObject } from "../live/live-set.ts";
+import type { KubeObject } from "../schema/object.ts";
+import type { Entry, Revision } from "../store/store.ts";
+import type { Call, Parts } from "./call.ts";
+import { mutableCopy } from "./copy.ts";
+import { storageKey, storagePrefixOf } from "./registry.ts";
+import type { ApiResponse } from "./request.ts";
+import type { ResourceDefinition } from "./resource-definition.ts";
+
+export type Stored = LiveObject<KubeObject>;
+
+/** How bytes of this resource are read outside of a LiveSet. */
+export function readingOf(definition: ResourceDefinition): Reading {
+  const { conversion } = definition;
+  if (conversion === undefined) return { freeze: false };
+  return { freeze: false, convert: (object) => conversion.fromStorage(object) };
+}
+
+export function storedFrom(definition: ResourceDefinition, entry: Entry): Stored {
+  const key = entry.key.slice(storagePrefixOf(definition).length);
+  return new StoredObject<KubeObject>(key, entry.revision, entry.value, readingOf(definition));
+}
+
+/** The newest state: from the LiveSet when it is followed, else from the store. */
+export async function readStored(
+  parts: Parts,
+  definition: ResourceDefinition,
+  namespace: string,
+  name: string,
+): Promise<Stored | undefined> {
+  const set = parts.live.filled(definition);
+  if (set !== undefined) return set.get(definition.namespaced ? `${namespace}/${name}` : name);
+  return readFromStore(parts, definition, namespace, name);
+}
+
+/** As `readStored`, past every cache: what a writer reads after it lost a race. */
+export async function readFromStore(
+  parts: Parts,
+  definition: ResourceDefinition,
+  namespace: string,
+  name: string,
+): Promise<Stored | undefined> {
+  const entry = await parts.store.get(storageKey(definition, namespace, name));
+  return entry === undefined ? undefined : storedFrom(definition, entry);
+}
+
+/** A write that came to pass, or the news that someone else was faster. */
+export type Written = { readonly ok: true; readonly answer: ApiResponse } | { readonly ok: false };
+
+/** Puts `object` where revision `expected` was; 0 means it must not exist. */
+export async function writeStored(
+  call: Call,
+  object: KubeObject,
+  expected: Revision,
+  status: number,
+): Promise<Written> {
+  const { definition, parts } = call;
+  const { namespace = "", name = "" } = object.metadata;
+  delete object.metadata.resourceVersion;
+  const stored = encodeStored(toStorage(definition, object));
+  const key = storageKey(definition, namespace, name);
+  const result = await parts.store.put(key, stored, expected, definition.ttlSeconds ?? 0);
+  if (!result.ok) return { ok: false };
+  return { ok: true, answer: answerWritten(call, object, result.revision, stored, status) };
+}
+
+function toStorage(definition: ResourceDefinition, object: KubeObject): DeepReadonly<KubeObject> {
+  if (definition.conversion === undefined) return object;
+  return definition.conversion.toStorage(mutableCopy<KubeObject>(object));
+}
+
+function answerWritten(
+  call: Call,
+  object: KubeObject,
+  revision: Revision,
+  stored: Uint8Array,
+  status: number,
+): ApiResponse {
+  object.metadata.resourceVersion = String(revision);
+  const json =
+    call.definition.conversion === undefined
+      ? { json: () => spliceRevision(stored, revision) }
+      : {};
+  return { type: "object", status, object, warnings: call.warnings, ...json };
+}
+
+/** Answers with what is stored: bytes for HTTP, an object of its own for callers in process. */
+export function answerStored(call: Call, stored: Stored, status = 200): ApiResponse {
+  let copy: KubeObject | undefined;
+  return {
+    type: "object",
+    status,
+    get object() {
+      copy ??= mutableCopy<KubeObject>(stored.object as KubeObject);
+      return copy;
+    },
+    json: () => stored.json(),
+    warnings: call.warnings,
+  };
+}
+
+/** Answers with an object that is not stored as such. */
+export function answerObject(call: Call, object: KubeObject, status = 200): ApiResponse {
+  return { type: "object", status, object, warnings: call.warnings };
+}

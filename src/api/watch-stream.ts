@@ -1,0 +1,134 @@
+/** A watch as a stream of JSON lines; equal frames are built once and shared by all watchers. */
+import type { ApiError } from "../lib/api-error.ts";
+import type { KubeObject } from "../schema/object.ts";
+import type { Revision } from "../store/store.ts";
+import { mutableCopy } from "./copy.ts";
+import type { Stored } from "./stored.ts";
+import type { PlannedWatch, WatchSink, WatchType } from "./watch.ts";
+
+const limits = {
+  /** Frames that may wait for a slow reader before its stream is ended. */
+  watchQueueFramesMax: 1000,
+  /** Frames of the initial state that travel as one chunk. */
+  initialFramesPerChunk: 256,
+} as const;
+
+const encoder = new TextEncoder();
+const shared = new WeakMap<Stored, Map<WatchType, Uint8Array>>();
+
+/** How an object stands in a frame, when not as its plain JSON. */
+export type Shape = (object: KubeObject) => unknown;
+
+export function watchStream(planned: PlannedWatch, shape: Shape | undefined, signal: AbortSignal) {
+  const over = new AbortController();
+  const all = AbortSignal.any([signal, over.signal]);
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        const sink = new StreamSink(controller, shape, () => over.abort());
+        planned.start(sink, all);
+        sink.started();
+      },
+      cancel() {
+        over.abort();
+      },
+    },
+    { highWaterMark: limits.watchQueueFramesMax },
+  );
+}
+
+class StreamSink implements WatchSink {
+  /** Frames of the initial state, gathered; undefined once the watch follows. */
+  #initial: Uint8Array[] | undefined = [];
+  #ended = false;
+
+  constructor(
+    private readonly controller: ReadableStreamDefaultController<Uint8Array>,
+    private readonly shape: Shape | undefined,
+    private readonly stop: () => void,
+  ) {}
+
+  /** From here on frames go out one by one. */
+  started(): void {
+    const frames = this.#initial ?? [];
+    this.#initial = undefined;
+    for (let at = 0; at < frames.length; at += limits.initialFramesPerChunk) {
+      this.#enqueue(join(frames.slice(at, at + limits.initialFramesPerChunk)));
+    }
+    if (this.#ended) this.controller.close();
+  }
+
+  event(type: WatchType, object: Stored, asOf?: Revision): void {
+    if (this.shape !== undefined || asOf !== undefined) {
+      const copy = mutableCopy<KubeObject>(object.object as KubeObject);
+      if (asOf !== undefined) copy.metadata.resourceVersion = String(asOf);
+      this.#send(lineOf(type, this.shape === undefined ? copy : this.shape(copy)));
+      return;
+    }
+    this.#send(frameOf(type, object));
+  }
+
+  bookmark(object: KubeObject): void {
+    this.#send(lineOf("BOOKMARK", this.shape === undefined ? object : this.shape(object)));
+  }
+
+  fail(error: ApiError): void {
+    this.#send(lineOf("ERROR", error.toStatus()));
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#initial === undefined) this.#close();
+  }
+
+  #send(frame: Uint8Array): void {
+    if (this.#ended) return;
+    if (this.#initial !== undefined) this.#initial.push(frame);
+    else this.#enqueue(frame);
+  }
+
+  #enqueue(frame: Uint8Array): void {
+    // The reader keeps what is queued, then asks again from where it was.
+    if ((this.controller.desiredSize ?? 0) <= 0) return this.stop();
+    this.controller.enqueue(frame);
+  }
+
+  #close(): void {
+    try {
+      this.controller.close();
+    } catch (error) {
+      // A cancelled stream cannot be closed again.
+      if (!(error instanceof TypeError)) throw error;
+    }
+  }
+}
+
+function frameOf(type: WatchType, object: Stored): Uint8Array {
+  let frames = shared.get(object);
+  if (frames === undefined) {
+    frames = new Map();
+    shared.set(object, frames);
+  }
+  let frame = frames.get(type);
+  if (frame === undefined) {
+    const head = encoder.encode(`{"type":"${type}","object":`);
+    frame = join([head, object.json(), encoder.encode("}\n")]);
+    frames.set(type, frame);
+  }
+  return frame;
+}
+
+function lineOf(type: string, object: unknown): Uint8Array {
+  return encoder.encode(`${JSON.stringify({ type, object })}\n`);
+}
+
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

@@ -1,0 +1,216 @@
+/**
+ * WATCH: what a client has missed, then what happens, in one unbroken order. Starting is
+ * synchronous with the LiveSet, so that nothing falls between the past and the present.
+ */
+import { ApiError } from "../lib/api-error.ts";
+import type { LiveChange, LiveSet } from "../live/live-set.ts";
+import type { KubeObject } from "../schema/object.ts";
+import { Compacted, prefixRange, type Revision } from "../store/store.ts";
+import type { Call } from "./call.ts";
+import { currentSet, expired } from "./list.ts";
+import { type ListQuery, readListOptions } from "./list-options.ts";
+import { apiVersionOf, storagePrefixOf } from "./registry.ts";
+import { type Selection, selectionOf } from "./selection.ts";
+import { type Stored, storedFrom } from "./stored.ts";
+
+const limits = {
+  bookmarkEveryMs: 60_000,
+  timeoutSecondsMin: 1800,
+  lastBookmarkBeforeEndMs: 2000,
+} as const;
+
+export type WatchType = "ADDED" | "MODIFIED" | "DELETED";
+
+/** Who receives the events; it may end the watch by aborting the signal it was started with. */
+export interface WatchSink {
+  /** `asOf` is set when the object is shown with the revision of a later change. */
+  event(type: WatchType, object: Stored, asOf?: Revision): void;
+  bookmark(object: KubeObject): void;
+  fail(error: ApiError): void;
+  end(): void;
+}
+
+/** A watch that was checked and may be started. */
+export interface PlannedWatch {
+  /** Delivers the past, then follows; returns at once. Ends with the signal or by itself. */
+  start(sink: WatchSink, signal: AbortSignal): void;
+}
+
+/** Checks the request; throws what is wrong with it. */
+export async function planWatch(call: Call): Promise<PlannedWatch> {
+  const { definition, request } = call;
+  const options = readListOptions(request.query, "watch");
+  const selection = selectionOf(definition, request);
+  const mustWait = options.sendInitialEvents === true || !options.hasResourceVersion;
+  const set = await currentSet(call, mustWait ? options.notOlderThan : 0);
+  return {
+    start: (sink, signal) => new Watch(call, set, selection, options, sink, signal).start(),
+  };
+}
+
+class Watch {
+  #subscription: Disposable | undefined;
+  #over = false;
+  #seen: Revision = 0;
+
+  constructor(
+    private readonly call: Call,
+    private readonly set: LiveSet<KubeObject>,
+    private readonly selection: Selection,
+    private readonly options: ListQuery,
+    private readonly sink: WatchSink,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  start(): void {
+    if (this.signal.aborted) {
+      this.sink.end();
+      return;
+    }
+    this.signal.addEventListener("abort", () => this.#end(), { once: true });
+    const { hasResourceVersion, notOlderThan, sendInitialEvents } = this.options;
+    this.#keepTime();
+    if (sendInitialEvents ?? !hasResourceVersion) this.#fromPresent();
+    else if (!hasResourceVersion) this.#follow(this.set.revision);
+    else this.#fromPast(notOlderThan);
+  }
+
+  #fromPast(from: Revision): void {
+    const missed = this.set.since(from);
+    if (missed === "too-old") {
+      this.#fromLog(from).catch((error: unknown) => this.#fail(error));
+      return;
+    }
+    for (const change of missed) this.#deliver(change);
+    this.#follow(Math.max(from, this.set.revision));
+  }
+
+  #fromPresent(): void {
+    const { key, prefix } = this.selection;
+    const one = key === undefined ? undefined : this.set.get(key);
+    const present = key !== undefined ? (one === undefined ? [] : [one]) : this.set.list(prefix);
+    for (const object of present) {
+      if (this.#over) return;
+      if (!this.selection.selects || this.selection.matches(object.object)) {
+        this.sink.event("ADDED", object);
+      }
+    }
+    this.#follow(this.set.revision);
+    if (this.options.sendInitialEvents === true && this.options.allowWatchBookmarks) {
+      this.#bookmark({ "k8s.io/initial-events-end": "true" });
+    }
+  }
+
+  /** The LiveSet has forgotten what the store's log still knows. */
+  async #fromLog(from: Revision): Promise<void> {
+    const { definition, parts } = this.call;
+    const range = prefixRange(storagePrefixOf(definition));
+    for await (const batch of parts.store.watch(range, from, this.signal)) {
+      for (const change of batch) {
+        if (this.#over) return;
+        if (change.type === "put") {
+          const now = storedFrom(definition, change.entry);
+          const before = change.previous && storedFrom(definition, change.previous);
+          this.#deliver({ type: before === undefined ? "added" : "modified", now, before });
+        } else {
+          const now = storedFrom(definition, { ...change.previous, revision: change.revision });
+          this.#deliver({ type: "deleted", now, before: storedFrom(definition, change.previous) });
+        }
+      }
+      const last = batch.at(-1);
+      if (last !== undefined) {
+        this.#seen = last.type === "put" ? last.entry.revision : last.revision;
+      }
+    }
+  }
+
+  #follow(from: Revision): void {
+    this.#seen = from;
+    if (this.#over) return;
+    this.#subscription = this.set.subscribe((change) => {
+      if (change.now.revision > from) this.#deliver(change);
+    });
+  }
+
+  #deliver(change: LiveChange<KubeObject>): void {
+    if (this.#over || !change.now.key.startsWith(this.selection.prefix)) return;
+    const { key } = this.selection;
+    if (key !== undefined && change.now.key !== key) return;
+    const event = eventOf(change, this.selection);
+    if (event === undefined) return;
+    if (event.type === "left") this.sink.event("DELETED", event.object, change.now.revision);
+    else this.sink.event(event.type, event.object);
+  }
+
+  #keepTime(): void {
+    const { clock, random } = this.call.parts.runtime;
+    const { allowWatchBookmarks, timeoutSeconds } = this.options;
+    const seconds =
+      timeoutSeconds || limits.timeoutSecondsMin + random.int(limits.timeoutSecondsMin);
+    const early = allowWatchBookmarks ? limits.lastBookmarkBeforeEndMs : 0;
+    const firstMs = Math.max(seconds * 1000 - early, 0);
+    const closing = async (): Promise<void> => {
+      await clock.sleep(firstMs, this.signal);
+      if (this.#over) return;
+      if (allowWatchBookmarks) this.#bookmark({});
+      await clock.sleep(seconds * 1000 - firstMs, this.signal);
+      this.#end();
+    };
+    closing().catch((error: unknown) => this.#fail(error));
+    if (!allowWatchBookmarks) return;
+    clock.every(limits.bookmarkEveryMs, this.signal, () => this.#bookmark({}));
+  }
+
+  #bookmark(annotations: Record<string, string>): void {
+    if (this.#over || (this.#subscription === undefined && this.#seen === 0)) return;
+    const { definition } = this.call;
+    const revision = this.#subscription === undefined ? this.#seen : this.set.revision;
+    const hasAnnotations = Object.keys(annotations).length > 0;
+    this.sink.bookmark({
+      kind: definition.kind,
+      apiVersion: apiVersionOf(definition),
+      metadata: {
+        resourceVersion: String(revision),
+        ...(hasAnnotations ? { annotations } : {}),
+      },
+    });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over) return;
+    if (error instanceof Compacted) {
+      this.sink.fail(expired(this.options.notOlderThan, error.compactRevision));
+    } else {
+      this.call.parts.runtime.log.error("watch failed", { error: String(error) });
+      this.sink.fail(new ApiError("InternalError", "Internal error occurred: the watch failed"));
+    }
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#subscription?.[Symbol.dispose]();
+    this.sink.end();
+  }
+}
+
+type SelectedEvent =
+  | { readonly type: WatchType; readonly object: Stored }
+  /** The object still exists but is no longer selected: shown as it last was. */
+  | { readonly type: "left"; readonly object: Stored };
+
+/** What a change is to someone who sees only what the selection matches. */
+export function eventOf(
+  change: LiveChange<KubeObject>,
+  selection: Pick<Selection, "selects" | "matches">,
+): SelectedEvent | undefined {
+  const { now, before } = change;
+  const sees = (object: Stored) => !selection.selects || selection.matches(object.object);
+  const saw = before !== undefined && sees(before);
+  if (change.type === "deleted") {
+    return before === undefined || saw ? { type: "DELETED", object: now } : undefined;
+  }
+  if (sees(now)) return { type: saw ? "MODIFIED" : "ADDED", object: now };
+  return saw ? { type: "left", object: before } : undefined;
+}
