@@ -1,0 +1,181 @@
+/** pods/proxy, services/proxy, nodes/proxy: a request carried to what the object names. */
+import type { ApiRequest, ApiResponse } from "../../api/request.ts";
+import type { ActionContext, Subresource } from "../../api/resource-definition.ts";
+import { endpointSlices } from "../../client/resources.ts";
+import type { Node, Pod, Service } from "../../gen/core-v1.ts";
+import { ApiError } from "../../lib/api-error.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { KubeObject } from "../../schema/object.ts";
+import type { NodeConnector } from "../node-connector.ts";
+import { headersForNode } from "./pod-connect.ts";
+
+type Target = Readonly<{ node: string } | { scheme: string; host: string; port: number }>;
+
+export interface ProxyName {
+  readonly scheme: string;
+  readonly name: string;
+  readonly port: string;
+}
+
+/** `[scheme:]name[:port]`, as the name stands in the path. */
+export function splitProxyName(text: string): ProxyName {
+  const parts = text.split(":");
+  if (parts.length === 1) return { scheme: "", name: text, port: "" };
+  if (parts.length === 2) return { scheme: "", name: parts[0] ?? "", port: parts[1] ?? "" };
+  return { scheme: parts[0] ?? "", name: parts[1] ?? "", port: parts[2] ?? "" };
+}
+
+function podTarget(pod: DeepReadonly<Pod>, asked: ProxyName): Target {
+  const host = pod.status?.podIPs?.[0]?.ip ?? pod.status?.podIP ?? "";
+  const containers = pod.spec.containers ?? [];
+  if (host === "") throw new ApiError("ServiceUnavailable", "address not allowed");
+  const ports = containers.flatMap((container) => container.ports ?? []);
+  const named = ports.find((port) => port.name === asked.port)?.containerPort;
+  const first = containers.find((one) => (one.ports ?? []).length > 0)?.ports?.[0]?.containerPort;
+  const port = named ?? (asked.port === "" ? (first ?? 80) : Number(asked.port));
+  return { scheme: asked.scheme || "http", host, port };
+}
+
+function serviceTarget(
+  service: DeepReadonly<Service>,
+  asked: ProxyName,
+  context: ActionContext,
+): Target {
+  const { namespace = "", name = "" } = service.metadata;
+  const ports = service.spec.ports ?? [];
+  const port =
+    asked.port === ""
+      ? ports.length === 1
+        ? ports[0]
+        : undefined
+      : ports.find((one) => one.name === asked.port || String(one.port) === asked.port);
+  const unavailable = (why: string): ApiError => new ApiError("ServiceUnavailable", why);
+  if (port === undefined)
+    throw unavailable(`no service port "${asked.port}" found for service "${name}"`);
+  const candidates: Target[] = [];
+  for (const { object: slice } of context.live.of(endpointSlices).list(`${namespace}/`)) {
+    if (slice.metadata.labels?.["kubernetes.io/service-name"] !== name) continue;
+    const at = (slice.ports ?? []).find((one) => (one.name ?? "") === (port.name ?? ""))?.port;
+    if (at === undefined) continue;
+    for (const endpoint of slice.endpoints ?? [])
+      if (endpoint.conditions?.ready !== false && endpoint.addresses?.[0])
+        candidates.push({ scheme: asked.scheme || "http", host: endpoint.addresses[0], port: at });
+  }
+  const chosen = candidates[context.runtime.random.int(Math.max(1, candidates.length))];
+  if (chosen === undefined) throw unavailable(`no endpoints available for service "${name}"`);
+  return chosen;
+}
+
+function targetOf(
+  object: DeepReadonly<KubeObject>,
+  request: ApiRequest,
+  context: ActionContext,
+): Target {
+  const asked = splitProxyName(request.name);
+  switch (request.resource.plural) {
+    case "pods":
+      return podTarget(object as DeepReadonly<Pod>, asked);
+    case "services":
+      return serviceTarget(object as DeepReadonly<Service>, asked, context);
+    default:
+      return { node: (object as DeepReadonly<Node>).metadata.name ?? "" };
+  }
+}
+
+function pathOf(request: ApiRequest): string {
+  const query = request.query.toString();
+  return `${request.rest || "/"}${query === "" ? "" : `?${query}`}`;
+}
+
+const connectionHeaders = new Set([
+  "connection",
+  "keep-alive",
+  "transfer-encoding",
+  "content-length",
+  "content-encoding",
+  "upgrade",
+]);
+
+function answer(response: Response): ApiResponse {
+  const headers: Record<string, string> = {};
+  response.headers.forEach((value, name) => {
+    if (!connectionHeaders.has(name) && name !== "content-type") headers[name] = value;
+  });
+  return {
+    type: "stream",
+    status: response.status,
+    contentType: response.headers.get("content-type") ?? "text/plain; charset=utf-8",
+    frames: (response.body ?? new Blob([]).stream()) as ReadableStream<Uint8Array>,
+    headers,
+  };
+}
+
+async function fetchTarget(
+  nodes: NodeConnector,
+  target: Target,
+  request: ApiRequest,
+  context: ActionContext,
+): Promise<ApiResponse> {
+  const headers = headersForNode(request);
+  for (const name of connectionHeaders) headers.delete(name);
+  const body = request.body instanceof Uint8Array ? request.body : undefined;
+  const init = {
+    method: request.method,
+    headers,
+    signal: request.signal,
+    redirect: "manual" as const,
+    ...(body === undefined || body.length === 0 ? {} : { body: body as BodyInit }),
+  };
+  if ("node" in target)
+    return answer(
+      await nodes.nodeFetch(target.node, new Request(`https://node${pathOf(request)}`, init)),
+    );
+  const host = target.host.includes(":") ? `[${target.host}]` : target.host;
+  const url = `${target.scheme}://${host}:${target.port}${pathOf(request)}`;
+  try {
+    return answer(await context.runtime.net.fetch(new Request(url, init)));
+  } catch (error) {
+    throw new ApiError(
+      "ServiceUnavailable",
+      `error trying to reach service: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** Serves every method; an upgrade is piped as bytes. */
+export function proxy<T extends KubeObject>(nodes: NodeConnector, kind: string): Subresource<T> {
+  return {
+    type: "stream",
+    kind,
+    verbs: ["create", "delete", "get", "patch", "update"],
+    fetch: (target, request, context) =>
+      fetchTarget(nodes, targetOf(target.object as never, request, context), request, context),
+    async open(target, request, socket, context): Promise<void> {
+      const to = targetOf(target.object as never, request, context);
+      const head = {
+        method: request.method,
+        path: pathOf(request),
+        headers: headersForNode(request),
+      };
+      if ("node" in to) return nodes.nodeStream(to.node, head, socket);
+      const peer = await context.runtime.net.dial(
+        { type: "tcp", host: to.host, port: to.port },
+        request.signal,
+      );
+      const lines = [...head.headers].map(([name, value]) => `${name}: ${value}\r\n`).join("");
+      const writer = peer.writable.getWriter();
+      await writer.write(
+        new TextEncoder().encode(
+          `${head.method} ${head.path} HTTP/1.1\r\nhost: ${to.host}:${to.port}\r\n${lines}\r\n`,
+        ),
+      );
+      writer.releaseLock();
+      await Promise.allSettled([
+        socket.readable.pipeTo(peer.writable),
+        peer.readable.pipeTo(socket.writable),
+      ]);
+      peer.close();
+    },
+  };
+}

@@ -1,0 +1,121 @@
+/** What every kind's metadata must fulfil. */
+import type { FieldError } from "../api/resource-definition.ts";
+import type { ObjectMeta } from "../gen/meta-v1.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { labelErrors, labelKeyErrors, labelValueErrors } from "../lib/names.ts";
+import { forbidden, invalid, invalids, nonNegative, required } from "./field-errors.ts";
+
+const annotationBytesMax = 256 * 1024;
+const encoder = new TextEncoder();
+
+/** Says what is wrong with a name; for a generated name the trailing dash is cut before. */
+export type NameRule = (name: string) => readonly string[];
+
+export function validateLabels(
+  labels: Readonly<Record<string, string>> | undefined,
+  field: string,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const [key, value] of Object.entries(labels ?? {})) {
+    errors.push(...invalids(field, key, labelKeyErrors(key)));
+    errors.push(...invalids(field, value, labelValueErrors(value)));
+  }
+  return errors;
+}
+
+export function validateAnnotations(
+  annotations: Readonly<Record<string, string>> | undefined,
+  field: string,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  let bytes = 0;
+  for (const [key, value] of Object.entries(annotations ?? {})) {
+    errors.push(...invalids(field, key, labelKeyErrors(key.toLowerCase())));
+    bytes += key.length + encoder.encode(value).length;
+  }
+  if (bytes > annotationBytesMax)
+    errors.push({
+      type: "FieldValueTooLong",
+      field,
+      detail: `may not be more than ${annotationBytesMax} bytes`,
+    });
+  return errors;
+}
+
+function validateOwners(meta: DeepReadonly<ObjectMeta>): FieldError[] {
+  const errors: FieldError[] = [];
+  const owners = meta.ownerReferences ?? [];
+  owners.forEach((owner, index) => {
+    const field = `metadata.ownerReferences[${index}]`;
+    if (!owner.apiVersion)
+      errors.push(invalid(`${field}.apiVersion`, "", "version must not be empty"));
+    for (const key of ["kind", "name", "uid"] as const)
+      if (!owner[key]) errors.push(invalid(`${field}.${key}`, "", "must not be empty"));
+    if (owner.apiVersion === "v1" && owner.kind === "Event")
+      errors.push(invalid(field, owner, "/v1, Kind=Event is disallowed from being an owner"));
+  });
+  const [first, second] = owners.filter((owner) => owner.controller === true);
+  if (first && second)
+    errors.push(
+      invalid(
+        "metadata.ownerReferences",
+        owners,
+        'Only one reference can have Controller set to true. Found "true" in references for ' +
+          `${first.kind}/${first.name} and ${second.kind}/${second.name}`,
+      ),
+    );
+  return errors;
+}
+
+function validateFinalizers(meta: DeepReadonly<ObjectMeta>): FieldError[] {
+  const errors: FieldError[] = [];
+  const finalizers = meta.finalizers ?? [];
+  for (const name of finalizers)
+    errors.push(...invalids("metadata.finalizers", name, labelKeyErrors(name)));
+  if (finalizers.includes("orphan") && finalizers.includes("foregroundDeletion"))
+    errors.push(
+      invalid(
+        "metadata.finalizers",
+        finalizers,
+        "finalizer orphan and foregroundDeletion cannot be both set",
+      ),
+    );
+  return errors;
+}
+
+function validateNames(meta: DeepReadonly<ObjectMeta>, rules: MetadataRules): FieldError[] {
+  const errors: FieldError[] = [];
+  if (meta.generateName) {
+    const stem = meta.generateName.replace(/-$/, "a");
+    errors.push(...invalids("metadata.generateName", meta.generateName, rules.nameRule(stem)));
+  }
+  if (!meta.name) errors.push(required("metadata.name", "name or generateName is required"));
+  else errors.push(...invalids("metadata.name", meta.name, rules.nameRule(meta.name)));
+  if (rules.namespaced && !meta.namespace) errors.push(required("metadata.namespace"));
+  else if (rules.namespaced && meta.namespace)
+    errors.push(...invalids("metadata.namespace", meta.namespace, labelErrors(meta.namespace)));
+  else if (meta.namespace) errors.push(forbidden("metadata.namespace", "not allowed on this type"));
+  return errors;
+}
+
+export interface MetadataRules {
+  readonly namespaced: boolean;
+  readonly nameRule: NameRule;
+  /** The name of an existing object is not judged again. */
+  readonly isUpdate: boolean;
+}
+
+/** The errors of the metadata of any kind. */
+export function validateMetadata(
+  meta: DeepReadonly<ObjectMeta>,
+  rules: MetadataRules,
+): readonly FieldError[] {
+  return [
+    ...(rules.isUpdate ? [] : validateNames(meta, rules)),
+    ...nonNegative("metadata.generation", meta.generation),
+    ...validateLabels(meta.labels, "metadata.labels"),
+    ...validateAnnotations(meta.annotations, "metadata.annotations"),
+    ...validateOwners(meta),
+    ...validateFinalizers(meta),
+  ];
+}

@@ -1,0 +1,19 @@
+/** The body of a request to an action, as the object it must be. */
+import type { ApiRequest } from "../api/request.ts";
+import { ApiError } from "../lib/api-error.ts";
+
+/** Bodies are JSON; YAML and protobuf are decoded by the pipeline before. */
+export function readBody<T extends object>(request: ApiRequest): T {
+  const { body } = request;
+  if (body === undefined) return {} as T;
+  if (!(body instanceof Uint8Array)) return body as unknown as T;
+  if (body.length === 0) return {} as T;
+  const text = new TextDecoder().decode(body);
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as T;
+  } catch (error) {
+    throw new ApiError("BadRequest", `the object provided is unrecognized: ${String(error)}`);
+  }
+  throw new ApiError("BadRequest", "the object provided is unrecognized (must be an object)");
+}

@@ -1,0 +1,235 @@
+/** How a row of the resource table is written down: what is usual is left out. */
+import { mutableCopy } from "../api/copy.ts";
+import type {
+  Column,
+  FieldError,
+  ResourceDefinition,
+  Strategy,
+  Subresource,
+  Verb,
+  WriteContext,
+} from "../api/resource-definition.ts";
+import type { Resource } from "../client/client.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { ageOf } from "../lib/human-duration.ts";
+import { subdomainErrors } from "../lib/names.ts";
+import { semanticEqual } from "../lib/semantic-equal.ts";
+import type { KubeObject } from "../schema/object.ts";
+import { type NameRule, validateMetadata } from "./metadata.ts";
+
+export const allVerbs: readonly Verb[] = [
+  "create",
+  "delete",
+  "deletecollection",
+  "get",
+  "list",
+  "patch",
+  "update",
+  "watch",
+];
+
+export interface Row<T extends KubeObject> {
+  readonly shortNames?: readonly string[];
+  readonly categories?: readonly string[];
+  readonly verbs?: readonly Verb[];
+  readonly singular?: string;
+  readonly typeName?: string;
+  /** What stands between the Name and the Age column. */
+  readonly columns?: readonly Column<T>[];
+  /** Where the Age column stands; -1 leaves it out. Default: before the first wide column. */
+  readonly age?: number;
+  readonly fields?: ResourceDefinition<T>["fields"];
+  readonly defaults?: (object: T) => void;
+  /** What names must look like; by default RFC 1123 subdomains. */
+  readonly nameRule?: NameRule;
+  readonly ttlSeconds?: number;
+  readonly conversion?: ResourceDefinition<T>["conversion"];
+  /** Which top-level parts only the status subresource writes. Default none. */
+  readonly status?: boolean;
+  /** metadata.generation counts changes outside metadata and status. */
+  readonly generation?: boolean;
+  readonly prepare?: Strategy<T>["prepare"];
+  /** Runs for all but status writes; metadata is checked before. */
+  readonly validate?: Strategy<T>["validate"];
+  readonly strategy?: Omit<Strategy<T>, "prepare" | "validate">;
+  readonly subresources?: Readonly<Record<string, Subresource<T>>>;
+  readonly storagePrefix?: string | null;
+  readonly virtual?: ResourceDefinition<T>["virtual"];
+}
+
+/** A column; wide ones are written with `wide`. */
+export function column<T>(
+  name: string,
+  value: (object: DeepReadonly<T>, now: Date) => string | number | boolean | null,
+  description = "",
+  type: Column<T>["type"] = "string",
+): Column<T> {
+  return { name, type, description, priority: 0, value };
+}
+export function wide<T>(
+  name: string,
+  value: (object: DeepReadonly<T>, now: Date) => string | number | boolean | null,
+  description = "",
+): Column<T> {
+  return { name, type: "string", description, priority: 1, value };
+}
+export function count<T>(
+  name: string,
+  value: (object: DeepReadonly<T>) => number,
+  description = "",
+): Column<T> {
+  return { name, type: "integer", description, priority: 0, value };
+}
+
+const nameColumn: Column<KubeObject> = {
+  name: "Name",
+  type: "string",
+  format: "name",
+  description:
+    "Name must be unique within a namespace. Is required when creating resources, although some " +
+    "resources may allow a client to request the generation of an appropriate name automatically. " +
+    "Name is primarily intended for creation idempotence and configuration definition. Cannot be " +
+    "updated. More info: " +
+    "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+  priority: 0,
+  value: (object) => object.metadata.name ?? "",
+};
+const ageColumn: Column<KubeObject> = {
+  name: "Age",
+  type: "string",
+  description:
+    "CreationTimestamp is a timestamp representing the server time when this object was created. " +
+    "It is not guaranteed to be set in happens-before order across separate operations. Clients " +
+    "may not set this value. It is represented in RFC3339 form and is in UTC.",
+  priority: 0,
+  value: (object, now) => ageOf(object.metadata.creationTimestamp, now),
+};
+/** `Created At` in place of `Age`, for kinds that upstream prints without a printer of their own. */
+export const createdAtColumn: Column<KubeObject> = {
+  name: "Created At",
+  type: "date",
+  description: ageColumn.description,
+  priority: 0,
+  value: (object) => object.metadata.creationTimestamp ?? null,
+};
+
+function columnsOf<T extends KubeObject>(row: Row<T>): readonly Column<T>[] {
+  const own = [...(row.columns ?? [])];
+  const firstWide = own.findIndex((one) => one.priority === 1);
+  const at = row.age ?? (firstWide < 0 ? own.length : firstWide);
+  if (at >= 0) own.splice(at, 0, ageColumn as unknown as Column<T>);
+  if (own.some((one) => one.name === "Name" && one.priority === 1)) return own;
+  return [nameColumn as unknown as Column<T>, ...own];
+}
+
+type Parts = Record<string, unknown>;
+
+function outsideMetadata(object: unknown): Parts {
+  const { metadata: _metadata, status: _status, ...rest } = object as Parts;
+  return rest;
+}
+
+/** On main writes the status stays what it was; on status writes everything else does. */
+function keepParts<T extends KubeObject>(object: T, context: WriteContext<T>): void {
+  const parts = object as unknown as Parts;
+  const old = context.old as Parts | undefined;
+  if (context.verb === "create" || old === undefined) {
+    delete parts.status;
+    return;
+  }
+  if (context.subresource === "") {
+    if (old.status === undefined) delete parts.status;
+    else parts.status = mutableCopy(old.status);
+    return;
+  }
+  if (context.subresource !== "status") return;
+  for (const key of Object.keys(parts))
+    if (!["metadata", "status", "apiVersion", "kind"].includes(key) && !(key in old))
+      delete parts[key];
+  for (const [key, value] of Object.entries(old))
+    if (!["metadata", "status"].includes(key)) parts[key] = mutableCopy(value);
+  const meta = mutableCopy(
+    old.metadata as DeepReadonly<KubeObject["metadata"]>,
+  ) as KubeObject["metadata"];
+  const { labels, annotations, finalizers, resourceVersion, managedFields } = object.metadata;
+  object.metadata = {
+    ...meta,
+    ...(labels === undefined ? { labels: {} } : { labels }),
+    ...(annotations === undefined ? { annotations: {} } : { annotations }),
+    ...(finalizers === undefined ? {} : { finalizers }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    ...(managedFields === undefined ? {} : { managedFields }),
+  };
+  for (const key of ["labels", "annotations"] as const)
+    if (Object.keys(object.metadata[key] ?? {}).length === 0) delete object.metadata[key];
+}
+
+function countGeneration<T extends KubeObject>(object: T, context: WriteContext<T>): void {
+  if (context.verb === "create" || context.old === undefined) {
+    object.metadata.generation = 1;
+    return;
+  }
+  const before = context.old.metadata.generation ?? 0;
+  const same = semanticEqual(outsideMetadata(object), outsideMetadata(context.old));
+  // Setting the deletion timestamp counts as a change too; the pipeline does that one.
+  object.metadata.generation = same ? before : before + 1;
+}
+
+function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): Strategy<T> {
+  return {
+    ...row.strategy,
+    prepare(object, context): void {
+      if (row.status) keepParts(object, context);
+      row.prepare?.(object, context);
+      if (row.generation && context.subresource !== "status") countGeneration(object, context);
+    },
+    validate(object, context): readonly FieldError[] {
+      const meta = validateMetadata(object.metadata, {
+        namespaced: identity.namespaced,
+        nameRule: row.nameRule ?? subdomainErrors,
+        isUpdate: context.old !== undefined,
+      });
+      if (context.subresource === "status") return meta;
+      return [...meta, ...(row.validate?.(object, context) ?? [])];
+    },
+  };
+}
+
+const packages: Readonly<Record<string, string>> = {
+  "": "io.k8s.api.core",
+  "apiregistration.k8s.io": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
+  "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
+};
+
+function typeNameOf(identity: Resource<KubeObject>): string {
+  const folder = packages[identity.group] ?? `io.k8s.api.${identity.group.split(".")[0]}`;
+  return `${folder}.${identity.version}.${identity.kind}`;
+}
+
+/** The full definition of a row; the object type is erased as the table holds all kinds. */
+export function define<T extends KubeObject>(
+  identity: Resource<T>,
+  row: Row<T> = {},
+): ResourceDefinition {
+  const status: Readonly<Record<string, Subresource<T>>> = row.status
+    ? { status: { type: "status" } }
+    : {};
+  const definition: ResourceDefinition<T> = {
+    ...identity,
+    singular: row.singular ?? identity.kind.toLowerCase(),
+    shortNames: row.shortNames ?? [],
+    categories: row.categories ?? [],
+    verbs: row.verbs ?? allVerbs,
+    typeName: row.typeName ?? typeNameOf(identity as Resource<KubeObject>),
+    columns: columnsOf(row),
+    fields: row.fields ?? {},
+    defaults: row.defaults ?? ((): void => {}),
+    strategy: strategyOf(identity, row),
+    subresources: { ...status, ...row.subresources },
+    storagePrefix: row.storagePrefix === undefined ? identity.plural : row.storagePrefix,
+    ...(row.ttlSeconds === undefined ? {} : { ttlSeconds: row.ttlSeconds }),
+    ...(row.conversion === undefined ? {} : { conversion: row.conversion }),
+    ...(row.virtual === undefined ? {} : { virtual: row.virtual }),
+  };
+  return definition as unknown as ResourceDefinition;
+}
