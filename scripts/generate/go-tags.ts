@@ -4,6 +4,7 @@ export interface GoField {
   readonly jsonName: string;
   readonly inline: boolean;
   readonly omitEmpty: boolean;
+  readonly pointer: boolean;
   readonly number: number;
   /** The Go type without pointer, slice and package: `Protocol` of `[]*v1.Protocol`. */
   readonly baseType: string;
@@ -39,6 +40,7 @@ function parseTag(declaration: string, tags: string): GoField | undefined {
     jsonName,
     inline: options.includes("inline") || (jsonName === "" && words.length === 1),
     omitEmpty: options.includes("omitempty"),
+    pointer: goType.startsWith("*"),
     number: Number(protobuf.split(",")[1]),
     baseType: goType.replace(/^.*[*\].]/, ""),
     ...(patchStrategy === undefined ? {} : { patchStrategy }),

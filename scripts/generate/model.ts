@@ -102,14 +102,18 @@ function buildField(field: ProtoField, message: string, prefix: string, go: GoPa
   const keys = comment.markers.get("listMapKey");
   const value = parseDefault(comment.markers.get("default"), go);
   const values = tags === undefined ? undefined : go.enums.get(tags.baseType);
+  const optional = comment.flags.has("optional");
+  const pointer = tags?.pointer ?? optional;
   const named = tags?.jsonName || field.jsonName || field.name;
   return {
     name: named === "-" ? field.name : named,
     number: field.number,
     of: fieldOf(field, prefix),
     shape: field.label === "repeated" ? "list" : field.label === "map" ? "map" : "single",
-    required: !comment.flags.has("optional") && tags?.omitEmpty !== true,
+    required: !optional && tags?.omitEmpty !== true,
     doc: comment.doc,
+    ...((tags?.omitEmpty ?? optional) ? { omitEmpty: true } : {}),
+    ...(pointer ? { pointer } : {}),
     ...(inline ? { inline } : {}),
     ...(listType === undefined ? {} : { listType }),
     ...(keys === undefined ? {} : { listMapKeys: keys.split(",") }),

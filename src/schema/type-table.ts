@@ -28,6 +28,10 @@ export interface FieldType {
   readonly of: { readonly scalar: Scalar } | { readonly message: TypeName };
   readonly shape: "single" | "list" | "map";
   readonly required: boolean;
+  /** Upstream leaves an empty value out of JSON. */
+  readonly omitEmpty?: boolean;
+  /** Upstream tells absent from empty (a Go pointer). */
+  readonly pointer?: boolean;
   readonly doc: string;
   /** True when upstream embeds the struct inline (`json:",inline"`): its fields stand in the parent. */
   readonly inline?: boolean;
