@@ -1,0 +1,90 @@
+/** Keeps `default/kubernetes` pointing at this API server, as kube-apiserver's own reconciler does. */
+import type { Client, Resource } from "../client/client.ts";
+import { endpointSlices, endpoints, services } from "../client/resources.ts";
+import type { Endpoints, Service } from "../gen/core-v1.ts";
+import type { EndpointSlice } from "../gen/discovery-v1.ts";
+import { isReason } from "../lib/api-error.ts";
+import type { KubeObject } from "../schema/object.ts";
+
+export interface KubernetesServiceOptions {
+  /** First address of the service CIDR. */
+  readonly serviceIp: string;
+  /** Where this server can be reached by pods. */
+  readonly address: string;
+  readonly port: number;
+}
+
+const name = "kubernetes";
+const namespace = "default";
+
+function wantedService({ serviceIp, port }: KubernetesServiceOptions): Service {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name, namespace, labels: { component: "apiserver", provider: name } },
+    spec: {
+      clusterIP: serviceIp,
+      type: "ClusterIP",
+      sessionAffinity: "None",
+      ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: port }],
+    },
+  };
+}
+
+function wantedEndpoints({ address, port }: KubernetesServiceOptions): Endpoints {
+  return {
+    apiVersion: "v1",
+    kind: "Endpoints",
+    metadata: {
+      name,
+      namespace,
+      labels: { "endpointslice.kubernetes.io/skip-mirror": "true" },
+    },
+    subsets: [{ addresses: [{ ip: address }], ports: [{ name: "https", port, protocol: "TCP" }] }],
+  };
+}
+
+function wantedSlice({ address, port }: KubernetesServiceOptions): EndpointSlice {
+  return {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name, namespace, labels: { "kubernetes.io/service-name": name } },
+    addressType: "IPv4",
+    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    ports: [{ name: "https", port, protocol: "TCP" }],
+  };
+}
+
+/** Makes what is missing and corrects the addresses; safe to call at every start. */
+export async function ensureKubernetesService(
+  client: Client,
+  options: KubernetesServiceOptions,
+): Promise<void> {
+  await createIfAbsent(client, services, wantedService(options));
+  await Promise.all([
+    createOrReplace(client, endpoints, wantedEndpoints(options)),
+    createOrReplace(client, endpointSlices, wantedSlice(options)),
+  ]);
+}
+
+async function createIfAbsent<T extends KubeObject>(
+  client: Client,
+  resource: Resource<T>,
+  object: T,
+): Promise<boolean> {
+  try {
+    await client.create(resource, object);
+    return true;
+  } catch (error) {
+    if (isReason(error, "AlreadyExists")) return false;
+    throw error;
+  }
+}
+
+async function createOrReplace<T extends KubeObject>(
+  client: Client,
+  resource: Resource<T>,
+  object: T,
+): Promise<void> {
+  if (!(await createIfAbsent(client, resource, object))) await client.update(resource, object);
+}
