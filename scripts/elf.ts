@@ -73,3 +73,48 @@ function readNeeded(
     return new TextDecoder().decode(data.subarray(from, data.indexOf(0, from)));
   });
 }
+
+const TAG_DEBUG = 21;
+const TAG_RPATH = 15;
+
+/**
+ * Makes a program load its libraries from its own directory and its loader from a path written
+ * into the last `reserved` bytes of the file, without moving anything: `patchelf` would, and
+ * Bun's executable does not survive that. The kernel reads the loader's path by file offset, so
+ * it may lie at the end. The place of the old path, which is mapped, becomes the RPATH's text,
+ * and the entry kept for debuggers becomes the RPATH.
+ */
+export function withOwnLoader(program: Uint8Array, reserved: number): Uint8Array {
+  const data = new Uint8Array(program.length + reserved);
+  data.set(program);
+  const view = new DataView(data.buffer);
+  const word = (at: number): number => Number(view.getBigUint64(at, true));
+  const headers = Array.from(
+    { length: view.getUint16(56, true) },
+    (_, index) => word(32) + index * view.getUint16(54, true),
+  );
+  const header = (type: number): number => {
+    const found = headers.find((at) => view.getUint32(at, true) === type);
+    if (found === undefined) throw new Error(`The program has no header of type ${type}.`);
+    return found;
+  };
+  const interpreter = header(INTERPRETER);
+  const text = new TextEncoder().encode("$ORIGIN\0");
+  data.set(text, word(interpreter + 8));
+  const textAddress = view.getBigUint64(interpreter + 16, true);
+  view.setBigUint64(interpreter + 8, BigInt(program.length), true);
+  view.setBigUint64(interpreter + 32, BigInt(reserved), true);
+  const dynamic = header(DYNAMIC);
+  const start = word(dynamic + 8);
+  const entries = Array.from({ length: word(dynamic + 32) / 16 }, (_, index) => start + index * 16);
+  const entry = (tag: number): number => {
+    const found = entries.find((at) => word(at) === tag);
+    if (found === undefined) throw new Error(`The program has no dynamic entry ${tag}.`);
+    return found;
+  };
+  const strings = view.getBigUint64(entry(TAG_STRING_TABLE) + 8, true);
+  const debug = entry(TAG_DEBUG);
+  view.setBigUint64(debug, BigInt(TAG_RPATH), true);
+  view.setBigUint64(debug + 8, BigInt.asUintN(64, textAddress - strings), true);
+  return data;
+}

@@ -51,30 +51,41 @@ interface Stage {
   readonly out: string;
 }
 
+/** How hard to compress: for a try on this machine, or for a release. */
+export type Effort = "fast" | "small";
+
+const EFFORTS: Readonly<Record<Effort, readonly string[]>> = {
+  fast: ["-6"],
+  // A window of 16 MiB: unpacking should not cost a small device more memory than that.
+  small: ["--ultra", "-22", "--zstd=wlog=24"],
+};
+
 /** Builds build/payload-ARCH-SHA256.tar.zst, or finds the one already built from the same input. */
-export async function buildPayload(arch: Arch): Promise<BuiltPayload> {
+export async function buildPayload(arch: Arch, effort: Effort = "fast"): Promise<BuiltPayload> {
   const debs = await fetchDebs(arch);
   const recipe = await recipeHash(debs);
   const stampFile = join(BUILD, `payload-${arch}.json`);
   const stamp = JSON.parse(await readFile(stampFile, "utf8").catch(() => "{}")) as Partial<{
     recipe: string;
+    effort: Effort;
     path: string;
     sha256: string;
     packages: string[];
   }>;
   const pick = (names: readonly string[]): FetchedDeb[] =>
     debs.filter((deb) => names.includes(deb.name));
-  if (stamp.recipe === recipe && stamp.path && stamp.sha256 && stamp.packages) {
+  const enough = stamp.effort === effort || stamp.effort === "small";
+  if (stamp.recipe === recipe && enough && stamp.path && stamp.sha256 && stamp.packages) {
     if (await Bun.file(stamp.path).exists()) {
       return { path: stamp.path, sha256: stamp.sha256, packages: pick(stamp.packages) };
     }
   }
   console.log(`Building the payload for ${arch}`);
   const { tar, packages } = await assemble(arch, debs);
-  const path = await compress(arch, tar);
+  const path = await compress(arch, effort, tar);
   const sha256 = /-([0-9a-f]{64})\./.exec(path)?.[1] ?? "";
   const names = [...packages];
-  await writeFile(stampFile, JSON.stringify({ recipe, path, sha256, packages: names }));
+  await writeFile(stampFile, JSON.stringify({ recipe, effort, path, sha256, packages: names }));
   return { path, sha256, packages: pick(names) };
 }
 
@@ -193,12 +204,12 @@ async function pack(stage: Stage): Promise<Uint8Array> {
   return writeTar([{ path: MANIFEST_FILE, type: "file", mode: 0o644, data }, ...entries]);
 }
 
-/** Compresses as hard as a reader with 64 MiB of window can undo; the name carries the hash. */
-async function compress(arch: Arch, tar: Uint8Array): Promise<string> {
+/** Compresses the tar; the name carries the hash. */
+async function compress(arch: Arch, effort: Effort, tar: Uint8Array): Promise<string> {
   const raw = join(BUILD, `payload-${arch}.tar`);
   await writeFile(raw, tar);
   await mustRun(
-    ["zstd", "-q", "-f", "-T0", "-19", "--long=26", raw, "-o", `${raw}.zst`],
+    ["zstd", "-q", "-f", "-T0", ...EFFORTS[effort], raw, "-o", `${raw}.zst`],
     "Install zstd: apt-get install zstd",
   );
   await rm(raw);

@@ -1,0 +1,119 @@
+/**
+ * The compressed, self-extracting release file: a static launcher, then k3 with the loader and
+ * the libraries it runs with as one zstd frame, then a table of the files and a trailer.
+ */
+import { chmod, mkdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { INTERPRETER_SIZE } from "../src/runtime/bundle-manifest.ts";
+import { mustRun } from "./apt.ts";
+import { type Arch, BUILD, extractDeb, fetchDebs } from "./deps.ts";
+import { readElf, withOwnLoader } from "./elf.ts";
+import { hostArch } from "./images.ts";
+
+const TRIPLES: Readonly<Record<Arch, string>> = {
+  amd64: "x86_64-linux-gnu",
+  arm64: "aarch64-linux-gnu",
+};
+const LOADERS: Readonly<Record<Arch, string>> = {
+  amd64: "ld-linux-x86-64.so.2",
+  arm64: "ld-linux-aarch64.so.1",
+};
+const NAME_SIZE = 56;
+const LIMIT = 80 * 2 ** 20;
+
+interface Part {
+  readonly name: string;
+  readonly data: Uint8Array;
+}
+
+/** Compiles the launcher for `arch` with the machine's own or cross compiler. */
+async function buildLauncher(arch: Arch): Promise<Uint8Array> {
+  const [zstd] = await fetchDebs(arch, "build");
+  if (zstd === undefined) throw new Error("The lock has no libzstd-dev: bun run deps update");
+  const dir = join(BUILD, `launcher-${arch}`);
+  await rm(dir, { recursive: true, force: true });
+  await extractDeb(zstd.path, dir);
+  const out = join(dir, "launcher");
+  const compiler = arch === hostArch() ? "gcc" : `${TRIPLES[arch]}-gcc`;
+  const archive = join(dir, "usr/lib", TRIPLES[arch], "libzstd.a");
+  const flags = ["-std=gnu11", "-Os", "-static", "-s", "-Wall", "-Wextra", "-Werror"];
+  // Paths are cut to their buffers on purpose; the compiler cannot see that they fit.
+  flags.push("-Wno-format-truncation", "-ffunction-sections", "-Wl,--gc-sections");
+  await mustRun(
+    [compiler, ...flags, "-I", join(dir, "usr/include"), ...source(), archive, "-o", out],
+    `Install the compiler: apt-get install gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross`,
+  );
+  return readFile(out);
+}
+
+function source(): string[] {
+  return [join(import.meta.dir, "launcher.c")];
+}
+
+/** The loader and the libraries of `program`, out of the locked C library package. */
+async function libraries(arch: Arch, program: Uint8Array): Promise<Part[]> {
+  const libc = (await fetchDebs(arch)).find((deb) => deb.name === "libc6");
+  if (libc === undefined) throw new Error("The lock has no libc6: bun run deps update");
+  const dir = join(BUILD, `libc-${arch}`);
+  await rm(dir, { recursive: true, force: true });
+  await extractDeb(libc.path, dir);
+  const wanted = new Set([LOADERS[arch], ...(readElf(program)?.needed ?? [])]);
+  const parts: Part[] = [];
+  for (const name of wanted) {
+    const path = await realpath(join(dir, "usr/lib", TRIPLES[arch], name));
+    const data = await readFile(path);
+    parts.push({ name, data });
+    for (const needed of readElf(data)?.needed ?? []) wanted.add(needed);
+  }
+  await rm(dir, { recursive: true, force: true });
+  return parts;
+}
+
+/** Writes the release form of `program` to `out`. */
+export async function buildRelease(arch: Arch, program: string, out: string): Promise<void> {
+  const original = await readFile(program);
+  const k3 = withOwnLoader(original, INTERPRETER_SIZE);
+  const parts: Part[] = [{ name: "k3", data: k3 }, ...(await libraries(arch, original))];
+  const raw = join(BUILD, `release-${arch}.bin`);
+  const whole = Buffer.concat(parts.map((part) => part.data));
+  const version = new Bun.CryptoHasher("sha256").update(whole).digest("hex");
+  await writeFile(raw, whole);
+  // A window of 32 MiB is what the smallest devices can spare for a moment.
+  await mustRun(
+    ["zstd", "-q", "-f", "-T0", "--ultra", "-22", "--zstd=wlog=25", raw, "-o", `${raw}.zst`],
+    "Install zstd: apt-get install zstd",
+  );
+  const packed = await readFile(`${raw}.zst`);
+  await rm(raw);
+  await rm(`${raw}.zst`);
+  const launcher = await buildLauncher(arch);
+  await mkdir(join(out, ".."), { recursive: true });
+  const tail = describe(parts, launcher.length, packed.length, version);
+  await writeFile(out, Buffer.concat([launcher, packed, tail]));
+  await chmod(out, 0o755);
+  const { size } = await stat(out);
+  if (size > LIMIT) throw new Error(`${out} has ${size} bytes, more than 80 MiB`);
+  console.log(`${out}: ${(size / 2 ** 20).toFixed(1)} MiB`);
+}
+
+/** The table of files and the trailer, as launcher.c reads them. */
+function describe(
+  parts: readonly Part[],
+  offset: number,
+  packed: number,
+  version: string,
+): Uint8Array {
+  const entry = NAME_SIZE + 8;
+  const table = Buffer.alloc(parts.length * entry);
+  parts.forEach((part, index) => {
+    table.write(part.name, index * entry);
+    table.writeBigUInt64LE(BigInt(part.data.length), index * entry + NAME_SIZE);
+  });
+  const trailer = Buffer.alloc(96);
+  trailer.writeBigUInt64LE(BigInt(offset), 0);
+  trailer.writeBigUInt64LE(BigInt(packed), 8);
+  trailer.writeBigUInt64LE(BigInt(parts.length), 16);
+  trailer.write(version, 24);
+  trailer.write("K3SELF1\n", 88);
+  return Buffer.concat([table, trailer]);
+}
