@@ -1,0 +1,206 @@
+/** Service account tokens: signed JSON Web Tokens, bound to what Kubernetes binds them to. */
+import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { errors, exportJWK, type JWK, jwtVerify, SignJWT } from "jose";
+import type { Clock, Random } from "../runtime/runtime.ts";
+
+export interface ObjectIdentity {
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** What a token says of its bearer. */
+export interface ServiceAccountClaims {
+  readonly namespace: string;
+  readonly serviceAccount: ObjectIdentity;
+  readonly pod?: ObjectIdentity;
+  readonly node?: ObjectIdentity;
+  readonly secret?: ObjectIdentity;
+}
+
+export interface VerifiedServiceAccountToken extends ServiceAccountClaims {
+  /** `jti`, unique per token; empty for old tokens without one. */
+  readonly id: string;
+  readonly audiences: readonly string[];
+  readonly issuedAt: Date;
+  readonly expiresAt: Date | undefined;
+}
+
+export interface SignOptions {
+  readonly claims: ServiceAccountClaims;
+  /** Empty means the API server's own. */
+  readonly audiences: readonly string[];
+  readonly expirationSeconds: number;
+}
+
+export interface SignedToken {
+  readonly token: string;
+  readonly expiresAt: Date;
+}
+
+export interface ServiceAccountTokens {
+  readonly issuer: string;
+  readonly defaultAudiences: readonly string[];
+  sign(options: SignOptions): Promise<SignedToken>;
+  /** Undefined when `token` is not one of ours: another authenticator may know it. */
+  verify(
+    token: string,
+    audiences?: readonly string[],
+  ): Promise<VerifiedServiceAccountToken | undefined>;
+  /** The document at `/openid/v1/jwks`. */
+  keySet(): Promise<{ readonly keys: readonly JWK[] }>;
+  /** The document at `/.well-known/openid-configuration`. */
+  discovery(jwksUri: string): Readonly<Record<string, unknown>>;
+}
+
+interface VerificationKey {
+  readonly id: string;
+  readonly key: KeyObject;
+}
+
+/** Kubernetes' key id: the SHA-256 of the public key, in URL-safe base64. */
+function keyId(key: KeyObject): string {
+  const spki = key.export({ type: "spki", format: "der" });
+  return createHash("sha256").update(spki).digest("base64url");
+}
+
+/** `keyPem` may hold several keys after a rotation: the first signs, all verify. */
+export function createServiceAccountTokens(options: {
+  readonly keyPem: string;
+  readonly clusterDomain: string;
+  readonly clock: Clock;
+  readonly random: Random;
+}): ServiceAccountTokens {
+  const issuer = `https://kubernetes.default.svc.${options.clusterDomain}`;
+  const blocks = options.keyPem.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g) ?? [];
+  const privateKeys = blocks.map((pem) => createPrivateKey(pem));
+  const signer = privateKeys[0];
+  if (signer === undefined) throw new Error("Cannot find a service account key in the PEM text");
+  const keys: readonly VerificationKey[] = privateKeys.map((privateKey) => {
+    const key = createPublicKey(privateKey.export({ type: "pkcs8", format: "pem" }));
+    return { id: keyId(key), key };
+  });
+  const algorithm = algorithmOf(signer);
+  const defaultAudiences = [issuer, "k3s"];
+  return {
+    issuer,
+    defaultAudiences,
+    sign: async ({ claims, audiences, expirationSeconds }) => {
+      const issuedAt = Math.floor(options.clock.now().getTime() / 1000);
+      const expiresAt = issuedAt + expirationSeconds;
+      const { namespace, serviceAccount, ...bound } = claims;
+      const body = { namespace, ...identities(bound), serviceaccount: serviceAccount };
+      const token = await new SignJWT({ "kubernetes.io": body })
+        .setProtectedHeader({ alg: algorithm, kid: keys[0]?.id ?? "" })
+        .setIssuer(issuer)
+        .setSubject(`system:serviceaccount:${namespace}:${serviceAccount.name}`)
+        .setAudience([...(audiences.length === 0 ? defaultAudiences : audiences)])
+        .setIssuedAt(issuedAt)
+        .setNotBefore(issuedAt)
+        .setExpirationTime(expiresAt)
+        .setJti(options.random.uuid())
+        .sign(signer);
+      return { token, expiresAt: new Date(expiresAt * 1000) };
+    },
+    verify: (token, audiences = defaultAudiences) =>
+      verify(token, { keys, issuer, audiences, now: options.clock.now() }),
+    keySet: async () => ({
+      keys: await Promise.all(
+        keys.map(async ({ id, key }) => ({
+          ...(await exportJWK(key)),
+          use: "sig",
+          kid: id,
+          alg: algorithmOf(key),
+        })),
+      ),
+    }),
+    discovery: (jwksUri) => ({
+      issuer,
+      jwks_uri: jwksUri,
+      response_types_supported: ["id_token"],
+      subject_types_supported: ["public"],
+      id_token_signing_alg_values_supported: [algorithm],
+    }),
+  };
+}
+
+function algorithmOf(key: KeyObject): string {
+  return key.asymmetricKeyType === "rsa" ? "RS256" : "ES256";
+}
+
+function identities(bound: Omit<ServiceAccountClaims, "namespace" | "serviceAccount">): object {
+  return Object.fromEntries(Object.entries(bound).filter(([, identity]) => identity !== undefined));
+}
+
+async function verify(
+  token: string,
+  by: {
+    readonly keys: readonly VerificationKey[];
+    readonly issuer: string;
+    readonly audiences: readonly string[];
+    readonly now: Date;
+  },
+): Promise<VerifiedServiceAccountToken | undefined> {
+  const header = headerOf(token);
+  const candidates = by.keys.filter(({ id }) => header?.kid === undefined || header.kid === id);
+  for (const { key } of candidates) {
+    try {
+      const { payload } = await jwtVerify(token, key, {
+        issuer: by.issuer,
+        audience: [...by.audiences],
+        currentDate: by.now,
+        algorithms: [algorithmOf(key)],
+      });
+      return decodeClaims(payload);
+    } catch (error) {
+      // Not ours, not any more, or not for us: all the same to the caller.
+      if (!(error instanceof errors.JOSEError)) throw error;
+    }
+  }
+  return undefined;
+}
+
+function headerOf(token: string): { readonly kid?: unknown } | undefined {
+  try {
+    const text = Buffer.from(token.slice(0, token.indexOf(".")), "base64url").toString();
+    const header: unknown = JSON.parse(text);
+    return typeof header === "object" && header !== null ? header : undefined;
+  } catch {
+    return undefined; // not a JSON Web Token at all
+  }
+}
+
+function decodeClaims(
+  payload: Readonly<Record<string, unknown>>,
+): VerifiedServiceAccountToken | undefined {
+  const body = recordOf(payload["kubernetes.io"]);
+  const namespace = body?.namespace;
+  const serviceAccount = identityOf(body?.serviceaccount);
+  const { aud, iat, exp, jti, sub } = payload;
+  if (typeof namespace !== "string" || serviceAccount === undefined) return undefined;
+  if (sub !== `system:serviceaccount:${namespace}:${serviceAccount.name}`) return undefined;
+  const pod = identityOf(body?.pod);
+  const node = identityOf(body?.node);
+  const secret = identityOf(body?.secret);
+  return {
+    namespace,
+    serviceAccount,
+    ...(pod === undefined ? {} : { pod }),
+    ...(node === undefined ? {} : { node }),
+    ...(secret === undefined ? {} : { secret }),
+    id: typeof jti === "string" ? jti : "",
+    audiences: (Array.isArray(aud) ? aud : [aud]).filter((name) => typeof name === "string"),
+    issuedAt: new Date((typeof iat === "number" ? iat : 0) * 1000),
+    expiresAt: typeof exp === "number" ? new Date(exp * 1000) : undefined,
+  };
+}
+
+function recordOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === "object" && value !== null
+    ? (value as Readonly<Record<string, unknown>>)
+    : undefined;
+}
+
+function identityOf(value: unknown): ObjectIdentity | undefined {
+  const { name, uid } = recordOf(value) ?? {};
+  return typeof name === "string" && typeof uid === "string" ? { name, uid } : undefined;
+}
