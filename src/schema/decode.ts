@@ -1,0 +1,272 @@
+/** From a JSON value to an object of a type: checked, pruned and normalised as Go would. */
+import { ApiError } from "../lib/api-error.ts";
+import type { KubeObject } from "./object.ts";
+import { parseBody } from "./parse.ts";
+import {
+  BadValue,
+  goScalarTypes,
+  jsonTypeName,
+  readScalar,
+  WrongType,
+  zeroScalar,
+} from "./scalars.ts";
+import type { FieldType, MessageType, TypeName } from "./type-table.ts";
+import { fieldsOf, messageOf, shortName } from "./types.ts";
+
+type Json = Record<string, unknown>;
+
+const limits = { typedDepthMax: 1000 } as const;
+
+export interface DecodedValue {
+  readonly object: KubeObject;
+  /** What strict decoding objects to, for example `unknown field "spec.foo"`. */
+  readonly problems: readonly string[];
+}
+
+export interface DecodeOptions {
+  /** Undefined: any object; nothing is checked beyond JSON. */
+  readonly type: TypeName | undefined;
+  readonly fieldValidation: "Ignore" | "Warn" | "Strict";
+}
+
+interface Shape {
+  readonly fields: ReadonlyMap<string, FieldType>;
+  /** Fields that are there even when nobody gave them. */
+  readonly filled: readonly FieldType[];
+}
+
+const shapes = new Map<TypeName, Shape>();
+
+function shapeOf(type: TypeName): Shape {
+  let shape = shapes.get(type);
+  if (shape === undefined) {
+    const fields = fieldsOf(type);
+    shape = { fields, filled: [...fields.values()].filter(isFilled) };
+    shapes.set(type, shape);
+  }
+  return shape;
+}
+
+function isFilled(field: FieldType): boolean {
+  if (field.pointer === true) return false;
+  if (field.required) return true;
+  const isPart = field.name === "metadata" || field.name === "spec";
+  return isPart && field.shape === "single" && "message" in field.of;
+}
+
+function goType(field: FieldType): string {
+  const element =
+    "scalar" in field.of ? goScalarTypes[field.of.scalar] : goMessageType(field.of.message);
+  if (field.shape === "list") return `[]${element}`;
+  return field.shape === "map" ? `map[string]${element}` : element;
+}
+
+function goMessageType(type: TypeName): string {
+  return type.split(".").slice(-2).join(".");
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isEmpty(value: unknown, field: FieldType): boolean {
+  if (field.shape === "list") return (value as unknown[]).length === 0;
+  if (field.shape === "map") return isObject(value) && Object.keys(value).length === 0;
+  if (!("scalar" in field.of)) return Array.isArray(value) && value.length === 0;
+  const { scalar } = field.of;
+  if (scalar === "Quantity" || scalar === "IntOrString" || scalar === "Duration") return false;
+  return value === "" || value === 0 || value === false;
+}
+
+/** One walk over one value. */
+class Walk {
+  readonly problems: string[] = [];
+  readonly #root: TypeName;
+  readonly #path: string[] = [];
+  readonly #structs: TypeName[] = [];
+
+  constructor(root: TypeName) {
+    this.#root = root;
+  }
+
+  object(value: unknown, type: TypeName): Json {
+    if (!isObject(value)) throw this.#wrongType(jsonTypeName(value), goMessageType(type));
+    if (this.#structs.length > limits.typedDepthMax) throw this.#bad("json: exceeded max depth");
+    const shape = shapeOf(type);
+    this.#structs.push(type);
+    for (const name of Object.keys(value)) {
+      const field = shape.fields.get(name);
+      this.#path.push(name);
+      if (field === undefined) {
+        this.problems.push(`unknown field "${this.#pathText()}"`);
+        delete value[name];
+      } else this.#member(value, field);
+      this.#path.pop();
+    }
+    for (const field of shape.filled) {
+      if (value[field.name] !== undefined) continue;
+      const zero = zeroOf(field);
+      if (zero !== undefined) value[field.name] = zero;
+    }
+    this.#structs.pop();
+    return value;
+  }
+
+  #member(object: Json, field: FieldType): void {
+    const { name } = field;
+    const value = object[name];
+    if (value === null || value === undefined) {
+      delete object[name];
+      return;
+    }
+    const read = this.#value(value, field);
+    if (field.omitEmpty === true && field.pointer !== true && isEmpty(read, field)) {
+      delete object[name];
+    } else if (read !== value) object[name] = read;
+  }
+
+  #value(value: unknown, field: FieldType): unknown {
+    if (field.shape === "single") return this.#element(value, field);
+    if (field.shape === "list") {
+      if (!Array.isArray(value)) throw this.#wrongType(jsonTypeName(value), goType(field));
+      for (let index = 0; index < value.length; index++) {
+        this.#path.push(`[${index}]`);
+        const read = this.#elementOrZero(value[index], field);
+        if (read !== value[index]) value[index] = read;
+        this.#path.pop();
+      }
+      return value;
+    }
+    if (!isObject(value)) throw this.#wrongType(jsonTypeName(value), goType(field));
+    for (const key of Object.keys(value)) {
+      this.#path.push(`.${key}`);
+      const read = this.#elementOrZero(value[key], field);
+      if (read !== value[key]) value[key] = read;
+      this.#path.pop();
+    }
+    return value;
+  }
+
+  #elementOrZero(value: unknown, field: FieldType): unknown {
+    if (value !== null) return this.#element(value, field);
+    if ("message" in field.of) return this.#message({}, field.of.message);
+    return zeroScalar(field.of.scalar) ?? null;
+  }
+
+  #element(value: unknown, field: FieldType): unknown {
+    if ("message" in field.of) return this.#message(value, field.of.message);
+    try {
+      return readScalar(field.of.scalar, value);
+    } catch (error) {
+      if (error instanceof WrongType) {
+        throw this.#wrongType(error.value, goScalarTypes[field.of.scalar]);
+      }
+      if (error instanceof BadValue) throw this.#bad(error.message, error);
+      throw error;
+    }
+  }
+
+  #message(value: unknown, type: TypeName): unknown {
+    const message = messageOf(type);
+    if (message.json === undefined) return this.object(value, type);
+    return this.#jsonForm(value, message, message.json);
+  }
+
+  #jsonForm(value: unknown, message: MessageType, form: NonNullable<MessageType["json"]>): unknown {
+    const [first] = message.fields;
+    if (form === "list" && first !== undefined) return this.#value(value, first);
+    if (form === "schemaOrBool" && typeof value === "boolean") return value;
+    const schema = message.fields.find((field) => field.name === "schema");
+    if (schema === undefined) throw new Error(`${message.name} has no schema`);
+    if (Array.isArray(value) && form === "schemaOrArray") {
+      return this.#value(value, { ...schema, shape: "list" });
+    }
+    if (Array.isArray(value) && form === "schemaOrStrings") return value;
+    return this.#element(value, schema);
+  }
+
+  #pathText(): string {
+    let text = "";
+    for (const part of this.#path) {
+      if (part.startsWith("[")) text += part;
+      else if (part.startsWith(".") && text !== "") text += part;
+      else text += text === "" ? part : `.${part}`;
+    }
+    return text;
+  }
+
+  #wrongType(what: string, type: string): ApiError {
+    const struct = this.#structs.at(-1);
+    const fields = this.#path.filter((part) => !/^[[.]/.test(part)).join(".");
+    const where =
+      struct === undefined || fields === ""
+        ? `value of type ${type}`
+        : `struct field ${shortName(struct)}.${fields} of type ${type}`;
+    return this.#bad(`json: cannot unmarshal ${what} into Go ${where}`);
+  }
+
+  #bad(message: string, cause?: unknown): ApiError {
+    return decodeError(this.#root, message, cause);
+  }
+}
+
+/** The zero value that Go's encoder writes for an absent member. */
+function zeroOf(field: FieldType): unknown {
+  if (field.shape === "list") return [];
+  if (field.shape === "map") return {};
+  if ("scalar" in field.of) return zeroScalar(field.of.scalar);
+  const message = messageOf(field.of.message);
+  if (message.json !== undefined) return message.json === "list" ? [] : undefined;
+  const value: Json = {};
+  for (const inner of shapeOf(field.of.message).filled) {
+    const zero = zeroOf(inner);
+    if (zero !== undefined) value[inner.name] = zero;
+  }
+  return value;
+}
+
+/** Kubernetes' answer to a body that cannot be read as the type. */
+function decodeError(type: TypeName, message: string, cause?: unknown): ApiError {
+  const kind = shortName(type);
+  const version = type.split(".").at(-2) ?? "";
+  return new ApiError(
+    "BadRequest",
+    `${kind} in version "${version}" cannot be handled as a ${kind}: ${message}`,
+    { cause },
+  );
+}
+
+/**
+ * Makes `value` an object of `type`, in place: unknown members go (and are told), nulls and empty
+ * values that Go leaves out go, required ones that are absent get their zero value, times and
+ * quantities become canonical. Throws ApiError BadRequest worded as Go's JSON decoder.
+ */
+export function decodeValue(type: TypeName, value: unknown): DecodedValue {
+  const walk = new Walk(type);
+  const object = walk.object(value, type) as unknown as KubeObject;
+  return { object, problems: walk.problems };
+}
+
+/** Reads a JSON or YAML body as an object of a type. Throws ApiError BadRequest. */
+export function decodeBody(
+  bytes: Uint8Array,
+  contentType: string,
+  options: DecodeOptions,
+): { readonly object: KubeObject; readonly warnings: readonly string[] } {
+  const parsed = parseBody(bytes, contentType);
+  const { type, fieldValidation } = options;
+  if (type === undefined && !isObject(parsed.value)) {
+    throw new ApiError("BadRequest", "couldn't get version/kind; the body is not a JSON object");
+  }
+  const decoded =
+    type === undefined
+      ? { object: parsed.value as KubeObject, problems: [] }
+      : decodeValue(type, parsed.value);
+  const problems = [...parsed.problems, ...decoded.problems];
+  if (problems.length === 0 || fieldValidation === "Ignore") {
+    return { object: decoded.object, warnings: [] };
+  }
+  if (fieldValidation === "Warn") return { object: decoded.object, warnings: problems };
+  const message = `strict decoding error: ${problems.join(", ")}`;
+  throw type === undefined ? new ApiError("BadRequest", message) : decodeError(type, message);
+}

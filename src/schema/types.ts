@@ -1,0 +1,81 @@
+/** Lookups in the type table. */
+import { typeTable } from "../gen/table.ts";
+import type { FieldType, MessageType, TypeName } from "./type-table.ts";
+
+const metaPrefix = "io.k8s.apimachinery.pkg.apis.meta.v1";
+
+/** Packages by group and version. The group is the first part of a group's DNS name. */
+const prefixes: Readonly<Record<string, string>> = {
+  "apiextensions.k8s.io/v1": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
+  "apiregistration.k8s.io/v1": "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1",
+  "metrics.k8s.io/v1beta1": "io.k8s.metrics.pkg.apis.metrics.v1beta1",
+  "meta.k8s.io/v1": metaPrefix,
+};
+
+/** Kinds of meta/v1 that may stand in a body of any group version. */
+const metaKinds = new Set([
+  "CreateOptions",
+  "DeleteOptions",
+  "GetOptions",
+  "ListOptions",
+  "PatchOptions",
+  "UpdateOptions",
+  "Status",
+  "Table",
+  "WatchEvent",
+  "APIGroup",
+  "APIGroupList",
+  "APIResourceList",
+  "APIVersions",
+]);
+
+/** The type of a built-in kind, or undefined when there is none. */
+export function typeOf(group: string, version: string, kind: string): TypeName | undefined {
+  const own = prefixes[`${group}/${version}`];
+  const prefix = own ?? `io.k8s.api.${group === "" ? "core" : group.split(".")[0]}.${version}`;
+  const name = `${prefix}.${kind}`;
+  if (typeTable.has(name)) return name;
+  return metaKinds.has(kind) ? `${metaPrefix}.${kind}` : undefined;
+}
+
+/** The type of that name; throws when there is none. */
+export function messageOf(type: TypeName): MessageType {
+  const message = typeTable.get(type);
+  if (message === undefined) throw new Error(`No type is called ${type}`);
+  return message;
+}
+
+/** The last part of a type name: `Pod`. */
+export function shortName(type: TypeName): string {
+  return type.slice(type.lastIndexOf(".") + 1);
+}
+
+const flattened = new Map<TypeName, ReadonlyMap<string, FieldType>>();
+
+const typeMetaFields: readonly FieldType[] = ["kind", "apiVersion"].map((name) => ({
+  name,
+  number: 0,
+  of: { scalar: "string" },
+  shape: "single",
+  required: false,
+  omitEmpty: true,
+  doc:
+    name === "kind"
+      ? "Kind is a string value representing the REST resource this object represents."
+      : "APIVersion defines the versioned schema of this representation of an object.",
+}));
+
+/** Fields by JSON name as they stand in JSON: inlined structs are flattened, TypeMeta is there. */
+export function fieldsOf(type: TypeName): ReadonlyMap<string, FieldType> {
+  const known = flattened.get(type);
+  if (known !== undefined) return known;
+  const message = messageOf(type);
+  const fields = new Map<string, FieldType>();
+  if (message.kind !== undefined) for (const field of typeMetaFields) fields.set(field.name, field);
+  for (const field of message.fields) {
+    if (field.inline !== true || !("message" in field.of)) fields.set(field.name, field);
+    else for (const [name, inner] of fieldsOf(field.of.message)) fields.set(name, inner);
+  }
+  flattened.set(type, fields);
+  return fields;
+}
