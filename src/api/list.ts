@@ -2,7 +2,13 @@
 import { ApiError, type StatusObject } from "../lib/api-error.ts";
 import type { LiveSet } from "../live/live-set.ts";
 import type { KubeObject } from "../schema/object.ts";
-import { Compacted, type KeyRange, prefixRange, type Revision } from "../store/store.ts";
+import {
+  Compacted,
+  FutureRevision,
+  type KeyRange,
+  prefixRange,
+  type Revision,
+} from "../store/store.ts";
 import type { Call } from "./call.ts";
 import { decodeContinue, encodeContinue } from "./continue-token.ts";
 import { readListOptions } from "./list-options.ts";
@@ -140,6 +146,7 @@ async function readPage(call: Call, range: KeyRange, at: Revision, from: From, s
   try {
     return await call.parts.store.list(range, { limit, at });
   } catch (error) {
+    if (error instanceof FutureRevision) throw tooLarge(at, await call.parts.store.revision());
     if (!(error instanceof Compacted)) throw error;
     const start = range.start.slice(storagePrefixOf(call.definition).length);
     throw call.request.query.get("continue")

@@ -74,12 +74,12 @@ function keyNamed(
   namespace: string,
   fields: readonly FieldTerm[],
 ): string | undefined {
-  const valueOf = (field: string) =>
+  const exactValue = (field: string) =>
     fields.find((term) => term.field === field && term.operator === "=")?.value;
-  const name = valueOf("metadata.name");
+  const name = exactValue("metadata.name");
   if (name === undefined || name === "") return undefined;
   if (!definition.namespaced) return name;
-  const inside = namespace === "" ? valueOf("metadata.namespace") : namespace;
+  const inside = namespace === "" ? exactValue("metadata.namespace") : namespace;
   return inside ? `${inside}/${name}` : undefined;
 }
 

@@ -90,8 +90,8 @@ class StreamSink implements WatchSink {
 
   #enqueue(frame: Uint8Array): void {
     // The reader keeps what is queued, then asks again from where it was.
-    if ((this.controller.desiredSize ?? 0) <= 0) return this.stop();
-    this.controller.enqueue(frame);
+    if ((this.controller.desiredSize ?? 0) > 0) this.controller.enqueue(frame);
+    else this.stop();
   }
 
   #close(): void {
