@@ -110,6 +110,13 @@ export type Subresource<T> =
       /** Kind of the options in discovery, for example PodExecOptions. */
       readonly kind: string;
       readonly verbs: readonly string[];
+      /** Answers a request that asks for no upgrade (proxy); without it such a request is a 400. */
+      fetch?(
+        target: LiveObject<T>,
+        request: ApiRequest,
+        context: ActionContext,
+      ): Promise<ApiResponse>;
+      /** Takes over the connection of an upgrade, head already read (it is in `request`). */
       open(
         target: LiveObject<T>,
         request: ApiRequest,
@@ -145,8 +152,6 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> extends R
   };
   /** Objects vanish this long after their last write (events). */
   readonly ttlSeconds?: number;
-  /** What names must look like; by default RFC 1123 subdomains. */
-  readonly nameRule?: "subdomain" | "label" | "label1035" | "path";
   /** Serves kinds that are never stored (reviews): answers a create. */
   readonly virtual?: (object: T, request: ApiRequest, context: ActionContext) => Promise<T>;
 }
