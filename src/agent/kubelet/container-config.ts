@@ -1,0 +1,105 @@
+/** The CRI configuration of a container. Pure. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ContainerConfigSchema, MountSchema } from "../../gen/cri/api_pb.ts";
+import { expand } from "./expand.ts";
+import { containerResources, oomScore, quotaPeriodUs } from "./resources.ts";
+import { podLabels } from "./sandbox-config.ts";
+import { containerSecurity, type ImageUser } from "./security.ts";
+import { type Container, criNames, type NamedContainer, type Pod } from "./types.ts";
+
+const encoder = new TextEncoder();
+
+export type ContainerConfig = MessageInitShape<typeof ContainerConfigSchema>;
+export type CriMount = MessageInitShape<typeof MountSchema>;
+
+export interface ContainerOptions {
+  readonly pod: Pod;
+  readonly named: NamedContainer;
+  readonly restartCount: number;
+  readonly imageId: string;
+  readonly imageUser: ImageUser;
+  readonly env: ReadonlyMap<string, string>;
+  readonly mounts: readonly CriMount[];
+  readonly devices: readonly { readonly containerPath: string; readonly hostPath: string }[];
+  readonly memoryCapacityBytes: number;
+  readonly seccompRoot: string;
+  readonly hash: string;
+  readonly targetId: string | undefined;
+  readonly cgroupV2: boolean;
+}
+
+export function containerConfig(options: ContainerOptions): ContainerConfig {
+  const { pod, env, restartCount, imageId } = options;
+  const { container } = options.named;
+  const expandAll = (parts: readonly string[] | undefined): string[] =>
+    (parts ?? []).map((part) => expand(part, env));
+  return {
+    metadata: { name: container.name, attempt: restartCount },
+    image: { image: imageId, userSpecifiedImage: container.image ?? "" },
+    command: expandAll(container.command),
+    args: expandAll(container.args),
+    workingDir: container.workingDir ?? "",
+    envs: [...env].map(([key, value]) => ({ key, value: encoder.encode(value) })),
+    mounts: [...options.mounts],
+    devices: options.devices.map((device) => ({ ...device, permissions: "mrw" })),
+    labels: { ...podLabels(pod), [criNames.containerName]: container.name },
+    annotations: annotationsOf(options),
+    logPath: `${container.name}/${restartCount}.log`,
+    stdin: container.stdin === true,
+    stdinOnce: container.stdinOnce === true,
+    tty: container.tty === true,
+    linux: {
+      resources: linuxResources(options),
+      securityContext: containerSecurity({
+        pod,
+        container,
+        image: options.imageUser,
+        seccompRoot: options.seccompRoot,
+        targetId: options.targetId,
+      }),
+    },
+  };
+}
+
+function annotationsOf({
+  pod,
+  named,
+  restartCount,
+  hash,
+}: ContainerOptions): Record<string, string> {
+  const { container } = named;
+  const grace = pod.spec.terminationGracePeriodSeconds;
+  return {
+    [criNames.hash]: hash,
+    [criNames.restartCount]: `${restartCount}`,
+    [criNames.messagePath]: container.terminationMessagePath ?? "/dev/termination-log",
+    [criNames.messagePolicy]: container.terminationMessagePolicy ?? "File",
+    ...(grace === undefined ? {} : { [criNames.grace]: `${grace}` }),
+  };
+}
+
+type Linux = NonNullable<ContainerConfig["linux"]>;
+
+function linuxResources(options: ContainerOptions): NonNullable<Linux["resources"]> {
+  const { pod, named, memoryCapacityBytes } = options;
+  const resources = containerResources(named.container);
+  return {
+    cpuPeriod: BigInt(quotaPeriodUs),
+    cpuQuota: BigInt(resources.cpuQuotaUs),
+    cpuShares: BigInt(resources.cpuShares),
+    memoryLimitInBytes: BigInt(resources.memoryLimitBytes),
+    oomScoreAdj: BigInt(oomScore(pod, named.container, memoryCapacityBytes)),
+    hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({
+      pageSize,
+      limit: BigInt(limitBytes),
+    })),
+    // One process over the limit takes the whole container with it, not a random child.
+    ...(options.cgroupV2 ? { unified: { "memory.oom.group": "1" } } : {}),
+  };
+}
+
+/** Changes when the container must be made anew: everything but its resources, which can resize. */
+export function containerHash(container: Container): string {
+  const { resources: _resources, resizePolicy: _policy, ...rest } = container;
+  return Bun.hash.xxHash32(JSON.stringify(rest)).toString(16);
+}

@@ -1,0 +1,56 @@
+/** The CNI configuration of a node: a bridge, addresses of the node's range, host ports. */
+import type { Runtime } from "../../runtime/runtime.ts";
+
+export interface CniConfig {
+  /** `<data-dir>/agent/etc/cni/net.d`. */
+  readonly dir: string;
+  /** The node's part of the cluster range, for example 10.42.0.0/24. */
+  readonly podCidr: string;
+  /** `<data-dir>/agent/...` where address leases are kept; it must survive a restart. */
+  readonly leaseDir: string;
+  readonly mtu: number;
+}
+
+/** The name that K3s gives the file, so that tools which look for it find it. */
+export const cniFileName = "10-flannel.conflist";
+export const bridgeName = "cni0";
+
+export async function writeCniConfig(runtime: Runtime, config: CniConfig): Promise<void> {
+  await runtime.files.mkdir(config.dir, 0o755);
+  const text = `${JSON.stringify(conflistOf(config), null, 2)}\n`;
+  const path = `${config.dir}/${cniFileName}`;
+  // containerd reloads the network when the file changes: leave it alone when it is right.
+  if ((await runtime.files.readText(path)) === text) return;
+  await runtime.files.writeAtomic(path, text, 0o600);
+}
+
+export function conflistOf(config: CniConfig): Readonly<Record<string, unknown>> {
+  return {
+    cniVersion: "1.0.0",
+    name: "cbr0",
+    plugins: [
+      {
+        type: "bridge",
+        bridge: bridgeName,
+        mtu: config.mtu,
+        isGateway: true,
+        isDefaultGateway: true,
+        forceAddress: true,
+        hairpinMode: true,
+        // Our own table masquerades what leaves the cluster.
+        ipMasq: false,
+        ipam: {
+          type: "host-local",
+          dataDir: config.leaseDir,
+          ranges: [[{ subnet: config.podCidr }]],
+        },
+      },
+      {
+        type: "portmap",
+        backend: "nftables",
+        capabilities: { portMappings: true },
+        snat: true,
+      },
+    ],
+  };
+}

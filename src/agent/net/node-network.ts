@@ -1,0 +1,89 @@
+/** What a node needs besides rules: kernel switches, and a place for the service addresses. */
+import type { Runtime } from "../../runtime/runtime.ts";
+import { bridgeName } from "./cni.ts";
+import { removeProxyTable } from "./proxy.ts";
+
+export interface NodeNetwork {
+  readonly nodeIp: string;
+  readonly serviceCidr: string;
+  /** The address the DNS listens on, inside `serviceCidr`. */
+  readonly dnsIp: string;
+}
+
+/** The dummy link that carries the DNS address and the route of the service range. */
+export const serviceLink = "k3-dns";
+
+const switches: readonly (readonly [path: string, value: string])[] = [
+  ["/proc/sys/net/ipv4/ip_forward", "1"],
+  // Node ports answer on localhost, as they do with K3s.
+  ["/proc/sys/net/ipv4/conf/all/route_localnet", "1"],
+  ["/proc/sys/net/bridge/bridge-nf-call-iptables", "1"],
+];
+
+/** Sets the switches and the service link; doing it twice changes nothing. */
+export async function prepareNodeNetwork(
+  runtime: Runtime,
+  network: NodeNetwork,
+  signal: AbortSignal,
+): Promise<void> {
+  await tryRun(runtime, ["modprobe", "br_netfilter"], signal);
+  for (const [path, value] of switches) {
+    try {
+      if ((await runtime.files.readText(path))?.trim() === value) continue;
+      await runtime.files.writeInPlace(path, value);
+    } catch (error) {
+      runtime.log.warn(`Cannot set ${path} to ${value}`, { error });
+    }
+  }
+  const { exitCode } = await ip(runtime, ["link", "show", "dev", serviceLink], signal);
+  if (exitCode !== 0) await mustIp(runtime, ["link", "add", serviceLink, "type", "dummy"], signal);
+  const address = `${network.dnsIp}/32`;
+  await mustIp(runtime, ["address", "replace", address, "dev", serviceLink], signal);
+  await mustIp(runtime, ["link", "set", serviceLink, "up"], signal);
+  // Without a default route the kernel would refuse service addresses before any rule sees them.
+  await mustIp(
+    runtime,
+    ["route", "replace", network.serviceCidr, "dev", serviceLink, "src", network.nodeIp],
+    signal,
+  );
+}
+
+/** Takes away all that the network of a node has left in the kernel. */
+export async function cleanupNetwork(runtime: Runtime): Promise<void> {
+  const { signal } = new AbortController();
+  try {
+    await removeProxyTable(runtime);
+  } catch (error) {
+    runtime.log.warn("The service table stays", { error });
+  }
+  for (const link of [serviceLink, bridgeName]) {
+    await tryRun(runtime, ["ip", "link", "delete", "dev", link], signal);
+  }
+}
+
+async function ip(runtime: Runtime, flags: readonly string[], signal: AbortSignal) {
+  return runtime.exec.run({ argv: ["ip", ...flags] }, signal);
+}
+
+async function mustIp(
+  runtime: Runtime,
+  flags: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const result = await ip(runtime, flags, signal);
+  if (result.exitCode === 0) return;
+  throw new Error(`ip ${flags.join(" ")} failed: ${result.stderr.trim()}`);
+}
+
+/** For what need not succeed: a module that is built in, a link that is gone. */
+async function tryRun(
+  runtime: Runtime,
+  argv: readonly [string, ...string[]],
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await runtime.exec.run({ argv }, signal);
+  } catch (error) {
+    runtime.log.debug(`Cannot run ${argv.join(" ")}`, { error });
+  }
+}

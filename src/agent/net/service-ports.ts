@@ -1,0 +1,175 @@
+/** Services and their endpoint slices as what a proxy needs: one row per service port. */
+
+import type { Service, ServicePort } from "../../gen/core-v1.ts";
+import type { Endpoint, EndpointSlice } from "../../gen/discovery-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+
+export interface Target {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** Where traffic of one kind goes; "drop" when only other nodes could serve it. */
+export type Targets = readonly Target[] | "drop";
+
+export interface ServicePortRow {
+  /** `namespace/name/tcp/port`. */
+  readonly id: string;
+  readonly protocol: "tcp" | "udp" | "sctp";
+  readonly port: number;
+  readonly clusterIp: string;
+  /** External IPs and those of the load balancer. */
+  readonly externalIps: readonly string[];
+  /** 0: none. */
+  readonly nodePort: number;
+  /** Who may use the load balancer's addresses; empty means everybody. */
+  readonly sourceRanges: readonly string[];
+  readonly loadBalancerIps: readonly string[];
+  /** Seconds that a client sticks to its endpoint; 0 is no affinity. */
+  readonly affinitySeconds: number;
+  /** Traffic to the cluster IP. */
+  readonly internal: Targets;
+  /** All usable endpoints: for pods and the node itself under a Local external policy. */
+  readonly all: readonly Target[];
+  /** Traffic from outside; "all" keeps the cluster policy: masquerade and use `all`. */
+  readonly external: Targets | "all";
+}
+
+export function servicePortRows(
+  services: Iterable<DeepReadonly<Service>>,
+  slices: Iterable<DeepReadonly<EndpointSlice>>,
+  nodeName: string,
+): readonly ServicePortRow[] {
+  const byService = slicesByService(slices);
+  const rows: ServicePortRow[] = [];
+  for (const service of services) {
+    const { clusterIP = "", type } = service.spec ?? {};
+    if (type === "ExternalName" || !isIpv4(clusterIP)) continue;
+    const key = `${service.metadata.namespace ?? ""}/${service.metadata.name ?? ""}`;
+    for (const port of service.spec?.ports ?? []) {
+      rows.push(rowOf(service, key, port, byService.get(key) ?? [], nodeName));
+    }
+  }
+  return rows.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function slicesByService(
+  slices: Iterable<DeepReadonly<EndpointSlice>>,
+): ReadonlyMap<string, DeepReadonly<EndpointSlice>[]> {
+  const byService = new Map<string, DeepReadonly<EndpointSlice>[]>();
+  for (const slice of slices) {
+    const name = slice.metadata.labels?.["kubernetes.io/service-name"];
+    if (name === undefined || slice.addressType !== "IPv4") continue;
+    const key = `${slice.metadata.namespace ?? ""}/${name}`;
+    const known = byService.get(key);
+    if (known === undefined) byService.set(key, [slice]);
+    else known.push(slice);
+  }
+  return byService;
+}
+
+function rowOf(
+  service: DeepReadonly<Service>,
+  key: string,
+  port: DeepReadonly<ServicePort>,
+  slices: readonly DeepReadonly<EndpointSlice>[],
+  nodeName: string,
+): ServicePortRow {
+  const spec = service.spec ?? {};
+  const protocol = protocolOf(port.protocol);
+  const cluster = usable(candidates(slices, port, () => true));
+  const local = usable(candidates(slices, port, (endpoint) => endpoint.nodeName === nodeName));
+  const onlyLocal = (): Targets => (local.length === 0 && cluster.length > 0 ? "drop" : local);
+  const loadBalancerIps = ingressIps(service);
+  const sticky = spec.sessionAffinity === "ClientIP";
+  const facesOut = spec.type === "NodePort" || spec.type === "LoadBalancer";
+  return {
+    id: `${key}/${protocol}/${port.port}`,
+    protocol,
+    port: port.port,
+    clusterIp: spec.clusterIP ?? "",
+    externalIps: [...(spec.externalIPs ?? []).filter(isIpv4), ...loadBalancerIps],
+    nodePort: facesOut ? (port.nodePort ?? 0) : 0,
+    sourceRanges:
+      spec.type === "LoadBalancer"
+        ? (spec.loadBalancerSourceRanges ?? []).map((range) => range.trim()).filter(isIpv4Cidr)
+        : [],
+    loadBalancerIps,
+    affinitySeconds: sticky ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800) : 0,
+    internal: spec.internalTrafficPolicy === "Local" ? onlyLocal() : cluster,
+    all: cluster,
+    external: spec.externalTrafficPolicy === "Local" ? onlyLocal() : "all",
+  };
+}
+
+interface Candidate extends Target {
+  readonly ready: boolean;
+  readonly draining: boolean;
+}
+
+function candidates(
+  slices: readonly DeepReadonly<EndpointSlice>[],
+  port: DeepReadonly<ServicePort>,
+  accepts: (endpoint: DeepReadonly<Endpoint>) => boolean,
+): readonly Candidate[] {
+  const found = new Map<string, Candidate>();
+  for (const slice of slices) {
+    for (const slicePort of slice.ports ?? []) {
+      const same =
+        (slicePort.name ?? "") === (port.name ?? "") &&
+        (slicePort.protocol ?? "TCP") === (port.protocol ?? "TCP");
+      if (!same || slicePort.port === undefined) continue;
+      for (const endpoint of slice.endpoints ?? []) {
+        const ip = endpoint.addresses[0];
+        if (ip === undefined || !accepts(endpoint)) continue;
+        const { ready, serving, terminating } = endpoint.conditions ?? {};
+        found.set(`${ip}:${slicePort.port}`, {
+          ip,
+          port: slicePort.port,
+          ready: ready !== false,
+          draining: serving !== false && terminating === true,
+        });
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+/** Ready endpoints; when there are none, those that end but still serve keep the service up. */
+function usable(all: readonly Candidate[]): readonly Target[] {
+  const ready = all.filter((one) => one.ready);
+  const chosen = ready.length > 0 ? ready : all.filter((one) => one.draining);
+  return chosen
+    .map(({ ip, port }) => ({ ip, port }))
+    .sort((a, b) => (`${a.ip}:${a.port}` < `${b.ip}:${b.port}` ? -1 : 1));
+}
+
+function ingressIps(service: DeepReadonly<Service>): readonly string[] {
+  if (service.spec?.type !== "LoadBalancer") return [];
+  const ips: string[] = [];
+  for (const { ip, ipMode } of service.status?.loadBalancer?.ingress ?? []) {
+    // In Proxy mode the balancer's own machine handles the address.
+    if (ip !== undefined && isIpv4(ip) && ipMode !== "Proxy") ips.push(ip);
+  }
+  return ips;
+}
+
+function protocolOf(protocol: string | undefined): "tcp" | "udp" | "sctp" {
+  switch (protocol) {
+    case "UDP":
+      return "udp";
+    case "SCTP":
+      return "sctp";
+    default:
+      return "tcp";
+  }
+}
+
+export function isIpv4(text: string): boolean {
+  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) && text.split(".").every((part) => +part < 256);
+}
+
+function isIpv4Cidr(text: string): boolean {
+  const [ip = "", bits = "", more] = text.split("/");
+  return more === undefined && isIpv4(ip) && /^\d{1,2}$/.test(bits) && Number(bits) <= 32;
+}
