@@ -1,0 +1,68 @@
+/** Runs a controller: wakes its keys by changes, reconciles them, tries failed ones again. */
+import type { Resource } from "../client/client.ts";
+import { AssertionError } from "../lib/assert.ts";
+import type { KubeObject } from "../schema/object.ts";
+import type { Controller, ControllerContext } from "./controller.ts";
+import type { LiveChange } from "./live-set.ts";
+import { WorkQueue } from "./work-queue.ts";
+
+/** What running needs of the context; the rest is for the controller itself. */
+export type RunContext = Pick<ControllerContext, "live" | "runtime">;
+
+/** Resolves when `signal` aborts and all workers have ended; rejects when an assertion fails. */
+export async function runController(
+  controller: Controller,
+  context: RunContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const stop = new AbortController();
+  const both = AbortSignal.any([signal, stop.signal]);
+  const queue = new WorkQueue(context.runtime.clock, both);
+  const subscriptions: Disposable[] = [];
+  try {
+    for (const rule of controller.watches) {
+      const set = context.live.of(rule.resource as Resource<KubeObject>);
+      const wake = (change: LiveChange<KubeObject>) => {
+        for (const key of rule.keys(change as LiveChange<never>)) queue.add(key);
+      };
+      subscriptions.push(set.subscribe(wake));
+      await set.ready(both);
+      for (const now of set.list()) wake({ type: "added", now, before: undefined });
+    }
+    for (const key of controller.initialKeys ?? []) queue.add(key);
+    const workers = Array.from({ length: controller.concurrent }, () =>
+      work(controller, context, queue, both),
+    );
+    await Promise.all(workers);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    stop.abort();
+    for (const subscription of subscriptions) subscription[Symbol.dispose]();
+  }
+}
+
+async function work(
+  controller: Controller,
+  context: RunContext,
+  queue: WorkQueue,
+  signal: AbortSignal,
+): Promise<void> {
+  const log = context.runtime.log.named(controller.name);
+  for (;;) {
+    const key = await queue.take();
+    if (key === undefined) return;
+    try {
+      const outcome = await controller.reconcile(key, signal);
+      queue.forget(key);
+      if (outcome !== "done") queue.addAfter(key, outcome.againInMs);
+    } catch (error) {
+      if (error instanceof AssertionError) throw error;
+      if (signal.aborted) return;
+      log.warn("reconcile failed, will be tried again", { key, error: String(error) });
+      queue.addFailed(key);
+    } finally {
+      queue.done(key);
+    }
+  }
+}
