@@ -53,7 +53,9 @@ async function bunExecutable(arch: Arch): Promise<string> {
 
 async function compile(arch: Arch, payload: BuiltPayload, entry: string): Promise<string> {
   const out = join(DIST, `k3-${arch}`);
-  const fresh = `${out}.new`;
+  // The name the binary is compiled under shows in its stack traces.
+  const fresh = join(BUILD, `compile-${arch}`, "k3");
+  await mkdir(join(BUILD, `compile-${arch}`), { recursive: true });
   const target = `bun-linux-${arch === "amd64" ? "x64" : "arm64"}`;
   await mustRun(
     [
