@@ -12,6 +12,7 @@ import {
   open,
   readdir,
   readlink,
+  realpath,
   rename,
   rm,
   rmdir,
@@ -53,6 +54,8 @@ export interface Host {
   chown(path: string, uid: number, gid: number): Promise<void>;
   symlink(target: string, path: string): Promise<void>;
   readLink(path: string): Promise<string | undefined>;
+  /** The path without links; undefined when it does not exist. */
+  realPath(path: string): Promise<string | undefined>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
   /** Fails when the directory is not empty. */
@@ -134,6 +137,7 @@ export const realHost: Host = {
   },
   symlink: (target, path) => symlink(target, path),
   readLink: (path) => whenPresent(readlink(path)),
+  realPath: (path) => whenPresent(realpath(path)),
   rename: (from, to) => rename(from, to),
   remove: (path) => rm(path, { recursive: true, force: true }),
   removeDirectory: (path) => rmdir(path),

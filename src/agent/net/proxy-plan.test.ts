@@ -1,0 +1,137 @@
+import { expect, test } from "bun:test";
+import { emptyTable, type NftTable, updateScript } from "./nft.ts";
+import { planProxy } from "./proxy-plan.ts";
+import { servicePortRows } from "./service-ports.ts";
+import { staleFlows } from "./stale-flows.ts";
+import { endpoint, service, slice } from "./testing/objects.ts";
+
+const node = {
+  clusterCidr: "10.42.0.0/16",
+  serviceCidr: "10.43.0.0/16",
+  ownServiceIps: ["10.43.0.10"],
+  bridgeNetfilter: true,
+};
+
+function plan(...args: Parameters<typeof servicePortRows>): NftTable {
+  return planProxy(servicePortRows(...args), node);
+}
+
+test("a service without endpoints is refused, one with endpoints balanced", () => {
+  const services = [service("a", { clusterIP: "10.43.0.5" })];
+  const empty = plan(services, [], "here");
+  expect([...(empty.maps.get("refused-ips")?.elements ?? [])]).toEqual([
+    ["10.43.0.5 . tcp . 80", "goto reject"],
+  ]);
+  const full = plan(services, [slice("a", [endpoint("10.42.0.2"), endpoint("10.42.0.3")])], "here");
+  expect(full.chains.get("service/default/a/tcp/80")?.rules).toEqual([
+    "ip daddr 10.43.0.5 ip saddr != 10.42.0.0/16 jump mark-for-masquerade",
+    "numgen random mod 2 vmap { 0 : goto endpoint/default/a/tcp/80/10.42.0.2/8080, " +
+      "1 : goto endpoint/default/a/tcp/80/10.42.0.3/8080 }",
+  ]);
+  expect(full.maps.get("refused-ips")?.elements.size).toBe(0);
+});
+
+test("headless, ExternalName and the node's own services have no rules", () => {
+  const services = [
+    service("headless", { clusterIP: "None" }),
+    service("name", { type: "ExternalName", externalName: "x.org" }),
+    service("dns", { clusterIP: "10.43.0.10" }),
+  ];
+  const table = plan(services, [slice("headless", [endpoint("10.42.0.2")])], "here");
+  for (const map of table.maps.values()) expect(map.elements.size).toBe(0);
+});
+
+test("endpoints that end serve only when no other is ready", () => {
+  const services = [service("a", { clusterIP: "10.43.0.5" })];
+  const ending = { ready: false, serving: true, terminating: true };
+  const both = [endpoint("10.42.0.2"), endpoint("10.42.0.3", { conditions: ending })];
+  const targets = (endpoints: typeof both): string[] =>
+    servicePortRows(services, [slice("a", endpoints)], "here")[0]?.all.map(({ ip }) => ip) ?? [];
+  expect(targets(both)).toEqual(["10.42.0.2"]);
+  expect(targets(both.slice(1))).toEqual(["10.42.0.3"]);
+  expect(targets([endpoint("10.42.0.4", { conditions: { ready: false } })])).toEqual([]);
+});
+
+test("local policies use local endpoints, or drop", () => {
+  const local = service("a", {
+    clusterIP: "10.43.0.5",
+    type: "NodePort",
+    ports: [{ port: 80, nodePort: 30080 }],
+    internalTrafficPolicy: "Local",
+    externalTrafficPolicy: "Local",
+  });
+  const rows = (nodeName: string) =>
+    servicePortRows([local], [slice("a", [endpoint("10.42.0.2")])], nodeName)[0];
+  expect(rows("here")).toMatchObject({ internal: [{ ip: "10.42.0.2" }], external: [{}] });
+  expect(rows("there")).toMatchObject({ internal: "drop", external: "drop", all: [{}] });
+  const table = plan([local], [slice("a", [endpoint("10.42.0.2")])], "there");
+  expect(table.maps.get("refused-ips")?.elements.get("10.43.0.5 . tcp . 80")).toBe("drop");
+  expect(table.chains.get("external/default/a/tcp/80")?.rules.at(-1)).toBe("drop");
+});
+
+test("ports are matched by name and protocol", () => {
+  const named = service("a", {
+    clusterIP: "10.43.0.5",
+    ports: [
+      { name: "web", port: 80 },
+      { name: "dns", port: 53, protocol: "UDP" },
+    ],
+  });
+  const slices = [
+    slice("a", [endpoint("10.42.0.2")], [{ name: "web", port: 8080, protocol: "TCP" }]),
+    slice("a", [endpoint("10.42.0.3")], [{ name: "dns", port: 5353, protocol: "UDP" }]),
+  ];
+  expect(servicePortRows([named], slices, "here").map(({ id, all }) => [id, all])).toEqual([
+    ["default/a/tcp/80", [{ ip: "10.42.0.2", port: 8080 }]],
+    ["default/a/udp/53", [{ ip: "10.42.0.3", port: 5353 }]],
+  ]);
+});
+
+test("an update touches only what changed, and keeps affinity", () => {
+  const sticky = service("a", { clusterIP: "10.43.0.5", sessionAffinity: "ClientIP" });
+  const other = service("b", { clusterIP: "10.43.0.6" });
+  const slices = [slice("a", [endpoint("10.42.0.2")]), slice("b", [endpoint("10.42.0.3")])];
+  const before = plan([sticky, other], slices, "here");
+  expect(updateScript("ip t", before, before)).toBe("");
+  const after = plan([sticky], slices, "here");
+  expect(updateScript("ip t", before, after).trim().split("\n")).toEqual([
+    "delete element ip t service-ips { 10.43.0.6 . tcp . 80 : goto service/default/b/tcp/80 }",
+    "flush chain ip t endpoint/default/b/tcp/80/10.42.0.3/8080",
+    "flush chain ip t service/default/b/tcp/80",
+    "delete chain ip t endpoint/default/b/tcp/80/10.42.0.3/8080",
+    "delete chain ip t service/default/b/tcp/80",
+  ]);
+  expect([...after.dynamicSets.keys()]).toEqual(["affinity10800/default/a/tcp/80/10.42.0.2/8080"]);
+  expect(updateScript("ip t", emptyTable, after)).toContain("timeout 10800s");
+});
+
+test("flows of UDP endpoints that are gone are cut", () => {
+  const dns = service("a", { clusterIP: "10.43.0.5", ports: [{ port: 53, protocol: "UDP" }] });
+  const rows = (ips: readonly string[]) =>
+    servicePortRows(
+      [dns],
+      [
+        slice(
+          "a",
+          ips.map((ip) => endpoint(ip)),
+          [{ port: 53, protocol: "UDP" }],
+        ),
+      ],
+      "here",
+    );
+  expect(staleFlows(rows(["10.42.0.2", "10.42.0.3"]), rows(["10.42.0.3"]))).toEqual([
+    [
+      "-D",
+      "-p",
+      "udp",
+      "--orig-dst",
+      "10.43.0.5",
+      "--orig-port-dst",
+      "53",
+      "--dst-nat",
+      "10.42.0.2",
+    ],
+  ]);
+  expect(staleFlows(rows([]), rows(["10.42.0.3"]))).toHaveLength(1);
+  expect(staleFlows(rows(["10.42.0.3"]), rows(["10.42.0.3"]))).toEqual([]);
+});

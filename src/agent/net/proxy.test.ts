@@ -1,0 +1,228 @@
+/** The rules in a real kernel: one namespace is the node, three more are pods and a stranger. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { endpointSlices, services } from "../../client/resources.ts";
+import { createExecutor } from "../../runtime/executor.ts";
+import { createRuntime } from "../../runtime/real.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
+import type { Scope } from "../../runtime/scope.ts";
+import { cleanupNetwork, prepareNodeNetwork } from "./node-network.ts";
+import { startProxy } from "./proxy.ts";
+import { FakeLiveSets } from "./testing/fake-live.ts";
+import { endpoint, service, slice } from "./testing/objects.ts";
+
+const real = createRuntime({ logLevel: "warn" });
+const never = new AbortController().signal;
+const able = process.getuid?.() === 0 && Bun.which("nft") !== null && Bun.which("ip") !== null;
+const id = `k3t${process.pid}`;
+const [node, pod1, pod2, outside] = [`${id}n`, `${id}a`, `${id}b`, `${id}o`];
+const children: { kill(): void }[] = [];
+
+/** The world as seen from inside the node's namespace. */
+const inside: Runtime = {
+  ...real,
+  exec: {
+    ...real.exec,
+    run: (command, signal) =>
+      real.exec.run({ ...command, argv: ["ip", "netns", "exec", node, ...command.argv] }, signal),
+  },
+  files: { ...real.files, writeInPlace: (path, data) => inNode(`echo ${data} > ${path}`) },
+};
+
+async function sh(script: string): Promise<string> {
+  const { exitCode, stdout, stderr } = await real.exec.run({ argv: ["sh", "-ec", script] }, never);
+  if (exitCode !== 0) throw new Error(`${script}: ${stderr}`);
+  return stdout;
+}
+async function inNode(script: string): Promise<void> {
+  await sh(`ip netns exec ${node} sh -c '${script}'`);
+}
+
+async function startEcho(namespace: string, name: string): Promise<void> {
+  const script = join(import.meta.dir, "testing", "echo.ts");
+  const child = Bun.spawn(
+    ["ip", "netns", "exec", namespace, process.execPath, script, name, "8080"],
+    { stdout: "pipe" },
+  );
+  children.push(child);
+  const { value } = await child.stdout.getReader().read();
+  expect(new TextDecoder().decode(value)).toBe("ready\n");
+}
+
+/** What a TCP server behind `address` answers, or why not. */
+async function ask(from: string, address: string, port: number): Promise<string> {
+  const script = `exec 3<>/dev/tcp/${address}/${port} && cat <&3`;
+  const argv = ["ip", "netns", "exec", from, "timeout", "3", "bash", "-c", script] as const;
+  const { exitCode, stdout, stderr } = await real.exec.run({ argv: [...argv] }, never);
+  if (exitCode === 0) return stdout;
+  return /refused/.test(stderr) ? "refused" : exitCode === 124 ? "timeout" : stderr;
+}
+
+async function askUdp(from: string, address: string, port: number): Promise<string> {
+  const script =
+    `exec 3<>/dev/udp/${address}/${port}; echo hi >&3; ` + "dd bs=512 count=1 <&3 2>/dev/null";
+  const argv = ["ip", "netns", "exec", from, "timeout", "3", "bash", "-c", script] as const;
+  return (await real.exec.run({ argv: [...argv] }, never)).stdout;
+}
+
+/** Repeats until the answer is as wanted: rules follow changes, they are not called. */
+async function until(answer: () => Promise<string>, wanted: string): Promise<void> {
+  let last = "";
+  for (let i = 0; i < 50; i++) {
+    last = await answer();
+    if (last === wanted) return;
+    await Bun.sleep(50);
+  }
+  expect(last).toBe(wanted);
+}
+
+describe.skipIf(!able)("service rules in a kernel", () => {
+  const live = new FakeLiveSets();
+  const executor = createExecutor(real);
+
+  beforeAll(async () => {
+    await sh(`
+      for n in ${node} ${pod1} ${pod2} ${outside}; do
+        ip netns add $n; ip -n $n link set lo up
+      done
+      ip -n ${node} link add cni0 type bridge
+      ip -n ${node} addr add 10.42.0.1/24 dev cni0
+      ip -n ${node} link set cni0 up
+      i=2
+      for n in ${pod1} ${pod2}; do
+        ip -n ${node} link add v$i type veth peer name eth0 netns $n
+        ip -n ${node} link set v$i master cni0 up
+        ip -n ${node} link set v$i type bridge_slave hairpin on
+        ip -n $n addr add 10.42.0.$i/24 dev eth0
+        ip -n $n link set eth0 up
+        ip -n $n route add default via 10.42.0.1
+        i=$((i+1))
+      done
+      ip -n ${node} link add up type veth peer name eth0 netns ${outside}
+      ip -n ${node} addr add 192.0.2.1/24 dev up
+      ip -n ${node} link set up up
+      ip -n ${outside} addr add 192.0.2.2/24 dev eth0
+      ip -n ${outside} link set eth0 up
+      ip -n ${outside} route add 198.51.100.0/24 via 192.0.2.1`);
+    await Promise.all([startEcho(pod1, "one"), startEcho(pod2, "two"), startEcho(outside, "out")]);
+    const network = { nodeIp: "192.0.2.1", serviceCidr: "10.43.0.0/16", dnsIp: "10.43.0.10" };
+    await prepareNodeNetwork(inside, network, never);
+    await prepareNodeNetwork(inside, network, never);
+    const start = async (scope: Scope): Promise<void> =>
+      startProxy({
+        runtime: inside,
+        live,
+        scope,
+        nodeName: "here",
+        clusterCidr: "10.42.0.0/16",
+        serviceCidr: "10.43.0.0/16",
+        ownServiceIps: ["10.43.0.10"],
+      });
+    await executor.start([{ name: "proxy", needs: [], start, health: () => ({ ok: true }) }]);
+  });
+  afterAll(async () => {
+    await executor[Symbol.asyncDispose]();
+    for (const child of children) child.kill();
+    await sh(`for n in ${node} ${pod1} ${pod2} ${outside}; do ip netns del $n || true; done`);
+  });
+
+  test("a cluster IP is refused until there is an endpoint, then served", async () => {
+    live.of(services).put(service("a", { clusterIP: "10.43.0.5" }));
+    await until(() => ask(pod1, "10.43.0.5", 80), "refused");
+    expect(await ask(node, "10.43.0.5", 80)).toBe("refused");
+    expect(await ask(pod1, "10.43.77.77", 80)).toBe("refused");
+    live.of(endpointSlices).put(slice("a", [endpoint("10.42.0.3")]));
+    await until(() => ask(pod1, "10.43.0.5", 80), "two 10.42.0.2");
+    expect(await ask(node, "10.43.0.5", 80)).toBe("two 10.42.0.1");
+    expect(await ask(pod1, "10.43.0.5", 81)).toBe("refused");
+  });
+
+  test("a pod reaches itself through its service", async () => {
+    expect(await ask(pod2, "10.43.0.5", 80)).toBe("two 10.42.0.1");
+  });
+
+  test("both endpoints get their share", async () => {
+    live.of(endpointSlices).put(slice("a", [endpoint("10.42.0.2"), endpoint("10.42.0.3")]));
+    const seen = new Set<string>();
+    for (let i = 0; i < 60 && seen.size < 2; i++) seen.add(await ask(node, "10.43.0.5", 80));
+    expect([...seen].sort()).toEqual(["one 10.42.0.1", "two 10.42.0.1"]);
+  });
+
+  test("node ports answer on every address, from outside and on localhost", async () => {
+    const ports = [{ port: 80, nodePort: 30080 }];
+    live.of(services).put(service("np", { clusterIP: "10.43.0.6", type: "NodePort", ports }));
+    live.of(endpointSlices).put(slice("np", [endpoint("10.42.0.3")]));
+    await until(() => ask(outside, "192.0.2.1", 30080), "two 10.42.0.1");
+    expect(await ask(node, "192.0.2.1", 30080)).toBe("two 10.42.0.1");
+    expect(await ask(node, "127.0.0.1", 30080)).toBe("two 10.42.0.1");
+    expect(await ask(pod1, "192.0.2.1", 30080)).toBe("two 10.42.0.1");
+  });
+
+  test("the Local policy keeps the client's address", async () => {
+    const ports = [{ port: 80, nodePort: 30081 }];
+    const local = { type: "NodePort", externalTrafficPolicy: "Local", ports } as const;
+    live.of(services).put(service("local", { clusterIP: "10.43.0.7", ...local, ports }));
+    live.of(endpointSlices).put(slice("local", [endpoint("10.42.0.3")]));
+    await sh(`ip -n ${pod2} route replace 192.0.2.0/24 via 10.42.0.1`);
+    await until(() => ask(outside, "192.0.2.1", 30081), "two 192.0.2.2");
+    live.of(endpointSlices).put(slice("local", [endpoint("10.42.0.3", { nodeName: "there" })]));
+    await until(() => ask(outside, "192.0.2.1", 30081), "timeout");
+    expect(await ask(node, "192.0.2.1", 30081)).toBe("two 10.42.0.1");
+  });
+
+  test("external IPs and load balancer addresses work, ranges guard the latter", async () => {
+    const balancer = service("lb", {
+      clusterIP: "10.43.0.8",
+      type: "LoadBalancer",
+      externalIPs: ["198.51.100.7"],
+      loadBalancerSourceRanges: ["192.0.2.2/32"],
+    });
+    const status = { loadBalancer: { ingress: [{ ip: "198.51.100.8" }] } };
+    live.of(services).put({ ...balancer, status });
+    live.of(endpointSlices).put(slice("lb", [endpoint("10.42.0.3")]));
+    await until(() => ask(outside, "198.51.100.7", 80), "two 10.42.0.1");
+    expect(await ask(outside, "198.51.100.8", 80)).toBe("two 10.42.0.1");
+    await sh(`ip -n ${outside} addr add 192.0.2.3/24 dev eth0
+      ip -n ${outside} route replace 198.51.100.0/24 via 192.0.2.1 src 192.0.2.3`);
+    expect(await ask(outside, "198.51.100.8", 80)).toBe("timeout");
+    expect(await ask(outside, "198.51.100.7", 80)).toBe("two 10.42.0.1");
+  });
+
+  test("affinity holds through updates of other services", async () => {
+    live
+      .of(services)
+      .put(service("sticky", { clusterIP: "10.43.0.9", sessionAffinity: "ClientIP" }));
+    live.of(endpointSlices).put(slice("sticky", [endpoint("10.42.0.2"), endpoint("10.42.0.3")]));
+    await until(async () => (await ask(node, "10.43.0.9", 80)).slice(3), " 10.42.0.1");
+    const first = await ask(node, "10.43.0.9", 80);
+    for (let i = 0; i < 12; i++) {
+      live.of(services).put(service(`other${i}`, { clusterIP: `10.43.1.${i + 1}` }));
+      await until(() => ask(pod1, `10.43.1.${i + 1}`, 80), "refused");
+      expect(await ask(node, "10.43.0.9", 80)).toBe(first);
+    }
+  });
+
+  test("UDP follows its endpoints", async () => {
+    const udp = [{ port: 53, protocol: "UDP" }];
+    live.of(services).put(service("udp", { clusterIP: "10.43.0.11", ports: udp }));
+    const to = (ip: string) => slice("udp", [endpoint(ip)], [{ port: 8080, protocol: "UDP" }]);
+    live.of(endpointSlices).put(to("10.42.0.3"));
+    await until(() => askUdp(pod1, "10.43.0.11", 53), "two 10.42.0.2");
+    live.of(endpointSlices).put(to("10.42.0.2"));
+    await until(() => askUdp(pod2, "10.43.0.11", 53), "one 10.42.0.3");
+  });
+
+  test("pods leave the cluster with the node's address", async () => {
+    expect(await ask(pod1, "192.0.2.2", 8080)).toBe("out 192.0.2.1");
+    expect(await ask(pod1, "10.42.0.3", 8080)).toBe("two 10.42.0.2");
+  });
+
+  test("a service that is gone is refused again; clean-up leaves nothing", async () => {
+    live.of(services).remove("default/a");
+    await until(() => ask(pod1, "10.43.0.5", 80), "refused");
+    await cleanupNetwork(inside);
+    const left = await sh(`ip netns exec ${node} nft list tables; ip -n ${node} link`);
+    expect(left).not.toMatch(/k3-proxy|k3-dns|cni0/);
+    await cleanupNetwork(inside);
+  });
+});
