@@ -1,0 +1,40 @@
+/** What the parts of the kubelet share. */
+import type { Client } from "../../client/client.ts";
+import type { EventRecorder } from "../../live/events.ts";
+import type { Host } from "../../runtime/host.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
+import type { CriClient } from "../cri/client.ts";
+import type { ImageManager } from "../images.ts";
+import type { CgroupOptions } from "./cgroups.ts";
+import type { CriCache } from "./cri-cache.ts";
+import type { ClusterDns } from "./dns-config.ts";
+import type { ObjectSource } from "./object-source.ts";
+import type { Prober } from "./prober.ts";
+import type { ServiceAccountTokens } from "./service-account-tokens.ts";
+import type { Service } from "./types.ts";
+import type { Volumes } from "./volumes.ts";
+
+export interface KubeletContext {
+  readonly runtime: Runtime;
+  readonly host: Host;
+  readonly client: Client;
+  readonly events: EventRecorder;
+  readonly cri: CriClient;
+  readonly cache: CriCache;
+  readonly images: ImageManager;
+  readonly objects: ObjectSource;
+  readonly tokens: ServiceAccountTokens;
+  readonly volumes: Volumes;
+  readonly prober: Prober;
+  readonly cgroups: CgroupOptions;
+  readonly dns: ClusterDns;
+  readonly nodeName: string;
+  readonly nodeIps: readonly string[];
+  readonly rootDir: string;
+  readonly logRoot: string;
+  readonly seccompRoot: string;
+  readonly memoryCapacityBytes: number;
+  /** The node's allocatable, the limit of containers that have none. */
+  readonly allocatable: Readonly<Record<string, string>>;
+  services(): Iterable<Service>;
+}

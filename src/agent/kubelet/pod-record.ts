@@ -1,0 +1,66 @@
+/** What a pod worker remembers of its pod between two looks. */
+import type { CrashBackoff, Waiting } from "./plan-pod.ts";
+import type { Pod } from "./types.ts";
+
+export interface PodRecord {
+  readonly uid: string;
+  /** The newest state of the API object that we know of. */
+  pod: Pod;
+  /** The API object is gone, or never was: only the runtime knows the pod. */
+  removed: boolean;
+  failed: { readonly reason: string; readonly message: string } | undefined;
+  readonly startedMs: number;
+  volumes: "none" | "ready" | "gone";
+  /** Steps under way, by key: a step is never done twice at the same time. */
+  readonly busy: Set<string>;
+  /** Steps that failed: when to try again, and how often they failed in a row. */
+  readonly retries: Map<string, { readonly atMs: number; readonly count: number }>;
+  /** Why containers wait, told by the last try to start them. */
+  readonly waiting: Map<string, Waiting>;
+  readonly backoffs: Map<string, CrashBackoff>;
+  /** Containers whose postStart hook still runs. */
+  readonly hooksRunning: Set<string>;
+  /** Containers condemned by a failed postStart hook, with the message. */
+  readonly condemned: Map<string, string>;
+  /** Grace in seconds of the kills under way, by container id. */
+  readonly killGrace: Map<string, number>;
+  /** The sandbox that the hosts file was written for. */
+  hostsFor: string;
+  /** Aborts what starts containers once the pod is to end. */
+  readonly starting: AbortController;
+}
+
+export function newRecord(pod: Pod, removed: boolean, nowMs: number): PodRecord {
+  const since = pod.status?.startTime;
+  return {
+    uid: pod.metadata.uid ?? "",
+    pod,
+    removed,
+    failed: undefined,
+    startedMs: since === undefined ? nowMs : new Date(since).getTime(),
+    volumes: "none",
+    busy: new Set(),
+    retries: new Map(),
+    waiting: new Map(),
+    backoffs: new Map(),
+    hooksRunning: new Set(),
+    condemned: new Map(),
+    killGrace: new Map(),
+    hostsFor: "",
+    starting: new AbortController(),
+  };
+}
+
+/** The pod as the runtime alone knows it: enough to end it. */
+export function orphanPod(identity: {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+}): Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { ...identity },
+    spec: { containers: [] },
+  };
+}
