@@ -1,10 +1,10 @@
 /** Subresources that do something: their own code in the rows, target and body made ready here. */
 import type { LiveObject } from "../live/live-set.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { admitMutating, admitValidating } from "./admit.ts";
 import { readValue } from "./body.ts";
 import type { Call } from "./call.ts";
-import { mutableCopy } from "./copy.ts";
 import { modified, notFound } from "./errors.ts";
 import type { ApiResponse } from "./request.ts";
 import type { ActionContext, Subresource } from "./resource-definition.ts";
@@ -54,7 +54,7 @@ async function changeTarget<T extends KubeObject>(
   let current: Stored | undefined = target as unknown as Stored;
   for (let tries = 1; tries <= limits.raceTriesMax; tries += 1) {
     if (current === undefined) throw notFound(definition, request.name);
-    const next: T = change(mutableCopy<T>(current.object as unknown as T));
+    const next: T = change(copyJson<T>(current.object as unknown as T));
     if (call.dryRun) return next;
     const written = await writeStored(call, next, current.revision, 200);
     if (written.ok) return next;

@@ -1,9 +1,9 @@
 /** From the body of a request to an object of its kind. */
 import { ApiError } from "../lib/api-error.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Call } from "./call.ts";
 import type { Codec } from "./codec.ts";
-import { mutableCopy } from "./copy.ts";
 import { apiVersionOf } from "./registry.ts";
 import type { ApiRequest } from "./request.ts";
 
@@ -13,7 +13,7 @@ export function readObject(call: Call): KubeObject {
   const body = request.body;
   if (body === undefined) throw emptyBody();
   if (!(body instanceof Uint8Array)) {
-    const object = mutableCopy<KubeObject>(body);
+    const object = copyJson<KubeObject>(body);
     parts.codec.fillDefaults(definition, object);
     return object;
   }
@@ -40,7 +40,7 @@ export function acceptValue(
 export function readValue(codec: Codec, request: ApiRequest, contentType: string): unknown {
   const { body } = request;
   if (body === undefined) return undefined;
-  if (!(body instanceof Uint8Array)) return mutableCopy<unknown>(body);
+  if (!(body instanceof Uint8Array)) return copyJson<unknown>(body);
   return body.length === 0 ? undefined : codec.parse(body, contentType).value;
 }
 

@@ -1,11 +1,11 @@
 /** DELETE: at once, gracefully, or once the finalizers are gone. */
 import { ApiError } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { admitValidating } from "./admit.ts";
 import { readValue } from "./body.ts";
 import type { Call } from "./call.ts";
-import { mutableCopy } from "./copy.ts";
 import { conflict, groupResource, invalid, modified, notFound } from "./errors.ts";
 import { dryRunErrors } from "./options.ts";
 import { planDelete } from "./plan-delete.ts";
@@ -70,7 +70,7 @@ async function carryOut(
     answer?.type === "object" ? { type, answer, uid } : undefined;
   switch (plan.type) {
     case "keep":
-      return done("kept", answerObject(call, mutableCopy<KubeObject>(old as KubeObject)));
+      return done("kept", answerObject(call, copyJson<KubeObject>(old as KubeObject)));
     case "mark": {
       if (call.dryRun) return done("kept", answerObject(call, plan.object));
       const written = await writeStored(call, plan.object, current.revision, 200);
@@ -78,7 +78,7 @@ async function carryOut(
     }
     case "remove":
       if (call.dryRun) {
-        return done("removed", answerObject(call, mutableCopy<KubeObject>(old as KubeObject)));
+        return done("removed", answerObject(call, copyJson<KubeObject>(old as KubeObject)));
       }
       return done("removed", await removeStored(call, old, current));
   }

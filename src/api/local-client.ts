@@ -10,8 +10,8 @@ import type {
 } from "../client/client.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
-import { mutableCopy } from "./copy.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { ApiRequest, RequestVerb, User } from "./request.ts";
 import type { WatchSink } from "./watch.ts";
@@ -63,7 +63,7 @@ class LocalClient implements Client {
     const list = await this.#ask<ListObject<T>>(resource, "list", { namespace, query });
     const identity = { apiVersion: apiVersion(resource), kind: resource.kind };
     return {
-      items: list.items.map((item) => ({ ...identity, ...mutableCopy<T>(item) })),
+      items: list.items.map((item) => ({ ...identity, ...copyJson<T>(item) })),
       resourceVersion: list.metadata.resourceVersion ?? "",
       continue: list.metadata.continue ?? "",
     };
@@ -224,7 +224,7 @@ class QueueSink<T extends KubeObject> implements WatchSink {
   #wake: (() => void) | undefined;
 
   event(...[type, object, asOf]: Parameters<WatchSink["event"]>): void {
-    const copy = mutableCopy<KubeObject>(object.object as KubeObject);
+    const copy = copyJson<KubeObject>(object.object as KubeObject);
     if (asOf !== undefined) copy.metadata.resourceVersion = String(asOf);
     this.#events.push({ type, object: copy as T });
     this.#wake?.();

@@ -1,10 +1,10 @@
 /** PATCH: JSON patch, merge patch and strategic merge patch. */
 import { applyPatch, type Operation } from "rfc6902";
 import { ApiError } from "../lib/api-error.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { acceptValue, readValue } from "./body.ts";
 import type { Call } from "./call.ts";
-import { mutableCopy } from "./copy.ts";
 import { invalid, unsupportedMediaType } from "./errors.ts";
 import { matchUrl } from "./object-meta.ts";
 import type { ApiResponse } from "./request.ts";
@@ -55,7 +55,7 @@ function patchedObject(
   body: unknown,
   current: KubeObject,
 ): KubeObject {
-  const value = applyTo(call, kind, body, mutableCopy<KubeObject>(current));
+  const value = applyTo(call, kind, body, copyJson<KubeObject>(current));
   const object = acceptValue(call, value);
   matchUrl(object, call.request, call.definition);
   return object;
@@ -68,9 +68,9 @@ export function applyTo(call: Call, kind: PatchKind, body: unknown, original: un
     case "json":
       return applyOperations(call, body as readonly Operation[], original);
     case "merge":
-      return mergePatch(original, mutableCopy<unknown>(body));
+      return mergePatch(original, copyJson<unknown>(body));
     case "strategic":
-      return parts.codec.strategicMerge(definition, original, mutableCopy<unknown>(body));
+      return parts.codec.strategicMerge(definition, original, copyJson<unknown>(body));
   }
 }
 
@@ -116,7 +116,7 @@ function operationsOf(body: unknown): readonly Operation[] {
 
 function applyOperations(call: Call, body: readonly Operation[], original: unknown): unknown {
   const holder = { root: original };
-  const operations = mutableCopy<Operation[]>(body as Operation[]).map(underRoot);
+  const operations = copyJson<Operation[]>(body as Operation[]).map(underRoot);
   let failure: { readonly message: string } | undefined;
   try {
     failure = applyPatch(holder, operations).find((error) => error !== null) ?? undefined;

@@ -1,7 +1,7 @@
 /** What a delete does to an object: removes it, marks it, or waits on (rest.BeforeDelete). */
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
-import { mutableCopy } from "./copy.ts";
 import { groupResource } from "./errors.ts";
 import { timestamp } from "./object-meta.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
@@ -31,7 +31,7 @@ export function planDelete(
   wish: DeleteWish,
   now: Date,
 ): DeletePlan {
-  const object = mutableCopy<KubeObject>(old as KubeObject);
+  const object = copyJson<KubeObject>(old as KubeObject);
   const grace = graceStep(definition, old, wish, now);
   if (grace.type === "pending") return { type: "keep" };
   const changed = setFinalizers(definition, object, wish);

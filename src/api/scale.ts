@@ -7,10 +7,10 @@ import {
   type MetaLabelSelector,
   selectorOfMap,
 } from "../lib/selector.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { readValue } from "./body.ts";
 import type { Call } from "./call.ts";
-import { mutableCopy } from "./copy.ts";
 import { invalid, notFound } from "./errors.ts";
 import { applyTo, readPatch } from "./patch.ts";
 import type { ApiResponse } from "./request.ts";
@@ -34,7 +34,7 @@ export async function writeScale(call: Call, paths: ScalePaths): Promise<ApiResp
   const answer = await changeStored(call, async (current) => {
     const scale = scaleOf(current.object, paths);
     const next = patch === undefined ? sent : applyTo(call, patch.kind, patch.body, scale);
-    const object = mutableCopy<KubeObject>(current.object as KubeObject);
+    const object = copyJson<KubeObject>(current.object as KubeObject);
     const { metadata, replicas } = checkScale(call, next);
     if (metadata.resourceVersion) object.metadata.resourceVersion = metadata.resourceVersion;
     else delete object.metadata.resourceVersion;
@@ -54,7 +54,7 @@ export function scaleOf(object: DeepReadonly<KubeObject>, paths: ScalePaths): Ku
   const scale = {
     kind: "Scale",
     apiVersion: "autoscaling/v1",
-    metadata: mutableCopy({ name, namespace, uid, resourceVersion, creationTimestamp }),
+    metadata: copyJson({ name, namespace, uid, resourceVersion, creationTimestamp }),
     spec: replicas === undefined ? {} : { replicas },
     status: {
       replicas: read(object, paths.statusReplicas) ?? 0,

@@ -3,10 +3,10 @@
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { encodeStored, type Reading, StoredObject, spliceRevision } from "../live/live-object.ts";
 import type { LiveObject } from "../live/live-set.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Entry, Revision } from "../store/store.ts";
 import type { Call, Parts } from "./call.ts";
-import { mutableCopy } from "./copy.ts";
 import { storageKey, storagePrefixOf } from "./registry.ts";
 import type { ApiResponse } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
@@ -70,7 +70,7 @@ export async function writeStored(
 
 function toStorage(definition: ResourceDefinition, object: KubeObject): DeepReadonly<KubeObject> {
   if (definition.conversion === undefined) return object;
-  return definition.conversion.toStorage(mutableCopy<KubeObject>(object));
+  return definition.conversion.toStorage(copyJson<KubeObject>(object));
 }
 
 function answerWritten(
@@ -95,7 +95,7 @@ export function answerStored(call: Call, stored: Stored, status = 200): ApiRespo
     type: "object",
     status,
     get object() {
-      copy ??= mutableCopy<KubeObject>(stored.object as KubeObject);
+      copy ??= copyJson<KubeObject>(stored.object as KubeObject);
       return copy;
     },
     json: () => stored.json(),

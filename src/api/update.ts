@@ -1,10 +1,10 @@
 /** PUT, and what every other change of a stored object goes through. */
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { admitMutating, admitValidating } from "./admit.ts";
 import { readObject } from "./body.ts";
 import { type Call, writeContext } from "./call.ts";
-import { mutableCopy } from "./copy.ts";
 import { createObject, withUndo } from "./create.ts";
 import { conflict, invalid, modified, notFound } from "./errors.ts";
 import { keepSystemMetadata, matchUrl, validateMetadataUpdate } from "./object-meta.ts";
@@ -28,7 +28,7 @@ export async function update(call: Call): Promise<ApiResponse> {
   matchUrl(sent, request, definition);
   const part = definition.subresources[request.subresource];
   const merged = (old: DeepReadonly<KubeObject>) =>
-    part?.type === "part" ? part.merge(old, mutableCopy(sent)) : mutableCopy<KubeObject>(sent);
+    part?.type === "part" ? part.merge(old, copyJson(sent)) : copyJson<KubeObject>(sent);
   const mayCreate = request.subresource === "" && definition.strategy.createOnUpdate === true;
   return changeStored(call, async (current) => merged(current.object), {
     ...(mayCreate ? { ifAbsent: () => createFromUpdate(call, sent) } : {}),
@@ -37,7 +37,7 @@ export async function update(call: Call): Promise<ApiResponse> {
 }
 
 function createFromUpdate(call: Call, sent: KubeObject): Promise<ApiResponse> {
-  const object = mutableCopy<KubeObject>(sent);
+  const object = copyJson<KubeObject>(sent);
   if (object.metadata.resourceVersion && object.metadata.resourceVersion !== "0") {
     throw notFound(call.definition, call.request.name);
   }
@@ -176,7 +176,7 @@ export async function removeStored(
     return undefined;
   }
   await definition.strategy.release?.(last);
-  const object = mutableCopy<KubeObject>(last as KubeObject);
+  const object = copyJson<KubeObject>(last as KubeObject);
   object.metadata.resourceVersion = String(result.revision);
   return answerObject(call, object);
 }

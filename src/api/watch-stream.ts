@@ -1,8 +1,8 @@
 /** A watch as a stream of JSON lines; equal frames are built once and shared by all watchers. */
 import type { ApiError } from "../lib/api-error.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Revision } from "../store/store.ts";
-import { mutableCopy } from "./copy.ts";
 import type { Stored } from "./stored.ts";
 import type { PlannedWatch, WatchSink, WatchType } from "./watch.ts";
 
@@ -60,7 +60,7 @@ class StreamSink implements WatchSink {
 
   event(type: WatchType, object: Stored, asOf?: Revision): void {
     if (this.shape !== undefined || asOf !== undefined) {
-      const copy = mutableCopy<KubeObject>(object.object as KubeObject);
+      const copy = copyJson<KubeObject>(object.object as KubeObject);
       if (asOf !== undefined) copy.metadata.resourceVersion = String(asOf);
       this.#send(lineOf(type, this.shape === undefined ? copy : this.shape(copy)));
       return;

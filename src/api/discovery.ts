@@ -1,0 +1,251 @@
+/** What the server serves, told to clients: plain and aggregated discovery documents. */
+import { createHash } from "node:crypto";
+import type { KubeObject } from "../schema/object.ts";
+import { parseAccept } from "./negotiate.ts";
+import { apiVersionOf, type Registry } from "./registry.ts";
+import type { ResourceDefinition, Subresource } from "./resource-definition.ts";
+
+export interface Discovery {
+  /** The document of a path such as `/apis/apps/v1`; undefined when there is none. */
+  document(path: string, accept: string): DiscoveryDocument | undefined;
+}
+
+export interface DiscoveryDocument {
+  readonly object: unknown;
+  /** Set for aggregated documents, which clients cache by ETag. */
+  readonly aggregated?: { readonly bytes: Uint8Array; readonly etag: string };
+}
+
+export const aggregatedType =
+  "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/** `serverAddress` is what `/api` tells clients to connect to. */
+export function createDiscovery(registry: Registry, serverAddress: string): Discovery {
+  let documents = new Map<string, DiscoveryDocument | undefined>();
+  let generation = registry.generation;
+  return {
+    document(path, accept) {
+      if (registry.generation !== generation) {
+        generation = registry.generation;
+        documents = new Map();
+      }
+      const aggregated = (path === "/api" || path === "/apis") && wantsAggregated(accept);
+      const key = aggregated ? `${path} aggregated` : path;
+      if (!documents.has(key) && documents.size < 1000) {
+        const made = aggregated
+          ? aggregatedDocument(registry, path === "/api")
+          : plainDocument(registry, path, serverAddress);
+        documents.set(key, made);
+      }
+      return documents.get(key);
+    },
+  };
+}
+
+function wantsAggregated(accept: string): boolean {
+  const best = parseAccept(accept).find(
+    ({ type, parameters }) =>
+      type === "application/json" &&
+      (parameters.get("as") === undefined ||
+        (parameters.get("as") === "APIGroupDiscoveryList" &&
+          parameters.get("g") === "apidiscovery.k8s.io" &&
+          parameters.get("v") === "v2")),
+  );
+  return best?.parameters.get("as") === "APIGroupDiscoveryList";
+}
+
+interface Group {
+  readonly name: string;
+  /** Best version first. */
+  readonly versions: readonly { readonly version: string; readonly rows: ResourceDefinition[] }[];
+}
+
+function groupsOf(registry: Registry): readonly Group[] {
+  const groups = new Map<string, Map<string, ResourceDefinition[]>>();
+  for (const row of registry.all()) {
+    const versions = groups.get(row.group) ?? new Map<string, ResourceDefinition[]>();
+    groups.set(row.group, versions);
+    versions.set(row.version, [...(versions.get(row.version) ?? []), row]);
+  }
+  return [...groups].map(([name, versions]) => ({
+    name,
+    versions: [...versions]
+      .map(([version, rows]) => ({
+        version,
+        rows: rows.toSorted((a, b) => (a.plural < b.plural ? -1 : 1)),
+      }))
+      .sort((a, b) => compareVersions(a.version, b.version)),
+  }));
+}
+
+/** Stable before beta before alpha, then the higher number; others last, by name. */
+export function compareVersions(a: string, b: string): number {
+  const left = versionParts(a);
+  const right = versionParts(b);
+  if (left === undefined || right === undefined) {
+    if (left === right) return a < b ? -1 : 1;
+    return left === undefined ? 1 : -1;
+  }
+  return right.stability - left.stability || right.major - left.major || right.minor - left.minor;
+}
+
+function versionParts(version: string) {
+  const found = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(version);
+  if (found === null) return undefined;
+  const stability = found[2] === undefined ? 2 : found[2] === "beta" ? 1 : 0;
+  return { stability, major: Number(found[1]), minor: Number(found[3] ?? 0) };
+}
+
+function plainDocument(
+  registry: Registry,
+  path: string,
+  serverAddress: string,
+): DiscoveryDocument | undefined {
+  const groups = groupsOf(registry);
+  const parts = path.split("/").slice(1);
+  if (path === "/api") {
+    const serverAddressByClientCIDRs = [{ clientCIDR: "0.0.0.0/0", serverAddress }];
+    return {
+      object: { kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs },
+    };
+  }
+  const named = groups.filter((group) => group.name !== "");
+  if (path === "/apis") {
+    const list = { kind: "APIGroupList", apiVersion: "v1", groups: named.map(groupEntry) };
+    return { object: list };
+  }
+  const isCore = parts[0] === "api";
+  const group = groups.find(({ name }) => name === (isCore ? "" : parts[1]));
+  if (group === undefined) return undefined;
+  const version = isCore ? parts[1] : parts[2];
+  if (version === undefined) {
+    return { object: { kind: "APIGroup", apiVersion: "v1", ...groupEntry(group) } };
+  }
+  const found = group.versions.find((row) => row.version === version);
+  if (found === undefined || parts.length !== (isCore ? 2 : 3)) return undefined;
+  return {
+    object: {
+      kind: "APIResourceList",
+      ...(isCore ? {} : { apiVersion: "v1" }),
+      groupVersion: apiVersionOf({ group: group.name, version }),
+      resources: found.rows.flatMap(resourceEntries),
+    },
+  };
+}
+
+function groupEntry(group: Group) {
+  const versions = group.versions.map(({ version }) => ({
+    groupVersion: apiVersionOf({ group: group.name, version }),
+    version,
+  }));
+  return { name: group.name, versions, preferredVersion: versions[0] };
+}
+
+function resourceEntries(row: ResourceDefinition) {
+  const main = {
+    name: row.plural,
+    singularName: row.singular,
+    namespaced: row.namespaced,
+    kind: row.kind,
+    verbs: [...row.verbs].sort(),
+    ...(row.shortNames.length === 0 ? {} : { shortNames: row.shortNames }),
+    ...(row.categories.length === 0 ? {} : { categories: row.categories }),
+    ...(row.storagePrefix === null ? {} : { storageVersionHash: storageVersionHash(row) }),
+  };
+  const parts = subresourcesOf(row).map(({ name, kind, verbs }) => ({
+    name: `${row.plural}/${name}`,
+    singularName: "",
+    namespaced: row.namespaced,
+    ...(kind.group === row.group && kind.version === row.version
+      ? {}
+      : { group: kind.group, version: kind.version }),
+    kind: kind.kind,
+    verbs,
+  }));
+  return [main, ...parts];
+}
+
+function storageVersionHash(row: ResourceDefinition): string {
+  const text = `${row.group}/${row.version}/${row.kind}`;
+  return createHash("sha256").update(text).digest().subarray(0, 8).toString("base64");
+}
+
+interface SubresourceEntry {
+  readonly name: string;
+  readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
+  readonly verbs: readonly string[];
+}
+
+function subresourcesOf(row: ResourceDefinition): readonly SubresourceEntry[] {
+  return Object.entries(row.subresources)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, subresource]) => ({ name, ...subresourceKind(row, subresource) }));
+}
+
+function subresourceKind(
+  row: ResourceDefinition,
+  subresource: Subresource<KubeObject>,
+): Omit<SubresourceEntry, "name"> {
+  const { group, version, kind } = row;
+  const own = { group, version, kind };
+  switch (subresource.type) {
+    case "status":
+      return { kind: own, verbs: ["get", "patch", "update"] };
+    case "scale":
+      return {
+        kind: { group: "autoscaling", version: "v1", kind: "Scale" },
+        verbs: ["get", "patch", "update"],
+      };
+    case "part":
+      return { kind: own, verbs: [...subresource.verbs].sort() };
+    case "action":
+      return {
+        kind: {
+          group: subresource.group,
+          version: subresource.version,
+          kind: subresource.kind,
+        },
+        verbs: [subresource.verb],
+      };
+    case "stream":
+      return { kind: { group, version, kind: subresource.kind }, verbs: subresource.verbs };
+  }
+}
+
+function aggregatedDocument(registry: Registry, core: boolean): DiscoveryDocument {
+  const groups = groupsOf(registry).filter((group) => (group.name === "") === core);
+  const object = {
+    kind: "APIGroupDiscoveryList",
+    apiVersion: "apidiscovery.k8s.io/v2",
+    metadata: {},
+    items: groups.map((group) => ({
+      metadata: group.name === "" ? {} : { name: group.name },
+      versions: group.versions.map(({ version, rows }) => ({
+        version,
+        resources: rows.map(aggregatedResource),
+        freshness: "Current",
+      })),
+    })),
+  };
+  const bytes = new TextEncoder().encode(JSON.stringify(object));
+  const etag = `"${createHash("sha512").update(bytes).digest("hex").toUpperCase()}"`;
+  return { object, aggregated: { bytes, etag } };
+}
+
+function aggregatedResource(row: ResourceDefinition) {
+  const subresources = subresourcesOf(row).map(({ name, kind, verbs }) => ({
+    subresource: name,
+    responseKind: kind,
+    verbs,
+  }));
+  return {
+    resource: row.plural,
+    responseKind: { group: row.group, version: row.version, kind: row.kind },
+    scope: row.namespaced ? "Namespaced" : "Cluster",
+    singularResource: row.singular,
+    verbs: [...row.verbs].sort(),
+    ...(row.shortNames.length === 0 ? {} : { shortNames: row.shortNames }),
+    ...(row.categories.length === 0 ? {} : { categories: row.categories }),
+    ...(subresources.length === 0 ? {} : { subresources }),
+  };
+}

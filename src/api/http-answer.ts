@@ -1,0 +1,101 @@
+/** From ApiResponses and errors to HTTP responses. */
+import { gzipSync } from "node:zlib";
+import type { ApiError } from "../lib/api-error.ts";
+import { parseAccept } from "./negotiate.ts";
+import { toYaml } from "./represent.ts";
+import type { ApiResponse } from "./request.ts";
+
+const limits = {
+  /** Smaller answers are not worth compressing. */
+  gzipBytesMin: 128 * 1024,
+  warningCharactersMax: 256,
+  warningsCharactersMax: 4096,
+} as const;
+
+/** How the client wants the bytes. */
+export interface Encoding {
+  readonly pretty: boolean;
+  readonly gzip: boolean;
+  readonly accept: string;
+  readonly isHead: boolean;
+}
+
+export function answerResponse(answer: ApiResponse, encoding: Encoding): Response {
+  switch (answer.type) {
+    case "object": {
+      const bytes = jsonBytes(answer, encoding.pretty);
+      const headers = new Headers({ "content-type": "application/json" });
+      return bytesResponse(bytes, answer.status, headers, answer.warnings ?? [], encoding);
+    }
+    case "bytes": {
+      const headers = new Headers({ "content-type": answer.contentType, ...answer.headers });
+      return bytesResponse(answer.bytes, answer.status, headers, answer.warnings ?? [], encoding);
+    }
+    case "stream": {
+      const headers = new Headers({ "content-type": answer.contentType });
+      addWarnings(headers, answer.warnings ?? []);
+      return new Response(answer.frames, { status: answer.status, headers });
+    }
+  }
+}
+
+function jsonBytes(
+  answer: ApiResponse & { readonly type: "object" },
+  pretty: boolean,
+): Uint8Array | string {
+  if (pretty) return `${JSON.stringify(answer.object, null, 2)}\n`;
+  return answer.json?.() ?? JSON.stringify(answer.object);
+}
+
+function bytesResponse(
+  bytes: Uint8Array | string,
+  status: number,
+  headers: Headers,
+  warnings: readonly string[],
+  encoding: Encoding,
+): Response {
+  addWarnings(headers, warnings);
+  if (encoding.isHead) return new Response(null, { status, headers });
+  if (!encoding.gzip || bytes.length < limits.gzipBytesMin) {
+    return new Response(bytes as Uint8Array<ArrayBuffer> | string, { status, headers });
+  }
+  headers.set("content-encoding", "gzip");
+  headers.set("vary", "Accept-Encoding");
+  return new Response(gzipSync(bytes, { level: 1 }), { status, headers });
+}
+
+export function jsonResponse(object: unknown, status: number): Response {
+  const headers = { "content-type": "application/json" };
+  return new Response(JSON.stringify(object), { status, headers });
+}
+
+/** The Status of an error, in the format the client reads. */
+export function statusResponse(error: ApiError, encoding: Encoding): Response {
+  const status = error.toStatus();
+  const headers = new Headers();
+  const retryAfter = error.details?.retryAfterSeconds;
+  if (retryAfter !== undefined) headers.set("retry-after", String(retryAfter));
+  const [best] = parseAccept(encoding.accept);
+  const isYaml = best?.type === "application/yaml";
+  headers.set("content-type", isYaml ? "application/yaml" : "application/json");
+  const text = isYaml ? toYaml(status) : JSON.stringify(status, null, encoding.pretty ? 2 : 0);
+  return new Response(encoding.isHead ? null : text, { status: error.code, headers });
+}
+
+/** `299 - "text"`, each once, cut when there is much to warn about. */
+export function addWarnings(headers: Headers, warnings: readonly string[]): void {
+  const distinct = [...new Set(warnings)];
+  const total = distinct.reduce((sum, text) => sum + text.length, 0);
+  let left: number = limits.warningsCharactersMax;
+  for (const text of distinct) {
+    const cut =
+      total > limits.warningsCharactersMax ? text.slice(0, limits.warningCharactersMax) : text;
+    if (cut.length > left) return;
+    left -= cut.length;
+    headers.append("warning", `299 - "${quoted(cut)}"`);
+  }
+}
+
+function quoted(text: string): string {
+  return text.replace(/[^ -~]/g, "?").replace(/[\\"]/g, "\\$&");
+}

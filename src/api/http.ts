@@ -1,0 +1,253 @@
+/** The Kubernetes API over HTTP: requests become ApiRequests, answers and errors become Responses. */
+import { type Context, Hono } from "hono";
+import { ApiError } from "../lib/api-error.ts";
+import { AssertionError } from "../lib/assert.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Authenticate, Peer } from "./authorizer.ts";
+import { aggregatedType, createDiscovery } from "./discovery.ts";
+import { type HealthCheck, healthAnswer } from "./health.ts";
+import { answerResponse, type Encoding, jsonResponse, statusResponse } from "./http-answer.ts";
+import { isTrue } from "./options.ts";
+import type { Pipeline } from "./pipeline.ts";
+import type { ApiRequest, User } from "./request.ts";
+import { isServed, parsePath, type Target, verbOf } from "./request-path.ts";
+
+const limits = { bodyBytesMax: 3 * 1024 * 1024 } as const;
+
+export type HealthEndpoint = "healthz" | "livez" | "readyz";
+
+/** The OpenAPI documents, built elsewhere; undefined answers when there is no such document. */
+export interface OpenApi {
+  respond(request: Request): Response | undefined;
+}
+
+export interface ApiAppOptions {
+  readonly pipeline: Pipeline;
+  readonly authenticate: Authenticate;
+  readonly runtime: Runtime;
+  /** The checks of an endpoint, in order. */
+  readonly health: (endpoint: HealthEndpoint) => readonly HealthCheck[];
+  /** The object of `/version`. */
+  readonly version: Readonly<Record<string, string>>;
+  /** `host:port` as `/api` tells it. */
+  readonly serverAddress: string;
+  readonly openapi?: OpenApi;
+  /** Further paths (metrics, OpenID discovery): undefined when it is not theirs. */
+  readonly extra?: (request: Request, user: User) => Promise<Response | undefined>;
+}
+
+export type ApiApp = (request: Request, peer: Peer) => Promise<Response>;
+
+interface Environment {
+  Bindings: { peer: Peer };
+  Variables: { user: User };
+}
+
+export function createApiApp(options: ApiAppOptions): ApiApp {
+  const app = new Hono<Environment>();
+  const server = new ApiServer(options);
+  app.use(async (context, next) => {
+    context.set("user", await options.authenticate(context.req.raw.headers, context.env.peer));
+    await next();
+  });
+  app.get("/version", (context) => server.open(context, () => jsonResponse(options.version, 200)));
+  for (const endpoint of ["healthz", "livez", "readyz"] as const) {
+    const answer = (context: Context<Environment>) => server.health(context, endpoint);
+    app.get(`/${endpoint}`, answer);
+    app.get(`/${endpoint}/*`, answer);
+  }
+  app.get("/openapi/*", (context) =>
+    server.open(context, () => options.openapi?.respond(context.req.raw) ?? pageNotFound()),
+  );
+  for (const path of ["/api", "/api/*", "/apis", "/apis/*"]) {
+    app.all(path, (context) => server.api(context));
+  }
+  app.get("/", (context) => server.open(context, () => server.paths()));
+  app.all("*", (context) =>
+    server.open(
+      context,
+      async () => (await options.extra?.(context.req.raw, context.get("user"))) ?? pageNotFound(),
+    ),
+  );
+  app.onError((error, context) => server.failure(error, context));
+  return async (request, peer) => server.finish(await app.fetch(request, { peer }), request);
+}
+
+class ApiServer {
+  readonly #discovery;
+
+  constructor(private readonly options: ApiAppOptions) {
+    this.#discovery = createDiscovery(options.pipeline.registry, options.serverAddress);
+  }
+
+  /** Answers a path that is no resource, once the user may see it. */
+  async open(
+    context: Context<Environment>,
+    answer: () => Response | Promise<Response>,
+  ): Promise<Response> {
+    await this.options.pipeline.authorize({
+      user: context.get("user"),
+      verb: context.req.method.toLowerCase(),
+      group: "",
+      version: "",
+      resource: "",
+      subresource: "",
+      namespace: "",
+      name: "",
+      path: context.req.path,
+      isResourceRequest: false,
+    });
+    return answer();
+  }
+
+  health(context: Context<Environment>, endpoint: HealthEndpoint): Promise<Response> {
+    return this.open(context, () => {
+      const { path } = context.req;
+      const answer = healthAnswer(endpoint, this.options.health(endpoint), {
+        single: path.slice(endpoint.length + 2),
+        verbose: context.req.query("verbose") !== undefined,
+        exclude: context.req.queries("exclude") ?? [],
+      });
+      if (answer === undefined) return pageNotFound();
+      const headers = {
+        "content-type": "text/plain; charset=utf-8",
+        "x-content-type-options": "nosniff",
+      };
+      return new Response(answer.text, { status: answer.status, headers });
+    });
+  }
+
+  async api(context: Context<Environment>): Promise<Response> {
+    const request = context.req.raw;
+    const url = new URL(request.url);
+    const path = url.pathname;
+    const target = parseTarget(path);
+    if (target === undefined || !isServed(this.options.pipeline.registry, target)) {
+      return this.open(context, () => this.#document(context, path));
+    }
+    const verb = verbOf(request.method, target, url.searchParams);
+    const body = await readBody(request);
+    const apiRequest: ApiRequest = {
+      verb: verb ?? "connect",
+      resource: target.resource,
+      namespace: target.namespace,
+      name: target.name,
+      subresource: target.subresource,
+      rest: target.rest,
+      method: request.method,
+      query: url.searchParams,
+      accept: request.headers.get("accept") ?? "",
+      userAgent: request.headers.get("user-agent") ?? "",
+      user: context.get("user"),
+      body,
+      contentType: request.headers.get("content-type") ?? "",
+      signal: request.signal,
+    };
+    const answer = await this.options.pipeline.handle(apiRequest);
+    return answerResponse(answer, encodingOf(request, url));
+  }
+
+  async #document(context: Context<Environment>, path: string): Promise<Response> {
+    const accept = context.req.header("accept") ?? "";
+    const clean = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+    const document = this.#discovery.document(clean, accept);
+    if (document === undefined || context.req.method !== "GET") return pageNotFound();
+    const { aggregated } = document;
+    if (aggregated === undefined) {
+      const response = jsonResponse(document.object, 200);
+      if (clean === "/api" || clean === "/apis") response.headers.set("vary", "Accept");
+      return response;
+    }
+    const headers = { "content-type": aggregatedType, etag: aggregated.etag, vary: "Accept" };
+    if (context.req.header("if-none-match") === aggregated.etag) {
+      return new Response(null, { status: 304, headers });
+    }
+    return new Response(aggregated.bytes as Uint8Array<ArrayBuffer>, { status: 200, headers });
+  }
+
+  /** What `/` lists. */
+  paths(): Response {
+    const versions = new Set<string>();
+    for (const { group, version } of this.options.pipeline.registry.all()) {
+      if (group === "") versions.add("/api").add(`/api/${version}`);
+      else versions.add("/apis").add(`/apis/${group}`).add(`/apis/${group}/${version}`);
+    }
+    const others = ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+    return jsonResponse({ paths: [...versions, ...others].sort() }, 200);
+  }
+
+  failure(error: unknown, context: Context<Environment>): Response {
+    if (error instanceof AssertionError) throw error;
+    const url = new URL(context.req.url);
+    if (error instanceof ApiError) {
+      return statusResponse(error, encodingOf(context.req.raw, url));
+    }
+    if (context.req.raw.signal.aborted) return new Response(null, { status: 499 });
+    const { log } = this.options.runtime;
+    const stack = error instanceof Error ? error.stack : undefined;
+    log.error("request failed", { path: url.pathname, error: String(error), stack });
+    const told = new ApiError("InternalError", `Internal error occurred: ${String(error)}`);
+    return statusResponse(told, encodingOf(context.req.raw, url));
+  }
+
+  /** Headers of every answer. */
+  finish(response: Response, request: Request): Response {
+    const { headers } = response;
+    headers.set("audit-id", request.headers.get("audit-id") ?? this.options.runtime.random.uuid());
+    if (!headers.has("cache-control")) headers.set("cache-control", "no-cache, private");
+    return response;
+  }
+}
+
+function parseTarget(path: string): Target | undefined {
+  try {
+    return parsePath(path);
+  } catch (error) {
+    if (error instanceof URIError) throw new ApiError("BadRequest", "invalid URL escape");
+    throw error;
+  }
+}
+
+async function readBody(request: Request): Promise<Uint8Array | undefined> {
+  if (request.body === null) return undefined;
+  const announced = Number(request.headers.get("content-length") ?? "0");
+  if (announced > limits.bodyBytesMax) throw bodyTooLarge();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of request.body) {
+    length += chunk.length;
+    if (length > limits.bodyBytesMax) throw bodyTooLarge();
+    chunks.push(chunk);
+  }
+  const [only] = chunks;
+  return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
+}
+
+function bodyTooLarge(): ApiError {
+  const { bodyBytesMax } = limits;
+  return new ApiError(
+    "RequestEntityTooLarge",
+    `Request entity too large: limit is ${bodyBytesMax}`,
+  );
+}
+
+const browsers = ["curl", "Wget", "Mozilla/5.0"];
+
+function encodingOf(request: Request, url: URL): Encoding {
+  const asked = url.searchParams.get("pretty");
+  const agent = request.headers.get("user-agent") ?? "";
+  return {
+    pretty: asked === null ? browsers.some((name) => agent.startsWith(name)) : isTrue(asked),
+    gzip: (request.headers.get("accept-encoding") ?? "").includes("gzip"),
+    accept: request.headers.get("accept") ?? "",
+    isHead: request.method === "HEAD",
+  };
+}
+
+function pageNotFound(): Response {
+  const headers = {
+    "content-type": "text/plain; charset=utf-8",
+    "x-content-type-options": "nosniff",
+  };
+  return new Response("404 page not found\n", { status: 404, headers });
+}
