@@ -7,7 +7,7 @@ import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises
 import { basename, join } from "node:path";
 import { mustRun } from "./apt.ts";
 import { ARCHES, type Arch, BUILD, extractSchemaSources, ROOT } from "./deps.ts";
-import { hostArch } from "./images.ts";
+import { buildBusyboxImage, hostArch } from "./images.ts";
 import { type BuiltPayload, buildPayload } from "./payload.ts";
 import { buildRelease } from "./release.ts";
 import { spdx } from "./spdx.ts";
@@ -99,6 +99,7 @@ async function build(options: Options): Promise<void> {
   console.log("Generating Kubernetes' types");
   await mustRun([process.execPath, "scripts/generate.ts"], "See the message above.", { cwd: ROOT });
   for (const arch of options.arches) {
+    await buildBusyboxImage(arch);
     const payload = await buildPayload(arch, options.release ? "small" : "fast");
     const binary = await compile(arch, payload, options.entry);
     await writeHash(binary);
