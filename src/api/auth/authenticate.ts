@@ -1,0 +1,130 @@
+/** Credentials become a user: client certificate, service account token, static token, or nobody. */
+
+import type { Resource } from "../../client/client.ts";
+import { pods, secrets, serviceAccounts } from "../../client/resources.ts";
+import { ApiError } from "../../lib/api-error.ts";
+import type { LiveSets } from "../../live/live-set.ts";
+import type { KubeObject } from "../../schema/object.ts";
+import type { Authenticate, Peer } from "../authorizer.ts";
+import type { User } from "../request.ts";
+
+export interface Identity {
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** What a verified service account token says; the signer and verifier live in `pki`. */
+export interface TokenClaims {
+  readonly id: string;
+  readonly namespace: string;
+  readonly serviceAccount: Identity;
+  readonly pod?: Identity;
+  readonly node?: Identity;
+  readonly secret?: Identity;
+}
+
+export interface StaticUser {
+  readonly name: string;
+  readonly password: string;
+  readonly groups: readonly string[];
+}
+
+export interface AuthenticateOptions {
+  /** Undefined when the token is not one of ours, or no longer valid. */
+  readonly verifyToken: (token: string) => Promise<TokenClaims | undefined>;
+  readonly staticUsers: readonly StaticUser[];
+  readonly live: LiveSets;
+}
+
+const anonymous: User = {
+  name: "system:anonymous",
+  uid: "",
+  groups: ["system:unauthenticated"],
+  extra: {},
+};
+
+/** Tries each kind of credential in turn; a credential that is shown but wrong is an error. */
+export function createAuthenticate(options: AuthenticateOptions): Authenticate {
+  return async (headers, peer) => {
+    const certified = fromCertificate(peer);
+    if (certified !== undefined) return certified;
+    const [scheme = "", credential = ""] = (headers.get("authorization") ?? "").split(" ", 2);
+    switch (scheme.toLowerCase()) {
+      case "":
+        return anonymous;
+      case "bearer":
+        return (await fromToken(credential, options)) ?? fail();
+      case "basic":
+        return fromPassword(credential, options.staticUsers) ?? fail();
+      default:
+        return fail();
+    }
+  };
+}
+
+function fail(): never {
+  throw new ApiError("Unauthorized", "Unauthorized");
+}
+
+function fromCertificate(peer: Peer): User | undefined {
+  const { certificate } = peer;
+  if (certificate === undefined) return undefined;
+  return {
+    name: certificate.commonName,
+    uid: "",
+    groups: [...certificate.organizations, "system:authenticated"],
+    extra: {},
+  };
+}
+
+async function fromToken(token: string, options: AuthenticateOptions): Promise<User | undefined> {
+  const claims = await options.verifyToken(token);
+  if (claims === undefined || !isBoundToLiving(claims, options.live)) return undefined;
+  return serviceAccountUser(claims);
+}
+
+/** The user that a service account token stands for (KEP-1205 names the extra keys). */
+export function serviceAccountUser(claims: TokenClaims): User {
+  const { namespace, serviceAccount, pod, node } = claims;
+  const prefix = "authentication.kubernetes.io/";
+  return {
+    name: `system:serviceaccount:${namespace}:${serviceAccount.name}`,
+    uid: serviceAccount.uid,
+    groups: [
+      "system:serviceaccounts",
+      `system:serviceaccounts:${namespace}`,
+      "system:authenticated",
+    ],
+    extra: {
+      ...(claims.id === "" ? {} : { [`${prefix}credential-id`]: [`JTI=${claims.id}`] }),
+      ...(pod && { [`${prefix}pod-name`]: [pod.name], [`${prefix}pod-uid`]: [pod.uid] }),
+      ...(node && { [`${prefix}node-name`]: [node.name], [`${prefix}node-uid`]: [node.uid] }),
+    },
+  };
+}
+
+/** A token dies with the account, pod or secret it is bound to. */
+function isBoundToLiving(claims: TokenClaims, live: LiveSets): boolean {
+  const lives = <T extends KubeObject>(resource: Resource<T>, identity: Identity | undefined) => {
+    if (identity === undefined) return true;
+    const found = live.of(resource).get(`${claims.namespace}/${identity.name}`);
+    return found?.object.metadata.uid === identity.uid;
+  };
+  return (
+    lives(serviceAccounts, claims.serviceAccount) &&
+    lives(pods, claims.pod) &&
+    lives(secrets, claims.secret)
+  );
+}
+
+function fromPassword(credential: string, users: readonly StaticUser[]): User | undefined {
+  const [name, ...rest] = Buffer.from(credential, "base64").toString().split(":");
+  const found = users.find((user) => user.name === name && user.password === rest.join(":"));
+  if (found === undefined) return undefined;
+  return {
+    name: found.name,
+    uid: "",
+    groups: [...found.groups, "system:authenticated"],
+    extra: {},
+  };
+}

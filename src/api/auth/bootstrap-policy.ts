@@ -1,0 +1,229 @@
+/** The roles and bindings every cluster begins with, after upstream's bootstrap policy. */
+import type { Client, Resource } from "../../client/client.ts";
+import { clusterRoleBindings, clusterRoles } from "../../client/resources.ts";
+import type { ClusterRole, ClusterRoleBinding, PolicyRule } from "../../gen/rbac-v1.ts";
+import { isReason } from "../../lib/api-error.ts";
+import type { KubeObject } from "../../schema/object.ts";
+
+const labels = { "kubernetes.io/bootstrapping": "rbac-defaults" };
+const annotations = { "rbac.authorization.kubernetes.io/autoupdate": "true" };
+
+const read = ["get", "list", "watch"];
+const write = ["create", "delete", "deletecollection", "patch", "update"];
+const readWrite = [...read, ...write];
+
+function rule(verbs: readonly string[], group: string, ...resources: string[]): PolicyRule {
+  return { verbs: [...verbs], apiGroups: [group], resources };
+}
+function paths(...nonResourceURLs: string[]): PolicyRule {
+  return { verbs: ["get"], nonResourceURLs };
+}
+
+const workloads = {
+  apps: ["daemonsets", "deployments", "replicasets", "statefulsets"],
+  scalable: ["deployments/scale", "replicasets/scale", "statefulsets/scale"],
+  core: [
+    "configmaps",
+    "endpoints",
+    "persistentvolumeclaims",
+    "pods",
+    "replicationcontrollers",
+    "replicationcontrollers/scale",
+    "serviceaccounts",
+    "services",
+  ],
+  batch: ["cronjobs", "jobs"],
+  networking: ["ingresses", "networkpolicies"],
+};
+
+const viewRules: readonly PolicyRule[] = [
+  rule(read, "", ...workloads.core, "bindings", "events", "limitranges", "namespaces"),
+  rule(read, "", "namespaces/status", "pods/log", "pods/status", "resourcequotas"),
+  rule(read, "", "resourcequotas/status", "services/status", "persistentvolumeclaims/status"),
+  rule(read, "apps", ...workloads.apps, ...workloads.scalable, "controllerrevisions"),
+  rule(read, "autoscaling", "horizontalpodautoscalers", "horizontalpodautoscalers/status"),
+  rule(read, "batch", "cronjobs", "cronjobs/status", "jobs", "jobs/status"),
+  rule(read, "discovery.k8s.io", "endpointslices"),
+  rule(read, "networking.k8s.io", ...workloads.networking, "ingresses/status"),
+  rule(read, "policy", "poddisruptionbudgets", "poddisruptionbudgets/status"),
+];
+const editRules: readonly PolicyRule[] = [
+  rule(read, "", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets"),
+  rule(read, "", "services/proxy"),
+  rule(["impersonate"], "", "serviceaccounts"),
+  rule(["create"], "", "pods/eviction", "serviceaccounts/token"),
+  rule(write, "", "pods", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy"),
+  rule(write, "", ...workloads.core, "secrets", "services/proxy", "events"),
+  rule(write, "apps", ...workloads.apps, ...workloads.scalable, "deployments/rollback"),
+  rule(write, "autoscaling", "horizontalpodautoscalers"),
+  rule(write, "batch", ...workloads.batch),
+  rule(write, "networking.k8s.io", ...workloads.networking),
+  rule(write, "policy", "poddisruptionbudgets"),
+  rule(readWrite, "coordination.k8s.io", "leases"),
+];
+const adminRules: readonly PolicyRule[] = [
+  rule(["create"], "authorization.k8s.io", "localsubjectaccessreviews"),
+  rule(readWrite, "rbac.authorization.k8s.io", "rolebindings", "roles"),
+];
+
+/** Name, rules, and to whom the role is bound cluster-wide. */
+interface RoleRow {
+  readonly rules: readonly PolicyRule[];
+  readonly groups?: readonly string[];
+  readonly users?: readonly string[];
+}
+
+const discoveryPaths = ["/api", "/api/*", "/apis", "/apis/*"];
+const healthPaths = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
+
+const table: Readonly<Record<string, RoleRow>> = {
+  "cluster-admin": {
+    rules: [
+      { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
+      { verbs: ["*"], nonResourceURLs: ["*"] },
+    ],
+    groups: ["system:masters"],
+  },
+  "system:discovery": {
+    rules: [paths(...discoveryPaths, ...healthPaths, "/openapi", "/openapi/*")],
+    groups: ["system:authenticated"],
+  },
+  "system:public-info-viewer": {
+    rules: [paths(...healthPaths)],
+    groups: ["system:authenticated", "system:unauthenticated"],
+  },
+  "system:monitoring": {
+    rules: [
+      paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/readyz", "/readyz/*"),
+    ],
+    groups: ["system:monitoring"],
+  },
+  "system:basic-user": {
+    rules: [
+      rule(
+        ["create"],
+        "authorization.k8s.io",
+        "selfsubjectaccessreviews",
+        "selfsubjectrulesreviews",
+      ),
+      rule(["create"], "authentication.k8s.io", "selfsubjectreviews"),
+    ],
+    groups: ["system:authenticated"],
+  },
+  "system:service-account-issuer-discovery": {
+    rules: [paths("/.well-known/openid-configuration", "/openid/v1/jwks")],
+    groups: ["system:serviceaccounts"],
+  },
+  "system:auth-delegator": {
+    rules: [
+      rule(["create"], "authentication.k8s.io", "tokenreviews"),
+      rule(["create"], "authorization.k8s.io", "subjectaccessreviews"),
+    ],
+  },
+  "system:kube-scheduler": {
+    rules: [
+      rule(read, "", "namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "pods"),
+      rule(read, "", "replicationcontrollers", "services"),
+      rule(["create"], "", "bindings", "pods/binding"),
+      rule(["delete"], "", "pods"),
+      rule(["patch", "update"], "", "pods/status", "persistentvolumeclaims"),
+      rule(read, "apps", "replicasets", "statefulsets"),
+      rule(read, "policy", "poddisruptionbudgets"),
+      rule(
+        read,
+        "storage.k8s.io",
+        "csidrivers",
+        "csinodes",
+        "csistoragecapacities",
+        "storageclasses",
+      ),
+      rule(["create", "patch", "update"], "events.k8s.io", "events"),
+      rule(["create", "patch", "update"], "", "events"),
+      rule([...read, "create", "update"], "coordination.k8s.io", "leases"),
+    ],
+    users: ["system:kube-scheduler"],
+  },
+  "system:kube-controller-manager": {
+    rules: [
+      rule(["create", "patch", "update"], "", "events"),
+      rule([...read, "create", "update"], "coordination.k8s.io", "leases"),
+      rule(["create"], "", "secrets", "serviceaccounts", "serviceaccounts/token"),
+      rule(["delete", "get", "update"], "", "secrets", "namespaces", "serviceaccounts"),
+      { verbs: ["list", "watch"], apiGroups: ["*"], resources: ["*"] },
+    ],
+    users: ["system:kube-controller-manager"],
+  },
+  "system:node-proxier": {
+    rules: [
+      rule(["list", "watch"], "", "services", "endpoints"),
+      rule(read, "", "nodes"),
+      rule(["create", "patch", "update"], "", "events"),
+      rule(["list", "watch"], "discovery.k8s.io", "endpointslices"),
+    ],
+    users: ["system:kube-proxy"],
+  },
+  view: { rules: viewRules },
+  edit: { rules: [...editRules, ...viewRules] },
+  admin: { rules: [...adminRules, ...editRules, ...viewRules] },
+};
+
+const aggregatesTo: Readonly<Record<string, string>> = {
+  view: "rbac.authorization.k8s.io/aggregate-to-edit",
+  edit: "rbac.authorization.k8s.io/aggregate-to-admin",
+};
+
+/** The cluster roles of the table as objects. */
+export function bootstrapRoles(): readonly ClusterRole[] {
+  return Object.entries(table).map(([name, { rules }]) => ({
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRole",
+    metadata: {
+      name,
+      labels: aggregatesTo[name] ? { ...labels, [aggregatesTo[name]]: "true" } : labels,
+      annotations,
+    },
+    rules: [...rules],
+  }));
+}
+
+/** The cluster role bindings of the table as objects. */
+export function bootstrapBindings(): readonly ClusterRoleBinding[] {
+  const apiGroup = "rbac.authorization.k8s.io";
+  return Object.entries(table).flatMap(([name, { groups = [], users = [] }]) => {
+    if (groups.length + users.length === 0) return [];
+    const subjects = [
+      ...groups.map((group) => ({ kind: "Group", apiGroup, name: group })),
+      ...users.map((user) => ({ kind: "User", apiGroup, name: user })),
+    ];
+    return [
+      {
+        apiVersion: `${apiGroup}/v1`,
+        kind: "ClusterRoleBinding",
+        metadata: { name, labels, annotations },
+        subjects,
+        roleRef: { apiGroup, kind: "ClusterRole", name },
+      },
+    ];
+  });
+}
+
+/** Creates what is missing; what an administrator changed stays as it is. */
+export async function ensureBootstrapPolicy(client: Client): Promise<void> {
+  await Promise.all([
+    ...bootstrapRoles().map((role) => createIfAbsent(client, clusterRoles, role)),
+    ...bootstrapBindings().map((one) => createIfAbsent(client, clusterRoleBindings, one)),
+  ]);
+}
+
+/** Creates `object` unless one of its name exists. */
+export async function createIfAbsent<T extends KubeObject>(
+  client: Client,
+  resource: Resource<T>,
+  object: T,
+): Promise<void> {
+  try {
+    await client.create(resource, object);
+  } catch (error) {
+    if (!isReason(error, "AlreadyExists")) throw error;
+  }
+}
