@@ -1,0 +1,15 @@
+/** The admission chain, in upstream's order of plugins that are on by default. */
+import type { AdmissionPlugin } from "../admission-plugin.ts";
+import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { defaultTolerationSeconds, priority, taintNodesByCondition } from "./pod-defaults.ts";
+import { serviceAccount } from "./service-account.ts";
+
+export function defaultAdmission(): readonly AdmissionPlugin[] {
+  return [
+    namespaceLifecycle,
+    serviceAccount,
+    taintNodesByCondition,
+    priority,
+    defaultTolerationSeconds,
+  ];
+}
