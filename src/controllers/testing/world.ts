@@ -141,7 +141,8 @@ export class World {
     return {
       now: () => new Date(this.nowMs),
       monotonicMs: () => this.nowMs,
-      sleep: async () => {},
+      // Others get a turn; no time passes by itself.
+      sleep: () => new Promise((resolve) => setImmediate(resolve)),
       every: () => {},
     };
   }

@@ -1,0 +1,145 @@
+/** The decision for one pod: a node, or why there is none. Pure over a snapshot. */
+import type { LivePod } from "./amounts.ts";
+import {
+  type ClusterView,
+  type FilterState,
+  filterNode,
+  filterState,
+  type Rejection,
+} from "./filters.ts";
+import { type NodeInfo, replaceNode, type Snapshot, withPod } from "./node-info.ts";
+import type { RejectedBy } from "./queue.ts";
+import { scoreNodes } from "./scores.ts";
+import { claimProblem } from "./volumes.ts";
+
+/** Unbound pods that were promised a node by preemption. */
+export type Nominations = ReadonlyMap<string, readonly LivePod[]>;
+
+export interface DecideInput {
+  readonly pod: LivePod;
+  readonly snapshot: Snapshot;
+  readonly view: ClusterView;
+  readonly nominations: Nominations;
+  /** Where to begin when only a part of many nodes is looked at. */
+  readonly startIndex: number;
+  /** A whole number in 0..below-1, to break ties. */
+  readonly random: (below: number) => number;
+}
+
+export type Decision =
+  | { readonly node: string; readonly looked: number }
+  | {
+      readonly node: undefined;
+      readonly message: string;
+      readonly rejectedBy: readonly RejectedBy[];
+      readonly rejections: ReadonlyMap<string, Rejection>;
+    };
+
+export function decide(input: DecideInput): Decision {
+  const { pod, snapshot, view } = input;
+  if (snapshot.nodes.length === 0) {
+    return {
+      node: undefined,
+      message: "no nodes available to schedule pods",
+      rejectedBy: ["any"],
+      rejections: new Map(),
+    };
+  }
+  const problem = claimProblem(pod, view.volumes);
+  if (problem !== undefined) {
+    const rejection: Rejection = { filter: "VolumeBinding", reasons: [problem], isFinal: true };
+    return {
+      node: undefined,
+      message: `0/${snapshot.nodes.length} nodes are available: ${problem}.`,
+      rejectedBy: ["VolumeBinding"],
+      rejections: new Map(snapshot.nodes.map((info) => [info.node.metadata.name ?? "", rejection])),
+    };
+  }
+  const { feasible, rejections, looked } = findFeasible(input);
+  if (feasible.length === 0) {
+    return {
+      node: undefined,
+      message: fitMessage(snapshot.nodes.length, [...rejections.values()]),
+      rejectedBy: [...new Set([...rejections.values()].map(({ filter }) => filter))],
+      rejections,
+    };
+  }
+  return { node: choose(input, feasible), looked };
+}
+
+/** All of up to a hundred nodes, then a share that shrinks as the cluster grows. */
+export function nodesToFind(total: number): number {
+  const nodesMin = 100;
+  if (total < nodesMin) return total;
+  const percent = Math.max(5, 50 - Math.floor(total / 125));
+  return Math.max(nodesMin, Math.floor((total * percent) / 100));
+}
+
+function findFeasible(input: DecideInput): {
+  readonly feasible: NodeInfo[];
+  readonly rejections: Map<string, Rejection>;
+  readonly looked: number;
+} {
+  const { pod, snapshot, view } = input;
+  const state = filterState(pod, snapshot, view);
+  const rejections = new Map<string, Rejection>();
+  const feasible: NodeInfo[] = [];
+  const total = snapshot.nodes.length;
+  const enough = nodesToFind(total);
+  let looked = 0;
+  for (; looked < total && feasible.length < enough; looked++) {
+    const info = snapshot.nodes[(input.startIndex + looked) % total] as NodeInfo;
+    const rejection = filterWithNominated(state, info, input);
+    if (rejection === undefined) feasible.push(info);
+    else rejections.set(info.node.metadata.name ?? "", rejection);
+  }
+  return { feasible, rejections, looked };
+}
+
+/** The node must do both with and without the pods it is promised to. */
+function filterWithNominated(
+  state: FilterState,
+  info: NodeInfo,
+  { pod, snapshot, view, nominations }: DecideInput,
+): Rejection | undefined {
+  const promised = promisedTo(pod, info, nominations);
+  if (promised.length > 0) {
+    const full = promised.reduce(withPod, info);
+    const rejection = filterNode(filterState(pod, replaceNode(snapshot, full), view), full);
+    if (rejection !== undefined) return rejection;
+  }
+  return filterNode(state, info);
+}
+
+/** Pods of at least the same priority that wait for this node. */
+export function promisedTo(pod: LivePod, info: NodeInfo, nominations: Nominations): LivePod[] {
+  const priority = pod.spec.priority ?? 0;
+  return (nominations.get(info.node.metadata.name ?? "") ?? []).filter(
+    (other) => other.metadata.uid !== pod.metadata.uid && (other.spec.priority ?? 0) >= priority,
+  );
+}
+
+function choose(input: DecideInput, feasible: readonly NodeInfo[]): string {
+  const nameOf = (info: NodeInfo | undefined) => info?.node.metadata.name ?? "";
+  const nominated = feasible.find((info) => nameOf(info) === input.pod.status?.nominatedNodeName);
+  if (nominated !== undefined) return nameOf(nominated);
+  if (feasible.length === 1) return nameOf(feasible[0]);
+  const scores = scoreNodes({ ...input, nodes: feasible });
+  const best = Math.max(...scores);
+  const ties = feasible.filter((_, index) => scores[index] === best);
+  return nameOf(ties[input.random(ties.length)]);
+}
+
+/** "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable." */
+export function fitMessage(
+  total: number,
+  rejections: readonly { readonly reasons: readonly string[] }[],
+): string {
+  const counts = new Map<string, number>();
+  for (const reason of rejections.flatMap(({ reasons }) => reasons)) {
+    counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  }
+  const parts = [...counts].map(([reason, count]) => `${count} ${reason}`).sort();
+  const list = parts.length === 0 ? "" : ` ${parts.join(", ")}.`;
+  return `0/${total} nodes are available:${list}`;
+}

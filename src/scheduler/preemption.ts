@@ -1,0 +1,153 @@
+/** Which pods of lower priority have to go so that a pod fits somewhere. */
+import type { PodDisruptionBudget } from "../gen/policy-v1.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { labelSelectorOf, matchesLabels } from "../lib/selector.ts";
+import type { LivePod } from "./amounts.ts";
+import { fitMessage, type Nominations, promisedTo } from "./decide.ts";
+import { type ClusterView, filterNode, filterState, type Rejection } from "./filters.ts";
+import { type NodeInfo, replaceNode, type Snapshot, withoutPod, withPod } from "./node-info.ts";
+
+export interface PreemptionInput {
+  readonly pod: LivePod;
+  readonly snapshot: Snapshot;
+  readonly view: ClusterView;
+  readonly nominations: Nominations;
+  readonly rejections: ReadonlyMap<string, Rejection>;
+  readonly budgets: readonly DeepReadonly<PodDisruptionBudget>[];
+}
+
+export type Preemption =
+  | { readonly node: string; readonly victims: readonly LivePod[] }
+  | { readonly node: undefined; readonly message: string };
+
+interface Candidate {
+  readonly node: string;
+  readonly victims: readonly LivePod[];
+  readonly violations: number;
+}
+
+/** Why a plain failure cannot even be helped by resource claims: upstream's constant words. */
+const prefix = "no new claims to deallocate, preemption: ";
+
+export function planPreemption(input: PreemptionInput): Preemption {
+  const { pod, snapshot, rejections } = input;
+  if (pod.spec.preemptionPolicy === "Never") {
+    return refusal("not eligible due to preemptionPolicy=Never.");
+  }
+  if (waitsForVictims(input)) {
+    return refusal("not eligible due to a terminating pod on the nominated node.");
+  }
+  const candidates: Candidate[] = [];
+  const reasons: { readonly reasons: readonly string[] }[] = [];
+  for (const info of snapshot.nodes) {
+    const name = info.node.metadata.name ?? "";
+    const rejection = rejections.get(name);
+    if (rejection === undefined) continue;
+    const found = rejection.isFinal ? undefined : findVictims(input, info);
+    if (found !== undefined) candidates.push(found);
+    else if (rejection.isFinal) {
+      reasons.push({ reasons: ["Preemption is not helpful for scheduling"] });
+    } else reasons.push({ reasons: ["No preemption victims found for incoming pod"] });
+  }
+  const best = candidates.sort(compareCandidates)[0];
+  if (best !== undefined) return { node: best.node, victims: best.victims };
+  return refusal(fitMessage(snapshot.nodes.length, reasons));
+}
+
+function refusal(message: string): Preemption {
+  return { node: undefined, message: prefix + message };
+}
+
+function priorityOf(pod: LivePod): number {
+  return pod.spec.priority ?? 0;
+}
+
+/** True while pods that were preempted for this one are still stopping. */
+function waitsForVictims({ pod, snapshot, rejections }: PreemptionInput): boolean {
+  const nominated = pod.status?.nominatedNodeName;
+  if (nominated === undefined || nominated === "") return false;
+  if (rejections.get(nominated)?.isFinal === true) return false;
+  const info = snapshot.nodes.find(({ node }) => node.metadata.name === nominated);
+  return [...(info?.pods.values() ?? [])].some(
+    (other) =>
+      other.metadata.deletionTimestamp !== undefined && priorityOf(other) < priorityOf(pod),
+  );
+}
+
+/** Takes all weaker pods away, then lets as many as possible stay, the important ones first. */
+function findVictims(input: PreemptionInput, info: NodeInfo): Candidate | undefined {
+  const { pod, snapshot, view } = input;
+  const weaker = [...info.pods.values()].filter((other) => priorityOf(other) < priorityOf(pod));
+  if (weaker.length === 0) return undefined;
+  const full = promisedTo(pod, info, input.nominations).reduce(withPod, info);
+  const fits = (candidate: NodeInfo) =>
+    filterNode(filterState(pod, replaceNode(snapshot, candidate), view), candidate) === undefined;
+  let current = weaker.reduce(withoutPod, full);
+  if (!fits(current)) return undefined;
+  const ordered = weaker.toSorted(byImportance);
+  const protectedPods = violating(ordered, input.budgets);
+  const victims: LivePod[] = [];
+  let violations = 0;
+  for (const isProtected of [true, false]) {
+    for (const other of ordered.filter((victim) => protectedPods.has(victim) === isProtected)) {
+      const withOther = withPod(current, other);
+      if (fits(withOther)) {
+        current = withOther;
+        continue;
+      }
+      victims.push(other);
+      if (isProtected) violations++;
+    }
+  }
+  if (victims.length === 0) return undefined;
+  return { node: info.node.metadata.name ?? "", victims: victims.sort(byImportance), violations };
+}
+
+function startOf(pod: LivePod): number {
+  return Date.parse(pod.status?.startTime ?? "") || Number.MAX_SAFE_INTEGER;
+}
+
+/** Higher priority first, then longer running. */
+function byImportance(a: LivePod, b: LivePod): number {
+  return priorityOf(b) - priorityOf(a) || startOf(a) - startOf(b);
+}
+
+/** Those whose removal a disruption budget does not allow. */
+function violating(
+  pods: readonly LivePod[],
+  budgets: PreemptionInput["budgets"],
+): ReadonlySet<LivePod> {
+  const left = budgets.map((budget) => budget.status?.disruptionsAllowed ?? 0);
+  const found = new Set<LivePod>();
+  for (const pod of pods) {
+    budgets.forEach((budget, index) => {
+      if (budget.metadata.namespace !== pod.metadata.namespace) return;
+      if (pod.metadata.labels === undefined) return;
+      if (!matchesLabels(labelSelectorOf(budget.spec.selector), pod.metadata.labels)) return;
+      if (budget.status?.disruptedPods?.[pod.metadata.name ?? ""] !== undefined) return;
+      left[index] = (left[index] ?? 0) - 1;
+      if ((left[index] ?? 0) < 0) found.add(pod);
+    });
+  }
+  return found;
+}
+
+/** Fewest broken budgets, then the least important and fewest victims, then the youngest. */
+function compareCandidates(a: Candidate, b: Candidate): number {
+  const highest = ({ victims }: Candidate) => priorityOf(victims[0] as LivePod);
+  const total = ({ victims }: Candidate) =>
+    victims.reduce((sum, victim) => sum + priorityOf(victim) + 2 ** 31, 0);
+  const earliest = ({ victims }: Candidate) =>
+    Math.min(
+      ...victims
+        .filter((victim) => priorityOf(victim) === priorityOf(victims[0] as LivePod))
+        .map(startOf),
+    );
+  return (
+    a.violations - b.violations ||
+    highest(a) - highest(b) ||
+    total(a) - total(b) ||
+    a.victims.length - b.victims.length ||
+    earliest(b) - earliest(a)
+  );
+}
