@@ -1,6 +1,7 @@
 /** From the bytes of a body to a JSON value, as Go's JSON and YAML readers take them. */
 import { type Document, isAlias, isMap, isPair, parseAllDocuments, type Tags, visit } from "yaml";
 import { ApiError } from "../lib/api-error.ts";
+import { setOwn } from "./copy.ts";
 import { countMembers, countParsed, duplicateMembers } from "./json-scan.ts";
 
 export interface Parsed {
@@ -114,7 +115,16 @@ function parseYaml(bytes: Uint8Array): Parsed {
     throw badYaml(`line ${line}: ${error.message.split("\n")[0]}`);
   }
   const problems = checkYaml(document);
-  return { value: jsonOnly(document.toJS({ maxAliasCount: limits.yamlAliasesMax })), problems };
+  return { value: jsonOnly(plainValue(document)), problems };
+}
+
+function plainValue(document: Document): unknown {
+  try {
+    return document.toJS({ maxAliasCount: limits.yamlAliasesMax });
+  } catch (error) {
+    const excessive = error instanceof Error && /alias count/i.test(error.message);
+    throw badYaml(excessive ? "document contains excessive aliasing" : String(error));
+  }
 }
 
 /** Binary scalars become base64; every other value that JSON lacks becomes its text. */
@@ -124,7 +134,7 @@ function jsonOnly(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
   if (Array.isArray(value)) return value.map(jsonOnly);
   const result: Record<string, unknown> = {};
-  for (const [key, inner] of Object.entries(value)) result[key] = jsonOnly(inner);
+  for (const [key, inner] of Object.entries(value)) setOwn(result, key, jsonOnly(inner));
   return result;
 }
 
