@@ -33,9 +33,16 @@ export async function runAction(
 export async function targetOf(call: Call): Promise<Stored> {
   const { definition, parts, request } = call;
   const namespace = definition.namespaced ? request.namespace : "";
-  const target = await readStored(parts, definition, namespace, request.name);
+  const name = request.subresource === "proxy" ? proxiedName(request.name) : request.name;
+  const target = await readStored(parts, definition, namespace, name);
   if (target === undefined) throw notFound(definition, request.name);
   return target;
+}
+
+/** `name`, `name:port` and `scheme:name:port` all name the same object. */
+function proxiedName(text: string): string {
+  const parts = text.split(":");
+  return (parts.length === 3 ? parts[1] : parts[0]) ?? text;
 }
 
 export function actionContext(call: Call): ActionContext {

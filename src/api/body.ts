@@ -17,7 +17,7 @@ export function readObject(call: Call): KubeObject {
     parts.codec.fillDefaults(definition, object);
     return object;
   }
-  const parsed = parts.codec.parse(body, request.contentType);
+  const parsed = parts.codec.parse(body, request.contentType || "application/json");
   return acceptValue(call, parsed.value, parsed.problems);
 }
 

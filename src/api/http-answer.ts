@@ -32,7 +32,7 @@ export function answerResponse(answer: ApiResponse, encoding: Encoding): Respons
       return bytesResponse(answer.bytes, answer.status, headers, answer.warnings ?? [], encoding);
     }
     case "stream": {
-      const headers = new Headers({ "content-type": answer.contentType });
+      const headers = new Headers({ "content-type": answer.contentType, ...answer.headers });
       addWarnings(headers, answer.warnings ?? []);
       return new Response(answer.frames, { status: answer.status, headers });
     }
@@ -57,16 +57,28 @@ function bytesResponse(
   addWarnings(headers, warnings);
   if (encoding.isHead) return new Response(null, { status, headers });
   if (!encoding.gzip || bytes.length < limits.gzipBytesMin) {
+    // The listener sends a body of known length in one piece.
+    headers.set("content-length", String(byteLength(bytes)));
     return new Response(bytes as Uint8Array<ArrayBuffer> | string, { status, headers });
   }
   headers.set("content-encoding", "gzip");
   headers.set("vary", "Accept-Encoding");
-  return new Response(gzipSync(bytes, { level: 1 }), { status, headers });
+  const packed = gzipSync(bytes, { level: 1 });
+  headers.set("content-length", String(packed.length));
+  return new Response(packed, { status, headers });
+}
+
+function byteLength(bytes: Uint8Array | string): number {
+  return typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
 }
 
 export function jsonResponse(object: unknown, status: number): Response {
-  const headers = { "content-type": "application/json" };
-  return new Response(JSON.stringify(object), { status, headers });
+  const text = JSON.stringify(object);
+  const headers = {
+    "content-type": "application/json",
+    "content-length": String(byteLength(text)),
+  };
+  return new Response(text, { status, headers });
 }
 
 /** The Status of an error, in the format the client reads. */
@@ -79,6 +91,7 @@ export function statusResponse(error: ApiError, encoding: Encoding): Response {
   const isYaml = best?.type === "application/yaml";
   headers.set("content-type", isYaml ? "application/yaml" : "application/json");
   const text = isYaml ? toYaml(status) : JSON.stringify(status, null, encoding.pretty ? 2 : 0);
+  headers.set("content-length", String(byteLength(text)));
   return new Response(encoding.isHead ? null : text, { status: error.code, headers });
 }
 

@@ -2,14 +2,15 @@
 import { type Context, Hono } from "hono";
 import { ApiError } from "../lib/api-error.ts";
 import { AssertionError } from "../lib/assert.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Authenticate, Peer } from "./authorizer.ts";
 import { aggregatedType, createDiscovery } from "./discovery.ts";
+import { unknownResource } from "./errors.ts";
 import { type HealthCheck, healthAnswer } from "./health.ts";
 import { answerResponse, type Encoding, jsonResponse, statusResponse } from "./http-answer.ts";
 import { isTrue } from "./options.ts";
 import type { Pipeline } from "./pipeline.ts";
-import type { ApiRequest, User } from "./request.ts";
+import type { ApiRequest, RequestVerb, User } from "./request.ts";
 import { isServed, parsePath, type Target, verbOf } from "./request-path.ts";
 
 const limits = { bodyBytesMax: 3 * 1024 * 1024 } as const;
@@ -36,7 +37,11 @@ export interface ApiAppOptions {
   readonly extra?: (request: Request, user: User) => Promise<Response | undefined>;
 }
 
-export type ApiApp = (request: Request, peer: Peer) => Promise<Response>;
+export interface ApiApp {
+  readonly fetch: (request: Request, peer: Peer) => Promise<Response>;
+  /** Takes over a connection whose request asks for another protocol. */
+  readonly upgrade: (request: Request, peer: Peer, stream: ByteStream) => Promise<void>;
+}
 
 interface Environment {
   Bindings: { peer: Peer };
@@ -70,7 +75,10 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
     ),
   );
   app.onError((error, context) => server.failure(error, context));
-  return async (request, peer) => server.finish(await app.fetch(request, { peer }), request);
+  return {
+    fetch: async (request, peer) => server.finish(await app.fetch(request, { peer }), request),
+    upgrade: (request, peer, stream) => server.upgrade(request, peer, stream),
+  };
 }
 
 class ApiServer {
@@ -125,26 +133,51 @@ class ApiServer {
     if (target === undefined || !isServed(this.options.pipeline.registry, target)) {
       return this.open(context, () => this.#document(context, path));
     }
-    const verb = verbOf(request.method, target, url.searchParams);
     const body = await readBody(request);
-    const apiRequest: ApiRequest = {
-      verb: verb ?? "connect",
-      resource: target.resource,
-      namespace: target.namespace,
-      name: target.name,
-      subresource: target.subresource,
-      rest: target.rest,
+    const apiRequest = this.#requestFor(request, url, target, context.get("user"), body);
+    const answer = await this.options.pipeline.handle(apiRequest);
+    return answerResponse(answer, encodingOf(request, url));
+  }
+
+  /** Authenticates, then lets the pipeline hand the stream over; a refusal is written to it. */
+  async upgrade(request: Request, peer: Peer, stream: ByteStream): Promise<void> {
+    try {
+      const user = await this.options.authenticate(request.headers, peer);
+      const url = new URL(request.url);
+      const target = parseTarget(url.pathname);
+      if (target === undefined || !isServed(this.options.pipeline.registry, target)) {
+        throw unknownResource();
+      }
+      const apiRequest = this.#requestFor(request, url, target, user, undefined);
+      await this.options.pipeline.upgrade(apiRequest, stream);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      await writeRefusal(stream, error);
+    }
+  }
+
+  #requestFor(
+    request: Request,
+    url: URL,
+    target: Target,
+    user: User,
+    body: Uint8Array | undefined,
+  ): ApiRequest {
+    const { registry } = this.options.pipeline;
+    const { legacyWatch: _, ...asked } = target;
+    return {
+      ...asked,
+      verb: requiredVerb(verbOf(registry, request.method, target, url.searchParams)),
       method: request.method,
       query: url.searchParams,
       accept: request.headers.get("accept") ?? "",
       userAgent: request.headers.get("user-agent") ?? "",
-      user: context.get("user"),
+      user,
       body,
       contentType: request.headers.get("content-type") ?? "",
+      headers: request.headers,
       signal: request.signal,
     };
-    const answer = await this.options.pipeline.handle(apiRequest);
-    return answerResponse(answer, encodingOf(request, url));
   }
 
   async #document(context: Context<Environment>, path: string): Promise<Response> {
@@ -196,6 +229,30 @@ class ApiServer {
     headers.set("audit-id", request.headers.get("audit-id") ?? this.options.runtime.random.uuid());
     if (!headers.has("cache-control")) headers.set("cache-control", "no-cache, private");
     return response;
+  }
+}
+
+function requiredVerb(verb: RequestVerb | undefined): RequestVerb {
+  if (verb !== undefined) return verb;
+  throw new ApiError(
+    "MethodNotAllowed",
+    "the server does not allow this method on the requested resource",
+    { details: {} },
+  );
+}
+
+/** Answers an upgrade with a Status, as a plain HTTP/1.1 response. */
+async function writeRefusal(stream: ByteStream, error: ApiError): Promise<void> {
+  const body = new TextEncoder().encode(JSON.stringify(error.toStatus()));
+  const head =
+    `HTTP/1.1 ${error.code} ${error.reason || "Error"}\r\ncontent-type: application/json\r\n` +
+    `content-length: ${body.length}\r\nconnection: close\r\n\r\n`;
+  const writer = stream.writable.getWriter();
+  try {
+    await writer.write(Buffer.concat([new TextEncoder().encode(head), body]));
+    await writer.close();
+  } finally {
+    stream.close();
   }
 }
 

@@ -191,8 +191,20 @@ async function onSubresource(
       if (verb !== subresource.verb) throw refuse();
       return runAction(call, subresource);
     case "stream":
-      throw new ApiError("BadRequest", "Upgrade request required");
+      return connect(call, subresource);
   }
+}
+
+async function connect(
+  call: Call,
+  subresource: Subresource<KubeObject> & { readonly type: "stream" },
+): Promise<ApiResponse> {
+  if (subresource.fetch === undefined) {
+    throw new ApiError("BadRequest", "Upgrade request required");
+  }
+  const target = await targetOf(call);
+  await admitValidating(call, "CONNECT", target.object, target.object);
+  return subresource.fetch(target, call.request, actionContext(call));
 }
 
 async function upgrade(call: Call, socket: ByteStream): Promise<void> {

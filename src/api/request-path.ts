@@ -58,10 +58,13 @@ function isPathTrick(part: string): boolean {
 
 /** The API verb of a method on a target; undefined when there is none. */
 export function verbOf(
+  registry: Registry,
   method: string,
   target: Target,
   query: URLSearchParams,
 ): RequestVerb | undefined {
+  const subresource = registry.find(target.resource)?.subresources[target.subresource];
+  if (subresource?.type === "stream") return "connect";
   switch (method) {
     case "GET":
     case "HEAD":
