@@ -1,10 +1,12 @@
 /** From the body of a request to an object of its kind. */
+
+import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Call } from "./call.ts";
 import type { Codec } from "./codec.ts";
-import { apiVersionOf } from "./registry.ts";
+
 import type { ApiRequest } from "./request.ts";
 
 /** The object in the body, decoded, checked and defaulted; the caller's to change. */

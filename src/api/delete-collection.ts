@@ -1,10 +1,12 @@
 /** DELETE of a collection: every selected object by itself, answered with their list. */
+
+import { apiVersionOf } from "../client/request-form.ts";
 import { isReason } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Call } from "./call.ts";
 import { deleteNamed, readDeleteOptions } from "./delete.ts";
 import { type Listed, listObjects } from "./list.ts";
-import { apiVersionOf } from "./registry.ts";
+
 import type { ApiResponse } from "./request.ts";
 import { answerObject } from "./stored.ts";
 

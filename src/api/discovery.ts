@@ -1,8 +1,9 @@
 /** What the server serves, told to clients: plain and aggregated discovery documents. */
 import { createHash } from "node:crypto";
+import { apiVersionOf } from "../client/request-form.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { parseAccept } from "./negotiate.ts";
-import { apiVersionOf, type Registry } from "./registry.ts";
+import type { Registry } from "./registry.ts";
 import type { ResourceDefinition, Subresource } from "./resource-definition.ts";
 
 export interface Discovery {

@@ -1,8 +1,8 @@
 /** From ApiResponses and errors to HTTP responses. */
 import { gzipSync } from "node:zlib";
 import type { ApiError } from "../lib/api-error.ts";
+import { toYaml } from "../schema/yaml.ts";
 import { parseAccept } from "./negotiate.ts";
-import { toYaml } from "./represent.ts";
 import type { ApiResponse } from "./request.ts";
 
 const limits = {

@@ -8,6 +8,7 @@ import type {
   WatchEvent,
   WriteOptions,
 } from "../client/client.ts";
+import { apiVersionOf, patchTypes } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { copyJson } from "../schema/copy.ts";
@@ -17,13 +18,6 @@ import type { ApiRequest, RequestVerb, User } from "./request.ts";
 import type { WatchSink } from "./watch.ts";
 
 const never = new AbortController().signal;
-
-const patchTypes: Readonly<Record<PatchType, string>> = {
-  json: "application/json-patch+json",
-  merge: "application/merge-patch+json",
-  strategic: "application/strategic-merge-patch+json",
-  apply: "application/apply-patch+yaml",
-};
 
 export function createLocalClient(pipeline: Pipeline, user: User, runtime: Runtime): Client {
   return new LocalClient(pipeline, user, runtime);
@@ -61,7 +55,7 @@ class LocalClient implements Client {
   ) {
     const query = { ...listQuery(options) };
     const list = await this.#ask<ListObject<T>>(resource, "list", { namespace, query });
-    const identity = { apiVersion: apiVersion(resource), kind: resource.kind };
+    const identity = { apiVersion: apiVersionOf(resource), kind: resource.kind };
     return {
       items: list.items.map((item) => ({ ...identity, ...copyJson<T>(item) })),
       resourceVersion: list.metadata.resourceVersion ?? "",
@@ -197,10 +191,6 @@ class LocalClient implements Client {
 interface ListObject<T> {
   readonly items: readonly T[];
   readonly metadata: { readonly resourceVersion?: string; readonly continue?: string };
-}
-
-function apiVersion(resource: Resource<KubeObject>): string {
-  return resource.group === "" ? resource.version : `${resource.group}/${resource.version}`;
 }
 
 function listQuery(options: ListOptions): Record<string, string | undefined> {

@@ -1,9 +1,11 @@
 /** The rules of metadata that hold for every kind (rest.BeforeCreate and rest.BeforeUpdate). */
+
+import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
-import { apiVersionOf } from "./registry.ts";
+
 import type { ApiRequest } from "./request.ts";
 import type { FieldError, ResourceDefinition } from "./resource-definition.ts";
 

@@ -74,10 +74,6 @@ export function storageKey(
   return definition.namespaced ? `${prefix}${namespace}/${name}` : `${prefix}${name}`;
 }
 
-export function apiVersionOf(resource: { readonly group: string; readonly version: string }) {
-  return resource.group === "" ? resource.version : `${resource.group}/${resource.version}`;
-}
-
 /** The LiveSets' way to ask where a resource lies. */
 export function locateIn(registry: Registry) {
   return (ref: ResourceRef) => {

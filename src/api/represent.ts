@@ -1,12 +1,13 @@
 /** From what a verb answers to what the client asked for: JSON, YAML, Table, metadata only. */
-import { stringify } from "yaml";
+import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { toYaml } from "../schema/yaml.ts";
 import type { Call } from "./call.ts";
 import { notAcceptable } from "./errors.ts";
 import type { Listed } from "./list.ts";
 import type { Wanted } from "./negotiate.ts";
-import { apiVersionOf } from "./registry.ts";
+
 import type { ApiResponse } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 import { type IncludeObject, type ListMeta, partialOf, tableOf } from "./table.ts";
@@ -129,9 +130,4 @@ function inFormat(wanted: Wanted, answer: ApiResponse & { readonly type: "object
     bytes: encoder.encode(toYaml(answer.object)),
     warnings: answer.warnings ?? [],
   };
-}
-
-/** YAML with sorted keys, as Kubernetes writes it. */
-export function toYaml(value: unknown): string {
-  return stringify(value, { sortMapEntries: true, version: "1.1", lineWidth: 0 });
 }

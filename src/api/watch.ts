@@ -2,6 +2,8 @@
  * WATCH: what a client has missed, then what happens, in one unbroken order. Starting is
  * synchronous with the LiveSet, so that nothing falls between the past and the present.
  */
+
+import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { LiveChange, LiveSet } from "../live/live-set.ts";
 import type { KubeObject } from "../schema/object.ts";
@@ -9,7 +11,7 @@ import { Compacted, prefixRange, type Revision } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import { currentSet, expired } from "./list.ts";
 import { type ListQuery, readListOptions } from "./list-options.ts";
-import { apiVersionOf, storagePrefixOf } from "./registry.ts";
+import { storagePrefixOf } from "./registry.ts";
 import { type Selection, selectionOf } from "./selection.ts";
 import { type Stored, storedFrom } from "./stored.ts";
 
