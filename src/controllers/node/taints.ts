@@ -1,0 +1,82 @@
+/** Which taints a node must carry, and when they drive pods away. Pure. */
+import type { Node, Taint } from "../../gen/core-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { parseTime, sameJson } from "../objects.ts";
+import type { LivePod } from "../pod-state.ts";
+
+export type LiveNode = DeepReadonly<Node>;
+type LiveTaint = DeepReadonly<Taint>;
+
+const prefix = "node.kubernetes.io/";
+const notReady = `${prefix}not-ready`;
+const unreachable = `${prefix}unreachable`;
+
+/** Condition type and status to the taint it means. */
+const conditionTaints: readonly (readonly [string, string, string])[] = [
+  ["Ready", "False", notReady],
+  ["Ready", "Unknown", unreachable],
+  ["MemoryPressure", "True", `${prefix}memory-pressure`],
+  ["DiskPressure", "True", `${prefix}disk-pressure`],
+  ["NetworkUnavailable", "True", `${prefix}network-unavailable`],
+  ["PIDPressure", "True", `${prefix}pid-pressure`],
+];
+const unschedulable = `${prefix}unschedulable`;
+const managed: ReadonlySet<string> = new Set([
+  ...conditionTaints.map(([, , key]) => key),
+  unschedulable,
+]);
+
+/** The taints the node must have, or undefined when it has them. */
+export function planTaints(node: LiveNode, now: string): Taint[] | undefined {
+  const present = node.spec?.taints ?? [];
+  const wanted: { readonly key: string; readonly effect: string }[] = [];
+  for (const [type, status, key] of conditionTaints) {
+    const condition = node.status?.conditions?.find((c) => c.type === type);
+    if (condition?.status !== status) continue;
+    wanted.push({ key, effect: "NoSchedule" });
+    if (type === "Ready") wanted.push({ key, effect: "NoExecute" });
+  }
+  if (node.spec?.unschedulable === true) wanted.push({ key: unschedulable, effect: "NoSchedule" });
+  // A node that never told its readiness keeps the taint it registered with.
+  const isSilent = !node.status?.conditions?.some(({ type }) => type === "Ready");
+  const isOurs = ({ key, effect }: LiveTaint) =>
+    managed.has(key) && effect !== "PreferNoSchedule" && !(isSilent && key === notReady);
+  const find = (list: readonly LiveTaint[], key: string, effect: string) =>
+    list.find((taint) => taint.key === key && taint.effect === effect);
+  const kept = present.filter(
+    (taint) => !isOurs(taint) || wanted.some((w) => find([taint], w.key, w.effect)),
+  );
+  const added = wanted
+    .filter(({ key, effect }) => find(present, key, effect) === undefined)
+    .map(({ key, effect }) => ({ key, effect, timeAdded: now }));
+  const taints = [...kept, ...added];
+  return sameJson(taints, present) ? undefined : (structuredClone(taints) as Taint[]);
+}
+
+function tolerationMs(pod: LivePod, taint: LiveTaint): number | undefined {
+  let least: number | undefined;
+  for (const toleration of pod.spec.tolerations ?? []) {
+    const { key = "", value = "", effect = "", operator = "Equal" } = toleration;
+    if (effect !== "" && effect !== taint.effect) continue;
+    if (key !== "" && key !== taint.key) continue;
+    if (operator === "Exists" || (key !== "" && value === (taint.value ?? ""))) {
+      const ms = (toleration.tolerationSeconds ?? Number.POSITIVE_INFINITY) * 1000;
+      least = Math.min(least ?? Number.POSITIVE_INFINITY, Math.max(0, ms));
+    }
+  }
+  return least;
+}
+
+/** When the pod must leave: milliseconds since the epoch, undefined for never. */
+export function evictionTimeMs(pod: LivePod, node: LiveNode, nowMs: number): number | undefined {
+  let first: number | undefined;
+  for (const taint of node.spec?.taints ?? []) {
+    if (taint.effect !== "NoExecute") continue;
+    const ms = tolerationMs(pod, taint);
+    if (ms === undefined) return nowMs;
+    if (!Number.isFinite(ms)) continue;
+    const since = parseTime(taint.timeAdded) || nowMs;
+    first = Math.min(first ?? Number.POSITIVE_INFINITY, since + ms);
+  }
+  return first;
+}
