@@ -159,6 +159,22 @@ function keyIdOf(publicKey: KeyObject): Der {
   return createHash("sha1").update(child(spki, 1).content.subarray(1)).digest();
 }
 
+/**
+ * Common name and organizations of a certificate, from its bytes: the text forms of names leave
+ * room for a value that looks like another attribute.
+ */
+export function subjectOf(raw: Der): Subject {
+  const values = (type: Der): string[] =>
+    readDer(readDer(partsOf(raw).name)[0]?.content ?? new Uint8Array())
+      .flatMap((set) => readDer(set.content))
+      .filter((attribute) => Buffer.compare(child(attribute, 0).whole, type) === 0)
+      .map((attribute) => new TextDecoder().decode(child(attribute, 1).content));
+  return {
+    commonName: values(oids.commonName).at(-1) ?? "",
+    organizations: values(oids.organization),
+  };
+}
+
 function nameOf({ commonName, organizations }: Subject): Der {
   const attribute = (type: Der, value: string): Der => sequence(type, utf8String(value));
   const sets: Der[] = [];

@@ -1,0 +1,423 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { createPublicKey } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
+import { request as httpsRequest } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { ensurePki, type KeyPair, type Pki } from "../pki/ensure.ts";
+import { generateEcKey, issueCertificate, keyToPem } from "../pki/x509.ts";
+import { createRuntime } from "../runtime/real.ts";
+import type { Scope } from "../runtime/scope.ts";
+import {
+  type DoorCertificates,
+  type DoorPeer,
+  type FrontDoor,
+  type IncomingUpgrade,
+  startFrontDoor,
+} from "./front-door.ts";
+
+const dataDir = mkdtempSync(join(tmpdir(), "door-"));
+const runtime = createRuntime({ logLevel: "error" });
+let pki: Pki;
+
+function testScope(): { readonly scope: Scope; stop(): Promise<void> } {
+  const controller = new AbortController();
+  const cleanups: (() => Promise<void> | void)[] = [];
+  return {
+    scope: {
+      signal: controller.signal,
+      task: (_name, run) => void run(controller.signal),
+      defer: (cleanup) => void cleanups.push(cleanup),
+    },
+    stop: async () => {
+      controller.abort();
+      for (const cleanup of cleanups.toReversed()) await cleanup();
+    },
+  };
+}
+
+function certificates(name: keyof Pki["leaves"] = "serving-kube-apiserver"): DoorCertificates {
+  const { certPem, keyPem } = pki.leaves[name];
+  return {
+    certPem,
+    keyPem,
+    clientCaPem: pki.authorities["client-ca"].certPem,
+    requestHeaderCaPem: pki.authorities["request-header-ca"].certPem,
+  };
+}
+
+const seen: { aborted: PromiseWithResolvers<string>; pulled: number } = {
+  aborted: Promise.withResolvers(),
+  pulled: 0,
+};
+
+async function handle(request: Request, peer: DoorPeer): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  switch (pathname) {
+    case "/peer":
+      return Response.json({ ...peer, host: request.headers.get("host") });
+    case "/echo": {
+      const bytes = await request.bytes();
+      const headers = { "content-length": String(bytes.length) };
+      return new Response(bytes, { status: 201, headers });
+    }
+    case "/fail":
+      throw new Error("on purpose");
+    case "/watch":
+      request.signal.addEventListener("abort", () => seen.aborted.resolve(pathname));
+      return new Response(
+        new ReadableStream({
+          start: (controller) => controller.enqueue(new TextEncoder().encode("first\n")),
+        }),
+      );
+    case "/flood":
+      request.signal.addEventListener("abort", () => seen.aborted.resolve(pathname));
+      return new Response(
+        new ReadableStream({
+          pull: (controller) => {
+            seen.pulled++;
+            controller.enqueue(new Uint8Array(1 << 20));
+          },
+        }),
+      );
+  }
+  return new Response(null, { status: 404 });
+}
+
+async function upgrade({ request, peer, stream }: IncomingUpgrade): Promise<void> {
+  const writer = stream.writable.getWriter();
+  const name = peer.certificate?.commonName ?? "nobody";
+  await writer.write(
+    new TextEncoder().encode(
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${request.headers.get("upgrade")}\r\n` +
+        `Connection: Upgrade\r\nx-user: ${name}\r\n\r\n`,
+    ),
+  );
+  writer.releaseLock();
+  await stream.readable.pipeTo(stream.writable);
+}
+
+const running = testScope();
+let door: FrontDoor;
+beforeAll(async () => {
+  pki = await ensurePki({
+    dataDir,
+    runtime,
+    nodeName: "node-1",
+    nodeIps: [],
+    serviceIp: "10.43.0.1",
+    clusterDomain: "cluster.local",
+    tlsSans: [],
+  });
+  await pki.serviceKeyPem;
+  door = await startFrontDoor({
+    port: 0,
+    host: "127.0.0.1",
+    certificates: certificates(),
+    runtime,
+    scope: running.scope,
+    fetch: handle,
+    upgrade,
+  });
+});
+afterAll(async () => {
+  await running.stop();
+  rmSync(dataDir, { recursive: true });
+});
+
+type Credentials = Pick<KeyPair, "certPem" | "keyPem"> | undefined;
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+interface Ask {
+  readonly path: string;
+  readonly as?: Credentials;
+  readonly method?: string;
+  readonly body?: string | Uint8Array;
+  readonly headers?: Record<string, string>;
+}
+
+const tlsOptions = (as: Credentials): object => ({
+  ca: pki.authorities["server-ca"].certPem,
+  ...(as === undefined ? {} : { cert: as.certPem, key: as.keyPem }),
+});
+
+function http1({ path, as, method = "GET", body, headers = {} }: Ask): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const options = { host: "127.0.0.1", port: door.port, path, method, headers, agent: false };
+    const request = httpsRequest({ ...options, ...tlsOptions(as) }, (response) => {
+      const chunks: Uint8Array[] = [];
+      response.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+      response.on("end", () =>
+        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
+      );
+    });
+    request.on("error", reject);
+    request.end(body);
+  });
+}
+
+function session(as: Credentials): ClientHttp2Session {
+  const client = connectHttp2(`https://127.0.0.1:${door.port}`, tlsOptions(as));
+  client.on("error", () => {});
+  return client;
+}
+
+async function http2({ path, as, method = "GET", body, headers = {} }: Ask): Promise<Answer> {
+  const client = session(as);
+  try {
+    return await new Promise<Answer>((resolve, reject) => {
+      const stream = client.request(
+        { ":path": path, ":method": method, ...headers },
+        { endStream: body === undefined },
+      );
+      let status = 0;
+      const chunks: Uint8Array[] = [];
+      stream.on("response", (head) => {
+        status = Number(head[":status"]);
+      });
+      stream.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+      stream.on("end", () => resolve({ status, body: Buffer.concat(chunks).toString() }));
+      stream.on("error", reject);
+      client.on("error", reject);
+      if (body !== undefined) stream.end(body);
+    });
+  } finally {
+    client.close();
+  }
+}
+
+for (const [name, ask] of Object.entries({ http1, http2 })) {
+  test(`${name}: a client certificate becomes an identity`, async () => {
+    const { status, body } = await ask({ path: "/peer", as: pki.leaves["client-admin"] });
+    expect(status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({
+      address: "127.0.0.1",
+      certificate: { commonName: "system:admin", organizations: ["system:masters"] },
+      host: `127.0.0.1:${door.port}`,
+    });
+  });
+
+  test(`${name}: no certificate is no identity`, async () => {
+    const peer = JSON.parse((await ask({ path: "/peer" })).body);
+    expect(peer.certificate).toBeUndefined();
+    expect(peer.frontProxy).toBeUndefined();
+    expect(peer.certificateError).toBeUndefined();
+  });
+
+  test(`${name}: rogue certificates name nobody`, async () => {
+    const key = await generateEcKey();
+    const rogue = {
+      keyPem: keyToPem(key),
+      certPem: issueCertificate(
+        {
+          subject: { commonName: "system:admin", organizations: ["system:masters"] },
+          usage: "client",
+          sans: { dnsNames: [], ips: [] },
+          publicKey: createPublicKey(key),
+          notBefore: new Date(Date.now() - 60_000),
+          notAfter: new Date(Date.now() + 3_600_000),
+        },
+        key,
+      ),
+    };
+    for (const as of [rogue, pki.leaves["etcd/client"], pki.leaves["serving-kubelet"]]) {
+      const peer = JSON.parse((await ask({ path: "/peer", as })).body);
+      expect(peer.certificate).toBeUndefined();
+      expect(peer.frontProxy).toBeUndefined();
+      expect(peer.certificateError).toBeString();
+    }
+  });
+
+  test(`${name}: the aggregating proxy is no user`, async () => {
+    const { body } = await ask({ path: "/peer", as: pki.leaves["client-auth-proxy"] });
+    expect(JSON.parse(body).certificate).toBeUndefined();
+    expect(JSON.parse(body).frontProxy).toBe("system:auth-proxy");
+  });
+
+  test(`${name}: bodies small and large arrive whole`, async () => {
+    for (const size of [0, 10, 200_000, 3_000_000]) {
+      const body = "x".repeat(size);
+      const headers = { "content-length": String(size) };
+      const answer = await ask({ path: "/echo", method: "POST", body, headers });
+      expect(answer.status).toBe(201);
+      expect(answer.body.length).toBe(size);
+    }
+  });
+
+  test(`${name}: a failing handler is a 500 and no more`, async () => {
+    const quiet = await ask({ path: "/fail" });
+    expect(quiet.status).toBe(500);
+    expect((await ask({ path: "/nowhere" })).status).toBe(404);
+    expect((await ask({ path: "/peer", method: "HEAD" })).body).toBe("");
+  });
+}
+
+test("http1: odd targets are refused or answered, never fatal", async () => {
+  for (const path of ["/%zz", "//evil.example/x", "/../../etc/passwd", "/%00"])
+    expect((await http1({ path })).status).toBe(404);
+  expect((await http1({ path: "http://other/x" })).status).toBe(400);
+});
+
+test("a stream shows its first bytes at once, and its end when the client leaves (h1)", async () => {
+  seen.aborted = Promise.withResolvers();
+  const request = httpsRequest({
+    host: "127.0.0.1",
+    port: door.port,
+    path: "/watch",
+    agent: false,
+    ...tlsOptions(undefined),
+  });
+  request.on("error", () => {});
+  request.end();
+  const first = await new Promise<string>((resolve) =>
+    request.on("response", (response) => {
+      response.on("error", () => {});
+      response.once("data", (chunk) => resolve(String(chunk)));
+    }),
+  );
+  expect(first).toBe("first\n");
+  request.destroy();
+  expect(await seen.aborted.promise).toBe("/watch");
+});
+
+test("a stream shows its first bytes at once, and its end when the client leaves (h2)", async () => {
+  seen.aborted = Promise.withResolvers();
+  const client = session(undefined);
+  const stream = client.request({ ":path": "/watch" });
+  stream.on("error", () => {});
+  const first = await new Promise<string>((resolve) =>
+    stream.once("data", (chunk) => resolve(String(chunk))),
+  );
+  expect(first).toBe("first\n");
+  stream.close(8);
+  expect(await seen.aborted.promise).toBe("/watch");
+  client.destroy();
+});
+
+test("a reader that stops reading stops the source", async () => {
+  seen.aborted = Promise.withResolvers();
+  seen.pulled = 0;
+  const client = session(undefined);
+  const stream = client.request({ ":path": "/flood" });
+  stream.on("error", () => {});
+  await new Promise((resolve) => stream.once("response", resolve));
+  let before = -1;
+  while (before !== seen.pulled) {
+    before = seen.pulled;
+    await Bun.sleep(100);
+  }
+  expect(seen.pulled).toBeLessThan(100);
+  client.destroy();
+  expect(await seen.aborted.promise).toBe("/flood");
+});
+
+test("an upgrade passes bytes both ways and knows its peer", async () => {
+  const { certPem, keyPem } = pki.leaves["client-admin"];
+  const socket = connectTls({
+    host: "127.0.0.1",
+    port: door.port,
+    ca: pki.authorities["server-ca"].certPem,
+    cert: certPem,
+    key: keyPem,
+  });
+  let text = "";
+  const until = (wanted: string): Promise<void> =>
+    new Promise((resolve) => {
+      const check = (chunk?: Uint8Array): void => {
+        text += chunk === undefined ? "" : Buffer.from(chunk).toString();
+        if (!text.includes(wanted)) return;
+        socket.off("data", check);
+        resolve();
+      };
+      socket.on("data", check);
+      check();
+    });
+  // Bytes in the same packet as the head must not be lost.
+  socket.write(
+    "POST /exec HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nearly",
+  );
+  await until("x-user: system:admin\r\n\r\nearly");
+  expect(text).toContain("Upgrade: SPDY/3.1");
+  socket.write("late");
+  await until("late");
+  const big = "y".repeat(1_000_000);
+  socket.write(`${big}!`);
+  await until("!");
+  expect(text.length).toBeGreaterThan(1_000_000);
+  socket.end();
+  await new Promise((resolve) => socket.on("close", resolve));
+});
+
+test("replaceCertificates() serves the new certificate to new connections", async () => {
+  const subject = (): Promise<string> =>
+    new Promise((resolve) => {
+      const socket: TLSSocket = connectTls(
+        { host: "127.0.0.1", port: door.port, rejectUnauthorized: false },
+        () => {
+          resolve(String(socket.getPeerCertificate().subject.CN));
+          socket.destroy();
+        },
+      );
+    });
+  expect(await subject()).toBe("kube-apiserver");
+  door.replaceCertificates(certificates("serving-kubelet"));
+  expect(await subject()).toBe("node-1");
+  door.replaceCertificates(certificates());
+  expect(await subject()).toBe("kube-apiserver");
+  const { body } = await http1({ path: "/peer", as: pki.leaves["client-admin"] });
+  expect(JSON.parse(body).certificate.commonName).toBe("system:admin");
+});
+
+test("startFrontDoor() says that the port is taken", async () => {
+  const { scope } = testScope();
+  const options = { certificates: certificates(), runtime, scope, fetch: handle, upgrade };
+  expect(startFrontDoor({ ...options, host: "127.0.0.1", port: door.port })).rejects.toThrow(
+    `Cannot listen on 127.0.0.1:${door.port}: the port is taken by another process`,
+  );
+});
+
+test("stop lets due answers finish and ends streams", async () => {
+  const own = testScope();
+  const asked = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const second = await startFrontDoor({
+    port: 0,
+    host: undefined,
+    certificates: certificates(),
+    runtime,
+    scope: own.scope,
+    upgrade,
+    fetch: async (request, peer) => {
+      if (!request.url.endsWith("/slow")) return handle(request, peer);
+      asked.resolve();
+      await release.promise;
+      return Response.json("slow but there");
+    },
+  });
+  const get = (path: string): Promise<Answer> => {
+    const client = connectHttp2(`https://127.0.0.1:${second.port}`, tlsOptions(undefined));
+    return new Promise((resolve, reject) => {
+      const stream = client.request({ ":path": path });
+      let body = "";
+      stream.on("data", (chunk) => {
+        body += String(chunk);
+        if (path === "/watch") watching.resolve();
+      });
+      stream.on("error", reject);
+      stream.on("end", () => resolve({ status: 200, body }));
+    });
+  };
+  const watching = Promise.withResolvers<void>();
+  const watch = get("/watch");
+  const slow = get("/slow");
+  await Promise.all([watching.promise, asked.promise]);
+  const stopped = own.stop();
+  expect((await watch).body).toBe("first\n");
+  release.resolve();
+  expect((await slow).body).toBe('"slow but there"');
+  await stopped;
+});

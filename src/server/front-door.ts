@@ -1,0 +1,396 @@
+/**
+ * The one TLS listener: HTTP/2 and HTTP/1.1, client certificates turned into identities, requests
+ * handed on as web requests and upgrades as byte streams. The kubelet's port is the same class.
+ */
+import { X509Certificate } from "node:crypto";
+import type { ServerResponse } from "node:http";
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { Peer } from "../api/authorizer.ts";
+import { certificatesOf, subjectOf } from "../pki/x509.ts";
+import { byteStreamOf } from "../runtime/net.ts";
+import type { ByteStream, Runtime } from "../runtime/runtime.ts";
+import type { Scope } from "../runtime/scope.ts";
+import { toWebRequest, upgradeRequest } from "./web-request.ts";
+
+const limits = {
+  /** Service account tokens and long selectors fit many times over. */
+  headerBytesMax: 64 * 1024,
+  /** Go's servers allow as many. */
+  concurrentStreamsMax: 250,
+  stopGraceMs: 5000,
+  flushGraceMs: 500,
+  startBacklogMax: 1024,
+} as const;
+
+/** What the door knows of the other end beyond what authentication by certificate needs. */
+export interface DoorPeer extends Peer {
+  /** Common name of a certificate by the request-header authority: an aggregating proxy. */
+  readonly frontProxy: string | undefined;
+  /** Why the certificate that was shown is not believed. */
+  readonly certificateError: string | undefined;
+}
+
+/** An HTTP/1.1 request to switch protocols; who takes it answers on the stream itself. */
+export interface IncomingUpgrade {
+  /** Method, URL and headers; never a body. */
+  readonly request: Request;
+  readonly peer: DoorPeer;
+  /** Bytes of the connection from right after the request's head. */
+  readonly stream: ByteStream;
+}
+
+export interface DoorCertificates {
+  readonly certPem: string;
+  readonly keyPem: string;
+  /** PEM of the authorities that name users. */
+  readonly clientCaPem: string;
+  /** PEM of the authorities that name aggregating proxies. */
+  readonly requestHeaderCaPem?: string;
+}
+
+export interface FrontDoorOptions {
+  readonly port: number;
+  /** Undefined listens on every address, IPv6 and IPv4. */
+  readonly host: string | undefined;
+  readonly certificates: DoorCertificates;
+  readonly runtime: Runtime;
+  readonly scope: Scope;
+  /** A response with a content-length is sent whole, any other is streamed as it comes. */
+  readonly fetch: (request: Request, peer: DoorPeer) => Promise<Response>;
+  readonly upgrade: (upgrade: IncomingUpgrade) => Promise<void>;
+}
+
+export interface FrontDoor {
+  readonly port: number;
+  /** New connections see the new certificate and authorities; open ones live on. */
+  replaceCertificates(certificates: DoorCertificates): void;
+}
+
+/** Listens until the scope ends; throws when the address cannot be had. */
+export async function startFrontDoor(options: FrontDoorOptions): Promise<FrontDoor> {
+  const door = new Door(options);
+  const port = await door.listen();
+  options.scope.defer(() => door.stop());
+  return {
+    port,
+    replaceCertificates: (certificates) => door.replaceCertificates(certificates),
+  };
+}
+
+interface Authorities {
+  readonly client: readonly X509Certificate[];
+  readonly requestHeader: readonly X509Certificate[];
+}
+
+function authoritiesOf(certificates: DoorCertificates): Authorities {
+  return {
+    client: certificatesOf(certificates.clientCaPem),
+    requestHeader: certificatesOf(certificates.requestHeaderCaPem ?? ""),
+  };
+}
+
+function contextOf(certificates: DoorCertificates): { cert: string; key: string; ca: string[] } {
+  const { certPem, keyPem, clientCaPem, requestHeaderCaPem } = certificates;
+  const ca = requestHeaderCaPem === undefined ? [clientCaPem] : [clientCaPem, requestHeaderCaPem];
+  return { cert: certPem, key: keyPem, ca };
+}
+
+class Door {
+  readonly #options: FrontDoorOptions;
+  readonly #server: Http2SecureServer;
+  readonly #peers = new WeakMap<TLSSocket, DoorPeer>();
+  readonly #sockets = new Set<Socket>();
+  readonly #sessions = new Set<ServerHttp2Session>();
+  /** Requests whose answer has not begun. */
+  readonly #pending = new Set<Promise<void>>();
+  /** Ends the answers that are being streamed. */
+  readonly #streaming = new Set<() => void>();
+  #authorities: Authorities;
+  #stopping = false;
+
+  constructor(options: FrontDoorOptions) {
+    this.#options = options;
+    this.#authorities = authoritiesOf(options.certificates);
+    this.#server = createSecureServer({
+      allowHTTP1: true,
+      ...contextOf(options.certificates),
+      requestCert: true,
+      // Who shows no certificate, or a wrong one, may still have a token.
+      rejectUnauthorized: false,
+      minVersion: "TLSv1.2",
+      maxHeaderSize: limits.headerBytesMax,
+      settings: {
+        maxConcurrentStreams: limits.concurrentStreamsMax,
+        maxHeaderListSize: limits.headerBytesMax,
+      },
+    } as Parameters<typeof createSecureServer>[0]);
+    this.#server.on("secureConnection", (socket: TLSSocket) => this.#track(socket));
+    this.#server.on("session", (session: ServerHttp2Session) => {
+      this.#sessions.add(session);
+      session.on("close", () => this.#sessions.delete(session));
+      session.on("error", (error) => this.#noteConnectionError(error));
+    });
+    this.#server.on("tlsClientError", (error) => this.#noteConnectionError(error));
+    this.#server.on("sessionError", (error) => this.#noteConnectionError(error));
+    this.#server.on("request", (request, response) => this.#serve(request, response));
+    this.#server.on("upgrade", (request, socket, head) =>
+      this.#upgrade(request as Http2ServerRequest, socket as TLSSocket, head),
+    );
+  }
+
+  async listen(): Promise<number> {
+    const { host, port } = this.#options;
+    try {
+      await this.#listenOn(host ?? "::", port);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : "";
+      const noIpv6 = code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL";
+      if (host !== undefined || !noIpv6) throw listenError(host ?? "::", port, code, error);
+      await this.#listenOn("0.0.0.0", port).catch((cause: unknown) => {
+        throw listenError("0.0.0.0", port, "", cause);
+      });
+    }
+    const address = this.#server.address();
+    return typeof address === "object" && address !== null ? address.port : port;
+  }
+
+  #listenOn(host: string, port: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ host, port, backlog: limits.startBacklogMax }, () => {
+        this.#server.off("error", reject);
+        this.#server.on("error", (error) => this.#noteConnectionError(error));
+        resolve();
+      });
+    });
+  }
+
+  replaceCertificates(certificates: DoorCertificates): void {
+    this.#server.setSecureContext(contextOf(certificates));
+    this.#authorities = authoritiesOf(certificates);
+  }
+
+  /** Streams end at once, answers that are due get a few seconds, then every socket closes. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#server.close();
+    for (const end of this.#streaming) end();
+    const { clock } = this.#options.runtime;
+    const done = new AbortController();
+    const answered = (async () => {
+      while (this.#pending.size > 0) await Promise.allSettled([...this.#pending]);
+    })();
+    await Promise.race([answered, clock.sleep(limits.stopGraceMs, done.signal)]);
+    // Closing a session sends what is still queued; it destroys itself when nothing is left.
+    const flushed = [...this.#sessions].map(
+      (session) => new Promise<void>((resolve) => session.close(resolve)),
+    );
+    await Promise.race([Promise.all(flushed), clock.sleep(limits.flushGraceMs, done.signal)]);
+    done.abort();
+    for (const session of this.#sessions) session.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on("error", (error) => this.#noteConnectionError(error));
+    socket.on("close", () => this.#sockets.delete(socket));
+  }
+
+  /** Clients come and go as they like: nothing to act on, but worth a line when debugging. */
+  #noteConnectionError(error: Error): void {
+    this.#options.runtime.log.debug("connection ended", { reason: error.message });
+  }
+
+  #peerOf(socket: TLSSocket): DoorPeer {
+    const known = this.#peers.get(socket);
+    if (known !== undefined) return known;
+    const peer = identify(socket, this.#authorities);
+    this.#peers.set(socket, peer);
+    return peer;
+  }
+
+  #serve(request: Http2ServerRequest, response: Http2ServerResponse): void {
+    const socket = (request.stream?.session?.socket ?? request.socket) as TLSSocket;
+    const gone = new AbortController();
+    const leave = (): void => {
+      if (!response.writableEnded) gone.abort();
+    };
+    response.on("close", leave);
+    // A stream that the client resets tells its response nothing.
+    request.stream?.on("close", leave);
+    response.on("error", (error) => this.#noteConnectionError(error));
+    const work = this.#answer(request, response, { peer: this.#peerOf(socket), gone });
+    this.#pending.add(work);
+    work.finally(() => this.#pending.delete(work));
+  }
+
+  async #answer(
+    request: Http2ServerRequest,
+    response: Http2ServerResponse,
+    by: { readonly peer: DoorPeer; readonly gone: AbortController },
+  ): Promise<void> {
+    try {
+      const web = await toWebRequest(request, by.gone.signal);
+      const answer =
+        web === undefined
+          ? new Response("400 Bad Request", { status: 400 })
+          : await this.#options.fetch(web, by.peer);
+      if (by.gone.signal.aborted) return await answer.body?.cancel();
+      await this.#send(answer, response, request.method === "HEAD");
+      if (!request.readableEnded) request.resume();
+    } catch (error) {
+      if (by.gone.signal.aborted) return;
+      this.#options.runtime.log.error("request failed", {
+        method: request.method,
+        path: request.url.split("?")[0],
+        error: String(error),
+      });
+      if (response.headersSent) return void response.destroy();
+      response.writeHead(500, { "content-type": "text/plain" });
+      response.end("500 Internal Server Error");
+    }
+  }
+
+  async #send(answer: Response, response: Http2ServerResponse, isHead: boolean): Promise<void> {
+    const headers: Record<string, string> = {};
+    for (const [name, value] of answer.headers) {
+      if (!connectionHeaders.has(name)) headers[name] = value;
+    }
+    if (this.#stopping && response.req.httpVersionMajor === 1) headers.connection = "close";
+    response.writeHead(answer.status, headers);
+    if (answer.body === null || isHead) {
+      await answer.body?.cancel();
+      response.end();
+      return;
+    }
+    if (answer.headers.has("content-length")) {
+      response.end(new Uint8Array(await answer.arrayBuffer()));
+      return;
+    }
+    // A stream may last for hours: it must not hold up a stop.
+    this.#stream(answer.body, response).catch((error: unknown) => {
+      this.#options.runtime.log.debug("stream ended", { reason: String(error) });
+      response.destroy();
+    });
+  }
+
+  async #stream(body: ReadableStream<Uint8Array>, response: Http2ServerResponse): Promise<void> {
+    const reader = body.getReader();
+    let ended = false;
+    const end = (): void => {
+      ended = true;
+      void reader.cancel().catch(() => {}); // the source's own failure is of no use any more
+    };
+    this.#streaming.add(end);
+    response.on("close", end);
+    if (this.#stopping) end();
+    // A watch shows its head before its first event.
+    flushHead(response);
+    try {
+      while (!ended) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        if (!response.write(value) && !ended) await drained(response);
+      }
+      response.end();
+    } finally {
+      this.#streaming.delete(end);
+      response.off("close", end);
+    }
+  }
+
+  #upgrade(request: Http2ServerRequest, socket: TLSSocket, head: Uint8Array): void {
+    this.#track(socket);
+    const web = upgradeRequest(request);
+    if (web === undefined || this.#stopping) {
+      socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+      return;
+    }
+    if (head.length > 0) socket.unshift(head);
+    const stream = byteStreamOf(socket);
+    this.#options
+      .upgrade({ request: web, peer: this.#peerOf(socket), stream })
+      .catch((error: unknown) => {
+        this.#options.runtime.log.debug("upgraded connection ended", { reason: String(error) });
+        stream.close();
+      });
+  }
+}
+
+/** They belong to one connection and are ours to decide; HTTP/2 forbids them. */
+const connectionHeaders: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Both kinds of responses can do it; the types know of one only. */
+function flushHead(response: Http2ServerResponse | ServerResponse): void {
+  if ("flushHeaders" in response) response.flushHeaders();
+}
+
+function drained(response: Http2ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      response.off("drain", finish);
+      response.off("close", finish);
+      resolve();
+    };
+    response.on("drain", finish);
+    response.on("close", finish);
+  });
+}
+
+function listenError(host: string, port: number, code: string, cause: unknown): Error {
+  const place = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  if (code === "EADDRINUSE")
+    return new Error(
+      `Cannot listen on ${place}: the port is taken by another process ` +
+        `(\`ss -ltnp 'sport = :${port}'\` names it; --https-listen-port chooses another)`,
+      { cause },
+    );
+  if (code === "EACCES")
+    return new Error(`Cannot listen on ${place}: ports below 1024 need more rights`, { cause });
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new Error(`Cannot listen on ${place}: ${reason}`, { cause });
+}
+
+/**
+ * Who showed the certificate. `authorized` says that TLS verified it up to one of our authorities;
+ * which of them it was decides whether it names a user or an aggregating proxy.
+ */
+function identify(socket: TLSSocket, authorities: Authorities): DoorPeer {
+  const address = (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+  const stranger: DoorPeer = {
+    address,
+    certificate: undefined,
+    frontProxy: undefined,
+    certificateError: undefined,
+  };
+  const raw = (socket.getPeerCertificate(false) as { readonly raw?: Uint8Array }).raw;
+  if (raw === undefined) return stranger;
+  if (!socket.authorized)
+    return {
+      ...stranger,
+      certificateError: String(socket.authorizationError ?? "not authorized"),
+    };
+  const certificate = new X509Certificate(raw);
+  const isBy = (authority: X509Certificate): boolean =>
+    certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
+  const subject = subjectOf(raw);
+  if (authorities.client.some(isBy)) return { ...stranger, certificate: subject };
+  if (authorities.requestHeader.some(isBy)) return { ...stranger, frontProxy: subject.commonName };
+  return { ...stranger, certificateError: "signed by an unknown authority" };
+}
