@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -132,12 +133,44 @@ static int write_all(int fd, const char *data, size_t size) {
 static int open_entry(const char *dir, const struct entry *entry) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/%.56s", dir, entry->name);
-  return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+  return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+}
+
+/* Undoes what branch-filter.ts did to k3. */
+static void unfilter(uint8_t *code, uint64_t size) {
+#ifdef __aarch64__
+  for (uint64_t at = 0; at + 4 <= size; at += 4) {
+    uint32_t instruction;
+    memcpy(&instruction, code + at, 4);
+    if (instruction >> 26 != 0x25) continue;
+    instruction = 0x94000000u | ((instruction - (uint32_t)(at / 4)) & 0x3ffffffu);
+    memcpy(code + at, &instruction, 4);
+  }
+#else
+  for (uint64_t at = 0; at + 5 <= size;) {
+    if (code[at] != 0xe8 && code[at] != 0xe9) {
+      at++;
+      continue;
+    }
+    uint32_t target;
+    memcpy(&target, code + at + 1, 4);
+    int32_t value = (int32_t)__builtin_bswap32(target);
+    if (value >= -(1 << 27) && value < 1 << 27)
+      value = (int32_t)(((uint32_t)value - (uint32_t)at) << 4) >> 4;
+    memcpy(code + at + 1, &value, 4);
+    at += 5;
+  }
+#endif
 }
 
 /* Ends a file; into k3 itself goes the path of its loader. */
 static int close_entry(int fd, size_t index, const char *home) {
   if (index == 0) {
+    uint64_t size = entries[0].size;
+    void *code = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (code == MAP_FAILED) return -1;
+    unfilter(code, size);
+    if (munmap(code, size) < 0) return -1;
     char loader[PADDING] = {0};
     if (snprintf(loader, sizeof loader, "%s/%.56s", home, entries[1].name) >= PADDING) {
       errno = ENAMETOOLONG;

@@ -6,6 +6,7 @@ import { chmod, mkdir, readFile, realpath, rm, stat, writeFile } from "node:fs/p
 import { join } from "node:path";
 import { INTERPRETER_SIZE } from "../src/runtime/bundle-manifest.ts";
 import { mustRun } from "./apt.ts";
+import { filterBranches } from "./branch-filter.ts";
 import { type Arch, BUILD, extractDeb, fetchDebs } from "./deps.ts";
 import { readElf, withOwnLoader } from "./elf.ts";
 import { hostArch } from "./images.ts";
@@ -81,13 +82,13 @@ export async function buildRelease(
 ): Promise<void> {
   const original = await readFile(program);
   const k3 = withOwnLoader(original, INTERPRETER_SIZE);
+  filterBranches(arch, k3);
   const parts: Part[] = [{ name: "k3", data: k3 }, ...(await libraries(arch, original))];
   const raw = join(BUILD, `release-${arch}.bin`);
   const whole = Buffer.concat(parts.map((part) => part.data));
   const version = new Bun.CryptoHasher("sha256").update(whole).digest("hex");
   await writeFile(raw, whole);
-  const level = mode === "quick" ? ["-1"] : ["--ultra", "-22", "--zstd=wlog=25"];
-  // A window of 32 MiB is what the smallest devices can spare for a moment.
+  const level = mode === "quick" ? ["-1"] : ["--ultra", "-22", "--zstd=wlog=27"];
   await mustRun(
     ["zstd", "-q", "-f", "-T0", ...level, raw, "-o", `${raw}.zst`],
     "Install zstd: apt-get install zstd",
