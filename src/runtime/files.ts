@@ -1,6 +1,6 @@
 /** The machine's file system behind `Files`. */
 import { watch as watchDir } from "node:fs";
-import { chmod, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Files } from "./runtime.ts";
 
@@ -15,6 +15,7 @@ export function createFiles(unique: () => string): Files {
       return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
     },
     writeAtomic: (path, data, mode) => writeAtomic(path, data, mode, unique()),
+    writeInPlace: (path, data) => writeFile(path, data),
     remove: (path) => rm(path, { recursive: true, force: true }),
     mkdir: async (path, mode) => {
       await mkdir(path, { recursive: true, mode });

@@ -60,6 +60,8 @@ export interface Files {
   readText(path: string): Promise<string | undefined>;
   /** Writes beside, syncs, renames: readers see the old or the new content, never a part. */
   writeAtomic(path: string, data: Uint8Array | string, mode: number): Promise<void>;
+  /** For the kernel's files (/proc, /sys), which nothing can be renamed over. */
+  writeInPlace(path: string, data: string): Promise<void>;
   /** Removes a file or a tree; absent is fine. */
   remove(path: string): Promise<void>;
   mkdir(path: string, mode: number): Promise<void>;

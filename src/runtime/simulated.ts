@@ -220,6 +220,10 @@ export function createMemoryFiles(): Files {
       files.set(path, typeof data === "string" ? new TextEncoder().encode(data) : data.slice());
       changed(path);
     },
+    writeInPlace: async (path, data) => {
+      files.set(path, new TextEncoder().encode(data));
+      changed(path);
+    },
     remove: async (path) => {
       for (const file of [...files.keys()]) {
         if (file !== path && !file.startsWith(`${path}/`)) continue;

@@ -10,7 +10,7 @@ export interface NodeNetwork {
   readonly dnsIp: string;
 }
 
-/** The dummy link that carries the DNS address and the route of the service range. */
+/** The link to nowhere that carries the DNS address and the route of the service range. */
 export const serviceLink = "k3-dns";
 
 const switches: readonly (readonly [path: string, value: string])[] = [
@@ -35,8 +35,7 @@ export async function prepareNodeNetwork(
       runtime.log.warn(`Cannot set ${path} to ${value}`, { error });
     }
   }
-  const { exitCode } = await ip(runtime, ["link", "show", "dev", serviceLink], signal);
-  if (exitCode !== 0) await mustIp(runtime, ["link", "add", serviceLink, "type", "dummy"], signal);
+  await addServiceLink(runtime, signal);
   const address = `${network.dnsIp}/32`;
   await mustIp(runtime, ["address", "replace", address, "dev", serviceLink], signal);
   await mustIp(runtime, ["link", "set", serviceLink, "up"], signal);
@@ -46,6 +45,15 @@ export async function prepareNodeNetwork(
     ["route", "replace", network.serviceCidr, "dev", serviceLink, "src", network.nodeIp],
     signal,
   );
+}
+
+async function addServiceLink(runtime: Runtime, signal: AbortSignal): Promise<void> {
+  const { exitCode } = await ip(runtime, ["link", "show", "dev", serviceLink], signal);
+  if (exitCode === 0) return;
+  const dummy = await ip(runtime, ["link", "add", serviceLink, "type", "dummy"], signal);
+  if (dummy.exitCode === 0) return;
+  // A kernel without dummy links still has bridges, since pods need one; without ports it is mute.
+  await mustIp(runtime, ["link", "add", serviceLink, "type", "bridge"], signal);
 }
 
 /** Takes away all that the network of a node has left in the kernel. */

@@ -20,7 +20,7 @@ test("a service without endpoints is refused, one with endpoints balanced", () =
   const services = [service("a", { clusterIP: "10.43.0.5" })];
   const empty = plan(services, [], "here");
   expect([...(empty.maps.get("refused-ips")?.elements ?? [])]).toEqual([
-    ["10.43.0.5 . tcp . 80", "goto reject"],
+    ["10.43.0.5 . tcp . 80", "goto refuse"],
   ]);
   const full = plan(services, [slice("a", [endpoint("10.42.0.2"), endpoint("10.42.0.3")])], "here");
   expect(full.chains.get("service/default/a/tcp/80")?.rules).toEqual([

@@ -15,6 +15,8 @@ export interface ProxyNode {
 
 /** The bit that asks for masquerading, the same that kube-proxy uses. */
 const masqueradeMark = "0x4000";
+/** The kernel limits ICMP to one answer a second; a reset always arrives. */
+const refusals = ["meta l4proto tcp reject with tcp reset", "reject"];
 const addressMap = "type ipv4_addr . inet_proto . inet_service : verdict";
 const portMap = "type inet_proto . inet_service : verdict";
 
@@ -60,7 +62,7 @@ function addBaseChains(builder: Builder, node: ProxyNode): void {
   builder.chains.set("mark-for-masquerade", {
     rules: [`meta mark set meta mark or ${masqueradeMark}`],
   });
-  builder.chains.set("reject", { rules: ["reject"] });
+  builder.chains.set("refuse", { rules: refusals });
   builder.chains.set("services", {
     rules: [`${at} vmap @service-ips`, `${atNodePort} vmap @service-node-ports`],
   });
@@ -68,7 +70,7 @@ function addBaseChains(builder: Builder, node: ProxyNode): void {
   const refuseNodePort = [`ct state new ${atNodePort} vmap @refused-node-ports`];
   const own = [...node.ownServiceIps].map((ip) => `ip daddr ${ip} return`);
   // What is left of the service range belongs to nobody, and must not leave the node.
-  const unassigned = [...own, `ct state new ip daddr ${serviceCidr} reject`];
+  const unassigned = [...own, `ct state new ip daddr ${serviceCidr} goto refuse`];
   chain("guard", "type filter hook prerouting priority -110", [
     `ct state new ${at} vmap @guarded-ips`,
   ]);
@@ -156,7 +158,7 @@ function externalRules(builder: Builder, row: ServicePortRow, node: ProxyNode): 
 
 function verdictOf(targets: Targets, chain: string): { served: boolean; verdict: string } {
   if (targets === "drop") return { served: false, verdict: "drop" };
-  if (targets.length === 0) return { served: false, verdict: "goto reject" };
+  if (targets.length === 0) return { served: false, verdict: "goto refuse" };
   return { served: true, verdict: `goto ${chain}` };
 }
 

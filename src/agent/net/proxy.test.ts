@@ -26,7 +26,11 @@ const inside: Runtime = {
     run: (command, signal) =>
       real.exec.run({ ...command, argv: ["ip", "netns", "exec", node, ...command.argv] }, signal),
   },
-  files: { ...real.files, writeInPlace: (path, data) => inNode(`echo ${data} > ${path}`) },
+  files: {
+    ...real.files,
+    readText: (path) => inNode(`cat ${path}`),
+    writeInPlace: async (path, data) => void (await inNode(`echo ${data} > ${path}`)),
+  },
 };
 
 async function sh(script: string): Promise<string> {
@@ -34,8 +38,8 @@ async function sh(script: string): Promise<string> {
   if (exitCode !== 0) throw new Error(`${script}: ${stderr}`);
   return stdout;
 }
-async function inNode(script: string): Promise<void> {
-  await sh(`ip netns exec ${node} sh -c '${script}'`);
+async function inNode(script: string): Promise<string> {
+  return await sh(`ip netns exec ${node} sh -c '${script}'`);
 }
 
 async function startEcho(namespace: string, name: string): Promise<void> {
@@ -59,8 +63,7 @@ async function ask(from: string, address: string, port: number): Promise<string>
 }
 
 async function askUdp(from: string, address: string, port: number): Promise<string> {
-  const script =
-    `exec 3<>/dev/udp/${address}/${port}; echo hi >&3; ` + "dd bs=512 count=1 <&3 2>/dev/null";
+  const script = `exec 3<>/dev/udp/${address}/${port}; echo hi >&3; dd bs=512 count=1 <&3 2>/dev/null`;
   const argv = ["ip", "netns", "exec", from, "timeout", "3", "bash", "-c", script] as const;
   return (await real.exec.run({ argv: [...argv] }, never)).stdout;
 }
@@ -98,9 +101,9 @@ describe.skipIf(!able)("service rules in a kernel", () => {
         ip -n $n route add default via 10.42.0.1
         i=$((i+1))
       done
-      ip -n ${node} link add up type veth peer name eth0 netns ${outside}
-      ip -n ${node} addr add 192.0.2.1/24 dev up
-      ip -n ${node} link set up up
+      ip -n ${node} link add wan type veth peer name eth0 netns ${outside}
+      ip -n ${node} addr add 192.0.2.1/24 dev wan
+      ip -n ${node} link set wan up
       ip -n ${outside} addr add 192.0.2.2/24 dev eth0
       ip -n ${outside} link set eth0 up
       ip -n ${outside} route add 198.51.100.0/24 via 192.0.2.1`);
@@ -220,6 +223,7 @@ describe.skipIf(!able)("service rules in a kernel", () => {
   test("a service that is gone is refused again; clean-up leaves nothing", async () => {
     live.of(services).remove("default/a");
     await until(() => ask(pod1, "10.43.0.5", 80), "refused");
+    await executor[Symbol.asyncDispose]();
     await cleanupNetwork(inside);
     const left = await sh(`ip netns exec ${node} nft list tables; ip -n ${node} link`);
     expect(left).not.toMatch(/k3-proxy|k3-dns|cni0/);
