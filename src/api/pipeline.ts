@@ -93,7 +93,8 @@ export function attributesOf(request: ApiRequest): Attributes {
     version,
     resource: plural,
     subresource: request.subresource,
-    namespace: request.namespace,
+    // A namespace counts as inside of itself.
+    namespace: group === "" && plural === "namespaces" ? request.name : request.namespace,
     name: request.name,
     path: "",
     isResourceRequest: true,

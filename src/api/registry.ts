@@ -3,10 +3,6 @@ import type { KubeObject } from "../schema/object.ts";
 import type { ResourceRef } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 
-/** A row whose own object type is of no interest here. */
-// biome-ignore lint/suspicious/noExplicitAny: rows of many types share one table
-export type AnyDefinition = ResourceDefinition<any>;
-
 export interface Registry {
   find(ref: ResourceRef): ResourceDefinition | undefined;
   findKind(group: string, version: string, kind: string): ResourceDefinition | undefined;
@@ -15,10 +11,10 @@ export interface Registry {
   /** Grows with every change of the rows: what discovery documents are cached by. */
   readonly generation: number;
   /** Adds rows; disposing takes them away again. */
-  add(rows: readonly AnyDefinition[]): Disposable;
+  add(rows: readonly ResourceDefinition[]): Disposable;
 }
 
-export function createRegistry(rows: readonly AnyDefinition[]): Registry {
+export function createRegistry(rows: readonly ResourceDefinition[]): Registry {
   const byPath = new Map<string, ResourceDefinition>();
   const byKind = new Map<string, ResourceDefinition>();
   let generation = 0;

@@ -100,7 +100,7 @@ function row(identity: Resource<Thing>, more: Partial<ResourceDefinition<Thing>>
     storagePrefix: identity.plural,
     ...more,
   };
-  return definition;
+  return definition as unknown as ResourceDefinition;
 }
 
 /** Namespaced, plain deletion. */
