@@ -1,0 +1,176 @@
+/** The types of the table as OpenAPI schemas, for documents of version 2 and 3. */
+import { copyJson } from "./copy.ts";
+import type { FieldType, Scalar, TypeName } from "./type-table.ts";
+import { fieldsOf, messageOf } from "./types.ts";
+
+export type Json = Record<string, unknown>;
+export type OpenApiVersion = "v2" | "v3";
+
+const meta = "io.k8s.apimachinery.pkg.apis.meta.v1";
+
+/** Scalars that are types of their own in OpenAPI. */
+const scalarDefinitions: Partial<Record<Scalar, TypeName>> = {
+  Time: `${meta}.Time`,
+  MicroTime: `${meta}.MicroTime`,
+  Duration: `${meta}.Duration`,
+  Quantity: "io.k8s.apimachinery.pkg.api.resource.Quantity",
+  IntOrString: "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
+};
+
+const plainScalars: Readonly<Record<string, Json>> = {
+  string: { type: "string" },
+  bool: { type: "boolean" },
+  int32: { type: "integer", format: "int32" },
+  int64: { type: "integer", format: "int64" },
+  double: { type: "number", format: "double" },
+  bytes: { type: "string", format: "byte" },
+  raw: { type: "object" },
+};
+
+function choice(version: OpenApiVersion, v2: Json, v3: Json): Json {
+  return version === "v2" ? v2 : v3;
+}
+
+function scalarDefinition(scalar: Scalar, version: OpenApiVersion): Json {
+  switch (scalar) {
+    case "Time":
+      return {
+        description:
+          "Time is a wrapper around time.Time which supports correct marshaling to YAML and JSON. " +
+          "It is written as RFC 3339 with whole seconds.",
+        type: "string",
+        format: "date-time",
+      };
+    case "MicroTime":
+      return {
+        description: "MicroTime is version of Time with microsecond level precision.",
+        type: "string",
+        format: "date-time",
+      };
+    case "Duration":
+      return {
+        description: "Duration is a span of time as text, for example 1h30m.",
+        type: "string",
+      };
+    case "Quantity": {
+      const description =
+        "Quantity is a fixed-point number with an optional suffix, for example 100m or 1.5Gi.";
+      return choice(
+        version,
+        { description, type: "string" },
+        { description, oneOf: [{ type: "string" }, { type: "number" }] },
+      );
+    }
+    default: {
+      const description = "IntOrString is a type that can hold an int32 or a string.";
+      return choice(
+        version,
+        { description, type: "string", format: "int-or-string" },
+        { description, format: "int-or-string", oneOf: [{ type: "integer" }, { type: "string" }] },
+      );
+    }
+  }
+}
+
+/** Collects the definitions that a document refers to. */
+export class Definitions {
+  readonly #found = new Map<TypeName, Json>();
+  readonly #version: OpenApiVersion;
+  /** Called for a type's group, version and kind; undefined for types that are no kinds. */
+  readonly #kindsOf: (type: TypeName) => readonly Json[];
+
+  constructor(version: OpenApiVersion, kindsOf: (type: TypeName) => readonly Json[]) {
+    this.#version = version;
+    this.#kindsOf = kindsOf;
+  }
+
+  /** A reference to a type of the table, which the document then defines. */
+  reference(type: TypeName): Json {
+    if (!this.#found.has(type)) {
+      this.#found.set(type, {});
+      this.#found.set(type, this.#message(type));
+    }
+    return this.referenceTo(type);
+  }
+
+  /** A reference to a definition added under that name. */
+  referenceTo(name: string): Json {
+    const place = this.#version === "v2" ? "definitions" : "components/schemas";
+    return { $ref: `#/${place}/${name}` };
+  }
+
+  add(name: string, schema: Json): void {
+    this.#found.set(name, schema);
+  }
+
+  all(): Json {
+    const sorted = [...this.#found].toSorted(([a], [b]) => (a < b ? -1 : 1));
+    return Object.fromEntries(sorted);
+  }
+
+  #message(type: TypeName): Json {
+    const message = messageOf(type);
+    const described = message.doc === "" ? {} : { description: message.doc };
+    if (message.json === "list") {
+      return { ...described, type: "array", items: { type: "string" } };
+    }
+    if (message.json !== undefined) return described;
+    const properties: Json = {};
+    const required: string[] = [];
+    for (const field of fieldsOf(type).values()) {
+      properties[field.name] = this.#field(field);
+      if (field.required) required.push(field.name);
+    }
+    const kinds = this.#kindsOf(type);
+    return {
+      ...described,
+      type: "object",
+      ...(Object.keys(properties).length === 0 ? {} : { properties }),
+      ...(required.length === 0 ? {} : { required: required.toSorted() }),
+      ...(message.mapType === undefined ? {} : { "x-kubernetes-map-type": message.mapType }),
+      ...(kinds.length === 0 ? {} : { "x-kubernetes-group-version-kind": kinds }),
+    };
+  }
+
+  #field(field: FieldType): Json {
+    const value = this.#shaped(field);
+    const described: Json = {
+      ...(field.doc === "" ? {} : { description: field.doc }),
+      ...(field.default === undefined ? {} : { default: copyJson(field.default) }),
+      ...mergeExtensions(field),
+    };
+    // Members beside $ref are lost in version 3; allOf carries both.
+    if (this.#version === "v3" && "$ref" in value && Object.keys(described).length > 0) {
+      return { allOf: [value], ...described };
+    }
+    return { ...value, ...described };
+  }
+
+  #shaped(field: FieldType): Json {
+    const element = this.#element(field);
+    const listed = field.enum === undefined ? element : { ...element, enum: [...field.enum] };
+    if (field.shape === "list") return { type: "array", items: listed };
+    if (field.shape === "map") return { type: "object", additionalProperties: element };
+    return listed;
+  }
+
+  #element(field: FieldType): Json {
+    if ("message" in field.of) return this.reference(field.of.message);
+    const { scalar } = field.of;
+    const name = scalarDefinitions[scalar];
+    if (name === undefined) return { ...plainScalars[scalar] };
+    if (!this.#found.has(name)) this.#found.set(name, scalarDefinition(scalar, this.#version));
+    return this.referenceTo(name);
+  }
+}
+
+function mergeExtensions(field: FieldType): Json {
+  const { listType, listMapKeys, mapType, patchStrategy, patchMergeKey } = field;
+  return {
+    ...(listMapKeys === undefined ? {} : { "x-kubernetes-list-map-keys": [...listMapKeys] }),
+    ...(listType === undefined ? {} : { "x-kubernetes-list-type": listType }),
+    ...(mapType === undefined ? {} : { "x-kubernetes-map-type": mapType }),
+    ...(patchMergeKey === undefined ? {} : { "x-kubernetes-patch-merge-key": patchMergeKey }),
+    ...(patchStrategy === undefined ? {} : { "x-kubernetes-patch-strategy": patchStrategy }),
+  };
+}

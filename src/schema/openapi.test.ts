@@ -1,0 +1,146 @@
+import { expect, test } from "bun:test";
+import { OpenApiDocuments } from "./openapi.ts";
+import type { OpenApiResource } from "./openapi-paths.ts";
+import type { Json } from "./openapi-schemas.ts";
+import { typeOf } from "./types.ts";
+
+const verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const apps = { group: "apps", version: "v1", kind: "Deployment" };
+
+const deployments: OpenApiResource = {
+  ...apps,
+  plural: "deployments",
+  namespaced: true,
+  verbs,
+  typeName: typeOf("apps", "v1", "Deployment"),
+  subresources: [
+    { name: "status", verbs: ["get", "patch", "update"], ...apps },
+    { name: "scale", verbs: ["get"], group: "autoscaling", version: "v1", kind: "Scale" },
+  ],
+};
+
+const foos: OpenApiResource = {
+  group: "example.com",
+  version: "v1",
+  kind: "Foo",
+  plural: "foos",
+  namespaced: true,
+  verbs,
+  typeName: undefined,
+  schema: {
+    type: "object",
+    properties: {
+      spec: {
+        type: "object",
+        properties: { any: { "x-kubernetes-int-or-string": true }, maybe: { nullable: true } },
+      },
+    },
+  },
+  subresources: [],
+};
+
+function server(rows: readonly OpenApiResource[]) {
+  let generation = 1;
+  let served = rows;
+  const documents = new OpenApiDocuments({
+    resources: () => served,
+    generation: () => generation,
+    version: "v1.36.4",
+  });
+  return {
+    get: (path: string, headers: Record<string, string> = {}) =>
+      documents.respond(new Request(`https://localhost${path}`, { headers })),
+    serve(next: readonly OpenApiResource[]) {
+      served = next;
+      generation++;
+    },
+  };
+}
+
+async function json(response: Response | undefined): Promise<Json> {
+  expect(response?.status).toBe(200);
+  return (await response?.json()) as Json;
+}
+
+/** Walks members by name, past the noise of casts. */
+function at(value: unknown, ...path: readonly string[]): unknown {
+  return path.reduce((inner, name) => (inner as Json | undefined)?.[name], value);
+}
+
+function dangling(document: Json): readonly string[] {
+  const text = JSON.stringify(document);
+  return [...text.matchAll(/"\$ref":"#\/([^"]+)"/g)]
+    .map((match) => match[1] as string)
+    .filter((path) => {
+      const place = path.startsWith("definitions/") ? 1 : 2;
+      const parts = path.split("/");
+      const name = parts.slice(place).join("/");
+      return at(document, ...parts.slice(0, place), name) === undefined;
+    });
+}
+
+test("the index names every group version with a hash that changes with its resources", async () => {
+  const { get, serve } = server([deployments, foos]);
+  const first = at(await json(get("/openapi/v3")), "paths") as Record<string, Json>;
+  expect(Object.keys(first)).toEqual(["apis/apps/v1", "apis/example.com/v1"]);
+  serve([deployments, { ...foos, schema: { type: "object" } }]);
+  const second = at(await json(get("/openapi/v3")), "paths") as Record<string, Json>;
+  expect(second["apis/apps/v1"]).toEqual(first["apis/apps/v1"] as Json);
+  expect(second["apis/example.com/v1"]).not.toEqual(first["apis/example.com/v1"] as Json);
+  serve([deployments]);
+  expect(get("/openapi/v3/apis/example.com/v1")).toBeUndefined();
+});
+
+test("a document has what kubectl explain and apply look for", async () => {
+  const { get } = server([deployments]);
+  const document = await json(get("/openapi/v3/apis/apps/v1"));
+  expect(dangling(document)).toEqual([]);
+  const path = at(document, "paths", "/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
+  expect(at(path, "patch", "x-kubernetes-group-version-kind")).toEqual(apps);
+  expect(at(path, "patch", "x-kubernetes-action")).toBe("patch");
+  const parameters = at(path, "patch", "parameters") as Json[];
+  expect(parameters.map((one) => one.name)).toContain("fieldValidation");
+  const schemas = at(document, "components", "schemas");
+  const deployment = at(schemas, "io.k8s.api.apps.v1.Deployment");
+  expect(at(deployment, "x-kubernetes-group-version-kind")).toEqual([apps]);
+  const containers = at(schemas, "io.k8s.api.core.v1.PodSpec", "properties", "containers");
+  expect(containers).toMatchObject({
+    type: "array",
+    items: { $ref: "#/components/schemas/io.k8s.api.core.v1.Container" },
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["name"],
+    "x-kubernetes-patch-strategy": "merge",
+    "x-kubernetes-patch-merge-key": "name",
+  });
+  expect(at(schemas, "io.k8s.api.core.v1.Volume", "properties", "emptyDir")).toBeDefined();
+  expect(at(schemas, "io.k8s.api.core.v1.PodSpec", "required")).toEqual(["containers"]);
+});
+
+test("version 2 is swagger without what it does not know", async () => {
+  const { get } = server([deployments, foos]);
+  const document = await json(get("/openapi/v2", { accept: "application/json" }));
+  expect(document.swagger).toBe("2.0");
+  expect(dangling(document)).toEqual([]);
+  const spec = at(
+    document,
+    "definitions",
+    "com.example.v1.Foo",
+    "properties",
+    "spec",
+    "properties",
+  );
+  expect(spec).toEqual({
+    any: { "x-kubernetes-int-or-string": true, type: "string", format: "int-or-string" },
+    maybe: {},
+  });
+  const protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+  expect(get("/openapi/v2", { accept: protobuf })?.status).toBe(406);
+});
+
+test("unchanged documents are not sent again", () => {
+  const { get } = server([deployments]);
+  const etag = get("/openapi/v3/apis/apps/v1")?.headers.get("etag") ?? "";
+  const again = get("/openapi/v3/apis/apps/v1", { "if-none-match": etag });
+  expect(again?.status).toBe(304);
+  expect(get("/openapi/v3/apis/apps/v1?hash=old")?.status).toBe(301);
+});
