@@ -290,8 +290,8 @@ int main(int argc, char **argv) {
   int own = strcmp(name, "kubectl") && strcmp(name, "ctr") && strcmp(name, "crictl") && argv[1] &&
             (!strcmp(argv[1], "server") || !strcmp(argv[1], "agent"));
   const char *chosen = own ? chosen_dir(argv) : getenv("K3S_DATA_DIR");
-  if (chosen && *chosen) try_run(chosen, 0755, argv);
-  try_run("/var/lib/rancher/k3s", 0755, argv);
+  /* Who names a directory does not want the usual one touched. */
+  try_run(chosen && *chosen ? chosen : "/var/lib/rancher/k3s", 0755, argv);
   const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME"), *tmp = getenv("TMPDIR");
   if (home && *home && snprintf(path, sizeof path, "%s/.rancher/k3s", home) < PATH_MAX)
     try_run(path, 0755, argv);
