@@ -274,14 +274,15 @@ class Door {
       return;
     }
     if (answer.headers.has("content-length")) {
-      response.end(new Uint8Array(await answer.arrayBuffer()));
+      await whole(response, new Uint8Array(await answer.arrayBuffer()));
       return;
     }
-    // A stream may last for hours: it must not hold up a stop.
-    this.#stream(answer.body, response).catch((error: unknown) => {
+    const streamed = this.#stream(answer.body, response).catch((error: unknown) => {
       this.#options.runtime.log.debug("stream ended", { reason: String(error) });
       response.destroy();
     });
+    // A stream may last for hours and must not hold up a stop; one that begins now is an answer.
+    if (this.#stopping) await streamed;
   }
 
   async #stream(body: ReadableStream<Uint8Array>, response: Http2ServerResponse): Promise<void> {
@@ -291,9 +292,8 @@ class Door {
       ended = true;
       void reader.cancel().catch(() => {}); // the source's own failure is of no use any more
     };
-    this.#streaming.add(end);
+    if (!this.#stopping) this.#streaming.add(end);
     response.on("close", end);
-    if (this.#stopping) end();
     // A watch shows its head before its first event.
     flushHead(response);
     try {
@@ -339,6 +339,15 @@ const connectionHeaders: ReadonlySet<string> = new Set([
 /** Both kinds of responses can do it; the types know of one only. */
 function flushHead(response: Http2ServerResponse | ServerResponse): void {
   if ("flushHeaders" in response) response.flushHeaders();
+}
+
+/** Resolves once the bytes have left for the client, so that a stop does not cut them off. */
+function whole(response: Http2ServerResponse, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    response.once("finish", resolve);
+    response.once("close", resolve);
+    response.end(bytes);
+  });
 }
 
 function drained(response: Http2ServerResponse): Promise<void> {
