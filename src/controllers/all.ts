@@ -1,6 +1,7 @@
 /** Every controller that runs in the server. */
 import type { Controller, ControllerContext } from "../live/controller.ts";
 import { contextAs } from "./acting-as.ts";
+import { createDaemonSetController } from "./daemon-set/daemon-set.ts";
 import { createDeploymentController } from "./deployment/deployment.ts";
 import { createEndpointSliceController, createEndpointsController } from "./endpoints/endpoints.ts";
 import { createGarbageCollector, type GarbageOptions } from "./garbage/collector.ts";
@@ -32,6 +33,7 @@ export function allControllers(
     ["deployment-controller", createDeploymentController],
     ["replicaset-controller", createReplicaSetController],
     ["replication-controller", createReplicationControllerController],
+    ["daemon-set-controller", createDaemonSetController],
     ["namespace-controller", (own) => createNamespaceController(own, options)],
     ["service-account-controller", createServiceAccountController],
     ["root-ca-cert-publisher", (own) => createRootCaPublisher(own, options)],

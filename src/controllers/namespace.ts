@@ -257,7 +257,9 @@ function conditionRows(
           ? undefined
           : {
               reason: "ContentDeletionFailed",
-              message: `Failed to delete all resource types, ${failures.deletion.length} remaining: ${failures.deletion.toSorted().join(", ")}`,
+              message:
+                `Failed to delete all resource types, ${failures.deletion.length} remaining: ` +
+                failures.deletion.toSorted().join(", "),
             },
     },
     {

@@ -1,4 +1,4 @@
-/** The short names of pod templates: FNV-1a over their canonical JSON, in Kubernetes' safe letters. */
+/** Short names of pod templates: FNV-1a over canonical JSON, in Kubernetes' safe letters. */
 import { canonicalJson } from "./objects.ts";
 
 const safeLetters = "bcdfghjklmnpqrstvwxz2456789";

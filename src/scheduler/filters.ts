@@ -1,6 +1,7 @@
 /** The filters: which nodes can take a pod, and in upstream's words why others cannot. */
+
+import { matchesRequiredAffinity, tolerates, untoleratedTaints } from "../schema/placement.ts";
 import { add, type LivePod, podRequests } from "./amounts.ts";
-import { matchesRequiredAffinity } from "./node-affinity.ts";
 import {
   type HostPort,
   hostPorts,
@@ -14,7 +15,6 @@ import {
   podAffinityProblem,
   podAffinityState,
 } from "./pod-affinity.ts";
-import { tolerates, untoleratedTaints } from "./tolerations.ts";
 import { type SpreadState, spreadProblem, spreadState } from "./topology-spread.ts";
 import type { VolumeView } from "./volumes.ts";
 import { volumeProblem } from "./volumes.ts";

@@ -1,10 +1,10 @@
 /** The scores: which of the nodes that can take a pod should. */
+
+import { matchesTerm, unwelcomingTaints } from "../schema/placement.ts";
 import { add, type LivePod, podPresumedRequests, podRequests } from "./amounts.ts";
 import type { ClusterView } from "./filters.ts";
-import { matchesTerm } from "./node-affinity.ts";
 import type { NodeInfo, Snapshot } from "./node-info.ts";
 import { podAffinityScore, podAffinityWeights } from "./pod-affinity.ts";
-import { unwelcomingTaints } from "./tolerations.ts";
 import { spreadCost, spreadState } from "./topology-spread.ts";
 
 /** Each score is brought to 0..100 before its weight is applied. */

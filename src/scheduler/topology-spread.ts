@@ -2,10 +2,9 @@
 import type { TopologySpreadConstraint } from "../gen/core-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { type LabelSelector, labelSelectorOf, matchesLabels } from "../lib/selector.ts";
+import { matchesRequiredAffinity, untoleratedTaints } from "../schema/placement.ts";
 import type { LivePod } from "./amounts.ts";
-import { matchesRequiredAffinity } from "./node-affinity.ts";
 import { labelsOf, type NodeInfo, type Snapshot } from "./node-info.ts";
-import { untoleratedTaints } from "./tolerations.ts";
 
 type LiveConstraint = DeepReadonly<TopologySpreadConstraint>;
 

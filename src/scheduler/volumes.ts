@@ -2,8 +2,8 @@
 import type { PersistentVolume, PersistentVolumeClaim } from "../gen/core-v1.ts";
 import type { StorageClass } from "../gen/storage-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { matchesTerms } from "../schema/placement.ts";
 import type { LivePod } from "./amounts.ts";
-import { matchesTerms } from "./node-affinity.ts";
 import type { LiveNode } from "./node-info.ts";
 
 export type LiveClaim = DeepReadonly<PersistentVolumeClaim>;
@@ -46,7 +46,8 @@ export function claimProblem(pod: LivePod, view: VolumeView): string | undefined
       return `persistentvolumeclaim "${name}" is being deleted`;
     }
     if (claim.status?.phase === "Lost") {
-      return `persistentvolumeclaim "${name}" bound to non-existent persistentvolume "${claim.spec.volumeName ?? ""}"`;
+      const volume = claim.spec.volumeName ?? "";
+      return `persistentvolumeclaim "${name}" bound to non-existent persistentvolume "${volume}"`;
     }
     if (!isBound(claim) && !waitsForConsumer(claim, view)) {
       return "pod has unbound immediate PersistentVolumeClaims";

@@ -1,4 +1,4 @@
-/** The Deployment controller: keeps ReplicaSets so that pods move to a new template step by step. */
+/** The Deployment controller: ReplicaSets that move pods to a new template step by step. */
 
 import { deployments, pods, replicaSets } from "../../client/resources.ts";
 import type {

@@ -36,7 +36,7 @@ export interface SlicePlan {
   readonly delete: readonly LiveSlice[];
 }
 
-/** Keeps endpoints in the slices they are in, fills gaps, and adds slices only when all are full. */
+/** Keeps endpoints in the slices they are in, fills gaps, adds slices only when all are full. */
 export function planSlices(
   service: LiveService,
   pods: readonly LivePod[],

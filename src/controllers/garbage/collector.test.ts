@@ -64,7 +64,7 @@ test("orphan: dependents stay and lose the reference", async () => {
   expect(world.get(configMaps, "default/child").metadata.ownerReferences).toEqual([]);
 });
 
-test("an owner that never was takes its dependents along, unless another one is there", async () => {
+test("dependents of an owner that never was go, unless another owner is there", async () => {
   const { world, reference, child, names } = await family();
   const absent = { ...reference, name: "nobody", uid: "gone" };
   await child("lost", [absent]);

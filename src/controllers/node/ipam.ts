@@ -11,7 +11,7 @@ export interface NodeIpamOptions {
   readonly nodeCidrMaskSize?: number;
 }
 
-/** Creates the controller that fills `spec.podCIDR`; one at a time, so that no part is given twice. */
+/** Creates the controller that fills `spec.podCIDR`, one node at a time: no part twice. */
 export function createNodeIpamController(
   context: ControllerContext,
   options: NodeIpamOptions,

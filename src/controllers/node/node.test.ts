@@ -35,7 +35,7 @@ test("a ready node gets addresses and loses its not-ready taint", async () => {
   expect(world.failures.filter((error) => !String(error).includes("modified"))).toEqual([]);
 });
 
-test("a silent node becomes Unknown, is tainted, and pods leave when their time is up", async () => {
+test("a silent node becomes Unknown, is tainted, and pods leave in time", async () => {
   const world = await start();
   const create = async (name: string, tolerationSeconds?: number) =>
     await world.client.create(pods, {

@@ -211,9 +211,10 @@ export class MemoryApi {
 }
 
 function conflict(resource: Resource<KubeObject>, name: string): ApiError {
+  const what = `${nameOf(resource)} "${name}"`;
   return new ApiError(
     "Conflict",
-    `Operation cannot be fulfilled on ${nameOf(resource)} "${name}": the object has been modified; ` +
+    `Operation cannot be fulfilled on ${what}: the object has been modified; ` +
       "please apply your changes to the latest version and try again",
   );
 }

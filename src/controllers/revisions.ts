@@ -1,0 +1,106 @@
+/** ControllerRevisions: the history of templates of DaemonSets and StatefulSets. */
+import type { Client } from "../client/client.ts";
+import { controllerRevisions } from "../client/resources.ts";
+import type { ControllerRevision } from "../gen/apps-v1.ts";
+import type { PodTemplateSpec } from "../gen/core-v1.ts";
+import { isReason } from "../lib/api-error.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import type { LiveSet } from "../live/live-set.ts";
+import type { KubeObject } from "../schema/object.ts";
+import { ownedBy } from "./claim.ts";
+import { controllerReference, isControlledBy, mutable, sameJson } from "./objects.ts";
+import { OwnWrites } from "./own-writes.ts";
+import { templateHash } from "./template-hash.ts";
+
+export type LiveRevision = DeepReadonly<ControllerRevision>;
+export const revisionHashLabel = "controller-revision-hash";
+
+/** What a revision keeps; `$patch` makes it a strategic patch that replaces the template. */
+export function revisionData(template: DeepReadonly<PodTemplateSpec>): object {
+  return { spec: { template: { ...template, $patch: "replace" } } };
+}
+
+export function hashOf(object: DeepReadonly<KubeObject>): string {
+  return object.metadata.labels?.[revisionHashLabel] ?? "";
+}
+
+/** Reads and writes the revisions of one kind of owner. */
+export class Revisions {
+  readonly #client: Client;
+  readonly #set: LiveSet<ControllerRevision>;
+  readonly #writes: OwnWrites<ControllerRevision>;
+
+  constructor(client: Client, set: LiveSet<ControllerRevision>) {
+    this.#client = client;
+    this.#set = set;
+    this.#writes = new OwnWrites(client, controllerRevisions, set);
+  }
+
+  async seen(signal: AbortSignal): Promise<void> {
+    await this.#writes.seen(signal);
+  }
+
+  /** Oldest first. */
+  of(owner: DeepReadonly<KubeObject>): LiveRevision[] {
+    return ownedBy(this.#set, owner.metadata.uid ?? "")
+      .filter((revision) => !this.#writes.isDeleted(revision))
+      .sort((a, b) => a.revision - b.revision);
+  }
+
+  /**
+   * The revision of `template`: a former one is brought to the front, a new one made. Throws when
+   * another object holds its name; `onCollision` then moves the hash on.
+   */
+  async current(
+    owner: DeepReadonly<KubeObject>,
+    template: DeepReadonly<PodTemplateSpec>,
+    collisionCount: number | undefined,
+    onCollision: (count: number) => Promise<void>,
+  ): Promise<LiveRevision> {
+    const data = revisionData(template);
+    const present = this.of(owner);
+    const newest = present.at(-1);
+    const equal = present.findLast((revision) => sameJson(revision.data, data));
+    const next = (newest?.revision ?? 0) + 1;
+    if (equal !== undefined) {
+      if (equal === newest) return equal;
+      const changed = { ...mutable<ControllerRevision>(equal), revision: next };
+      return (await this.#writes.update(changed)) as LiveRevision;
+    }
+    const hash = templateHash(template, collisionCount);
+    const { namespace = "", name = "" } = owner.metadata;
+    const revision: ControllerRevision = {
+      apiVersion: "apps/v1",
+      kind: "ControllerRevision",
+      metadata: {
+        name: `${name}-${hash}`,
+        namespace,
+        labels: { ...template.metadata?.labels, [revisionHashLabel]: hash },
+        ownerReferences: [controllerReference(owner)],
+      },
+      data: data as NonNullable<ControllerRevision["data"]>,
+      revision: next,
+    };
+    try {
+      return (await this.#writes.create(revision)) as LiveRevision;
+    } catch (error) {
+      if (!isReason(error, "AlreadyExists")) throw error;
+      const other = await this.#client.get(controllerRevisions, namespace, `${name}-${hash}`);
+      if (isControlledBy(other, owner) && sameJson(other.data, data)) return other;
+      await onCollision((collisionCount ?? 0) + 1);
+      throw error;
+    }
+  }
+
+  /** Deletes the oldest revisions beyond `limit` that no pod uses. */
+  async cleanUp(
+    owner: DeepReadonly<KubeObject>,
+    limit: number,
+    usedHashes: ReadonlySet<string>,
+  ): Promise<void> {
+    const unused = this.of(owner).filter((revision) => !usedHashes.has(hashOf(revision)));
+    for (const revision of unused.slice(0, Math.max(0, unused.length - limit))) {
+      await this.#writes.delete(revision);
+    }
+  }
+}
