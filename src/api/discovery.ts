@@ -171,13 +171,14 @@ function storageVersionHash(row: ResourceDefinition): string {
   return createHash("sha256").update(text).digest().subarray(0, 8).toString("base64");
 }
 
-interface SubresourceEntry {
+export interface SubresourceEntry {
   readonly name: string;
   readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
   readonly verbs: readonly string[];
 }
 
-function subresourcesOf(row: ResourceDefinition): readonly SubresourceEntry[] {
+/** The subresources of a row as discovery and OpenAPI tell them, by name. */
+export function subresourcesOf(row: ResourceDefinition): readonly SubresourceEntry[] {
   return Object.entries(row.subresources)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, subresource]) => ({ name, ...subresourceKind(row, subresource) }));

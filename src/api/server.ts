@@ -1,0 +1,64 @@
+/** Puts the API together: LiveSets over the store, the pipeline over both, HTTP in front. */
+import type { Client } from "../client/client.ts";
+import type { LiveSets } from "../live/live-set.ts";
+import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Store } from "../store/store.ts";
+import type { AdmissionPlugin } from "./admission-plugin.ts";
+import type { Authenticate, Authorizer } from "./authorizer.ts";
+import { type ApiApp, type ApiAppOptions, createApiApp } from "./http.ts";
+import { createOpenApi } from "./openapi.ts";
+import { createPipeline, type Pipeline, serverUser } from "./pipeline.ts";
+import { createRegistry, locateIn, type Registry } from "./registry.ts";
+import type { ResourceDefinition } from "./resource-definition.ts";
+import { createSchemaCodec } from "./schema-codec.ts";
+
+export interface ApiServerOptions
+  extends Pick<ApiAppOptions, "health" | "version" | "serverAddress" | "extra"> {
+  readonly store: Store;
+  readonly runtime: Runtime;
+  readonly rows: readonly ResourceDefinition[];
+  readonly admission: readonly AdmissionPlugin[];
+  /** Made here because RBAC and token checks read the LiveSets. */
+  readonly authorizer: (live: LiveSets) => Authorizer;
+  readonly authenticate: (live: LiveSets) => Authenticate;
+  /** Freeze shared objects; on in development and tests. */
+  readonly freeze: boolean;
+}
+
+export interface ApiServer {
+  readonly registry: Registry;
+  readonly live: StoreLiveSets;
+  readonly pipeline: Pipeline;
+  readonly app: ApiApp;
+  /** The server as a client of itself, with all rights; others by `as`. */
+  readonly client: Client;
+}
+
+export function createApiServer(options: ApiServerOptions): ApiServer {
+  const { store, runtime, rows, admission, freeze } = options;
+  const registry = createRegistry(rows);
+  const log = runtime.log.named("api");
+  const live = createStoreLiveSets({
+    store,
+    locate: locateIn(registry),
+    freeze,
+    onError: (error) => log.error("cannot read from the store", { error: String(error) }),
+  });
+  const pipeline = createPipeline({
+    store,
+    registry,
+    runtime,
+    live,
+    admission,
+    codec: createSchemaCodec(),
+    authorizer: options.authorizer(live),
+  });
+  const app = createApiApp({
+    ...options,
+    pipeline,
+    authenticate: options.authenticate(live),
+    openapi: createOpenApi(registry, options.version.gitVersion ?? ""),
+  });
+  return { registry, live, pipeline, app, client: pipeline.clientOf(serverUser) };
+}
