@@ -52,12 +52,12 @@ export function statusPatch(pod: Pod, status: core.PodStatus): object | undefine
     const entries: object[] = status[field] ?? [];
     changes[field] = [...entries, { $patch: "replace" }];
   }
-  const conditions = (status.conditions ?? []).filter((condition) => {
+  const conditions = (status.conditions ?? []).flatMap((condition) => {
     const isOurs = (kubeletConditions as readonly string[]).includes(condition.type);
     const old = before.conditions?.find((entry) => entry.type === condition.type);
-    return isOurs && !sameCondition(old, condition);
+    return isOurs && !sameCondition(old, condition) ? [withoutStale(old, condition)] : [];
   });
-  if (conditions.length > 0) changes.conditions = conditions.map(withoutStale);
+  if (conditions.length > 0) changes.conditions = conditions;
   if (Object.keys(changes).length === 0) return undefined;
   return { metadata: { uid: pod.metadata.uid }, status: changes };
 }
@@ -71,10 +71,9 @@ function sameCondition(old: Partial<Condition> | undefined, wanted: Condition): 
 }
 
 /** A condition merges into the old one: what it no longer says must be taken away. */
-function withoutStale(condition: Condition): object {
-  return {
-    ...condition,
-    reason: condition.reason ?? null,
-    message: condition.message ?? null,
-  };
+function withoutStale(old: Partial<Condition> | undefined, condition: Condition): object {
+  const gone = (["reason", "message"] as const).filter(
+    (field) => condition[field] === undefined && (old?.[field] ?? "") !== "",
+  );
+  return { ...condition, ...Object.fromEntries(gone.map((field) => [field, null])) };
 }

@@ -1,0 +1,222 @@
+/** The kubelet: node, pods, probes, volumes and runtime events wired together. */
+import type { Client } from "../../client/client.ts";
+import { pods, services } from "../../client/resources.ts";
+import type { EventRecorder } from "../../live/events.ts";
+import type { LiveSets } from "../../live/live-set.ts";
+import type { Host } from "../../runtime/host.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
+import type { Scope } from "../../runtime/scope.ts";
+import { type CriClient, isCriUnavailable } from "../cri/client.ts";
+import { ImageManager } from "../images.ts";
+import { CriCache } from "./cri-cache.ts";
+import { parseResolvConf } from "./dns-config.ts";
+import type { KubeletContext } from "./kubelet-context.ts";
+import { readMachine } from "./machine.ts";
+import { type NodeIdentity, nodeAllocatable } from "./node-object.ts";
+import { NodeReporter } from "./node-reporter.ts";
+import { ObjectSource } from "./object-source.ts";
+import type { PodRecord } from "./pod-record.ts";
+import { PodWorkers } from "./pod-workers.ts";
+import { Prober } from "./prober.ts";
+import { ServiceAccountTokens } from "./service-account-tokens.ts";
+import { criNames, type Pod } from "./types.ts";
+import { Volumes } from "./volumes.ts";
+
+export interface KubeletOptions {
+  readonly runtime: Runtime;
+  readonly host: Host;
+  readonly scope: Scope;
+  readonly client: Client;
+  readonly live: LiveSets;
+  readonly events: EventRecorder;
+  readonly cri: CriClient;
+  readonly nodeName: string;
+  /** The node's addresses, the first is the main one. */
+  readonly nodeIps: readonly string[];
+  readonly isServer: boolean;
+  readonly kubeletVersion: string;
+  readonly clusterDns: readonly string[];
+  readonly clusterDomain: string;
+  readonly nodeLabels?: Readonly<Record<string, string>>;
+  readonly nodeTaints?: NodeIdentity["taints"];
+  readonly nodeAnnotations?: Readonly<Record<string, string>>;
+  readonly kubeletPort?: number;
+  readonly maxPods?: number;
+  /** Default /var/lib/kubelet. */
+  readonly rootDir?: string;
+  /** Default /var/log/pods. */
+  readonly logRoot?: string;
+  readonly resolvConf?: string;
+}
+
+export interface Kubelet {
+  readonly context: KubeletContext;
+  isNodeReady(): boolean;
+  pods(): readonly Pod[];
+  findPod(namespace: string, name: string): PodRecord | undefined;
+}
+
+const limits = {
+  relistMs: 10_000,
+  eventsRetryMs: 200,
+  volumesRefreshMs: 60_000,
+} as const;
+
+/** Resolves once the node is registered; pods are run until the scope ends. */
+export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
+  const { runtime, host, scope, cri } = options;
+  const rootDir = options.rootDir ?? "/var/lib/kubelet";
+  await host.mkdir(`${rootDir}/pods`, 0o750);
+  await host.mkdir(options.logRoot ?? "/var/log/pods", 0o755);
+  const machine = await readMachine(runtime, host);
+  const identity = identityOf(options);
+  const reporter = new NodeReporter({ ...options, identity, machine, rootDir });
+  const allocatable = nodeAllocatable(identity, machine, await host.fileSystem(rootDir));
+  let wake = (_uid: string): void => {};
+  const context = await contextOf(options, {
+    rootDir,
+    allocatable,
+    memoryCapacityBytes: machine.memoryBytes,
+    onProbe: (uid) => wake(uid),
+  });
+  const workers = new PodWorkers(context, scope.signal);
+  wake = (uid) => workers.wake(uid);
+  const live = options.live.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
+  await reporter.register(scope.signal);
+  scope.task("node-status", (signal) => reporter.run(signal));
+  scope.task("node-lease", (signal) => reporter.renewLease(signal));
+  scope.task("pods", (signal) => workers.follow(live, signal));
+  scope.task("runtime-events", (signal) => followEvents(context, workers, signal));
+  scope.task("runtime-relist", async (signal) => {
+    await live.ready(signal);
+    await relistLoop(context, workers, signal);
+  });
+  scope.task("volumes", async (signal) => {
+    while (!signal.aborted) {
+      await runtime.clock.sleep(limits.volumesRefreshMs, signal);
+      await workers.refreshVolumes();
+    }
+  });
+  scope.defer(() => {
+    context.prober.stopAll();
+    cri.close();
+  });
+  return {
+    context,
+    isNodeReady: () => reporter.isReady(),
+    pods: () => [...workers.list()].filter((record) => !record.removed).map(({ pod }) => pod),
+    findPod: (namespace, name) => workers.find(namespace, name),
+  };
+}
+
+function identityOf(options: KubeletOptions): NodeIdentity {
+  return {
+    name: options.nodeName,
+    ips: options.nodeIps,
+    isServer: options.isServer,
+    labels: options.nodeLabels ?? {},
+    taints: options.nodeTaints ?? [],
+    annotations: options.nodeAnnotations ?? {},
+    kubeletVersion: options.kubeletVersion,
+    kubeletPort: options.kubeletPort ?? 10250,
+    maxPods: options.maxPods ?? 110,
+  };
+}
+
+interface Found {
+  readonly rootDir: string;
+  readonly allocatable: Readonly<Record<string, string>>;
+  readonly memoryCapacityBytes: number;
+  readonly onProbe: (uid: string) => void;
+}
+
+async function contextOf(options: KubeletOptions, found: Found): Promise<KubeletContext> {
+  const { runtime, host, client, cri, events } = options;
+  const { rootDir, onProbe } = found;
+  const objects = new ObjectSource(client, runtime.clock);
+  const tokens = new ServiceAccountTokens(client, runtime);
+  const v2 = (await host.stat("/sys/fs/cgroup/cgroup.controllers", true)) !== undefined;
+  const systemd = (await host.stat("/run/systemd/system", true))?.kind === "directory";
+  const resolvConf = await runtime.files.readText(options.resolvConf ?? "/etc/resolv.conf");
+  const liveServices = options.live.of(services);
+  return {
+    runtime,
+    host,
+    client,
+    events,
+    cri,
+    cache: new CriCache(cri, host, runtime.log),
+    images: new ImageManager(runtime, cri),
+    objects,
+    tokens,
+    volumes: new Volumes({ runtime, host, client, objects, tokens, rootDir }),
+    prober: new Prober({ runtime, cri, events, onChange: onProbe }),
+    cgroups: { host, log: runtime.log, v2, systemd: v2 && systemd },
+    dns: {
+      servers: options.clusterDns,
+      domain: options.clusterDomain,
+      host: parseResolvConf(resolvConf ?? ""),
+    },
+    nodeName: options.nodeName,
+    nodeIps: options.nodeIps,
+    rootDir,
+    logRoot: options.logRoot ?? "/var/log/pods",
+    seccompRoot: `${rootDir}/seccomp`,
+    memoryCapacityBytes: found.memoryCapacityBytes,
+    allocatable: found.allocatable,
+    *services() {
+      for (const entry of liveServices.list()) yield entry.object;
+    },
+  };
+}
+
+/** The runtime's own events wake the pods they are about; the stream is opened again when it ends. */
+async function followEvents(
+  context: KubeletContext,
+  workers: PodWorkers,
+  signal: AbortSignal,
+): Promise<void> {
+  const { cri, cache, runtime } = context;
+  while (!signal.aborted) {
+    try {
+      for await (const event of cri.runtime.getContainerEvents({}, { signal })) {
+        const uid = event.podSandboxStatus?.metadata?.uid;
+        if (uid === undefined) continue;
+        cache.markDirty(uid);
+        workers.wake(uid);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!isCriUnavailable(error)) {
+        runtime.log.debug("The runtime's event stream ended", { error: `${error}` });
+      }
+    }
+    await runtime.clock.sleep(limits.eventsRetryMs, signal);
+  }
+}
+
+async function relistLoop(
+  context: KubeletContext,
+  workers: PodWorkers,
+  signal: AbortSignal,
+): Promise<void> {
+  const { cache, volumes, runtime } = context;
+  while (!signal.aborted) {
+    try {
+      const { changed, pods: found } = await cache.relist();
+      workers.adopt(found.values());
+      for (const uid of changed) workers.wake(uid);
+      for (const uid of await volumes.podsOnDisk()) {
+        const known = workers.record(uid) !== undefined || found.has(uid);
+        if (!known) await volumes.tearDown(uid, signal);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      runtime.log.debug("Cannot list what the runtime runs", { error: `${error}` });
+    }
+    await runtime.clock.sleep(limits.relistMs, signal);
+  }
+}
+
+/** The label that names a sandbox's pod, for those who look into the runtime themselves. */
+export const podUidLabel = criNames.podUid;

@@ -1,0 +1,200 @@
+/** The Node object of this machine: what is registered, and the status kept current. Pure. */
+import type * as core from "../../gen/core-v1.ts";
+import type { FileSystemInfo } from "../../runtime/host.ts";
+import type { Machine } from "./machine.ts";
+import { timeOf } from "./pod-status.ts";
+import type { Node } from "./types.ts";
+
+export interface NodeIdentity {
+  readonly name: string;
+  readonly ips: readonly string[];
+  readonly isServer: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: readonly core.Taint[];
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly kubeletVersion: string;
+  readonly kubeletPort: number;
+  readonly maxPods: number;
+}
+
+export interface NodeFacts {
+  readonly machine: Machine;
+  readonly disk: FileSystemInfo;
+  readonly memoryAvailableBytes: number;
+  readonly runtimeVersion: string;
+  /** Undefined when the runtime cannot be reached. */
+  readonly runtime: readonly RuntimeCondition[] | undefined;
+  readonly images: readonly core.ContainerImage[];
+  readonly nowMs: number;
+}
+
+export interface RuntimeCondition {
+  readonly type: string;
+  readonly status: boolean;
+  readonly reason: string;
+  readonly message: string;
+}
+
+const limits = {
+  /** Upstream's default eviction thresholds. */
+  memoryAvailableBytesMin: 100 * 2 ** 20,
+  diskFreeShareMin: 0.1,
+  inodesFreeShareMin: 0.05,
+  imagesMax: 50,
+} as const;
+
+export function nodeLabels(identity: NodeIdentity, architecture: string): Record<string, string> {
+  return {
+    "beta.kubernetes.io/arch": architecture,
+    "beta.kubernetes.io/instance-type": "k3s",
+    "beta.kubernetes.io/os": "linux",
+    "kubernetes.io/arch": architecture,
+    "kubernetes.io/hostname": identity.name,
+    "kubernetes.io/os": "linux",
+    "node.kubernetes.io/instance-type": "k3s",
+    ...(identity.isServer ? { "node-role.kubernetes.io/control-plane": "true" } : {}),
+    ...identity.labels,
+  };
+}
+
+/** The object that is registered: without conditions the node would be taken for dead. */
+export function newNode(identity: NodeIdentity, facts: NodeFacts): core.Node {
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: {
+      name: identity.name,
+      labels: nodeLabels(identity, facts.machine.architecture),
+      annotations: nodeAnnotations(identity),
+    },
+    spec: {
+      providerID: `k3s://${identity.name}`,
+      ...(identity.taints.length === 0 ? {} : { taints: [...identity.taints] }),
+    },
+    status: nodeStatus(identity, facts, undefined),
+  };
+}
+
+export function nodeAnnotations(identity: NodeIdentity): Record<string, string> {
+  return {
+    "k3s.io/hostname": identity.name,
+    "k3s.io/internal-ip": identity.ips.join(","),
+    "node.alpha.kubernetes.io/ttl": "0",
+    "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+    "alpha.kubernetes.io/provided-node-ip": identity.ips.join(","),
+    ...identity.annotations,
+  };
+}
+
+export function nodeCapacity(
+  identity: NodeIdentity,
+  machine: Machine,
+  disk: FileSystemInfo,
+): Record<string, string> {
+  const huge = machine.hugepages.map(({ size, bytes }) => [`hugepages-${size}`, `${bytes}`]);
+  return {
+    cpu: `${machine.cpus}`,
+    "ephemeral-storage": `${Math.floor(disk.totalBytes / 1024)}Ki`,
+    ...Object.fromEntries(huge),
+    memory: `${Math.floor(machine.memoryBytes / 1024)}Ki`,
+    pods: `${identity.maxPods}`,
+  };
+}
+
+/** Upstream keeps a tenth of the disk and what eviction needs of the memory. */
+export function nodeAllocatable(
+  identity: NodeIdentity,
+  machine: Machine,
+  disk: FileSystemInfo,
+): Record<string, string> {
+  const reserved = limits.memoryAvailableBytesMin;
+  return {
+    ...nodeCapacity(identity, machine, disk),
+    "ephemeral-storage": `${Math.floor(disk.totalBytes * (1 - limits.diskFreeShareMin))}`,
+    memory: `${Math.floor((machine.memoryBytes - reserved) / 1024)}Ki`,
+  };
+}
+
+export function nodeStatus(
+  identity: NodeIdentity,
+  facts: NodeFacts,
+  before: Node | undefined,
+): core.NodeStatus {
+  const { machine, disk } = facts;
+  return {
+    addresses: [
+      ...identity.ips.map((address) => ({ type: "InternalIP", address })),
+      { type: "Hostname", address: identity.name },
+    ],
+    capacity: nodeCapacity(identity, machine, disk),
+    allocatable: nodeAllocatable(identity, machine, disk),
+    conditions: nodeConditions(facts, before),
+    daemonEndpoints: { kubeletEndpoint: { Port: identity.kubeletPort } },
+    images: facts.images.slice(0, limits.imagesMax).map((image) => ({ ...image })),
+    nodeInfo: {
+      machineID: machine.machineId,
+      systemUUID: machine.systemUuid,
+      bootID: machine.bootId,
+      kernelVersion: machine.kernelVersion,
+      osImage: machine.osImage,
+      containerRuntimeVersion: facts.runtimeVersion,
+      kubeletVersion: identity.kubeletVersion,
+      kubeProxyVersion: "",
+      operatingSystem: "linux",
+      architecture: machine.architecture,
+      ...(machine.swapBytes === 0 ? {} : { swap: { capacity: machine.swapBytes } }),
+    },
+  };
+}
+
+type Verdict = Pick<core.NodeCondition, "type" | "status" | "reason" | "message">;
+
+function nodeConditions(facts: NodeFacts, before: Node | undefined): core.NodeCondition[] {
+  const { disk } = facts;
+  const lowMemory = facts.memoryAvailableBytes < limits.memoryAvailableBytesMin;
+  const lowDisk =
+    disk.freeBytes < disk.totalBytes * limits.diskFreeShareMin ||
+    // Some file systems count no inodes at all.
+    (disk.totalInodes > 0 && disk.freeInodes < disk.totalInodes * limits.inodesFreeShareMin);
+  const verdicts = [
+    pressure("MemoryPressure", lowMemory, "Memory", "memory available"),
+    pressure("DiskPressure", lowDisk, "Disk", "disk space available"),
+    pressure("PIDPressure", false, "PID", "PID available"),
+    readyCondition(facts.runtime),
+  ];
+  const now = timeOf(facts.nowMs);
+  return verdicts.map((verdict) => {
+    const old = before?.status?.conditions?.find((entry) => entry.type === verdict.type);
+    const since = old?.status === verdict.status ? old.lastTransitionTime : undefined;
+    return { ...verdict, lastHeartbeatTime: now, lastTransitionTime: since ?? now };
+  });
+}
+
+function pressure(type: string, low: boolean, word: string, what: string): Verdict {
+  const reason = low ? `KubeletHasInsufficient${word}` : `KubeletHasSufficient${word}`;
+  const diskReason = low ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure";
+  const message = `kubelet has ${low ? "insufficient" : "sufficient"} ${what}`;
+  if (type !== "DiskPressure") return { type, status: low ? "True" : "False", reason, message };
+  const text = low ? "kubelet has disk pressure" : "kubelet has no disk pressure";
+  return { type, status: low ? "True" : "False", reason: diskReason, message: text };
+}
+
+function readyCondition(runtime: NodeFacts["runtime"]): Verdict {
+  if (runtime === undefined) {
+    const message = "container runtime is down";
+    return { type: "Ready", status: "False", reason: "KubeletNotReady", message };
+  }
+  const problems = ["RuntimeReady", "NetworkReady"].flatMap((type) => {
+    const found = runtime.find((condition) => condition.type === type);
+    if (found?.status === true) return [];
+    const word = type === "NetworkReady" ? "container runtime network" : "container runtime";
+    const { reason = "Unknown", message = "" } = found ?? {};
+    return [`${word} not ready: ${type}=false reason:${reason} message:${message}`];
+  });
+  if (problems.length > 0) {
+    const message = problems.join(", ");
+    return { type: "Ready", status: "False", reason: "KubeletNotReady", message };
+  }
+  const message = "kubelet is posting ready status";
+  return { type: "Ready", status: "True", reason: "KubeletReady", message };
+}

@@ -1,0 +1,195 @@
+/** Registers the node, keeps its status current, renews its lease. */
+import type { Client } from "../../client/client.ts";
+import { leases, nodes } from "../../client/resources.ts";
+import type * as core from "../../gen/core-v1.ts";
+import { isReason } from "../../lib/api-error.ts";
+import type { Host } from "../../runtime/host.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
+import type { CriClient } from "../cri/client.ts";
+import { availableMemory, type Machine } from "./machine.ts";
+import {
+  type NodeFacts,
+  type NodeIdentity,
+  newNode,
+  nodeAnnotations,
+  nodeLabels,
+  nodeStatus,
+} from "./node-object.ts";
+import { sameJson } from "./status-patch.ts";
+
+const limits = {
+  leaseSeconds: 40,
+  leaseEveryMs: 10_000,
+  /** How often the status is looked at, and how often an unchanged one is written. */
+  statusEveryMs: 10_000,
+  unchangedEveryMs: 300_000,
+  notReadyEveryMs: 50,
+  notReadyFastMs: 30_000,
+  retryMs: 200,
+} as const;
+
+export interface NodeReporterOptions {
+  readonly runtime: Runtime;
+  readonly host: Host;
+  readonly client: Client;
+  readonly cri: CriClient;
+  readonly identity: NodeIdentity;
+  readonly machine: Machine;
+  readonly rootDir: string;
+}
+
+export class NodeReporter {
+  readonly #options: NodeReporterOptions;
+  #node: core.Node | undefined;
+  #writtenMs = 0;
+  #ready = false;
+
+  constructor(options: NodeReporterOptions) {
+    this.#options = options;
+  }
+
+  isReady(): boolean {
+    return this.#ready;
+  }
+
+  /** Creates the Node or takes over the one that is there; tries until it works. */
+  async register(signal: AbortSignal): Promise<void> {
+    const { runtime, client, identity, machine } = this.#options;
+    while (!signal.aborted) {
+      try {
+        const fresh = newNode(identity, await this.#facts());
+        this.#node = await client.create(nodes, fresh).catch(async (error: unknown) => {
+          if (!isReason(error, "AlreadyExists")) throw error;
+          const metadata = {
+            labels: nodeLabels(identity, machine.architecture),
+            annotations: nodeAnnotations(identity),
+          };
+          return await client.patch(nodes, "", identity.name, "merge", { metadata });
+        });
+        return await this.update(true);
+      } catch (error) {
+        runtime.log.warn("Cannot register the node", { error: `${error}` });
+        await runtime.clock.sleep(limits.retryMs, signal);
+      }
+    }
+  }
+
+  /** Keeps the status current: fast while the node is not ready yet, slowly after. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { runtime } = this.#options;
+    const begun = runtime.clock.monotonicMs();
+    while (!signal.aborted) {
+      const young = runtime.clock.monotonicMs() - begun < limits.notReadyFastMs;
+      const pause = !this.#ready && young ? limits.notReadyEveryMs : limits.statusEveryMs;
+      await runtime.clock.sleep(pause, signal);
+      if (signal.aborted) return;
+      await this.update(false).catch((error: unknown) => {
+        runtime.log.warn("Cannot update the node status", { error: `${error}` });
+      });
+    }
+  }
+
+  async renewLease(signal: AbortSignal): Promise<void> {
+    const { runtime } = this.#options;
+    while (!signal.aborted) {
+      const done = await this.#renewOnce().catch((error: unknown) => {
+        runtime.log.warn("Cannot renew the node lease", { error: `${error}` });
+        return false;
+      });
+      await runtime.clock.sleep(done ? limits.leaseEveryMs : limits.retryMs * 5, signal);
+    }
+  }
+
+  async update(force: boolean): Promise<void> {
+    const { runtime, client, identity } = this.#options;
+    const facts = await this.#facts();
+    const status = nodeStatus(identity, facts, this.#node);
+    const conditions = status.conditions ?? [];
+    this.#ready = conditions.some(({ type, status: s }) => type === "Ready" && s === "True");
+    const now = runtime.clock.monotonicMs();
+    const due = force || now - this.#writtenMs > limits.unchangedEveryMs;
+    if (!due && sameStatus(this.#node?.status, status)) return;
+    const options = { subresource: "status" };
+    const replaced = [...(status.addresses ?? []), { $patch: "replace" }];
+    const body = { status: { ...status, addresses: replaced } };
+    const answer = client.patch(nodes, "", identity.name, "strategic", body, options);
+    this.#node = await answer.catch(async (error: unknown) => {
+      // Deleted by hand: the node comes back as a new one, as upstream's kubelet does.
+      if (!isReason(error, "NotFound")) throw error;
+      return await client.create(nodes, newNode(identity, facts));
+    });
+    this.#writtenMs = now;
+  }
+
+  async #facts(): Promise<NodeFacts> {
+    const { runtime, host, cri, machine, rootDir } = this.#options;
+    const [disk, memoryAvailableBytes, version, status, images] = await Promise.all([
+      host.fileSystem(rootDir),
+      availableMemory(runtime),
+      cri.runtime.version({}).catch(() => undefined),
+      cri.runtime.status({}).catch(() => undefined),
+      cri.images.listImages({}).catch(() => undefined),
+    ]);
+    const name = version?.runtimeName ?? "containerd";
+    return {
+      machine,
+      disk,
+      memoryAvailableBytes,
+      runtimeVersion: `${name}://${version?.runtimeVersion ?? "unknown"}`,
+      runtime: status?.status?.conditions,
+      images: (images?.images ?? [])
+        .map(({ repoTags, repoDigests, size }) => ({
+          names: [...repoDigests, ...repoTags],
+          sizeBytes: Number(size),
+        }))
+        .toSorted((a, b) => b.sizeBytes - a.sizeBytes),
+      nowMs: runtime.clock.now().getTime(),
+    };
+  }
+
+  async #renewOnce(): Promise<boolean> {
+    const { runtime, client, identity } = this.#options;
+    const namespace = "kube-node-lease";
+    const renewTime = runtime.clock.now().toISOString().replace(/Z$/, "000Z");
+    const owner = {
+      apiVersion: "v1",
+      kind: "Node",
+      name: identity.name,
+      uid: this.#node?.metadata.uid ?? "",
+    };
+    const spec = {
+      holderIdentity: identity.name,
+      leaseDurationSeconds: limits.leaseSeconds,
+      renewTime,
+    };
+    try {
+      await client.patch(leases, namespace, identity.name, "merge", { spec });
+    } catch (error) {
+      if (!isReason(error, "NotFound")) throw error;
+      await client.create(leases, {
+        apiVersion: "coordination.k8s.io/v1",
+        kind: "Lease",
+        metadata: { name: identity.name, namespace, ownerReferences: [owner] },
+        spec,
+      });
+    }
+    return true;
+  }
+}
+
+/** Heartbeats and free space apart, has anything changed? */
+function sameStatus(before: core.NodeStatus | undefined, now: core.NodeStatus): boolean {
+  const strip = (status: core.NodeStatus | undefined): unknown => ({
+    addresses: status?.addresses,
+    capacity: status?.capacity,
+    allocatable: status?.allocatable,
+    images: status?.images?.map((image) => image.names),
+    nodeInfo: status?.nodeInfo,
+    daemonEndpoints: status?.daemonEndpoints,
+  });
+  const own = (now.conditions ?? []).every((condition) => {
+    const old = before?.conditions?.find((entry) => entry.type === condition.type);
+    return old?.status === condition.status && old.reason === condition.reason;
+  });
+  return own && sameJson(strip(before), strip(now));
+}

@@ -1,0 +1,437 @@
+/**
+ * One worker per pod, keyed by its uid: reads what runs, plans, starts the steps without waiting
+ * for them, and reports the status. Whatever ends or changes wakes the worker again.
+ */
+import { pods } from "../../client/resources.ts";
+import { isReason } from "../../lib/api-error.ts";
+import type { LiveSet } from "../../live/live-set.ts";
+import { WorkQueue } from "../../live/work-queue.ts";
+import { isCriUnavailable } from "../cri/client.ts";
+import { containerHash } from "./container-config.ts";
+import type { CriPodIdentity } from "./cri-cache.ts";
+import { type ContainerState, latestOf, type PodCri } from "./cri-state.ts";
+import type { KubeletContext } from "./kubelet-context.ts";
+import {
+  hasEnded,
+  type PodFacts,
+  type PodPlan,
+  planPod,
+  type Step,
+  type Waiting,
+} from "./plan-pod.ts";
+import { newRecord, orphanPod, type PodRecord } from "./pod-record.ts";
+import { podStatus, reportedRestarts } from "./pod-status.ts";
+import { graceSecondsOf, runStep, stepKey } from "./pod-steps.ts";
+import { placeOf, StartError } from "./start-container.ts";
+import { statusPatch } from "./status-patch.ts";
+import { containersOf, fieldPathOf, isSidecar, type Pod, podLogDir, uidOf } from "./types.ts";
+
+const limits = {
+  workers: 16,
+  finalDeleteAgainMs: 1_000,
+  retryMsMin: 500,
+  retryMsMax: 10_000,
+} as const;
+
+type CorePod = typeof pods extends { readonly type?: infer T } ? T : never;
+
+export class PodWorkers {
+  readonly #context: KubeletContext;
+  readonly #signal: AbortSignal;
+  readonly #queue: WorkQueue;
+  readonly #records = new Map<string, PodRecord>();
+
+  constructor(context: KubeletContext, signal: AbortSignal) {
+    this.#context = context;
+    this.#signal = signal;
+    this.#queue = new WorkQueue(context.runtime.clock, signal);
+  }
+
+  /** Follows the pods of this node until the signal aborts. */
+  async follow(live: LiveSet<NonNullable<CorePod>>, signal: AbortSignal): Promise<void> {
+    await live.ready(signal);
+    using _subscription = live.subscribe((change) => {
+      if (change.type === "deleted") this.#removed(uidOf(change.now.object));
+      else this.#seen(change.now.object);
+    });
+    for (const entry of live.list()) this.#seen(entry.object);
+    await Promise.all(Array.from({ length: limits.workers }, () => this.#work()));
+  }
+
+  wake(uid: string): void {
+    this.#queue.add(uid);
+  }
+
+  /** Ends what the runtime runs of pods that the API does not know. */
+  adopt(identities: Iterable<CriPodIdentity>): void {
+    const now = this.#context.runtime.clock.now().getTime();
+    for (const identity of identities) {
+      if (this.#records.has(identity.uid)) continue;
+      this.#records.set(identity.uid, newRecord(orphanPod(identity), true, now));
+      this.#queue.add(identity.uid);
+    }
+  }
+
+  record(uid: string): PodRecord | undefined {
+    return this.#records.get(uid);
+  }
+
+  list(): Iterable<PodRecord> {
+    return this.#records.values();
+  }
+
+  find(namespace: string, name: string): PodRecord | undefined {
+    const all = [...this.#records.values()].filter(
+      ({ pod }) => pod.metadata.namespace === namespace && pod.metadata.name === name,
+    );
+    return all.find((record) => !record.removed) ?? all[0];
+  }
+
+  /** Brings the files of every running pod up to date with the objects behind them. */
+  async refreshVolumes(): Promise<void> {
+    for (const record of this.#records.values()) {
+      if (record.volumes !== "ready" || record.removed) continue;
+      const ips = this.#context.cache.peek(record.uid).sandboxes[0]?.ips ?? [];
+      await this.#context.volumes.refresh(record.pod, placeOf(this.#context, record.pod, ips));
+    }
+  }
+
+  #seen(pod: Pod): void {
+    const uid = uidOf(pod);
+    if (pod.spec.nodeName !== this.#context.nodeName) return;
+    const record = this.#records.get(uid);
+    // The name was given to another pod: this one is gone though no deletion was seen.
+    for (const other of this.#records.values()) {
+      const { name, namespace } = other.pod.metadata;
+      const same = name === pod.metadata.name && namespace === pod.metadata.namespace;
+      if (same && other.uid !== uid && !other.removed) this.#removed(other.uid);
+    }
+    if (record === undefined) {
+      const now = this.#context.runtime.clock.now().getTime();
+      this.#records.set(uid, newRecord(pod, false, now));
+    } else if (isNewer(pod, record.pod)) {
+      const changed = record.pod.metadata.generation !== pod.metadata.generation;
+      const relabeled =
+        record.pod.metadata.labels !== pod.metadata.labels ||
+        record.pod.metadata.annotations !== pod.metadata.annotations;
+      record.pod = pod;
+      record.removed = false;
+      if ((changed || relabeled) && record.volumes === "ready") void this.#refresh(record);
+    }
+    this.#queue.add(uid);
+  }
+
+  async #refresh(record: PodRecord): Promise<void> {
+    const ips = this.#context.cache.peek(record.uid).sandboxes[0]?.ips ?? [];
+    await this.#context.volumes.refresh(record.pod, placeOf(this.#context, record.pod, ips));
+  }
+
+  #removed(uid: string): void {
+    const record = this.#records.get(uid);
+    if (record === undefined) return;
+    record.removed = true;
+    this.#queue.add(uid);
+  }
+
+  async #work(): Promise<void> {
+    for (;;) {
+      const uid = await this.#queue.take();
+      if (uid === undefined) return;
+      try {
+        await this.#reconcile(uid);
+        this.#queue.forget(uid);
+      } catch (error) {
+        if (!this.#signal.aborted && !isCriUnavailable(error)) {
+          this.#context.runtime.log.warn("Cannot sync a pod", { uid, error: `${error}` });
+        }
+        this.#queue.addFailed(uid);
+      } finally {
+        this.#queue.done(uid);
+      }
+    }
+  }
+
+  async #reconcile(uid: string): Promise<void> {
+    const record = this.#records.get(uid);
+    if (record === undefined) return;
+    const cri = await this.#context.cache.read(uid);
+    this.#syncProbes(record, cri);
+    this.#checkDeadline(record);
+    const facts = this.#factsOf(record, cri);
+    const plan = planPod(facts);
+    if (isEnding(facts)) record.starting.abort();
+    this.#tellBackoffs(record, plan);
+    // Before the steps: the last status goes out before the object does.
+    if (!record.removed) this.#report(record, facts, plan);
+    for (const step of plan.steps) this.#begin(record, step);
+    if (plan.againInMs !== undefined) this.#queue.addAfter(uid, plan.againInMs + 1);
+    this.#scheduleDeadline(record);
+  }
+
+  #factsOf(record: PodRecord, cri: PodCri): PodFacts {
+    const { prober, runtime } = this.#context;
+    const condemned = new Map(record.condemned);
+    const started = new Set<string>();
+    for (const container of cri.containers) {
+      if (container.state !== "running") continue;
+      const verdict = prober.verdict(container.id);
+      if (verdict?.condemned !== undefined) condemned.set(container.id, verdict.condemned);
+      const begun = verdict === undefined || verdict.started;
+      if (begun && !record.hooksRunning.has(container.id)) started.add(container.id);
+    }
+    return {
+      pod: record.pod,
+      removed: record.removed,
+      failed: record.failed,
+      cri,
+      nowMs: runtime.clock.now().getTime(),
+      volumes: record.volumes,
+      condemned,
+      started,
+      backoffs: record.backoffs,
+      restartCounts: reportedRestarts(record.pod.status),
+      hashes: new Map(
+        containersOf(record.pod).map(({ container }) => [container.name, containerHash(container)]),
+      ),
+    };
+  }
+
+  #syncProbes(record: PodRecord, cri: PodCri): void {
+    const { prober } = this.#context;
+    for (const named of containersOf(record.pod)) {
+      const latest = latestOf(cri, named.container.name);
+      if (latest?.state !== "running") continue;
+      if (named.kind === "ephemeral" || (named.kind === "init" && !isSidecar(named))) continue;
+      const sandbox = cri.sandboxes.find(({ id }) => id === latest.sandboxId);
+      prober.add(
+        {
+          pod: record.pod,
+          named,
+          containerId: latest.id,
+          podIp: placeOf(this.#context, record.pod, sandbox?.ips ?? []).podIps[0] ?? "",
+          startedMs: latest.startedMs,
+        },
+        reportedVerdict(record.pod, latest),
+      );
+    }
+    for (const container of cri.containers) {
+      if (container.state !== "running") prober.remove(container.id);
+    }
+  }
+
+  #begin(record: PodRecord, step: Step): void {
+    const key = stepKey(step);
+    const { clock } = this.#context.runtime;
+    if (record.busy.has(key)) {
+      this.#hurryKill(record, step);
+      return;
+    }
+    const isStart = step.do === "startContainer";
+    if (step.do === "killContainer" && record.busy.has(`container ${step.name}`)) {
+      // A start under way is only interrupted by the end of the pod, and once it has run its hook.
+      const hook = record.hooksRunning.has(step.id);
+      if (!record.starting.signal.aborted && !hook) return;
+    }
+    if (isStart && [...record.killGrace.keys()].length > 0 && isKilling(record, step)) return;
+    if (endsPod.has(step.do) && isStarting(record)) return;
+    const retry = record.retries.get(key);
+    const waitMs = (retry?.atMs ?? 0) - clock.monotonicMs();
+    if (waitMs > 0) {
+      this.#queue.addAfter(record.uid, waitMs + 1);
+      return;
+    }
+    if (step.do === "forget") {
+      void this.#forget(record);
+      return;
+    }
+    if (step.do === "finalDelete" && record.busy.has("status")) return;
+    record.busy.add(key);
+    void this.#run(record, step, key);
+  }
+
+  /** A shorter grace period overtakes the kill that is under way. */
+  #hurryKill(record: PodRecord, step: Step): void {
+    if (step.do !== "killContainer") return;
+    const running = record.killGrace.get(step.id);
+    const wanted = Math.max(1, graceSecondsOf(record, step.name));
+    if (running === undefined || wanted >= running) return;
+    record.killGrace.set(step.id, wanted);
+    const request = { containerId: step.id, timeout: BigInt(wanted) };
+    void this.#context.cri.runtime.stopContainer(request).catch((error: unknown) => {
+      this.#context.runtime.log.debug("Cannot hurry a kill", { id: step.id, error: `${error}` });
+    });
+  }
+
+  async #run(record: PodRecord, step: Step, key: string): Promise<void> {
+    const { cache } = this.#context;
+    try {
+      await runStep(this.#context, record, step, this.#signal);
+      record.retries.delete(key);
+      // The deletion comes back as a change; asking again at once would only repeat it.
+      if (step.do === "finalDelete") this.#delay(record, key, limits.finalDeleteAgainMs);
+      if (step.do === "startContainer") record.waiting.delete(step.named.container.name);
+    } catch (error) {
+      this.#failed(record, step, key, error);
+    } finally {
+      record.busy.delete(key);
+      cache.markDirty(record.uid);
+      this.#queue.add(record.uid);
+    }
+  }
+
+  #delay(record: PodRecord, key: string, ms: number): void {
+    record.retries.set(key, { count: 0, atMs: this.#context.runtime.clock.monotonicMs() + ms });
+  }
+
+  #failed(record: PodRecord, step: Step, key: string, error: unknown): void {
+    const { clock, log } = this.#context.runtime;
+    const count = (record.retries.get(key)?.count ?? 0) + 1;
+    const usual = Math.min(limits.retryMsMin * 2 ** (count - 1), limits.retryMsMax);
+    const asked = error instanceof StartError ? error.retryInMs : undefined;
+    record.retries.set(key, { count, atMs: clock.monotonicMs() + (asked ?? usual) });
+    if (step.do === "startContainer" && error instanceof StartError) {
+      const { reason, message } = error;
+      record.waiting.set(step.named.container.name, { reason, message });
+    }
+    if (record.starting.signal.aborted && step.do !== "cleanUp") return;
+    const pod = `${record.pod.metadata.namespace}/${record.pod.metadata.name}`;
+    log.warn("A step of a pod failed", { pod, step: key, error: `${error}` });
+  }
+
+  #tellBackoffs(record: PodRecord, plan: PodPlan): void {
+    for (const [name, waiting] of plan.waiting) {
+      if (record.waiting.get(name)?.message === waiting.message) continue;
+      record.waiting.set(name, waiting);
+      const named = containersOf(record.pod).find((entry) => entry.container.name === name);
+      if (named === undefined) continue;
+      const { name: podName, namespace, uid } = record.pod.metadata;
+      const message = `Back-off restarting failed container ${name} in pod ${podName}_${namespace}(${uid})`;
+      const fieldPath = fieldPathOf(named);
+      this.#context.events.event(record.pod, "Warning", "BackOff", message, { fieldPath });
+    }
+    for (const [name, waiting] of record.waiting) {
+      if (waiting.reason === "CrashLoopBackOff" && !plan.waiting.has(name)) {
+        record.waiting.delete(name);
+      }
+    }
+  }
+
+  #report(record: PodRecord, facts: PodFacts, plan: PodPlan): void {
+    if (record.busy.has("status")) return;
+    const atMs = record.retries.get("status")?.atMs ?? 0;
+    const waitMs = atMs - this.#context.runtime.clock.monotonicMs();
+    if (waitMs > 0) {
+      this.#queue.addAfter(record.uid, waitMs + 1);
+      return;
+    }
+    const patch = this.#patchOf(record, facts, plan.waiting);
+    if (patch === undefined) return;
+    record.busy.add("status");
+    void this.#sendStatus(record, patch);
+  }
+
+  #patchOf(
+    record: PodRecord,
+    facts: PodFacts,
+    planned: ReadonlyMap<string, Waiting>,
+  ): object | undefined {
+    const { prober, nodeIps } = this.#context;
+    const running = facts.cri.containers.filter(({ state }) => state === "running");
+    const isReady = (id: string): boolean => prober.verdict(id)?.ready !== false;
+    const alive = facts.cri.containers.some(
+      ({ state }) => state === "running" || state === "created",
+    );
+    const stopped = !alive && (isEnding(facts) || hasEnded(record.pod));
+    const status = podStatus({
+      ...facts,
+      waiting: new Map([...record.waiting, ...planned]),
+      ready: new Set(running.map(({ id }) => id).filter(isReady)),
+      nodeIps,
+      startedMs: record.startedMs,
+      stopped,
+    });
+    return statusPatch(record.pod, status);
+  }
+
+  async #sendStatus(record: PodRecord, patch: object): Promise<void> {
+    const { client, runtime } = this.#context;
+    const { namespace = "", name = "" } = record.pod.metadata;
+    try {
+      const options = { subresource: "status" };
+      const answer = await client.patch(pods, namespace, name, "strategic", patch, options);
+      if (uidOf(answer) === record.uid && isNewer(answer, record.pod)) record.pod = answer;
+    } catch (error) {
+      if (!isReason(error, "NotFound") && !isReason(error, "Conflict")) {
+        const pod = `${namespace}/${name}`;
+        runtime.log.warn("Cannot report the status of a pod", { pod, error: `${error}` });
+        this.#delay(record, "status", limits.retryMsMin);
+      }
+    } finally {
+      record.busy.delete("status");
+      this.#queue.add(record.uid);
+    }
+  }
+
+  #checkDeadline(record: PodRecord): void {
+    const seconds = record.pod.spec.activeDeadlineSeconds;
+    if (seconds === undefined || record.failed !== undefined || hasEnded(record.pod)) return;
+    const ageMs = this.#context.runtime.clock.now().getTime() - record.startedMs;
+    if (ageMs < seconds * 1000) return;
+    const message = "Pod was active on the node longer than the specified deadline";
+    record.failed = { reason: "DeadlineExceeded", message };
+    this.#context.events.event(record.pod, "Normal", "DeadlineExceeded", message);
+  }
+
+  #scheduleDeadline(record: PodRecord): void {
+    const seconds = record.pod.spec.activeDeadlineSeconds;
+    if (seconds === undefined || record.failed !== undefined || hasEnded(record.pod)) return;
+    const now = this.#context.runtime.clock.now().getTime();
+    this.#queue.addAfter(record.uid, record.startedMs + seconds * 1000 - now + 1);
+  }
+
+  async #forget(record: PodRecord): Promise<void> {
+    this.#records.delete(record.uid);
+    this.#context.cache.forget(record.uid);
+    await this.#context.host.remove(podLogDir(this.#context.logRoot, record.pod));
+  }
+}
+
+/** These wait for what is still being started: it would be left behind otherwise. */
+const endsPod: ReadonlySet<Step["do"]> = new Set(["cleanUp", "finalDelete", "forget"]);
+
+function isStarting(record: PodRecord): boolean {
+  const starts = (key: string): boolean =>
+    key === "createSandbox" || key === "prepareVolumes" || key.startsWith("container ");
+  return [...record.busy].some(starts);
+}
+
+function isEnding(facts: PodFacts): boolean {
+  return (
+    facts.removed ||
+    facts.failed !== undefined ||
+    facts.pod.metadata.deletionTimestamp !== undefined
+  );
+}
+
+function isKilling(record: PodRecord, step: Extract<Step, { do: "startContainer" }>): boolean {
+  return step.after !== undefined && record.killGrace.has(step.after.id);
+}
+
+/** Versions of one object grow; an equal one tells nothing new but is taken all the same. */
+function isNewer(pod: Pod, than: Pod): boolean {
+  const [a, b] = [pod.metadata.resourceVersion ?? "0", than.metadata.resourceVersion ?? "0"];
+  return a.length === b.length ? a >= b : a.length > b.length;
+}
+
+/** What the API was told of this very container: probes of an adopted one go on from there. */
+function reportedVerdict(
+  pod: Pod,
+  container: ContainerState,
+): { readonly started: boolean; readonly ready: boolean } {
+  const all = [
+    ...(pod.status?.containerStatuses ?? []),
+    ...(pod.status?.initContainerStatuses ?? []),
+  ];
+  const status = all.find((entry) => entry.containerID === `containerd://${container.id}`);
+  return { started: status?.started === true, ready: status?.ready === true };
+}
