@@ -93,6 +93,15 @@ function patchOf(comment: Comment, tags: GoField | undefined) {
   };
 }
 
+/** In our own files a marker is all there is to tell a pointer by. */
+function isPart(field: ProtoField): boolean {
+  return field.name === "metadata" || field.name === "spec";
+}
+
+function isSingle(field: ProtoField): boolean {
+  return field.label !== "repeated" && field.label !== "map";
+}
+
 function buildField(field: ProtoField, message: string, prefix: string, go: GoPackage): FieldType {
   const comment = readComment(field.comment);
   const tags = go.structs.get(message)?.get(field.number);
@@ -103,7 +112,7 @@ function buildField(field: ProtoField, message: string, prefix: string, go: GoPa
   const value = parseDefault(comment.markers.get("default"), go);
   const values = tags === undefined ? undefined : go.enums.get(tags.baseType);
   const optional = comment.flags.has("optional");
-  const pointer = tags?.pointer ?? optional;
+  const pointer = tags?.pointer ?? (optional && isSingle(field) && !isPart(field));
   const named = tags?.jsonName || field.jsonName || field.name;
   return {
     name: named === "-" ? field.name : named,

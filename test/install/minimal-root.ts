@@ -4,6 +4,8 @@ import { join } from "node:path";
 
 const repository = join(import.meta.dir, "../..");
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";
+// Looked up here: the environment inside has another PATH.
+const chroot = Bun.which("chroot", { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }) ?? "chroot";
 const busybox = join(repository, `build/busybox-${architecture}/usr/bin/busybox`);
 const release = join(repository, `dist/release/k3-${architecture}`);
 const plain = join(repository, `dist/k3-${architecture}`);
@@ -52,7 +54,7 @@ export class MinimalRoot {
 
   /** Starts a program inside, with an empty environment but for PATH and HOME. */
   spawn(argv: readonly string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> {
-    return Bun.spawn(["chroot", this.path, ...argv], {
+    return Bun.spawn([chroot, this.path, ...argv], {
       env: { PATH: "/bin", HOME: "/root" },
       stdin: "ignore",
       stdout: "pipe",
