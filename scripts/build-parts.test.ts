@@ -13,7 +13,9 @@ async function files(tar: Uint8Array): Promise<Map<string, Uint8Array>> {
     yield tar;
   };
   await readTar(one(), {
-    begin: async (header) => void (path = header.path),
+    begin: async (header) => {
+      path = header.path;
+    },
     write: async (chunk) => void found.set(path, chunk.slice()),
     end: async () => {},
   });
