@@ -1,0 +1,274 @@
+/**
+ * What a kubelet serves on 10250: logs, exec, attach, port-forward, pods, health. Streams are never
+ * parsed: the request head is replayed to the runtime's streaming server, then bytes are piped.
+ */
+import { Hono } from "hono";
+import type { ByteStream } from "../runtime/runtime.ts";
+import { criMessage } from "./cri/client.ts";
+import { latestOf, previousOf } from "./kubelet/cri-state.ts";
+import type { Kubelet } from "./kubelet/kubelet.ts";
+import { type LogOptions, readLog } from "./kubelet/log-reader.ts";
+import { containersOf } from "./kubelet/types.ts";
+
+/** The head of a request that asks for an upgrade. */
+export interface UpgradeHead {
+  readonly method: string;
+  /** Path and query. */
+  readonly url: string;
+  /** In the order they came, names as they were sent. */
+  readonly headers: readonly (readonly [string, string])[];
+}
+
+export interface KubeletApp {
+  fetch(request: Request): Promise<Response>;
+  /** Serves exec, attach and port-forward on a raw connection, until one side ends. */
+  upgrade(head: UpgradeHead, socket: ByteStream): Promise<void>;
+}
+
+/** The head of an upgrade that a listener has turned into a web request. */
+export function upgradeHead(request: Request): UpgradeHead {
+  const { pathname, search } = new URL(request.url);
+  return { method: request.method, url: `${pathname}${search}`, headers: [...request.headers] };
+}
+
+class HttpError extends Error {
+  override readonly name = "HttpError";
+  readonly status: 400 | 404 | 500;
+
+  constructor(status: 400 | 404 | 500, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export function createKubeletApp(options: { readonly kubelet: Kubelet }): KubeletApp {
+  const { kubelet } = options;
+  const app = new Hono();
+  app.onError((error, context) => {
+    if (error instanceof HttpError) return context.text(error.message, error.status);
+    return context.text(criMessage(error), 500);
+  });
+  app.get("/healthz", (context) => context.text("ok"));
+  app.get("/healthz/:check", (context) => context.text("ok"));
+  app.get("/pods", (context) =>
+    context.json({ kind: "PodList", apiVersion: "v1", metadata: {}, items: kubelet.pods() }),
+  );
+  app.get("/containerLogs/:namespace/:pod/:container", (context) => {
+    const { namespace, pod, container } = context.req.param();
+    return containerLogs(kubelet, { namespace, pod, container }, context.req.raw);
+  });
+  return {
+    fetch: async (request) => await app.fetch(request),
+    upgrade: (head, socket) => upgrade(kubelet, head, socket),
+  };
+}
+
+interface ContainerRef {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container: string;
+}
+
+function integer(query: URLSearchParams, name: string): number | undefined {
+  const text = query.get(name);
+  if (text === null || text === "") return undefined;
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 0) return value;
+  throw new HttpError(400, `Cannot use "${text}" as ${name}: it must be a whole number`);
+}
+
+function logOptions(query: URLSearchParams, nowMs: number): LogOptions {
+  const isTrue = (name: string): boolean => ["true", "1"].includes(query.get(name) ?? "");
+  const seconds = integer(query, "sinceSeconds");
+  const time = query.get("sinceTime");
+  const stream = query.get("stream");
+  return {
+    follow: isTrue("follow"),
+    tailLines: integer(query, "tailLines"),
+    sinceMs:
+      seconds !== undefined
+        ? nowMs - seconds * 1000
+        : time === null
+          ? undefined
+          : new Date(time).getTime(),
+    timestamps: isTrue("timestamps"),
+    limitBytes: integer(query, "limitBytes"),
+    stream: stream === "Stdout" ? "stdout" : stream === "Stderr" ? "stderr" : undefined,
+  };
+}
+
+async function containerLogs(
+  kubelet: Kubelet,
+  ref: ContainerRef,
+  request: Request,
+): Promise<Response> {
+  const { host, runtime, cache } = kubelet.context;
+  const query = new URL(request.url).searchParams;
+  const options = logOptions(query, runtime.clock.now().getTime());
+  const previous = ["true", "1"].includes(query.get("previous") ?? "");
+  const { uid, path, id } = await logPath(kubelet, ref, previous);
+  const isRunning = (): boolean =>
+    cache.peek(uid).containers.some((entry) => entry.id === id && entry.state === "running");
+  const stop = new AbortController();
+  const signal = AbortSignal.any([request.signal, stop.signal]);
+  const source = { host, clock: runtime.clock, path, isRunning };
+  const chunks = readLog(source, options, signal);
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const next = await chunks.next();
+      if (next.done === true) controller.close();
+      else controller.enqueue(next.value);
+    },
+    cancel() {
+      stop.abort();
+    },
+  });
+  return new Response(body, { headers: { "Content-Type": "text/plain" } });
+}
+
+/** The log file of the container, or upstream's sentence on why there is none. */
+async function logPath(
+  kubelet: Kubelet,
+  { namespace, pod, container }: ContainerRef,
+  previous: boolean,
+): Promise<{ readonly uid: string; readonly path: string; readonly id: string }> {
+  const record = kubelet.findPod(namespace, pod);
+  if (record === undefined) throw new HttpError(404, `pod "${pod}" does not exist`);
+  const named = containersOf(record.pod).some((entry) => entry.container.name === container);
+  if (!named) throw new HttpError(404, `container "${container}" not found in pod "${pod}"`);
+  const cri = await kubelet.context.cache.read(record.uid);
+  const latest = latestOf(cri, container);
+  const where = `container "${container}" in pod "${pod}"`;
+  if (previous) {
+    // While a restart is waited for, the container that ended last is the previous one.
+    const between = latest?.state === "exited" && record.waiting.has(container);
+    const chosen = between ? latest : previousOf(cri, container);
+    if (chosen === undefined) {
+      throw new HttpError(400, `previous terminated ${where} not found`);
+    }
+    return { uid: record.uid, path: chosen.logPath, id: chosen.id };
+  }
+  if (latest === undefined) {
+    const waiting = record.waiting.get(container);
+    if (waiting === undefined) {
+      const inits = record.pod.spec.initContainers?.length ?? 0;
+      const reason = inits > 0 ? "PodInitializing" : "ContainerCreating";
+      throw new HttpError(400, `${where} is waiting to start: ${reason}`);
+    }
+    const fixed = /Image|ErrImage/.test(waiting.reason);
+    const reason = fixed ? `trying and failing to pull image` : waiting.reason;
+    throw new HttpError(400, `${where} is waiting to start: ${reason}`);
+  }
+  return { uid: record.uid, path: latest.logPath, id: latest.id };
+}
+
+type Kind = "exec" | "attach" | "portForward";
+
+interface StreamRequest {
+  readonly kind: Kind;
+  readonly ref: ContainerRef;
+  readonly query: URLSearchParams;
+}
+
+function parseStream(url: string): StreamRequest {
+  const parsed = new URL(url, "http://localhost");
+  const [, kind, namespace, pod, ...rest] = parsed.pathname.split("/").map(decodeURIComponent);
+  const isKnown = kind === "exec" || kind === "attach" || kind === "portForward";
+  if (!isKnown || namespace === undefined || pod === undefined) {
+    throw new HttpError(404, "404 page not found");
+  }
+  // An optional uid stands before the container's name.
+  const container = rest[rest.length - 1] ?? "";
+  return { kind, ref: { namespace, pod, container }, query: parsed.searchParams };
+}
+
+async function upgrade(kubelet: Kubelet, head: UpgradeHead, socket: ByteStream): Promise<void> {
+  try {
+    const target = new URL(await streamUrl(kubelet, parseStream(head.url)));
+    await pipeTo(kubelet, head, socket, target);
+  } catch (error) {
+    const status = error instanceof HttpError ? error.status : 500;
+    await refuse(socket, status, criMessage(error));
+  }
+}
+
+/** Asks the runtime where it will serve this stream. */
+async function streamUrl(kubelet: Kubelet, request: StreamRequest): Promise<string> {
+  const { kind, ref, query } = request;
+  const { cri, cache } = kubelet.context;
+  const record = kubelet.findPod(ref.namespace, ref.pod);
+  if (record === undefined) throw new HttpError(404, "pod does not exist");
+  const state = await cache.read(record.uid);
+  const isTrue = (...names: string[]): boolean =>
+    names.some((name) => ["true", "1"].includes(query.get(name) ?? ""));
+  if (kind === "portForward") {
+    const sandbox = state.sandboxes.find((entry) => entry.ready);
+    if (sandbox === undefined) throw new HttpError(404, "pod does not exist");
+    const port = query
+      .getAll("port")
+      .flatMap((text) => text.split(","))
+      .map(Number)
+      .filter((value) => Number.isInteger(value) && value > 0);
+    return (await cri.runtime.portForward({ podSandboxId: sandbox.id, port })).url;
+  }
+  const latest = latestOf(state, ref.container);
+  if (latest === undefined) throw new HttpError(404, `container not found ("${ref.container}")`);
+  const base = {
+    containerId: latest.id,
+    tty: isTrue("tty"),
+    stdin: isTrue("stdin", "input"),
+    stdout: isTrue("stdout", "output"),
+    stderr: isTrue("stderr", "error") && !isTrue("tty"),
+  };
+  if (kind === "attach") return (await cri.runtime.attach(base)).url;
+  return (await cri.runtime.exec({ ...base, cmd: query.getAll("command") })).url;
+}
+
+async function pipeTo(
+  kubelet: Kubelet,
+  head: UpgradeHead,
+  socket: ByteStream,
+  target: URL,
+): Promise<void> {
+  const stop = new AbortController();
+  const address = { type: "tcp", host: target.hostname, port: Number(target.port) } as const;
+  const upstream = await kubelet.context.runtime.net.dial(address, stop.signal);
+  try {
+    const lines = head.headers.map(([name, value]) =>
+      name.toLowerCase() === "host" ? `${name}: ${target.host}` : `${name}: ${value}`,
+    );
+    const first = `${head.method} ${target.pathname}${target.search} HTTP/1.1`;
+    const writer = upstream.writable.getWriter();
+    await writer.write(new TextEncoder().encode(`${[first, ...lines].join("\r\n")}\r\n\r\n`));
+    writer.releaseLock();
+    // The end of either direction is passed on; the answer's end is the end of it all.
+    const sending = socket.readable.pipeTo(upstream.writable).catch(() => {});
+    await upstream.readable.pipeTo(socket.writable).catch(() => {});
+    upstream.close();
+    await sending;
+  } finally {
+    upstream.close();
+    socket.close();
+  }
+}
+
+async function refuse(socket: ByteStream, status: number, message: string): Promise<void> {
+  const words: Readonly<Record<number, string>> = { 400: "Bad Request", 404: "Not Found" };
+  const body = new TextEncoder().encode(message);
+  const head = [
+    `HTTP/1.1 ${status} ${words[status] ?? "Internal Server Error"}`,
+    "Content-Type: text/plain; charset=utf-8",
+    `Content-Length: ${body.length}`,
+    "Connection: close",
+  ];
+  const writer = socket.writable.getWriter();
+  try {
+    await writer.write(new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n`));
+    await writer.write(body);
+    await writer.close();
+  } catch {
+    // The caller hung up before the answer.
+  } finally {
+    socket.close();
+  }
+}
