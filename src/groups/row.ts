@@ -1,5 +1,5 @@
 /** How a row of the resource table is written down: what is usual is left out. */
-import { mutableCopy } from "../api/copy.ts";
+
 import type {
   Column,
   FieldError,
@@ -14,6 +14,7 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { ageOf } from "../lib/human-duration.ts";
 import { subdomainErrors } from "../lib/names.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { type NameRule, validateMetadata } from "./metadata.ts";
 
@@ -44,8 +45,11 @@ export interface Row<T extends KubeObject> {
   readonly nameRule?: NameRule;
   readonly ttlSeconds?: number;
   readonly conversion?: ResourceDefinition<T>["conversion"];
-  /** Which top-level parts only the status subresource writes. Default none. */
-  readonly status?: boolean;
+  /**
+   * True when only the status subresource writes the status; "kept" lets a create bring one along
+   * (nodes, persistent volumes).
+   */
+  readonly status?: boolean | "kept";
   /** metadata.generation counts changes outside metadata and status. */
   readonly generation?: boolean;
   readonly prepare?: Strategy<T>["prepare"];
@@ -130,16 +134,20 @@ function outsideMetadata(object: unknown): Parts {
 }
 
 /** On main writes the status stays what it was; on status writes everything else does. */
-function keepParts<T extends KubeObject>(object: T, context: WriteContext<T>): void {
+function keepParts<T extends KubeObject>(
+  object: T,
+  context: WriteContext<T>,
+  keepsInitial: boolean,
+): void {
   const parts = object as unknown as Parts;
   const old = context.old as Parts | undefined;
   if (context.verb === "create" || old === undefined) {
-    delete parts.status;
+    if (!keepsInitial) delete parts.status;
     return;
   }
   if (context.subresource === "") {
     if (old.status === undefined) delete parts.status;
-    else parts.status = mutableCopy(old.status);
+    else parts.status = copyJson(old.status);
     return;
   }
   if (context.subresource !== "status") return;
@@ -147,8 +155,8 @@ function keepParts<T extends KubeObject>(object: T, context: WriteContext<T>): v
     if (!["metadata", "status", "apiVersion", "kind"].includes(key) && !(key in old))
       delete parts[key];
   for (const [key, value] of Object.entries(old))
-    if (!["metadata", "status"].includes(key)) parts[key] = mutableCopy(value);
-  const meta = mutableCopy(
+    if (!["metadata", "status"].includes(key)) parts[key] = copyJson(value);
+  const meta = copyJson(
     old.metadata as DeepReadonly<KubeObject["metadata"]>,
   ) as KubeObject["metadata"];
   const { labels, annotations, finalizers, resourceVersion, managedFields } = object.metadata;
@@ -179,7 +187,7 @@ function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): S
   return {
     ...row.strategy,
     prepare(object, context): void {
-      if (row.status) keepParts(object, context);
+      if (row.status) keepParts(object, context, row.status === "kept");
       row.prepare?.(object, context);
       if (row.generation && context.subresource !== "status") countGeneration(object, context);
     },
@@ -233,3 +241,11 @@ export function define<T extends KubeObject>(
   };
   return definition as unknown as ResourceDefinition;
 }
+
+/** The scale subresource of everything that counts pods in the usual places. */
+export const scale: Extract<Subresource<never>, { type: "scale" }> = {
+  type: "scale",
+  replicas: "spec.replicas",
+  statusReplicas: "status.replicas",
+  selector: "spec.selector",
+};

@@ -1,5 +1,5 @@
 /** Pods. */
-import { mutableCopy } from "../../api/copy.ts";
+
 import type {
   FieldError,
   ResourceDefinition,
@@ -10,6 +10,7 @@ import { pods } from "../../client/resources.ts";
 import type { Pod } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
+import { copyJson } from "../../schema/copy.ts";
 import { forbidden, invalid } from "../field-errors.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { define } from "../row.ts";
@@ -65,7 +66,7 @@ const ephemeralContainers: Subresource<Pod> = {
   type: "part",
   verbs: writeVerbs,
   merge(old, sent): Pod {
-    const next = mutableCopy<Pod>(old);
+    const next = copyJson<Pod>(old);
     if (sent.spec.ephemeralContainers)
       next.spec.ephemeralContainers = sent.spec.ephemeralContainers;
     else delete next.spec.ephemeralContainers;
@@ -80,7 +81,7 @@ const resize: Subresource<Pod> = {
   type: "part",
   verbs: writeVerbs,
   merge(old, sent): Pod {
-    const next = mutableCopy<Pod>(old);
+    const next = copyJson<Pod>(old);
     for (const key of ["containers", "initContainers"] as const)
       for (const container of next.spec[key] ?? []) {
         const wanted = (sent.spec[key] ?? []).find((one) => one.name === container.name);

@@ -1,0 +1,230 @@
+/** admissionregistration.k8s.io/v1. */
+import type { Column, FieldError, ResourceDefinition } from "../api/resource-definition.ts";
+import {
+  mutatingAdmissionPolicies,
+  mutatingAdmissionPolicyBindings,
+  mutatingWebhookConfigurations,
+  validatingAdmissionPolicies,
+  validatingAdmissionPolicyBindings,
+  validatingWebhookConfigurations,
+} from "../client/resources.ts";
+import type {
+  MatchResources,
+  MutatingAdmissionPolicy,
+  MutatingAdmissionPolicyBinding,
+  MutatingWebhook,
+  MutatingWebhookConfiguration,
+  ParamKind,
+  ParamRef,
+  ValidatingAdmissionPolicy,
+  ValidatingAdmissionPolicyBinding,
+  ValidatingWebhook,
+  ValidatingWebhookConfiguration,
+} from "../gen/admissionregistration-v1.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { duplicate, invalid, oneOf, required } from "./field-errors.ts";
+import { column, count, define } from "./row.ts";
+
+const categories = ["api-extensions"];
+type Webhook = MutatingWebhook | ValidatingWebhook;
+
+function webhookDefaults(hook: Webhook): void {
+  hook.failurePolicy ??= "Fail";
+  hook.matchPolicy ??= "Equivalent";
+  hook.namespaceSelector ??= {};
+  hook.objectSelector ??= {};
+  hook.timeoutSeconds ??= 10;
+  for (const rule of hook.rules ?? []) rule.scope ??= "*";
+  if (hook.clientConfig?.service) hook.clientConfig.service.port ??= 443;
+}
+
+function validateWebhooks(hooks: readonly DeepReadonly<Webhook>[] | undefined): FieldError[] {
+  const errors: FieldError[] = [];
+  const names = new Set<string>();
+  (hooks ?? []).forEach((hook, index) => {
+    const at = `webhooks[${index}]`;
+    if (!hook.name) errors.push(required(`${at}.name`));
+    else if (hook.name.split(".").length < 3)
+      errors.push(
+        invalid(
+          `${at}.name`,
+          hook.name,
+          "should be a domain with at least three segments separated by dots",
+        ),
+      );
+    if (names.has(hook.name)) errors.push(duplicate(`${at}.name`, hook.name));
+    names.add(hook.name);
+    if (!hook.sideEffects)
+      errors.push(required(`${at}.sideEffects`, "must specify one of None, NoneOnDryRun"));
+    else errors.push(...oneOf(`${at}.sideEffects`, hook.sideEffects, ["None", "NoneOnDryRun"]));
+    if ((hook.admissionReviewVersions ?? []).length === 0)
+      errors.push(required(`${at}.admissionReviewVersions`, "must specify one of v1, v1beta1"));
+    const { url, service } = hook.clientConfig ?? {};
+    if ((url === undefined) === (service === undefined))
+      errors.push(required(`${at}.clientConfig`, "exactly one of url or service is required"));
+    const seconds = hook.timeoutSeconds;
+    if (seconds !== undefined && (seconds < 1 || seconds > 30))
+      errors.push(
+        invalid(
+          `${at}.timeoutSeconds`,
+          seconds,
+          "the timeout value must be between 1 and 30 seconds",
+        ),
+      );
+  });
+  return errors;
+}
+
+const mutatingWebhook = define<MutatingWebhookConfiguration>(mutatingWebhookConfigurations, {
+  categories,
+  columns: [count("Webhooks", (one) => (one.webhooks ?? []).length)],
+  generation: true,
+  defaults(object) {
+    for (const hook of object.webhooks ?? []) {
+      webhookDefaults(hook);
+      hook.reinvocationPolicy ??= "Never";
+    }
+  },
+  validate: (object) => validateWebhooks(object.webhooks),
+});
+
+const validatingWebhook = define<ValidatingWebhookConfiguration>(validatingWebhookConfigurations, {
+  categories,
+  columns: [count("Webhooks", (one) => (one.webhooks ?? []).length)],
+  generation: true,
+  defaults(object) {
+    for (const hook of object.webhooks ?? []) webhookDefaults(hook);
+  },
+  validate: (object) => validateWebhooks(object.webhooks),
+});
+
+function matchDefaults(match: MatchResources | undefined): void {
+  if (match === undefined) return;
+  match.matchPolicy ??= "Equivalent";
+  match.namespaceSelector ??= {};
+  match.objectSelector ??= {};
+  for (const rule of [...(match.resourceRules ?? []), ...(match.excludeResourceRules ?? [])])
+    rule.scope ??= "*";
+}
+
+function paramKindCell(kind: DeepReadonly<ParamKind> | undefined): string {
+  return kind?.kind ? `${kind.apiVersion}/${kind.kind}` : "<unset>";
+}
+
+const validatingPolicy = define<ValidatingAdmissionPolicy>(validatingAdmissionPolicies, {
+  categories,
+  columns: [
+    count("Validations", (one) => (one.spec?.validations ?? []).length),
+    column("ParamKind", (one) => paramKindCell(one.spec?.paramKind)),
+  ],
+  status: true,
+  generation: true,
+  defaults({ spec }) {
+    if (!spec) return;
+    spec.failurePolicy ??= "Fail";
+    matchDefaults(spec.matchConstraints);
+  },
+  validate(object) {
+    const { validations = [], auditAnnotations = [], matchConstraints } = object.spec ?? {};
+    const errors: FieldError[] = [];
+    if (matchConstraints === undefined) errors.push(required("spec.matchConstraints"));
+    if (validations.length === 0 && auditAnnotations.length === 0)
+      errors.push(
+        required(
+          "spec.validations",
+          "validations or auditAnnotations must contain at least one item",
+        ),
+      );
+    validations.forEach((validation, index) => {
+      if (!validation.expression?.trim())
+        errors.push(
+          required(`spec.validations[${index}].expression`, "expression is not specified"),
+        );
+    });
+    return errors;
+  },
+});
+
+const mutatingPolicy = define<MutatingAdmissionPolicy>(mutatingAdmissionPolicies, {
+  categories,
+  columns: [
+    count("Mutations", (one) => (one.spec?.mutations ?? []).length),
+    column("ParamKind", (one) => paramKindCell(one.spec?.paramKind)),
+  ],
+  generation: true,
+  defaults({ spec }) {
+    if (!spec) return;
+    spec.failurePolicy ??= "Fail";
+    spec.reinvocationPolicy ||= "Never";
+    matchDefaults(spec.matchConstraints);
+  },
+  validate(object) {
+    const errors: FieldError[] = [];
+    if (object.spec?.matchConstraints === undefined) errors.push(required("spec.matchConstraints"));
+    if ((object.spec?.mutations ?? []).length === 0)
+      errors.push(required("spec.mutations", "mutations must contain at least one item"));
+    return errors;
+  },
+});
+
+type PolicyBinding = ValidatingAdmissionPolicyBinding | MutatingAdmissionPolicyBinding;
+
+function paramRefCell(ref: DeepReadonly<ParamRef> | undefined): string {
+  if (ref?.name) return ref.namespace ? `${ref.namespace}/${ref.name}` : ref.name;
+  return ref?.selector ? "<selector>" : "<unset>";
+}
+
+function bindingColumns<T extends PolicyBinding>(): readonly Column<T>[] {
+  return [
+    column<T>("PolicyName", (one) => (one as DeepReadonly<PolicyBinding>).spec?.policyName ?? ""),
+    column<T>("ParamRef", (one) =>
+      paramRefCell((one as DeepReadonly<PolicyBinding>).spec?.paramRef),
+    ),
+  ];
+}
+
+function validateBinding(object: DeepReadonly<PolicyBinding>): FieldError[] {
+  return object.spec?.policyName ? [] : [required("spec.policyName")];
+}
+
+const validatingBinding = define<ValidatingAdmissionPolicyBinding>(
+  validatingAdmissionPolicyBindings,
+  {
+    categories,
+    columns: bindingColumns<ValidatingAdmissionPolicyBinding>(),
+    generation: true,
+    defaults: (object) => matchDefaults(object.spec?.matchResources),
+    validate(object) {
+      const errors = validateBinding(object);
+      const actions = object.spec?.validationActions ?? [];
+      if (actions.length === 0) errors.push(required("spec.validationActions"));
+      if (actions.includes("Deny") && actions.includes("Warn"))
+        errors.push(
+          invalid(
+            "spec.validationActions",
+            actions,
+            "must not contain both Deny and Warn (repeating the same validation failure " +
+              "information in the API response and headers serves no purpose)",
+          ),
+        );
+      return errors;
+    },
+  },
+);
+
+const mutatingBinding = define<MutatingAdmissionPolicyBinding>(mutatingAdmissionPolicyBindings, {
+  categories,
+  columns: bindingColumns<MutatingAdmissionPolicyBinding>(),
+  generation: true,
+  defaults: (object) => matchDefaults(object.spec?.matchResources),
+  validate: (object) => validateBinding(object),
+});
+
+export const admissionregistration: readonly ResourceDefinition[] = [
+  mutatingPolicy,
+  mutatingBinding,
+  mutatingWebhook,
+  validatingPolicy,
+  validatingBinding,
+  validatingWebhook,
+];

@@ -1,0 +1,327 @@
+/** apps/v1: Deployment, ReplicaSet, DaemonSet, StatefulSet, ControllerRevision. */
+import type { FieldError, ResourceDefinition } from "../api/resource-definition.ts";
+import {
+  controllerRevisions,
+  daemonSets,
+  deployments,
+  replicaSets,
+  statefulSets,
+} from "../client/resources.ts";
+import type {
+  ControllerRevision,
+  DaemonSet,
+  Deployment,
+  ReplicaSet,
+  StatefulSet,
+} from "../gen/apps-v1.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { semanticEqual } from "../lib/semantic-equal.ts";
+import { persistentVolumeClaimSpecDefaults } from "./core/persistent-volume-claim.ts";
+import { forbidden, invalid, nonNegative, oneOf, required } from "./field-errors.ts";
+import { validateIntOrPercent } from "./int-or-percent.ts";
+import {
+  alwaysRestarted,
+  containerColumns,
+  selectorText,
+  templateDefaults,
+  validateImmutable,
+  validateTemplate,
+  validateTemplateLabels,
+  validateWorkloadSelector,
+} from "./pod-template.ts";
+import { column, count, define, scale, wide } from "./row.ts";
+
+type Workload = DeepReadonly<Deployment | ReplicaSet | DaemonSet | StatefulSet>;
+
+/** What all four workloads must fulfil. */
+function validateWorkload(object: Workload, old: Workload | undefined, kind: string): FieldError[] {
+  const { selector, template } = object.spec;
+  const errors = validateWorkloadSelector(selector, kind);
+  if ("replicas" in object.spec) errors.push(...nonNegative("spec.replicas", object.spec.replicas));
+  if ("minReadySeconds" in object.spec)
+    errors.push(...nonNegative("spec.minReadySeconds", object.spec.minReadySeconds));
+  errors.push(...validateTemplateLabels(selector, template));
+  errors.push(...validateTemplate(template, alwaysRestarted));
+  if (old !== undefined && kind !== "statefulset")
+    errors.push(...validateImmutable(selector, old.spec.selector, "spec.selector"));
+  return errors;
+}
+
+function isZero(value: number | string | undefined): boolean {
+  return value === 0 || value === "0%" || value === "0";
+}
+
+function validateDeployment(
+  object: DeepReadonly<Deployment>,
+  old: DeepReadonly<Deployment> | undefined,
+): FieldError[] {
+  const errors = validateWorkload(object, old, "deployment");
+  const { strategy, progressDeadlineSeconds, minReadySeconds = 0 } = object.spec;
+  const at = "spec.strategy";
+  errors.push(...oneOf(`${at}.type`, strategy?.type, ["Recreate", "RollingUpdate"]));
+  if (strategy?.type === "Recreate" && strategy.rollingUpdate)
+    errors.push(
+      forbidden(`${at}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'"),
+    );
+  const rolling = strategy?.type === "RollingUpdate" ? strategy.rollingUpdate : undefined;
+  if (rolling) {
+    const below = `${at}.rollingUpdate`;
+    errors.push(...validateIntOrPercent(rolling.maxUnavailable, `${below}.maxUnavailable`, 100));
+    errors.push(...validateIntOrPercent(rolling.maxSurge, `${below}.maxSurge`));
+    if (isZero(rolling.maxUnavailable) && isZero(rolling.maxSurge))
+      errors.push(
+        invalid(
+          `${below}.maxUnavailable`,
+          rolling.maxUnavailable,
+          "may not be 0 when `maxSurge` is 0",
+        ),
+      );
+  }
+  errors.push(...nonNegative("spec.revisionHistoryLimit", object.spec.revisionHistoryLimit));
+  if (progressDeadlineSeconds !== undefined) {
+    errors.push(...nonNegative("spec.progressDeadlineSeconds", progressDeadlineSeconds));
+    if (progressDeadlineSeconds <= minReadySeconds)
+      errors.push(
+        invalid(
+          "spec.progressDeadlineSeconds",
+          progressDeadlineSeconds,
+          "must be greater than minReadySeconds",
+        ),
+      );
+  }
+  return errors;
+}
+
+const deployment = define<Deployment>(deployments, {
+  shortNames: ["deploy"],
+  categories: ["all"],
+  columns: [
+    column(
+      "Ready",
+      (one) => `${one.status?.readyReplicas ?? 0}/${one.spec.replicas ?? 1}`,
+      "Number of the pod with ready state",
+    ),
+    column("Up-to-date", (one) => String(one.status?.updatedReplicas ?? 0)),
+    column("Available", (one) => String(one.status?.availableReplicas ?? 0)),
+    ...containerColumns<Deployment>((one) => one.spec.template),
+    wide("Selector", (one) => selectorText(one.spec.selector)),
+  ],
+  defaults(object) {
+    const { spec } = object;
+    spec.replicas ??= 1;
+    spec.strategy ??= {};
+    spec.strategy.type ||= "RollingUpdate";
+    if (spec.strategy.type === "RollingUpdate") {
+      spec.strategy.rollingUpdate ??= {};
+      spec.strategy.rollingUpdate.maxUnavailable ??= "25%";
+      spec.strategy.rollingUpdate.maxSurge ??= "25%";
+    }
+    spec.revisionHistoryLimit ??= 10;
+    spec.progressDeadlineSeconds ??= 600;
+    templateDefaults(spec.template);
+  },
+  status: true,
+  generation: true,
+  validate: (object, { old }) => validateDeployment(object, old),
+  subresources: { scale },
+});
+
+const replicaSet = define<ReplicaSet>(replicaSets, {
+  shortNames: ["rs"],
+  categories: ["all"],
+  columns: [
+    count("Desired", (one) => one.spec.replicas ?? 1),
+    count("Current", (one) => one.status?.replicas ?? 0),
+    count("Ready", (one) => one.status?.readyReplicas ?? 0),
+    ...containerColumns<ReplicaSet>((one) => one.spec.template),
+    wide("Selector", (one) => selectorText(one.spec.selector)),
+  ],
+  fields: { "status.replicas": (one) => String(one.status?.replicas ?? 0) },
+  defaults(object) {
+    object.spec.replicas ??= 1;
+    templateDefaults(object.spec.template);
+  },
+  status: true,
+  generation: true,
+  prepare(object, { verb }) {
+    if (verb === "create") object.status = { replicas: 0 };
+  },
+  validate: (object, { old }) => validateWorkload(object, old, "replicaset"),
+  subresources: { scale },
+});
+
+function validateDaemonSet(
+  object: DeepReadonly<DaemonSet>,
+  old: DeepReadonly<DaemonSet> | undefined,
+): FieldError[] {
+  const errors = validateWorkload(object, old, "daemonset");
+  const { updateStrategy } = object.spec;
+  const at = "spec.updateStrategy";
+  errors.push(...oneOf(`${at}.type`, updateStrategy?.type, ["OnDelete", "RollingUpdate"]));
+  if (updateStrategy?.type === "RollingUpdate") {
+    const { maxUnavailable, maxSurge } = updateStrategy.rollingUpdate ?? {};
+    const below = `${at}.rollingUpdate`;
+    errors.push(...validateIntOrPercent(maxUnavailable, `${below}.maxUnavailable`, 100));
+    errors.push(...validateIntOrPercent(maxSurge, `${below}.maxSurge`, 100));
+    if (isZero(maxUnavailable) && isZero(maxSurge))
+      errors.push(
+        invalid(`${below}.maxUnavailable`, maxUnavailable, "cannot be 0 when maxSurge is 0"),
+      );
+  }
+  errors.push(...nonNegative("spec.revisionHistoryLimit", object.spec.revisionHistoryLimit));
+  return errors;
+}
+
+const daemonSet = define<DaemonSet>(daemonSets, {
+  shortNames: ["ds"],
+  categories: ["all"],
+  columns: [
+    count("Desired", (one) => one.status?.desiredNumberScheduled ?? 0),
+    count("Current", (one) => one.status?.currentNumberScheduled ?? 0),
+    count("Ready", (one) => one.status?.numberReady ?? 0),
+    count("Up-to-date", (one) => one.status?.updatedNumberScheduled ?? 0),
+    count("Available", (one) => one.status?.numberAvailable ?? 0),
+    column("Node Selector", (one) => {
+      const selector = one.spec.template?.spec?.nodeSelector ?? {};
+      const pairs = Object.entries(selector).map(([key, value]) => `${key}=${value}`);
+      return pairs.sort().join(",") || "<none>";
+    }),
+    ...containerColumns<DaemonSet>((one) => one.spec.template),
+    wide("Selector", (one) => selectorText(one.spec.selector)),
+  ],
+  defaults(object) {
+    const { spec } = object;
+    spec.updateStrategy ??= {};
+    spec.updateStrategy.type ||= "RollingUpdate";
+    if (spec.updateStrategy.type === "RollingUpdate") {
+      spec.updateStrategy.rollingUpdate ??= {};
+      spec.updateStrategy.rollingUpdate.maxUnavailable ??= 1;
+      spec.updateStrategy.rollingUpdate.maxSurge ??= 0;
+    }
+    spec.revisionHistoryLimit ??= 10;
+    templateDefaults(spec.template);
+  },
+  status: true,
+  generation: true,
+  prepare(object, { verb }) {
+    if (verb === "create")
+      object.status = {
+        currentNumberScheduled: 0,
+        desiredNumberScheduled: 0,
+        numberMisscheduled: 0,
+        numberReady: 0,
+      };
+  },
+  validate: (object, { old }) => validateDaemonSet(object, old),
+});
+
+const statefulSetMutable = [
+  "replicas",
+  "ordinals",
+  "template",
+  "updateStrategy",
+  "revisionHistoryLimit",
+  "persistentVolumeClaimRetentionPolicy",
+  "minReadySeconds",
+] as const;
+
+function validateStatefulSet(
+  object: DeepReadonly<StatefulSet>,
+  old: DeepReadonly<StatefulSet> | undefined,
+): FieldError[] {
+  const errors = validateWorkload(object, old, "statefulset");
+  const { podManagementPolicy, updateStrategy } = object.spec;
+  errors.push(
+    ...oneOf("spec.podManagementPolicy", podManagementPolicy, ["OrderedReady", "Parallel"]),
+  );
+  errors.push(
+    ...oneOf("spec.updateStrategy.type", updateStrategy?.type, ["OnDelete", "RollingUpdate"]),
+  );
+  errors.push(
+    ...nonNegative(
+      "spec.updateStrategy.rollingUpdate.partition",
+      updateStrategy?.rollingUpdate?.partition,
+    ),
+  );
+  if (old === undefined) return errors;
+  const frozen = (spec: DeepReadonly<StatefulSet>["spec"]): unknown => {
+    const rest: Record<string, unknown> = { ...spec };
+    for (const key of statefulSetMutable) delete rest[key];
+    return rest;
+  };
+  if (!semanticEqual(frozen(object.spec), frozen(old.spec)))
+    errors.push(
+      forbidden(
+        "spec",
+        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', " +
+          "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and " +
+          "'minReadySeconds' are forbidden",
+      ),
+    );
+  return errors;
+}
+
+const statefulSet = define<StatefulSet>(statefulSets, {
+  shortNames: ["sts"],
+  categories: ["all"],
+  columns: [
+    column("Ready", (one) => `${one.status?.readyReplicas ?? 0}/${one.spec.replicas ?? 1}`),
+    ...containerColumns<StatefulSet>((one) => one.spec.template),
+  ],
+  defaults(object) {
+    const { spec } = object;
+    spec.podManagementPolicy ||= "OrderedReady";
+    spec.updateStrategy ??= {};
+    spec.updateStrategy.type ||= "RollingUpdate";
+    if (spec.updateStrategy.type === "RollingUpdate") {
+      spec.updateStrategy.rollingUpdate ??= {};
+      spec.updateStrategy.rollingUpdate.partition ??= 0;
+    }
+    spec.persistentVolumeClaimRetentionPolicy ??= {};
+    spec.persistentVolumeClaimRetentionPolicy.whenDeleted ||= "Retain";
+    spec.persistentVolumeClaimRetentionPolicy.whenScaled ||= "Retain";
+    spec.replicas ??= 1;
+    spec.revisionHistoryLimit ??= 10;
+    for (const claim of spec.volumeClaimTemplates ?? []) {
+      claim.apiVersion ||= "v1";
+      claim.kind ||= "PersistentVolumeClaim";
+      persistentVolumeClaimSpecDefaults(claim.spec);
+      claim.status ??= {};
+      claim.status.phase ||= "Pending";
+    }
+    templateDefaults(spec.template);
+  },
+  status: true,
+  generation: true,
+  prepare(object, { verb }) {
+    if (verb === "create") object.status = { replicas: 0, availableReplicas: 0 };
+  },
+  validate: (object, { old }) => validateStatefulSet(object, old),
+  subresources: { scale },
+});
+
+const controllerRevision = define<ControllerRevision>(controllerRevisions, {
+  columns: [
+    column("Controller", (one) => {
+      const owner = (one.metadata.ownerReferences ?? []).find((ref) => ref.controller);
+      if (owner === undefined) return "<none>";
+      const group = owner.apiVersion.includes("/") ? `.${owner.apiVersion.split("/")[0]}` : "";
+      return `${owner.kind.toLowerCase()}${group}/${owner.name}`;
+    }),
+    count("Revision", (one) => one.revision ?? 0),
+  ],
+  validate(object, { old }) {
+    const errors = nonNegative("revision", object.revision);
+    if (object.data === undefined) errors.push(required("data", "data is mandatory"));
+    if (old !== undefined) errors.push(...validateImmutable(object.data, old.data, "data"));
+    return errors;
+  },
+});
+
+export const apps: readonly ResourceDefinition[] = [
+  controllerRevision,
+  daemonSet,
+  deployment,
+  replicaSet,
+  statefulSet,
+];

@@ -1,0 +1,275 @@
+/** batch/v1: Job and CronJob. */
+import { Cron } from "croner";
+import type { FieldError, ResourceDefinition, WriteContext } from "../api/resource-definition.ts";
+import { cronJobs, jobs } from "../client/resources.ts";
+import type { CronJob, Job, JobSpec } from "../gen/batch-v1.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { ageOf, humanDuration } from "../lib/human-duration.ts";
+import { semanticEqual } from "../lib/semantic-equal.ts";
+import { invalid, nonNegative, oneOf, required } from "./field-errors.ts";
+import {
+  containerColumns,
+  selectorText,
+  templateDefaults,
+  validateImmutable,
+  validateTemplate,
+  validateTemplateLabels,
+} from "./pod-template.ts";
+import { column, count, define, wide } from "./row.ts";
+
+type ReadJob = DeepReadonly<Job>;
+
+function jobSpecDefaults(spec: JobSpec, isTemplate: boolean): void {
+  templateDefaults(spec.template);
+  if (isTemplate) return;
+  if (spec.completions === undefined && spec.parallelism === undefined) {
+    spec.completions = 1;
+    spec.parallelism = 1;
+  }
+  spec.parallelism ??= 1;
+  spec.backoffLimit ??= spec.backoffLimitPerIndex === undefined ? 6 : 2147483647;
+  spec.completionMode ??= "NonIndexed";
+  spec.suspend ??= false;
+  spec.podReplacementPolicy ??= spec.podFailurePolicy ? "Failed" : "TerminatingOrFailed";
+  for (const rule of spec.podFailurePolicy?.rules ?? [])
+    for (const pattern of rule.onPodConditions ?? []) pattern.status ??= "True";
+}
+
+/** The labels by which a job knows its pods, unless the user manages the selector. */
+function generateSelector(job: Job): void {
+  if (job.spec.manualSelector) return;
+  const uid = job.metadata.uid ?? "";
+  const name = job.metadata.name ?? "";
+  job.spec.template.metadata ??= {};
+  job.spec.template.metadata.labels = {
+    "batch.kubernetes.io/controller-uid": uid,
+    "batch.kubernetes.io/job-name": name,
+    "controller-uid": uid,
+    "job-name": name,
+    ...job.spec.template.metadata.labels,
+  };
+  job.spec.selector ??= {};
+  job.spec.selector.matchLabels = {
+    ...job.spec.selector.matchLabels,
+    "batch.kubernetes.io/controller-uid": uid,
+  };
+}
+
+function validateJobSpec(spec: DeepReadonly<JobSpec>, field: string): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const key of [
+    "parallelism",
+    "completions",
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "ttlSecondsAfterFinished",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+  ] as const)
+    errors.push(...nonNegative(`${field}.${key}`, spec[key]));
+  if (spec.completionMode)
+    errors.push(
+      ...oneOf(`${field}.completionMode`, spec.completionMode, ["Indexed", "NonIndexed"]),
+    );
+  if (spec.completionMode === "Indexed" && spec.completions === undefined)
+    errors.push(required(`${field}.completions`, "when completion mode is Indexed"));
+  if (spec.backoffLimitPerIndex !== undefined && spec.completionMode !== "Indexed")
+    errors.push(
+      invalid(
+        `${field}.backoffLimitPerIndex`,
+        spec.backoffLimitPerIndex,
+        "requires indexed completion mode",
+      ),
+    );
+  const policy = spec.template?.spec?.restartPolicy;
+  errors.push(
+    ...validateTemplate(
+      spec.template,
+      { restartPolicies: ["OnFailure", "Never"], allowsDeadline: true },
+      `${field}.template`,
+    ),
+  );
+  if (spec.podFailurePolicy && policy && policy !== "Never")
+    errors.push(
+      invalid(
+        `${field}.template.spec.restartPolicy`,
+        policy,
+        'only "Never" is supported when podFailurePolicy is specified',
+      ),
+    );
+  return errors;
+}
+
+function validateJobUpdate(job: ReadJob, old: ReadJob): FieldError[] {
+  const errors: FieldError[] = [];
+  const { spec } = job;
+  const elastic =
+    spec.completionMode === "Indexed" &&
+    spec.completions === spec.parallelism &&
+    old.spec.completions === old.spec.parallelism;
+  if (!elastic)
+    errors.push(...validateImmutable(spec.completions, old.spec.completions, "spec.completions"));
+  errors.push(...validateImmutable(spec.selector, old.spec.selector, "spec.selector"));
+  errors.push(
+    ...validateImmutable(spec.completionMode, old.spec.completionMode, "spec.completionMode"),
+    ...validateImmutable(spec.podFailurePolicy, old.spec.podFailurePolicy, "spec.podFailurePolicy"),
+  );
+  if (semanticEqual(spec.template, old.spec.template)) return errors;
+  // Scheduling directives of a suspended job that never started may still change.
+  const neverStarted = old.spec.suspend === true && !old.status?.startTime;
+  const placement = (one: ReadJob): unknown => {
+    const { affinity, nodeSelector, tolerations, schedulingGates, ...rest } = one.spec.template
+      .spec ?? { containers: [] };
+    void [affinity, nodeSelector, tolerations, schedulingGates];
+    return { ...one.spec.template, metadata: {}, spec: rest };
+  };
+  if (!neverStarted || !semanticEqual(placement(job), placement(old)))
+    errors.push(...validateImmutable(spec.template, old.spec.template, "spec.template"));
+  return errors;
+}
+
+function jobStatusCell(job: ReadJob): string {
+  const has = (type: string): boolean =>
+    (job.status?.conditions ?? []).some((one) => one.type === type && one.status === "True");
+  if (has("Complete")) return "Complete";
+  if (has("Failed")) return "Failed";
+  if (job.metadata.deletionTimestamp) return "Terminating";
+  if (has("Suspended")) return "Suspended";
+  if (has("FailureTarget")) return "FailureTarget";
+  if (has("SuccessCriteriaMet")) return "SuccessCriteriaMet";
+  return "Running";
+}
+
+function completionsCell(job: ReadJob): string {
+  const succeeded = job.status?.succeeded ?? 0;
+  const { completions, parallelism = 0 } = job.spec;
+  if (completions !== undefined) return `${succeeded}/${completions}`;
+  return parallelism > 1 ? `${succeeded}/1 of ${parallelism}` : `${succeeded}/1`;
+}
+
+function durationCell(job: ReadJob, now: Date): string {
+  const { startTime, completionTime } = job.status ?? {};
+  if (!startTime) return "";
+  const failed = (job.status?.conditions ?? []).find(
+    (one) => one.type === "Failed" && one.status === "True",
+  );
+  const end = completionTime ?? failed?.lastTransitionTime;
+  return humanDuration((end ? Date.parse(end) : now.getTime()) - Date.parse(startTime));
+}
+
+function prepareJob(job: Job, context: WriteContext<Job>): void {
+  if (context.verb !== "create") return;
+  job.status = {};
+  generateSelector(job);
+}
+
+const job = define<Job>(jobs, {
+  columns: [
+    column("Status", jobStatusCell),
+    column("Completions", completionsCell),
+    column("Duration", durationCell),
+    ...containerColumns<Job>((one) => one.spec.template),
+    wide("Selector", (one) => selectorText(one.spec.selector)),
+  ],
+  categories: ["all"],
+  fields: { "status.successful": (one) => String(one.status?.succeeded ?? 0) },
+  defaults: (object) => jobSpecDefaults(object.spec, false),
+  status: true,
+  generation: true,
+  prepare: prepareJob,
+  validate(object, { old }) {
+    const errors = validateJobSpec(object.spec, "spec");
+    if (object.spec.selector === undefined) errors.push(required("spec.selector"));
+    errors.push(...validateTemplateLabels(object.spec.selector, object.spec.template));
+    if (old !== undefined) errors.push(...validateJobUpdate(object, old));
+    return errors;
+  },
+});
+
+/** What is wrong with a cron schedule, or undefined. */
+export function scheduleError(schedule: string, timeZone: string | undefined): string | undefined {
+  if (/^@every\s+\S+$/.test(schedule)) return undefined;
+  const fields = schedule.trim().split(/\s+/);
+  if (!schedule.startsWith("@") && fields.length !== 5)
+    return `expected exactly 5 fields, found ${fields.length}: [${fields.join(" ")}]`;
+  try {
+    new Cron(schedule, { paused: true, ...(timeZone ? { timezone: timeZone } : {}) });
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function validateCronJob(object: DeepReadonly<CronJob>): FieldError[] {
+  const { spec } = object;
+  const errors = validateJobSpec(spec.jobTemplate.spec, "spec.jobTemplate.spec");
+  if (spec.jobTemplate.spec.manualSelector)
+    errors.push(invalid("spec.jobTemplate.spec.manualSelector", true, "must be false or unset"));
+  if (!spec.schedule) errors.push(required("spec.schedule"));
+  else {
+    const problem = scheduleError(spec.schedule, undefined);
+    if (problem !== undefined) errors.push(invalid("spec.schedule", spec.schedule, problem));
+    if (/TZ/.test(spec.schedule))
+      errors.push(
+        invalid(
+          "spec.schedule",
+          spec.schedule,
+          "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+        ),
+      );
+  }
+  if (spec.timeZone !== undefined && spec.timeZone !== null) {
+    if (spec.timeZone === "")
+      errors.push(invalid("spec.timeZone", "", "timeZone must be nil or non-empty string"));
+    else if (spec.timeZone.toLowerCase() === "local" || !isTimeZone(spec.timeZone))
+      errors.push(invalid("spec.timeZone", spec.timeZone, `unknown time zone ${spec.timeZone}`));
+  }
+  errors.push(
+    ...nonNegative("spec.startingDeadlineSeconds", spec.startingDeadlineSeconds),
+    ...oneOf("spec.concurrencyPolicy", spec.concurrencyPolicy, ["Allow", "Forbid", "Replace"]),
+    ...nonNegative("spec.successfulJobsHistoryLimit", spec.successfulJobsHistoryLimit),
+    ...nonNegative("spec.failedJobsHistoryLimit", spec.failedJobsHistoryLimit),
+  );
+  const name = object.metadata.name ?? "";
+  if (name.length > 52)
+    errors.push(invalid("metadata.name", name, "must be no more than 52 characters"));
+  return errors;
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    return true;
+  } catch {
+    // RangeError is how Intl says that it does not know the zone.
+    return false;
+  }
+}
+
+const cronJob = define<CronJob>(cronJobs, {
+  shortNames: ["cj"],
+  categories: ["all"],
+  columns: [
+    column("Schedule", (one) => one.spec.schedule ?? ""),
+    column("Timezone", (one) => one.spec.timeZone ?? "<none>"),
+    column("Suspend", (one) => (one.spec.suspend ? "True" : "False"), "", "boolean"),
+    count("Active", (one) => (one.status?.active ?? []).length),
+    column("Last Schedule", (one, now) =>
+      one.status?.lastScheduleTime ? ageOf(one.status.lastScheduleTime, now) : "<none>",
+    ),
+    ...containerColumns<CronJob>((one) => one.spec.jobTemplate?.spec?.template),
+    wide("Selector", (one) => selectorText(one.spec.jobTemplate?.spec?.selector)),
+  ],
+  defaults({ spec }) {
+    spec.concurrencyPolicy ||= "Allow";
+    spec.suspend ??= false;
+    spec.successfulJobsHistoryLimit ??= 3;
+    spec.failedJobsHistoryLimit ??= 1;
+    if (spec.jobTemplate?.spec) jobSpecDefaults(spec.jobTemplate.spec, true);
+  },
+  status: true,
+  generation: true,
+  validate: (object) => validateCronJob(object),
+});
+
+export const batch: readonly ResourceDefinition[] = [cronJob, job];

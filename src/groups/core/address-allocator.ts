@@ -1,0 +1,145 @@
+/** Hands out cluster IPs and node ports; what is in use is read from the services themselves. */
+
+/** Addresses of an IPv4 or IPv6 range as offsets from its first address. */
+export interface AddressRange {
+  readonly family: "IPv4" | "IPv6";
+  readonly first: bigint;
+  readonly size: bigint;
+}
+
+function parseIPv4(text: string): bigint {
+  return text.split(".").reduce((sum, part) => sum * 256n + BigInt(part), 0n);
+}
+
+function parseIPv6(text: string): bigint {
+  const [head = "", tail] = text.split("::");
+  const front = head === "" ? [] : head.split(":");
+  const back = tail === undefined || tail === "" ? [] : tail.split(":");
+  const zeros = Array<string>(tail === undefined ? 0 : 8 - front.length - back.length).fill("0");
+  return [...front, ...zeros, ...back].reduce(
+    (sum, part) => sum * 65536n + BigInt(`0x${part}`),
+    0n,
+  );
+}
+
+export function familyOf(address: string): "IPv4" | "IPv6" {
+  return address.includes(":") ? "IPv6" : "IPv4";
+}
+
+export function isAddress(text: string): boolean {
+  if (text.includes(":")) {
+    if (!/^[0-9a-fA-F:]+$/.test(text) || text.split("::").length > 2) return false;
+    const groups = text.split(":").filter((part) => part !== "");
+    return (
+      groups.every((part) => part.length <= 4) &&
+      (text.includes("::") ? groups.length < 8 : groups.length === 8)
+    );
+  }
+  const parts = text.split(".");
+  return (
+    parts.length === 4 &&
+    parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256)
+  );
+}
+
+export function toNumber(address: string): bigint {
+  return address.includes(":") ? parseIPv6(address) : parseIPv4(address);
+}
+
+function formatIPv6(value: bigint): string {
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    Number((value >> BigInt(16 * (7 - index))) & 0xffffn).toString(16),
+  );
+  let best = { at: -1, length: 1 };
+  for (let at = 0; at < 8; at += 1) {
+    let length = 0;
+    while (at + length < 8 && groups[at + length] === "0") length += 1;
+    if (length > best.length) best = { at, length };
+  }
+  if (best.at < 0) return groups.join(":");
+  const front = groups.slice(0, best.at).join(":");
+  return `${front}::${groups.slice(best.at + best.length).join(":")}`;
+}
+
+export function fromNumber(value: bigint, family: "IPv4" | "IPv6"): string {
+  if (family === "IPv6") return formatIPv6(value);
+  return [24n, 16n, 8n, 0n].map((shift) => String((value >> shift) & 255n)).join(".");
+}
+
+/** Parses `10.43.0.0/16`. */
+export function parseRange(cidr: string): AddressRange {
+  const [address = "", bits = ""] = cidr.split("/");
+  const family = familyOf(address);
+  const width = family === "IPv4" ? 32 : 128;
+  const size = 1n << BigInt(width - Number(bits));
+  const number = toNumber(address);
+  return { family, first: number - (number % size), size };
+}
+
+export function isInRange(address: string, range: AddressRange): boolean {
+  if (familyOf(address) !== range.family) return false;
+  const offset = toNumber(address) - range.first;
+  return (
+    offset > 0n && offset < range.size && !(range.family === "IPv4" && offset === range.size - 1n)
+  );
+}
+
+/** min(max(16, size/16), 256): the low offsets that are handed out only when asked for or last. */
+export function staticBand(size: number, least = 16, step = 16, most = 256): number {
+  if (size <= least) return 0;
+  return Math.min(most, Math.max(least, Math.floor(size / step)));
+}
+
+/** How long a number stays ours before the stored object alone must show that it is in use. */
+const holdMs = 30_000;
+
+/**
+ * Picks numbers of 0..size-1 at random, those above the static band first. What stored objects hold
+ * is asked through `inUse`; the holds only bridge the time between picking and storing.
+ */
+export class NumberAllocator {
+  private readonly heldUntil = new Map<number, number>();
+
+  constructor(
+    private readonly size: number,
+    private readonly band: number,
+    private readonly random: (below: number) => number,
+    private readonly nowMs: () => number,
+  ) {}
+
+  private isHeld(offset: number): boolean {
+    const until = this.heldUntil.get(offset);
+    if (until === undefined) return false;
+    if (until > this.nowMs()) return true;
+    this.heldUntil.delete(offset);
+    return false;
+  }
+
+  /** Takes `offset`; false when it is taken. */
+  take(offset: number, inUse: (offset: number) => boolean): boolean {
+    if (this.isHeld(offset) || inUse(offset)) return false;
+    this.heldUntil.set(offset, this.nowMs() + holdMs);
+    return true;
+  }
+
+  /** Any free number, or undefined when all are taken. */
+  takeAny(inUse: (offset: number) => boolean): number | undefined {
+    for (const [from, to] of [
+      [this.band, this.size],
+      [0, this.band],
+    ] as const) {
+      const span = to - from;
+      if (span <= 0) continue;
+      const start = this.random(span);
+      for (let step = 0; step < span; step += 1) {
+        const offset = from + ((start + step) % span);
+        if (this.take(offset, inUse)) return offset;
+      }
+    }
+    return undefined;
+  }
+
+  release(offset: number): void {
+    this.heldUntil.delete(offset);
+  }
+}

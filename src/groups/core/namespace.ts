@@ -1,0 +1,55 @@
+/** Namespaces: Active, then Terminating until the namespace controller empties spec.finalizers. */
+
+import type { ResourceDefinition, Subresource } from "../../api/resource-definition.ts";
+import { namespaces } from "../../client/resources.ts";
+import type { Namespace } from "../../gen/core-v1.ts";
+import { labelErrors } from "../../lib/names.ts";
+import { copyJson } from "../../schema/copy.ts";
+import { allVerbs, column, define } from "../row.ts";
+
+const nameLabel = "kubernetes.io/metadata.name";
+
+const finalize: Subresource<Namespace> = {
+  type: "part",
+  verbs: ["update"],
+  merge(old, sent): Namespace {
+    const next = copyJson<Namespace>(old);
+    next.spec = { ...next.spec, finalizers: [...(sent.spec?.finalizers ?? [])] };
+    if (sent.metadata.resourceVersion)
+      next.metadata.resourceVersion = sent.metadata.resourceVersion;
+    return next;
+  },
+};
+
+export const namespace: ResourceDefinition = define<Namespace>(namespaces, {
+  shortNames: ["ns"],
+  verbs: allVerbs.filter((verb) => verb !== "deletecollection"),
+  nameRule: labelErrors,
+  columns: [column("Status", (one) => one.status?.phase ?? "", "The status of the namespace")],
+  fields: { "status.phase": (one) => one.status?.phase ?? "" },
+  defaults(object) {
+    const { metadata } = object;
+    if (metadata.name) metadata.labels = { ...metadata.labels, [nameLabel]: metadata.name };
+  },
+  status: true,
+  prepare(object, { verb, subresource, old }) {
+    if (object.metadata.name)
+      object.metadata.labels = { ...object.metadata.labels, [nameLabel]: object.metadata.name };
+    if (verb === "create") {
+      object.status = { phase: "Active" };
+      const before = object.spec?.finalizers ?? [];
+      const finalizers = before.includes("kubernetes") ? before : [...before, "kubernetes"];
+      object.spec = { ...object.spec, finalizers };
+      return;
+    }
+    if (subresource === "" && old !== undefined)
+      object.spec = { ...object.spec, finalizers: [...(old.spec?.finalizers ?? [])] };
+  },
+  strategy: {
+    holdsDeletion: (object) => (object.spec?.finalizers ?? []).length > 0,
+    markDeleted(object) {
+      object.status = { ...object.status, phase: "Terminating" };
+    },
+  },
+  subresources: { finalize },
+});

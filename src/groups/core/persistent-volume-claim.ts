@@ -1,0 +1,232 @@
+/** PersistentVolume and PersistentVolumeClaim. */
+import type { FieldError, ResourceDefinition } from "../../api/resource-definition.ts";
+import { persistentVolumeClaims, persistentVolumes } from "../../client/resources.ts";
+import type {
+  PersistentVolume,
+  PersistentVolumeClaim,
+  PersistentVolumeClaimSpec,
+} from "../../gen/core-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { subdomainErrors } from "../../lib/names.ts";
+import { semanticEqual } from "../../lib/semantic-equal.ts";
+import { forbidden, invalid, invalids, notSupported, oneOf, required } from "../field-errors.ts";
+import { validateSelector } from "../pod-template.ts";
+import { compareQuantities, quantityErrors } from "../quantities.ts";
+import { column, define, wide } from "../row.ts";
+
+const accessModes = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
+const shortModes: Readonly<Record<string, string>> = {
+  ReadWriteOnce: "RWO",
+  ReadOnlyMany: "ROX",
+  ReadWriteMany: "RWX",
+  ReadWriteOncePod: "RWOP",
+};
+
+function modesCell(modes: readonly string[] | undefined): string {
+  return [...new Set(modes ?? [])].map((mode) => shortModes[mode] ?? mode).join(",");
+}
+
+const betaClass = "volume.beta.kubernetes.io/storage-class";
+
+/** The storage class a claim or volume asks for, by field or by the old annotation. */
+export function storageClassOf(
+  object: DeepReadonly<PersistentVolume | PersistentVolumeClaim>,
+): string {
+  return object.metadata.annotations?.[betaClass] ?? object.spec.storageClassName ?? "";
+}
+
+export function persistentVolumeClaimSpecDefaults(spec: PersistentVolumeClaimSpec): void {
+  spec.volumeMode ??= "Filesystem";
+}
+
+function validateModes(modes: readonly string[] | undefined, field: string): FieldError[] {
+  if ((modes ?? []).length === 0) return [required(field, "at least 1 access mode is required")];
+  const errors = (modes ?? [])
+    .filter((mode) => !accessModes.includes(mode))
+    .map((mode) => notSupported(field, mode, accessModes));
+  if (modes?.includes("ReadWriteOncePod") && (modes?.length ?? 0) > 1)
+    errors.push(forbidden(field, "may not use ReadWriteOncePod with other access modes"));
+  return errors;
+}
+
+/** The errors of a claim's spec, wherever it stands. */
+export function validateClaimSpec(
+  spec: DeepReadonly<PersistentVolumeClaimSpec>,
+  field: string,
+): FieldError[] {
+  const errors = validateModes(spec.accessModes, `${field}.accessModes`);
+  if (spec.selector) errors.push(...validateSelector(spec.selector, `${field}.selector`));
+  const storage = spec.resources?.requests?.storage;
+  const at = `${field}.resources[storage]`;
+  if (storage === undefined) errors.push(required(at));
+  else {
+    const problems = quantityErrors(at, storage);
+    if (problems.length === 0 && compareQuantities(storage, "0") <= 0)
+      problems.push(invalid(at, storage, "must be greater than zero"));
+    errors.push(...problems);
+  }
+  if (spec.storageClassName)
+    errors.push(
+      ...invalids(
+        `${field}.storageClassName`,
+        spec.storageClassName,
+        subdomainErrors(spec.storageClassName),
+      ),
+    );
+  if (spec.volumeMode)
+    errors.push(...oneOf(`${field}.volumeMode`, spec.volumeMode, ["Block", "Filesystem"]));
+  return errors;
+}
+
+function validateClaimUpdate(
+  now: DeepReadonly<PersistentVolumeClaim>,
+  old: DeepReadonly<PersistentVolumeClaim>,
+): FieldError[] {
+  const strip = (claim: DeepReadonly<PersistentVolumeClaim>): unknown => ({
+    ...claim.spec,
+    resources: { ...claim.spec.resources, requests: { storage: "" } },
+    volumeAttributesClassName: undefined,
+    // Binding sets the volume once; a retroactive default class is set once too.
+    volumeName: old.spec.volumeName ? claim.spec.volumeName : undefined,
+    storageClassName: old.spec.storageClassName === undefined ? "" : claim.spec.storageClassName,
+  });
+  const errors: FieldError[] = [];
+  if (!semanticEqual(strip(now), strip(old)))
+    errors.push(
+      forbidden(
+        "spec",
+        "spec is immutable after creation except resources.requests and " +
+          "volumeAttributesClassName for bound claims",
+      ),
+    );
+  const [wanted, before] = [
+    now.spec.resources?.requests?.storage ?? "0",
+    old.spec.resources?.requests?.storage ?? "0",
+  ];
+  const granted = old.status?.capacity?.storage ?? before;
+  if (compareQuantities(wanted, before) < 0 && compareQuantities(wanted, granted) < 0)
+    errors.push(
+      forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"),
+    );
+  return errors;
+}
+
+export const persistentVolumeClaim: ResourceDefinition = define<PersistentVolumeClaim>(
+  persistentVolumeClaims,
+  {
+    shortNames: ["pvc"],
+    columns: [
+      column("Status", (one) =>
+        one.metadata.deletionTimestamp ? "Terminating" : (one.status?.phase ?? ""),
+      ),
+      column("Volume", (one) => one.spec.volumeName ?? ""),
+      column("Capacity", (one) =>
+        one.spec.volumeName ? (one.status?.capacity?.storage ?? "0") : "",
+      ),
+      column("Access Modes", (one) =>
+        one.spec.volumeName ? modesCell(one.status?.accessModes) : "",
+      ),
+      column("StorageClass", storageClassOf),
+      column("VolumeAttributesClass", (one) => one.spec.volumeAttributesClassName ?? "<unset>"),
+      wide("VolumeMode", (one) => one.spec.volumeMode ?? "<unset>"),
+    ],
+    defaults(object) {
+      persistentVolumeClaimSpecDefaults(object.spec);
+    },
+    status: true,
+    prepare(object, { verb }) {
+      if (verb === "create") object.status = { phase: "Pending" };
+    },
+    validate: (object, { old }) => [
+      ...validateClaimSpec(object.spec, "spec"),
+      ...(old === undefined ? [] : validateClaimUpdate(object, old)),
+    ],
+  },
+);
+
+const notSources = new Set([
+  "capacity",
+  "accessModes",
+  "claimRef",
+  "persistentVolumeReclaimPolicy",
+  "storageClassName",
+  "mountOptions",
+  "volumeMode",
+  "nodeAffinity",
+  "volumeAttributesClassName",
+]);
+
+function validateVolume(
+  object: DeepReadonly<PersistentVolume>,
+  old: DeepReadonly<PersistentVolume> | undefined,
+): FieldError[] {
+  const { spec } = object;
+  const errors = validateModes(spec.accessModes, "spec.accessModes");
+  if (Object.keys(spec.capacity ?? {}).length === 0) errors.push(required("spec.capacity"));
+  else if (!("storage" in (spec.capacity ?? {})))
+    errors.push(notSupported("spec.capacity", spec.capacity, ["storage"]));
+  for (const [name, amount] of Object.entries(spec.capacity ?? {})) {
+    errors.push(...quantityErrors(`spec.capacity[${name}]`, amount));
+    if (compareQuantities(amount, "0") <= 0)
+      errors.push(invalid(`spec.capacity[${name}]`, amount, "must be greater than zero"));
+  }
+  errors.push(
+    ...oneOf("spec.persistentVolumeReclaimPolicy", spec.persistentVolumeReclaimPolicy, [
+      "Delete",
+      "Recycle",
+      "Retain",
+    ]),
+  );
+  const sources = Object.entries(spec).filter(([key, value]) => !notSources.has(key) && value);
+  if (sources.length === 0) errors.push(required("spec", "must specify a volume type"));
+  for (const [key] of sources.slice(1))
+    errors.push(forbidden(`spec.${key}`, "may not specify more than 1 volume type"));
+  if (spec.local && spec.nodeAffinity?.required === undefined)
+    errors.push(required("spec.nodeAffinity", "Local volume requires node affinity"));
+  if (old === undefined) return errors;
+  const sourceOf = (volume: DeepReadonly<PersistentVolume>): unknown =>
+    Object.fromEntries(Object.entries(volume.spec).filter(([key]) => !notSources.has(key)));
+  if (!semanticEqual(sourceOf(object), sourceOf(old)))
+    errors.push(
+      forbidden(
+        "spec.persistentvolumesource",
+        "spec.persistentvolumesource is immutable after creation",
+      ),
+    );
+  if (!semanticEqual(spec.volumeMode, old.spec.volumeMode))
+    errors.push(invalid("spec.volumeMode", spec.volumeMode, "field is immutable"));
+  return errors;
+}
+
+export const persistentVolume: ResourceDefinition = define<PersistentVolume>(persistentVolumes, {
+  shortNames: ["pv"],
+  columns: [
+    column("Capacity", (one) => one.spec.capacity?.storage ?? "0"),
+    column("Access Modes", (one) => modesCell(one.spec.accessModes)),
+    column("Reclaim Policy", (one) => one.spec.persistentVolumeReclaimPolicy ?? ""),
+    column("Status", (one) =>
+      one.metadata.deletionTimestamp ? "Terminating" : (one.status?.phase ?? ""),
+    ),
+    column("Claim", (one) =>
+      one.spec.claimRef ? `${one.spec.claimRef.namespace}/${one.spec.claimRef.name}` : "",
+    ),
+    column("StorageClass", storageClassOf),
+    column("VolumeAttributesClass", (one) => one.spec.volumeAttributesClassName ?? "<unset>"),
+    column("Reason", (one) => one.status?.reason ?? ""),
+    wide("VolumeMode", (one) => one.spec.volumeMode ?? "<unset>"),
+  ],
+  defaults({ spec }) {
+    spec.persistentVolumeReclaimPolicy ||= "Retain";
+    spec.volumeMode ??= "Filesystem";
+    if (spec.hostPath) spec.hostPath.type ??= "";
+  },
+  status: true,
+  prepare(object, { verb, now }) {
+    if (verb === "create")
+      object.status = {
+        phase: "Pending",
+        lastPhaseTransitionTime: now.toISOString().replace(/\.\d+Z$/, "Z"),
+      };
+  },
+  validate: (object, { old }) => validateVolume(object, old),
+});

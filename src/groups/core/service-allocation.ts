@@ -1,0 +1,275 @@
+/** Gives services their cluster IPs and node ports. */
+import type { Undo, WriteContext } from "../../api/resource-definition.ts";
+import { services } from "../../client/resources.ts";
+import type { Service } from "../../gen/core-v1.ts";
+import { ApiError } from "../../lib/api-error.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { LiveSet } from "../../live/live-set.ts";
+import {
+  type AddressRange,
+  fromNumber,
+  isInRange,
+  NumberAllocator,
+  parseRange,
+  staticBand,
+  toNumber,
+} from "./address-allocator.ts";
+
+export interface ServiceNetwork {
+  /** One or two ranges, for example `10.43.0.0/16`; the first is the primary family. */
+  readonly serviceCidrs: readonly string[];
+  readonly nodePortMin: number;
+  readonly nodePortMax: number;
+}
+
+type ReadService = DeepReadonly<Service>;
+
+const allocatableMax = 2 ** 20;
+
+function cellKey(port: number, protocol: string | undefined): string {
+  return `${protocol ?? "TCP"}/${port}`;
+}
+
+export function ipsOf(service: ReadService): readonly string[] {
+  const ips = service.spec.clusterIPs ?? (service.spec.clusterIP ? [service.spec.clusterIP] : []);
+  return ips.filter((ip) => ip !== "None" && ip !== "");
+}
+
+export function nodePortsOf(service: ReadService): readonly string[] {
+  return (service.spec.ports ?? [])
+    .filter((port) => port.nodePort)
+    .map((port) => cellKey(port.nodePort ?? 0, port.protocol));
+}
+
+function usesNodePorts(service: ReadService): boolean {
+  const { type, allocateLoadBalancerNodePorts } = service.spec;
+  return (
+    type === "NodePort" || (type === "LoadBalancer" && allocateLoadBalancerNodePorts !== false)
+  );
+}
+
+function invalidService(name: string, field: string, value: unknown, detail: string): ApiError {
+  const text = `Invalid value: ${JSON.stringify(value)}: ${detail}`;
+  return new ApiError("Invalid", `Service "${name}" is invalid: ${field}: ${text}`, {
+    details: {
+      name,
+      kind: "Service",
+      causes: [{ reason: "FieldValueInvalid", message: text, field }],
+    },
+  });
+}
+
+interface RangeState {
+  readonly range: AddressRange;
+  readonly cidr: string;
+  readonly numbers: NumberAllocator;
+}
+
+function allocatorOf(
+  size: number,
+  band: number,
+  { runtime }: WriteContext<Service>,
+): NumberAllocator {
+  return new NumberAllocator(
+    size,
+    band,
+    (below) => runtime.random.int(below),
+    () => runtime.clock.monotonicMs(),
+  );
+}
+
+/** One for the process: all writes of services go through it, so none gets what another holds. */
+export class ServiceAllocator {
+  private ranges: readonly RangeState[] | undefined;
+  private ports: NumberAllocator | undefined;
+
+  constructor(private readonly network: ServiceNetwork) {}
+
+  get families(): readonly ("IPv4" | "IPv6")[] {
+    return this.network.serviceCidrs.map((cidr) => parseRange(cidr).family);
+  }
+
+  private rangesFor(context: WriteContext<Service>): readonly RangeState[] {
+    this.ranges ??= this.network.serviceCidrs.map((cidr) => {
+      const range = parseRange(cidr);
+      const usable = range.family === "IPv4" ? range.size - 2n : range.size - 1n;
+      const size = Number(usable > BigInt(allocatableMax) ? BigInt(allocatableMax) : usable);
+      return { range, cidr, numbers: allocatorOf(size, staticBand(size), context) };
+    });
+    return this.ranges;
+  }
+
+  private portsFor(context: WriteContext<Service>): NumberAllocator {
+    const size = this.network.nodePortMax - this.network.nodePortMin + 1;
+    this.ports ??= allocatorOf(size, staticBand(size, 16, 32, 128), context);
+    return this.ports;
+  }
+
+  /** Fills in what is missing and takes what is asked for; answers how to give it back. */
+  allocate(service: Service, context: WriteContext<Service>): Undo {
+    const live = context.live.of(services);
+    live.addIndex("clusterIP", ipsOf);
+    live.addIndex("nodePort", nodePortsOf);
+    const taken: (() => void)[] = [];
+    const undo = async (): Promise<void> => {
+      for (const release of taken) release();
+    };
+    try {
+      this.allocateIPs(service, context, live, taken);
+      this.allocatePorts(service, context, live, taken);
+    } catch (error) {
+      for (const release of taken) release();
+      throw error;
+    }
+    return undo;
+  }
+
+  private allocateIPs(
+    service: Service,
+    context: WriteContext<Service>,
+    live: LiveSet<Service>,
+    taken: (() => void)[],
+  ): void {
+    const { spec } = service;
+    if (spec.type === "ExternalName" || spec.clusterIP === "None") return;
+    const before = new Set(context.old === undefined ? [] : ipsOf(context.old));
+    const ips = [...(spec.clusterIPs ?? [])];
+    (spec.ipFamilies ?? []).forEach((family, index) => {
+      const asked = ips[index];
+      if (asked !== undefined && asked !== "" && before.has(asked)) return;
+      ips[index] = this.takeIP(service, context, live, { family, asked, index }, taken);
+    });
+    spec.clusterIPs = ips;
+    if (ips[0] !== undefined) spec.clusterIP = ips[0];
+  }
+
+  private takeIP(
+    service: Service,
+    context: WriteContext<Service>,
+    live: LiveSet<Service>,
+    wanted: { readonly family: string; readonly asked: string | undefined; readonly index: number },
+    taken: (() => void)[],
+  ): string {
+    const name = service.metadata.name ?? "";
+    const field = `spec.clusterIPs`;
+    const state = this.rangesFor(context).find((one) => one.range.family === wanted.family);
+    if (state === undefined)
+      throw invalidService(
+        name,
+        "spec.ipFamilies",
+        [wanted.family],
+        "not configured on this cluster",
+      );
+    const { range, numbers } = state;
+    const addressOf = (offset: number): string =>
+      fromNumber(range.first + 1n + BigInt(offset), range.family);
+    const inUse = (offset: number): boolean => {
+      for (const _one of live.by("clusterIP", addressOf(offset))) return true;
+      return false;
+    };
+    if (wanted.asked) {
+      const given = [wanted.asked];
+      if (!isInRange(wanted.asked, range))
+        throw invalidService(
+          name,
+          field,
+          given,
+          `failed to allocate IP ${wanted.asked}: the provided network does not match the ` +
+            `current range: provided IP is not in the valid range. The range of valid IPs is ${state.cidr}`,
+        );
+      const offset = Number(toNumber(wanted.asked) - range.first - 1n);
+      if (!numbers.take(offset, inUse))
+        throw invalidService(
+          name,
+          field,
+          given,
+          `failed to allocate IP ${wanted.asked}: provided IP is already allocated`,
+        );
+      taken.push(() => numbers.release(offset));
+      return wanted.asked;
+    }
+    const offset = numbers.takeAny(inUse);
+    if (offset === undefined)
+      throw new ApiError(
+        "InternalError",
+        `Internal error occurred: failed to allocate a serviceIP: range is full`,
+      );
+    taken.push(() => numbers.release(offset));
+    return addressOf(offset);
+  }
+
+  private allocatePorts(
+    service: Service,
+    context: WriteContext<Service>,
+    live: LiveSet<Service>,
+    taken: (() => void)[],
+  ): void {
+    const { spec } = service;
+    const asked = (spec.ports ?? []).some((port) => port.nodePort);
+    if (!usesNodePorts(service) && !(asked && spec.type === "LoadBalancer")) return;
+    const before = new Set((context.old?.spec.ports ?? []).map((port) => port.nodePort ?? 0));
+    // One number serves TCP and UDP of the same port, as DNS services want it.
+    const mine = new Map<number, number>();
+    (spec.ports ?? []).forEach((port, index) => {
+      if (port.nodePort && (before.has(port.nodePort) || mine.has(port.nodePort))) return;
+      if (!port.nodePort && !usesNodePorts(service)) return;
+      const shared = port.nodePort ? undefined : mine.get(port.port);
+      port.nodePort =
+        shared ?? this.takePort(service, context, live, { asked: port.nodePort, index }, taken);
+      mine.set(port.port, port.nodePort);
+      mine.set(port.nodePort, port.nodePort);
+    });
+  }
+
+  private takePort(
+    service: Service,
+    context: WriteContext<Service>,
+    live: LiveSet<Service>,
+    wanted: { readonly asked: number | undefined; readonly index: number },
+    taken: (() => void)[],
+  ): number {
+    const { nodePortMin, nodePortMax } = this.network;
+    const ports = this.portsFor(context);
+    const name = service.metadata.name ?? "";
+    const own = `${service.metadata.namespace}/${name}`;
+    const inUse = (offset: number): boolean => {
+      const port = nodePortMin + offset;
+      for (const protocol of ["TCP", "UDP", "SCTP"])
+        for (const one of live.by("nodePort", cellKey(port, protocol)))
+          if (one.key !== own) return true;
+      return false;
+    };
+    const field = `spec.ports[${wanted.index}].nodePort`;
+    if (wanted.asked) {
+      if (wanted.asked < nodePortMin || wanted.asked > nodePortMax)
+        throw invalidService(
+          name,
+          field,
+          wanted.asked,
+          `provided port is not in the valid range. The range of valid ports is ${nodePortMin}-${nodePortMax}`,
+        );
+      const offset = wanted.asked - nodePortMin;
+      if (!ports.take(offset, inUse))
+        throw invalidService(name, field, wanted.asked, "provided port is already allocated");
+      taken.push(() => ports.release(offset));
+      return wanted.asked;
+    }
+    const offset = ports.takeAny(inUse);
+    if (offset === undefined)
+      throw new ApiError(
+        "InternalError",
+        "Internal error occurred: failed to allocate a nodePort: range is full",
+      );
+    taken.push(() => ports.release(offset));
+    return nodePortMin + offset;
+  }
+
+  /** Frees what a deleted service held, or what an update let go of. */
+  release(service: ReadService): void {
+    for (const ip of ipsOf(service))
+      for (const { range, numbers } of this.ranges ?? [])
+        if (isInRange(ip, range)) numbers.release(Number(toNumber(ip) - range.first - 1n));
+    for (const port of service.spec.ports ?? [])
+      if (port.nodePort) this.ports?.release(port.nodePort - this.network.nodePortMin);
+  }
+}

@@ -1,0 +1,142 @@
+/** What every kind with a pod template shares: defaults, rules, columns. */
+import type { Column, FieldError } from "../api/resource-definition.ts";
+import type { PodTemplateSpec } from "../gen/core-v1.ts";
+import type { LabelSelector as MetaSelector } from "../gen/meta-v1.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { labelKeyErrors, labelValueErrors } from "../lib/names.ts";
+import { formatSelector, labelSelectorOf, matchesLabels } from "../lib/selector.ts";
+import { semanticEqual } from "../lib/semantic-equal.ts";
+import type { KubeObject } from "../schema/object.ts";
+import { podSpecDefaults } from "./core/pod-defaults.ts";
+import { validatePodSpec } from "./core/pod-spec-validation.ts";
+import { forbidden, invalid, invalids, notSupported, required } from "./field-errors.ts";
+import { validateAnnotations, validateLabels } from "./metadata.ts";
+import { wide } from "./row.ts";
+
+type ReadTemplate = DeepReadonly<PodTemplateSpec>;
+type ReadSelector = DeepReadonly<MetaSelector>;
+
+export function templateDefaults(template: PodTemplateSpec | undefined): void {
+  if (template?.spec) podSpecDefaults(template.spec, false);
+}
+
+const selectorOperators = ["In", "NotIn", "Exists", "DoesNotExist"];
+
+/** The errors of a meta/v1 LabelSelector. */
+export function validateSelector(selector: ReadSelector | undefined, field: string): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) {
+    errors.push(...invalids(`${field}.matchLabels`, key, labelKeyErrors(key)));
+    errors.push(...invalids(`${field}.matchLabels`, value, labelValueErrors(value)));
+  }
+  (selector?.matchExpressions ?? []).forEach((expression, index) => {
+    const at = `${field}.matchExpressions[${index}]`;
+    const values = expression.values ?? [];
+    if (!selectorOperators.includes(expression.operator))
+      errors.push(invalid(`${at}.operator`, expression.operator, "not a valid selector operator"));
+    else if (expression.operator.endsWith("In") && values.length === 0)
+      errors.push(required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
+    else if (!expression.operator.endsWith("In") && values.length > 0)
+      errors.push(
+        forbidden(
+          `${at}.values`,
+          "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+        ),
+      );
+    errors.push(...invalids(`${at}.key`, expression.key, labelKeyErrors(expression.key)));
+    values.forEach((value, at2) => {
+      errors.push(...invalids(`${at}.values[${at2}]`, value, labelValueErrors(value)));
+    });
+  });
+  return errors;
+}
+
+/** A workload's selector: there, valid, and not empty. */
+export function validateWorkloadSelector(
+  selector: ReadSelector | undefined,
+  kind: string,
+): FieldError[] {
+  const field = "spec.selector";
+  if (selector === undefined) return [required(field)];
+  const errors = validateSelector(selector, field);
+  if (semanticEqual(selector, {}))
+    errors.push(invalid(field, selector, `empty selector is invalid for ${kind}`));
+  return errors;
+}
+
+export interface TemplateRules {
+  /** Which restart policies the kind allows. */
+  readonly restartPolicies: readonly string[];
+  readonly allowsDeadline?: boolean;
+}
+
+export const alwaysRestarted: TemplateRules = { restartPolicies: ["Always"] };
+
+/** The errors of `spec.template`. */
+export function validateTemplate(
+  template: ReadTemplate | undefined,
+  rules: TemplateRules,
+  field = "spec.template",
+): FieldError[] {
+  if (template === undefined) return [required(field)];
+  const errors = [
+    ...validateLabels(template.metadata?.labels, `${field}.labels`),
+    ...validateAnnotations(template.metadata?.annotations, `${field}.annotations`),
+    ...validatePodSpec(template.spec ?? { containers: [] }, `${field}.spec`),
+  ];
+  const policy = template.spec?.restartPolicy ?? "";
+  const known = ["Always", "OnFailure", "Never"].includes(policy);
+  if (known && !rules.restartPolicies.includes(policy))
+    errors.push(notSupported(`${field}.spec.restartPolicy`, policy, rules.restartPolicies));
+  if (!rules.allowsDeadline && template.spec?.activeDeadlineSeconds !== undefined)
+    errors.push(
+      forbidden(
+        `${field}.spec.activeDeadlineSeconds`,
+        "activeDeadlineSeconds in ReplicaSet is not Supported",
+      ),
+    );
+  return errors;
+}
+
+/** The template's labels must be ones that the selector selects. */
+export function validateTemplateLabels(
+  selector: ReadSelector | undefined,
+  template: ReadTemplate | undefined,
+): FieldError[] {
+  if (selector === undefined || semanticEqual(selector, {})) return [];
+  if (validateSelector(selector, "spec.selector").length > 0) return [];
+  const labels = template?.metadata?.labels;
+  if (matchesLabels(labelSelectorOf(selector), labels)) return [];
+  return [
+    invalid(
+      "spec.template.metadata.labels",
+      labels ?? {},
+      "`selector` does not match template `labels`",
+    ),
+  ];
+}
+
+export function validateImmutable(now: unknown, before: unknown, field: string): FieldError[] {
+  return semanticEqual(now, before) ? [] : [invalid(field, now, "field is immutable")];
+}
+
+/** The selector as a wide column shows it. */
+export function selectorText(selector: ReadSelector | undefined): string {
+  return formatSelector(labelSelectorOf(selector)) || "<none>";
+}
+
+type TemplateOf<T> = (object: DeepReadonly<T>) => ReadTemplate | undefined;
+
+/** The wide columns Containers and Images. */
+export function containerColumns<T extends KubeObject>(
+  templateOf: TemplateOf<T>,
+): readonly Column<T>[] {
+  return [
+    wide("Containers", (object) =>
+      (templateOf(object)?.spec?.containers ?? []).map((one) => one.name).join(","),
+    ),
+    wide("Images", (object) =>
+      (templateOf(object)?.spec?.containers ?? []).map((one) => one.image ?? "").join(","),
+    ),
+  ];
+}
