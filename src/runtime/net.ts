@@ -2,7 +2,7 @@
 import { connect, type Socket } from "node:net";
 import type { Address, ByteStream, Net } from "./runtime.ts";
 
-export function createNet(): Net {
+export function createNet(): Pick<Net, "fetch" | "dial"> {
   return {
     fetch: (request, options) =>
       fetch(request, {

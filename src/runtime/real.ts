@@ -1,4 +1,5 @@
 /** The Runtime of the machine we run on. */
+import { listen, udp } from "./datagrams.ts";
 import { createExec } from "./exec.ts";
 import { createFiles } from "./files.ts";
 import { createLogger, type LogLevel } from "./log.ts";
@@ -21,7 +22,7 @@ export function createRuntime(options: RuntimeOptions = {}): Runtime {
     random,
     exec: createExec(),
     files: createFiles(() => random.suffix(10)),
-    net: createNet(),
+    net: { ...createNet(), udp, listen },
     log: createLogger({
       level: options.logLevel ?? "info",
       json: options.json ?? false,

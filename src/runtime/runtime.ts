@@ -92,7 +92,29 @@ export interface FetchOptions {
   /** Path of a unix socket to connect to in place of the URL's host. */
   readonly unix?: string;
 }
+export interface UdpFrom {
+  readonly host: string;
+  readonly port: number;
+}
+export interface UdpSocket {
+  readonly port: number;
+  send(data: Uint8Array, to: UdpFrom): void;
+  close(): void;
+}
+export interface Listener {
+  /** The bound port; 0 for unix sockets. */
+  readonly port: number;
+  /** Stops listening and closes the connections that are open. */
+  close(): void;
+}
 export interface Net {
+  /** Port 0 takes any. */
+  udp(
+    host: string,
+    port: number,
+    onMessage: (data: Uint8Array, from: UdpFrom) => void,
+  ): Promise<UdpSocket>;
+  listen(address: Address, onConnection: (stream: ByteStream) => void): Promise<Listener>;
   fetch(request: Request, options?: FetchOptions): Promise<Response>;
   dial(address: Address, signal: AbortSignal): Promise<ByteStream>;
 }

@@ -70,6 +70,8 @@ export function createSimulatedRuntime(
     net: {
       fetch: options.fetch ?? refuse("HTTP"),
       dial: options.dial ?? refuse("sockets"),
+      udp: refuse("sockets"),
+      listen: refuse("sockets"),
     },
   };
 }
