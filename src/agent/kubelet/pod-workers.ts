@@ -188,7 +188,10 @@ export class PodWorkers {
       volumes: record.volumes,
       condemned,
       started,
-      backoffs: record.backoffs,
+      // A restart under way has waited already.
+      backoffs: new Map(
+        [...record.backoffs].filter(([name]) => !record.busy.has(`container ${name}`)),
+      ),
       restartCounts: reportedRestarts(record.pod.status),
       hashes: new Map(
         containersOf(record.pod).map(({ container }) => [container.name, containerHash(container)]),
