@@ -5,7 +5,7 @@
  */
 import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { INTERPRETER_SIZE, MANIFEST_FILE, type Manifest } from "../src/runtime/bundle-manifest.ts";
+import { MANIFEST_FILE, type Manifest, PATH_SIZE } from "../src/runtime/bundle-manifest.ts";
 import { type TarEntry, writeTar } from "../src/runtime/tar.ts";
 import { mustRun } from "./apt.ts";
 import { type Arch, BUILD, extractDeb, type FetchedDeb, fetchDebs } from "./deps.ts";
@@ -157,18 +157,23 @@ async function takeAll(
   }
 }
 
-/** RPATH, not RUNPATH: it also serves the libraries' own libraries. */
+/** Room for a path, as it stands in a program until it is unpacked. */
+const padding = (letter: string): string => `/${letter.repeat(PATH_SIZE - 2)}`;
+
+/**
+ * RPATH, not RUNPATH: it also serves the libraries' own libraries. An absolute one, because runc
+ * runs from a copy in memory, where $ORIGIN leads nowhere.
+ */
 async function patchProgram(stage: Stage, path: string): Promise<void> {
-  const padded = `/${"k".repeat(INTERPRETER_SIZE - 2)}`;
   await mustRun(
     [
       "patchelf",
       ...(stage.arch === "arm64" ? ["--page-size", "65536"] : []),
       "--set-interpreter",
-      padded,
+      padding("i"),
       "--force-rpath",
       "--set-rpath",
-      "$ORIGIN/../lib",
+      padding("r"),
       path,
     ],
     "Install patchelf: apt-get install patchelf",
@@ -186,15 +191,19 @@ async function pack(stage: Stage): Promise<Uint8Array> {
       const mode = dir === "images" || (dir === "lib" && !name.startsWith("ld-")) ? 0o644 : 0o755;
       const facts = dir === "images" ? undefined : readElf(data);
       const interpreter = dir === "lib" ? undefined : facts?.interpreter;
-      if (interpreter !== undefined && interpreter.size !== INTERPRETER_SIZE) {
+      const libraryPathOffset = data.indexOf(padding("r"));
+      if (interpreter !== undefined && interpreter.size !== PATH_SIZE) {
         throw new Error(`${path}: the interpreter path was not padded`);
+      }
+      if ((interpreter !== undefined) !== libraryPathOffset > 0) {
+        throw new Error(`${path}: the library path was not padded`);
       }
       files.push({
         path,
         mode,
         size: data.length,
         sha256: new Bun.CryptoHasher("sha256").update(data).digest("hex"),
-        ...(interpreter && { interpreterOffset: interpreter.offset }),
+        ...(interpreter && { interpreterOffset: interpreter.offset, libraryPathOffset }),
       });
       entries.push({ path, type: "file", mode, data });
     }

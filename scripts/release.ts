@@ -4,7 +4,7 @@
  */
 import { chmod, mkdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { INTERPRETER_SIZE } from "../src/runtime/bundle-manifest.ts";
+import { PATH_SIZE } from "../src/runtime/bundle-manifest.ts";
 import { mustRun } from "./apt.ts";
 import { filterBranches } from "./branch-filter.ts";
 import { type Arch, BUILD, extractDeb, fetchDebs } from "./deps.ts";
@@ -81,7 +81,7 @@ export async function buildRelease(
   mode: Mode = "small",
 ): Promise<void> {
   const original = await readFile(program);
-  const k3 = withOwnLoader(original, INTERPRETER_SIZE);
+  const k3 = withOwnLoader(original, PATH_SIZE);
   filterBranches(arch, k3);
   const parts: Part[] = [{ name: "k3", data: k3 }, ...(await libraries(arch, original))];
   const raw = join(BUILD, `release-${arch}.bin`);

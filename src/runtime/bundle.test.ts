@@ -14,8 +14,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loaderPath, type Payload, readManifest, unpackBundle } from "./bundle.ts";
-import { INTERPRETER_SIZE, MANIFEST_FILE, type Manifest } from "./bundle-manifest.ts";
+import { type Payload, paddedPath, readManifest, unpackBundle } from "./bundle.ts";
+import { MANIFEST_FILE, type Manifest, PATH_SIZE } from "./bundle-manifest.ts";
 import { type TarEntry, writeTar } from "./tar.ts";
 
 let dataDir = "";
@@ -26,15 +26,24 @@ afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-/** A payload of one program whose loader path lies at offset 16, and one library. */
+const LIBRARIES_AT = 16 + PATH_SIZE;
+
+/** A payload of one program, its loader's path at 16 and its libraries' after it, and a library. */
 function payload(name: string, change: (entries: TarEntry[]) => void = () => {}): Payload {
-  const program = new Uint8Array(16 + INTERPRETER_SIZE + 4).fill(0x6b);
+  const program = new Uint8Array(LIBRARIES_AT + PATH_SIZE + 4).fill(0x6b);
   program.set(bytes(name.slice(0, 16)));
   const manifest: Manifest = {
     arch: "amd64",
     loader: "ld.so",
     files: [
-      { path: "bin/tool", mode: 0o755, size: program.length, sha256: "", interpreterOffset: 16 },
+      {
+        path: "bin/tool",
+        mode: 0o755,
+        size: program.length,
+        sha256: "",
+        interpreterOffset: 16,
+        libraryPathOffset: LIBRARIES_AT,
+      },
       { path: "lib/ld.so", mode: 0o755, size: 6, sha256: "" },
     ],
   };
@@ -63,9 +72,10 @@ describe("unpackBundle", () => {
     expect(bundle.root).toBe(join(dataDir, "data", first.sha256));
     expect(bundle.cni).toBe(join(dataDir, "data/cni"));
     const tool = readFileSync(join(bundle.bin, "tool"));
-    const path = join(bundle.root, "lib/ld.so");
-    const written = tool.subarray(16, 16 + INTERPRETER_SIZE);
-    expect(new TextDecoder().decode(written).replaceAll("\0", "")).toBe(path);
+    const written = (at: number): string =>
+      new TextDecoder().decode(tool.subarray(at, at + PATH_SIZE)).replaceAll("\0", "");
+    expect(written(16)).toBe(join(bundle.root, "lib/ld.so"));
+    expect(written(LIBRARIES_AT)).toBe(join(bundle.root, "lib"));
     expect(new TextDecoder().decode(tool.subarray(-4))).toBe("kkkk");
     expect(statSync(join(bundle.bin, "tool")).mode & 0o777).toBe(0o755);
     expect(readlinkSync(join(dataDir, "data/current"))).toBe(first.sha256);
@@ -141,7 +151,7 @@ describe("unpackBundle", () => {
   });
 });
 
-test("loaderPath refuses a data directory that does not fit", () => {
-  expect(loaderPath("/data", "ld.so")).toHaveLength(INTERPRETER_SIZE);
-  expect(() => loaderPath(`/${"d".repeat(250)}`, "ld.so")).toThrow("bytes shorter");
+test("a path that does not fit is refused", () => {
+  expect(paddedPath("/data/lib/ld.so")).toHaveLength(PATH_SIZE);
+  expect(() => paddedPath(`/${"d".repeat(260)}`)).toThrow("6 bytes shorter");
 });

@@ -17,7 +17,7 @@ import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { createZstdDecompress } from "node:zlib";
-import { INTERPRETER_SIZE, MANIFEST_FILE, type Manifest } from "./bundle-manifest.ts";
+import { MANIFEST_FILE, type Manifest, PATH_SIZE } from "./bundle-manifest.ts";
 import { withFileLock } from "./flock.ts";
 import { readTar, type TarHeader, type TarSink } from "./tar.ts";
 
@@ -168,9 +168,12 @@ class DirectorySink implements TarSink {
     if (known === undefined || known.size !== this.#size) {
       throw new Error(`${this.#path} is not as the manifest says`);
     }
-    if (known.interpreterOffset === undefined) return;
-    const loader = loaderPath(this.#root, this.#manifest.loader);
-    await file.write(loader, 0, loader.length, known.interpreterOffset);
+    const libraries = join(this.#root, "lib");
+    const patch = async (path: string, offset: number | undefined): Promise<void> => {
+      if (offset !== undefined) await file.write(paddedPath(path), 0, PATH_SIZE, offset);
+    };
+    await patch(join(libraries, this.#manifest.loader), known.interpreterOffset);
+    await patch(libraries, known.libraryPathOffset);
   }
 
   #openFile(): FileHandle {
@@ -179,15 +182,15 @@ class DirectorySink implements TarSink {
   }
 }
 
-/** The loader's path as it fills the place reserved in a program. */
-export function loaderPath(root: string, loader: string): Uint8Array {
-  const path = new TextEncoder().encode(join(root, "lib", loader));
-  const excess = path.length - (INTERPRETER_SIZE - 1);
+/** A path as it fills the place reserved for it in a program. */
+export function paddedPath(path: string): Uint8Array {
+  const bytes = new TextEncoder().encode(path);
+  const excess = bytes.length - (PATH_SIZE - 1);
   if (excess > 0) {
-    throw new Error(`choose a data directory whose path is ${excess} bytes shorter than ${root}`);
+    throw new Error(`choose a data directory with a path ${excess} bytes shorter: ${path}`);
   }
-  const padded = new Uint8Array(INTERPRETER_SIZE);
-  padded.set(path);
+  const padded = new Uint8Array(PATH_SIZE);
+  padded.set(bytes);
   return padded;
 }
 
