@@ -5,6 +5,7 @@ import { createDaemonSetController } from "./daemon-set/daemon-set.ts";
 import { createDeploymentController } from "./deployment/deployment.ts";
 import { createEndpointSliceController, createEndpointsController } from "./endpoints/endpoints.ts";
 import { createGarbageCollector, type GarbageOptions } from "./garbage/collector.ts";
+import { createJobController, createTtlAfterFinishedController } from "./job/job.ts";
 import { createNamespaceController, type NamespaceOptions } from "./namespace.ts";
 import { createNodeIpamController, type NodeIpamOptions } from "./node/ipam.ts";
 import { createNodeLifecycleController } from "./node/lifecycle.ts";
@@ -34,6 +35,8 @@ export function allControllers(
     ["replicaset-controller", createReplicaSetController],
     ["replication-controller", createReplicationControllerController],
     ["daemon-set-controller", createDaemonSetController],
+    ["job-controller", createJobController],
+    ["ttl-after-finished-controller", createTtlAfterFinishedController],
     ["namespace-controller", (own) => createNamespaceController(own, options)],
     ["service-account-controller", createServiceAccountController],
     ["root-ca-cert-publisher", (own) => createRootCaPublisher(own, options)],
