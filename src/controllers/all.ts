@@ -15,6 +15,7 @@ import {
   createReplicationControllerController,
 } from "./replica-set/replica-set.ts";
 import { createRootCaPublisher, createServiceAccountController } from "./service-account.ts";
+import { createStatefulSetController } from "./stateful-set/stateful-set.ts";
 
 export interface ControllerOptions extends NamespaceOptions, GarbageOptions, NodeIpamOptions {
   /** PEM of the CA that signs serving certificates, for `kube-root-ca.crt`. */
@@ -35,6 +36,7 @@ export function allControllers(
     ["replicaset-controller", createReplicaSetController],
     ["replication-controller", createReplicationControllerController],
     ["daemon-set-controller", createDaemonSetController],
+    ["statefulset-controller", createStatefulSetController],
     ["job-controller", createJobController],
     ["ttl-after-finished-controller", createTtlAfterFinishedController],
     ["namespace-controller", (own) => createNamespaceController(own, options)],
