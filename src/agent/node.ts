@@ -1,0 +1,121 @@
+/** What every node runs: containerd, pod network, kubelet, service proxy and DNS. */
+import type { Client } from "../client/client.ts";
+import type { EventRecorder } from "../live/events.ts";
+import type { LiveSets } from "../live/live-set.ts";
+import type { Host } from "../runtime/host.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Scope } from "../runtime/scope.ts";
+import { startContainerd } from "./containerd.ts";
+import { openCri } from "./cri/client.ts";
+import { ensureArchive, importImagesDir } from "./images.ts";
+import { type Kubelet, startKubelet } from "./kubelet/kubelet.ts";
+import { parseTaint } from "./kubelet/taint.ts";
+import { writeCniConfig } from "./net/cni.ts";
+import { prepareNodeNetwork } from "./net/node-network.ts";
+import { startProxy } from "./net/proxy.ts";
+
+export interface AgentNodeOptions {
+  readonly runtime: Runtime;
+  readonly host: Host;
+  readonly scope: Scope;
+  readonly client: Client;
+  readonly live: LiveSets;
+  readonly events: EventRecorder;
+  /** Where the bundled programs were unpacked. */
+  readonly bundle: { readonly bin: string; readonly cni: string; readonly images: string };
+  readonly dataDir: string;
+  readonly nodeName: string;
+  readonly nodeIps: readonly string[];
+  readonly nodeLabels: Readonly<Record<string, string>>;
+  /** `key=value:Effect` as given on the command line. */
+  readonly nodeTaints: readonly string[];
+  readonly isServer: boolean;
+  readonly version: string;
+  readonly pauseImage: string;
+  readonly clusterCidr: string;
+  readonly serviceCidr: string;
+  readonly clusterDns: string;
+  readonly clusterDomain: string;
+  readonly runsProxy: boolean;
+  readonly runsDns: boolean;
+}
+
+const mtuDefault = 1500;
+
+/** Resolves once the node is registered; the scope's end stops all but the pods. */
+export async function createAgentNode(options: AgentNodeOptions): Promise<Kubelet> {
+  const { runtime, host, scope, bundle, dataDir } = options;
+  const [containerd] = await Promise.all([
+    startContainerd({
+      runtime,
+      host,
+      scope,
+      dataDir,
+      binDir: bundle.bin,
+      cniBinDir: bundle.cni,
+      pauseImage: options.pauseImage,
+    }),
+    writeCniConfig(runtime, {
+      dir: `${dataDir}/agent/etc/cni/net.d`,
+      podCidr: firstPodCidr(options.clusterCidr),
+      leaseDir: "/var/lib/cni/networks",
+      mtu: mtuDefault,
+    }),
+    prepareNodeNetwork(
+      runtime,
+      {
+        nodeIp: options.nodeIps[0] ?? "127.0.0.1",
+        serviceCidr: options.serviceCidr,
+        dnsIp: options.clusterDns,
+      },
+      scope.signal,
+    ),
+  ]);
+  const cri = openCri(containerd.socketPath);
+  const images = {
+    runtime,
+    host,
+    socketPath: containerd.socketPath,
+    binDir: bundle.bin,
+    dataDir,
+    cri,
+  };
+  const pause = `${bundle.images}/pause.tar`;
+  await ensureArchive(images, options.pauseImage, pause, scope.signal);
+  const imported = importImagesDir(images, scope.signal);
+  scope.task("images", () => imported);
+  if (options.runsProxy) {
+    startProxy({
+      runtime,
+      live: options.live,
+      scope,
+      nodeName: options.nodeName,
+      clusterCidr: options.clusterCidr,
+      serviceCidr: options.serviceCidr,
+      ownServiceIps: options.runsDns ? [options.clusterDns] : [],
+    });
+  }
+  return startKubelet({
+    runtime,
+    host,
+    scope,
+    client: options.client,
+    live: options.live,
+    events: options.events,
+    cri,
+    nodeName: options.nodeName,
+    nodeIps: options.nodeIps,
+    isServer: options.isServer,
+    kubeletVersion: options.version,
+    clusterDns: [options.clusterDns],
+    clusterDomain: options.clusterDomain,
+    nodeLabels: options.nodeLabels,
+    nodeTaints: options.nodeTaints.map(parseTaint),
+  });
+}
+
+/** The part of the cluster range that the first node gets: 10.42.0.0/24 of 10.42.0.0/16. */
+function firstPodCidr(clusterCidr: string): string {
+  const [first = ""] = clusterCidr.split(",");
+  return `${first.slice(0, first.indexOf("/"))}/24`;
+}

@@ -1,0 +1,328 @@
+/** `k3 server` from decoded options to a running node; resolves when it has stopped. */
+import { networkInterfaces } from "node:os";
+import { createAgentNode } from "../agent/node.ts";
+import { createIfAbsent, ensureBootstrapPolicy } from "../api/auth/bootstrap-policy.ts";
+import type { HealthCheck } from "../api/health.ts";
+import { namespaces, priorityClasses } from "../client/resources.ts";
+import { allControllers } from "../controllers/all.ts";
+import type { ControllerContext } from "../live/controller.ts";
+import { createEventRecorder } from "../live/event-recorder.ts";
+import { runController } from "../live/run-controller.ts";
+import { ensurePki, type Pki } from "../pki/ensure.ts";
+import { createServiceAccountTokens } from "../pki/service-account-tokens.ts";
+import { ensureTokens, type ServerTokens } from "../pki/tokens.ts";
+import { type Bundle, payloadFile, unpackBundle } from "../runtime/bundle.ts";
+import { createExecutor, type TimedExecutor } from "../runtime/executor.ts";
+import { realHost } from "../runtime/host.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Component, Scope } from "../runtime/scope.ts";
+import { createScheduler } from "../scheduler/scheduler.ts";
+import { openSqliteStore } from "../store/sqlite.ts";
+import type { Store } from "../store/store.ts";
+import { type ApiServer, createApiServer } from "./api-server.ts";
+import { startFrontDoor } from "./front-door.ts";
+import { writeKubeconfig } from "./kubeconfig.ts";
+import { ensureKubernetesService } from "./kubernetes-service.ts";
+import { LocalNodes } from "./local-nodes.ts";
+import type { ServerOptions } from "./options.ts";
+import { k3Version } from "./version.ts";
+
+/** What the components make for each other, in the order of their needs. */
+interface Made {
+  bundle?: Bundle;
+  pki?: Pki;
+  tokens?: ServerTokens;
+  store?: Store;
+  api?: ApiServer;
+}
+
+/** Starts everything; the promise resolves once `signal` aborts and all has stopped. */
+export async function runServer(
+  options: ServerOptions,
+  runtime: Runtime,
+  signal: AbortSignal,
+): Promise<void> {
+  const executor = createExecutor(runtime);
+  const stopped = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  runtime.log.info(`Starting k3 ${k3Version}`, { dataDir: options.dataDir });
+  const server = new Server(options, runtime, executor);
+  try {
+    await executor.start(server.components());
+    if (options.debug) tellTimings(executor, runtime);
+    runtime.log.info("k3 is up and running");
+    await notifySystemd(runtime, "READY=1");
+    await stopped;
+    await notifySystemd(runtime, "STOPPING=1");
+  } finally {
+    await executor[Symbol.asyncDispose]();
+    runtime.log.info("k3 has stopped");
+  }
+}
+
+function tellTimings(executor: TimedExecutor, runtime: Runtime): void {
+  for (const { name, startedAtMs, tookMs } of executor.timings()) {
+    const fields = { startedAtMs: Math.round(startedAtMs), tookMs: Math.round(tookMs) };
+    runtime.log.debug(`started ${name}`, fields);
+  }
+}
+
+/** Tells the service manager, when there is one (sd_notify(3)). */
+async function notifySystemd(runtime: Runtime, state: string): Promise<void> {
+  if (process.env.NOTIFY_SOCKET === undefined) return;
+  const argv = ["systemd-notify", state] as const;
+  const { exitCode, stderr } = await runtime.exec.run({ argv }, new AbortController().signal);
+  if (exitCode !== 0) runtime.log.warn("Cannot tell systemd that k3 is ready", { stderr });
+}
+
+/** The first IPv4 address that is not loopback and not of a link of ours; else loopback. */
+function ownAddress(): string {
+  for (const [link, addresses] of Object.entries(networkInterfaces())) {
+    if (link === "cni0" || link === "k3-dns" || link.startsWith("flannel")) continue;
+    const found = addresses?.find(({ family, internal }) => family === "IPv4" && !internal);
+    if (found !== undefined) return found.address;
+  }
+  return "127.0.0.1";
+}
+
+class Server {
+  readonly #made: Made = {};
+  readonly #nodes: LocalNodes;
+  readonly #nodeIps: readonly string[];
+  readonly #serviceIp: string;
+
+  constructor(
+    private readonly options: ServerOptions,
+    private readonly runtime: Runtime,
+    private readonly executor: TimedExecutor,
+  ) {
+    this.#nodes = new LocalNodes();
+    this.#nodeIps = options.nodeIps.length === 0 ? [ownAddress()] : options.nodeIps;
+    this.#serviceIp = options.serviceCidr.replace(/\d+\/\d+$/, "1");
+  }
+
+  /** The table of what runs for which flags. */
+  components(): readonly Component[] {
+    const { options } = this;
+    const rows: readonly (readonly [
+      name: string,
+      needs: readonly string[],
+      start: (scope: Scope) => Promise<void>,
+      wanted: boolean,
+    ])[] = [
+      ["bundle", [], () => this.#unpack(), true],
+      ["pki", [], () => this.#keys(), true],
+      ["store", [], (scope) => this.#openStore(scope), true],
+      ["api", ["store", "pki"], (scope) => this.#api(scope), true],
+      ["bootstrap", ["api"], () => this.#bootstrap(), true],
+      ["front-door", ["api"], (scope) => this.#frontDoor(scope), true],
+      [
+        "controllers",
+        ["bootstrap"],
+        async (scope) => this.#controllers(scope),
+        !options.disableControllerManager,
+      ],
+      [
+        "scheduler",
+        ["bootstrap"],
+        async (scope) => this.#scheduler(scope),
+        !options.disableScheduler,
+      ],
+      ["agent", ["bundle", "bootstrap"], (scope) => this.#agent(scope), !options.disableAgent],
+    ];
+    return rows
+      .filter(([, , , wanted]) => wanted)
+      .map(([name, needs, start]) => ({ name, needs, start, health: () => ({ ok: true }) }));
+  }
+
+  async #unpack(): Promise<void> {
+    const payload = payloadFile();
+    if (payload === undefined) {
+      throw new Error("Cannot find the bundled programs: build them with scripts/build");
+    }
+    const { dataDir } = this.options;
+    this.#made.bundle = await unpackBundle({ dataDir, payload });
+    // Everything k3 starts finds its own nft, ip, conntrack and runc first.
+    process.env.PATH = `${this.#made.bundle.bin}:${process.env.PATH ?? ""}`;
+  }
+
+  async #keys(): Promise<void> {
+    const { options, runtime } = this;
+    this.#made.pki = await ensurePki({
+      dataDir: options.dataDir,
+      runtime,
+      nodeName: options.nodeName,
+      nodeIps: this.#nodeIps,
+      serviceIp: this.#serviceIp,
+      clusterDomain: options.clusterDomain,
+      tlsSans: options.tlsSans,
+    });
+    const { authorities, leaves } = this.#made.pki;
+    this.#made.tokens = await ensureTokens({
+      dataDir: options.dataDir,
+      runtime,
+      host: realHost,
+      serverCaPem: authorities["server-ca"].certPem,
+      token: options.token,
+      agentToken: undefined,
+    });
+    await writeKubeconfig(runtime, options.writeKubeconfig, options.writeKubeconfigMode, {
+      server: `https://127.0.0.1:${options.httpsListenPort}`,
+      serverCaPem: authorities["server-ca"].certPem,
+      client: leaves["client-admin"],
+    });
+  }
+
+  async #openStore(scope: Scope): Promise<void> {
+    const path = `${this.options.dataDir}/server/db/state.db`;
+    const store = await openSqliteStore(path, this.runtime);
+    this.#made.store = store;
+    scope.defer(async () => store[Symbol.asyncDispose]());
+  }
+
+  async #api(scope: Scope): Promise<void> {
+    const { options, runtime } = this;
+    const pki = need(this.#made.pki);
+    const tokens = pki.serviceKeyPem.then((keyPem) =>
+      createServiceAccountTokens({
+        keyPem,
+        clusterDomain: options.clusterDomain,
+        clock: runtime.clock,
+        random: runtime.random,
+      }),
+    );
+    tokens.catch((error) => runtime.log.error("No service account key", { error: String(error) }));
+    const api = createApiServer({
+      server: options,
+      store: need(this.#made.store),
+      runtime,
+      tokens,
+      staticUsers: need(this.#made.tokens).users,
+      nodes: this.#nodes,
+      address: `${this.#nodeIps[0]}:${options.httpsListenPort}`,
+      health: () => this.#healthChecks(),
+    });
+    scope.defer(() => api.live[Symbol.dispose]());
+    this.#made.api = api;
+  }
+
+  #healthChecks(): readonly HealthCheck[] {
+    const checks = [...this.executor.health()].map(([name, { ok }]) => ({ name, ok }));
+    return [{ name: "ping", ok: true }, ...checks];
+  }
+
+  async #bootstrap(): Promise<void> {
+    const { client } = need(this.#made.api);
+    const names = ["default", "kube-system", "kube-public", "kube-node-lease"];
+    await Promise.all([
+      ...names.map((name) =>
+        createIfAbsent(client, namespaces, {
+          apiVersion: "v1",
+          kind: "Namespace",
+          metadata: { name },
+          spec: {},
+        }),
+      ),
+      ...Object.entries({
+        "system-cluster-critical": 2_000_000_000,
+        "system-node-critical": 2_000_001_000,
+      }).map(([name, value]) =>
+        createIfAbsent(client, priorityClasses, {
+          apiVersion: "scheduling.k8s.io/v1",
+          kind: "PriorityClass",
+          metadata: { name },
+          value,
+          description: `Used for system critical pods that must run in the cluster: ${name}`,
+        }),
+      ),
+      ensureBootstrapPolicy(client),
+    ]);
+    await ensureKubernetesService(client, {
+      serviceIp: this.#serviceIp,
+      address: this.#nodeIps[0] ?? "127.0.0.1",
+      port: this.options.httpsListenPort,
+    });
+  }
+
+  async #frontDoor(scope: Scope): Promise<void> {
+    const { options, runtime } = this;
+    const { authorities, leaves } = need(this.#made.pki);
+    const { app } = need(this.#made.api);
+    await startFrontDoor({
+      port: options.httpsListenPort,
+      host: options.bindAddress === "" ? undefined : options.bindAddress,
+      certificates: {
+        certPem: leaves["serving-kube-apiserver"].certPem,
+        keyPem: leaves["serving-kube-apiserver"].keyPem,
+        clientCaPem: authorities["client-ca"].certPem,
+        requestHeaderCaPem: authorities["request-header-ca"].certPem,
+      },
+      runtime,
+      scope,
+      fetch: (request, peer) => app.fetch(request, peer),
+      upgrade: ({ request, peer, stream }) => app.upgrade(request, peer, stream),
+    });
+  }
+
+  #context(component: string): ControllerContext {
+    const { client, live } = need(this.#made.api);
+    const { runtime, options } = this;
+    const events = createEventRecorder(client, runtime, component, options.nodeName);
+    return { client, live, runtime, events };
+  }
+
+  #controllers(scope: Scope): void {
+    const context = this.#context("controllermanager");
+    const rootCa = need(this.#made.pki).authorities["server-ca"].certPem;
+    const rows = need(this.#made.api)
+      .pipeline.registry.all()
+      .filter(({ storagePrefix }) => storagePrefix !== null);
+    const controllers = allControllers(context, {
+      rootCa,
+      actAs: "given-client",
+      clusterCidr: this.options.clusterCidr,
+      collectable: rows.filter(({ verbs }) => verbs.includes("watch")),
+      namespacedResources: () =>
+        rows.filter(({ namespaced, verbs }) => namespaced && verbs.includes("delete")),
+    });
+    for (const controller of controllers) {
+      scope.task(controller.name, (signal) => runController(controller, context, signal));
+    }
+  }
+
+  #scheduler(scope: Scope): void {
+    const scheduler = createScheduler(this.#context("default-scheduler"));
+    scope.task("scheduler", (signal) => scheduler.run(signal));
+  }
+
+  async #agent(scope: Scope): Promise<void> {
+    const { options } = this;
+    await createAgentNode({
+      ...this.#context("kubelet"),
+      scope,
+      host: realHost,
+      bundle: need(this.#made.bundle),
+      dataDir: options.dataDir,
+      nodeName: options.nodeName,
+      nodeIps: this.#nodeIps,
+      nodeLabels: options.nodeLabels,
+      nodeTaints: options.nodeTaints,
+      isServer: true,
+      version: k3Version,
+      pauseImage: options.pauseImage,
+      clusterCidr: options.clusterCidr,
+      serviceCidr: options.serviceCidr,
+      clusterDns: options.clusterDns,
+      clusterDomain: options.clusterDomain,
+      runsProxy: !options.disableKubeProxy,
+      runsDns: !options.disable.has("coredns"),
+    });
+  }
+}
+
+function need<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error("A component was started before what it needs");
+  return value;
+}
