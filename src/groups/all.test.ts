@@ -8,9 +8,7 @@ const rows = createGroups({
   network: { serviceCidrs: ["10.43.0.0/16"], nodePortMin: 30000, nodePortMax: 32767 },
   nodes: noNodes,
   signToken: async () => ({ token: "t", audiences: [] }),
-  authorizer: { authorize: async () => ({ allowed: true, reason: "" }) },
-  reviewToken: async () => undefined,
-  rulesFor: () => ({ resourceRules: [], nonResourceRules: [] }),
+  verifyToken: async () => undefined,
 });
 const idOf = (row: { group: string; version: string; plural: string }): string =>
   `${row.group}/${row.version}/${row.plural}`;

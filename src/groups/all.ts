@@ -52,7 +52,7 @@ export function createGroups(options: GroupOptions): readonly ResourceDefinition
     ...apps,
     eventV1,
     ...authentication(options),
-    ...authorization(options),
+    ...authorization(),
     ...autoscalingV2,
     ...autoscalingV1,
     ...batch,

@@ -1,4 +1,7 @@
 /** authentication.k8s.io/v1 and authorization.k8s.io/v1: questions that are answered, not stored. */
+import { type TokenClaims, userOfClaims } from "../api/auth/authenticate.ts";
+import { createAuthorizer } from "../api/auth/authorizers.ts";
+import { rulesFor } from "../api/auth/rbac.ts";
 import type { Attributes, Authorizer } from "../api/authorizer.ts";
 import type { User } from "../api/request.ts";
 import type { ResourceDefinition } from "../api/resource-definition.ts";
@@ -13,7 +16,6 @@ import {
 } from "../client/resources.ts";
 import type { SelfSubjectReview, TokenReview, UserInfo } from "../gen/authentication-v1.ts";
 import type {
-  NonResourceRule,
   ResourceRule,
   SelfSubjectAccessReview,
   SelfSubjectRulesReview,
@@ -22,28 +24,18 @@ import type {
   SubjectAccessReviewStatus,
 } from "../gen/authorization-v1.ts";
 import { ApiError } from "../lib/api-error.ts";
+import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { define, type Row } from "./row.ts";
 
-/** Who a token belongs to, for TokenReview; undefined when it is no good. */
-export type ReviewToken = (
+/** Checks a token's signature, time and audiences; undefined when it is none of ours. */
+export type VerifyToken = (
   token: string,
-  audiences: readonly string[],
-) => Promise<{ readonly user: User; readonly audiences: readonly string[] } | undefined>;
-
-/** All rules that a user has in a namespace, for SelfSubjectRulesReview. */
-export type RulesFor = (
-  user: User,
-  namespace: string,
-) => {
-  readonly resourceRules: readonly ResourceRule[];
-  readonly nonResourceRules: readonly NonResourceRule[];
-};
+  audiences: readonly string[] | undefined,
+) => Promise<(TokenClaims & { readonly audiences: readonly string[] }) | undefined>;
 
 export interface ReviewOptions {
-  readonly authorizer: Authorizer;
-  readonly reviewToken: ReviewToken;
-  readonly rulesFor: RulesFor;
+  readonly verifyToken: VerifyToken;
 }
 
 function infoOf(user: User): UserInfo {
@@ -123,27 +115,27 @@ export function authentication(options: ReviewOptions): readonly ResourceDefinit
       ...object,
       status: { userInfo: infoOf(request.user) },
     })),
-    virtual<TokenReview>(tokenReviews, async (object) => {
+    virtual<TokenReview>(tokenReviews, async (object, _request, { live }) => {
       const token = object.spec?.token ?? "";
       if (token === "")
         throw new ApiError("BadRequest", "token is required for TokenReview in authentication");
-      const found = await options.reviewToken(token, object.spec.audiences ?? []);
-      if (found === undefined) return { ...object, status: {} };
-      const status = {
-        authenticated: true,
-        user: infoOf(found.user),
-        audiences: [...found.audiences],
-      };
-      return { ...object, status };
+      const asked = object.spec.audiences ?? [];
+      const claims = await options.verifyToken(token, asked.length === 0 ? undefined : asked);
+      const user = userOfClaims(claims, live);
+      if (claims === undefined || user === undefined) return { ...object, status: {} };
+      const audiences =
+        asked.length === 0
+          ? [...claims.audiences]
+          : claims.audiences.filter((one) => asked.includes(one));
+      return { ...object, status: { authenticated: true, user: infoOf(user), audiences } };
     }),
   ];
 }
 
 /** The rows of authorization.k8s.io. */
-export function authorization(options: ReviewOptions): readonly ResourceDefinition[] {
-  const { authorizer } = options;
+export function authorization(): readonly ResourceDefinition[] {
   return [
-    virtual<SubjectAccessReview>(localSubjectAccessReviews, async (object, request) => {
+    virtual<SubjectAccessReview>(localSubjectAccessReviews, async (object, request, { live }) => {
       const kind = "LocalSubjectAccessReview";
       if (object.spec.resourceAttributes?.namespace !== request.namespace)
         throw new ApiError(
@@ -151,28 +143,41 @@ export function authorization(options: ReviewOptions): readonly ResourceDefiniti
           `spec.resourceAttributes.namespace must match namespace: ${request.namespace}`,
         );
       const user = subjectOf(kind, object.spec);
-      return { ...object, status: await decide(authorizer, kind, user, object.spec) };
+      return { ...object, status: await decide(createAuthorizer(live), kind, user, object.spec) };
     }),
-    virtual<SelfSubjectAccessReview>(selfSubjectAccessReviews, async (object, request) => ({
-      ...object,
-      status: await decide(authorizer, "SelfSubjectAccessReview", request.user, object.spec),
-    })),
-    virtual<SelfSubjectRulesReview>(selfSubjectRulesReviews, async (object, request) => {
+    virtual<SelfSubjectAccessReview>(
+      selfSubjectAccessReviews,
+      async (object, request, { live }) => ({
+        ...object,
+        status: await decide(
+          createAuthorizer(live),
+          "SelfSubjectAccessReview",
+          request.user,
+          object.spec,
+        ),
+      }),
+    ),
+    virtual<SelfSubjectRulesReview>(selfSubjectRulesReviews, async (object, request, { live }) => {
       const namespace = object.spec?.namespace ?? "";
       if (namespace === "") throw new ApiError("BadRequest", "no namespace on request");
-      const { resourceRules, nonResourceRules } = options.rulesFor(request.user, namespace);
+      const rules = [...rulesFor(request.user, namespace, live)].flat();
       return {
         ...object,
         status: {
-          resourceRules: [...resourceRules],
-          nonResourceRules: [...nonResourceRules],
+          resourceRules: rules.filter((rule) => rule.resources).map((rule) => copyJson<ResourceRule>(rule)),
+          nonResourceRules: rules
+            .filter((rule) => rule.nonResourceURLs)
+            .map(({ verbs, nonResourceURLs = [] }) => ({
+              verbs: [...verbs],
+              nonResourceURLs: [...nonResourceURLs],
+            })),
           incomplete: false,
         },
       };
     }),
-    virtual<SubjectAccessReview>(subjectAccessReviews, async (object) => {
+    virtual<SubjectAccessReview>(subjectAccessReviews, async (object, _request, { live }) => {
       const user = subjectOf("SubjectAccessReview", object.spec);
-      const status = await decide(authorizer, "SubjectAccessReview", user, object.spec);
+      const status = await decide(createAuthorizer(live), "SubjectAccessReview", user, object.spec);
       return { ...object, status };
     }),
   ];

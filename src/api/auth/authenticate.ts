@@ -78,8 +78,12 @@ function fromCertificate(peer: Peer): User | undefined {
 }
 
 async function fromToken(token: string, options: AuthenticateOptions): Promise<User | undefined> {
-  const claims = await options.verifyToken(token);
-  if (claims === undefined || !isBoundToLiving(claims, options.live)) return undefined;
+  return userOfClaims(await options.verifyToken(token), options.live);
+}
+
+/** The user of a verified token; undefined when what the token is bound to is gone. */
+export function userOfClaims(claims: TokenClaims | undefined, live: LiveSets): User | undefined {
+  if (claims === undefined || !isBoundToLiving(claims, live)) return undefined;
   return serviceAccountUser(claims);
 }
 

@@ -1,0 +1,173 @@
+/** What a kubelet may do: read what its own pods use, write what is its own. */
+import { nodes, persistentVolumeClaims, persistentVolumes, pods } from "../../client/resources.ts";
+import type { Pod } from "../../gen/core-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { LiveSets } from "../../live/live-set.ts";
+import type { Attributes, Authorizer, Decision } from "../authorizer.ts";
+
+const denied: Decision = { allowed: false, reason: "" };
+const allowed: Decision = { allowed: true, reason: "" };
+const nodePrefix = "system:node:";
+const byNode = "spec.nodeName";
+
+/** The node that a user is, or undefined. */
+export function nodeNameOf(user: Attributes["user"]): string | undefined {
+  if (!user.groups.includes("system:nodes") || !user.name.startsWith(nodePrefix)) return undefined;
+  return user.name.slice(nodePrefix.length) || undefined;
+}
+
+const reads = ["get", "list", "watch"];
+
+/** `group/resource[/subresource]` and the verbs that every kubelet has on it. */
+const always: Readonly<Record<string, readonly string[]>> = {
+  "/services": reads,
+  "/nodes": ["create", ...reads],
+  "/namespaces": reads,
+  "/endpoints": reads,
+  "/pods": [...reads, "create", "delete"],
+  "/pods/status": ["patch", "update"],
+  "/pods/eviction": ["create"],
+  "/pods/binding": [],
+  "/events": ["create", "patch", "update"],
+  "/persistentvolumes": [],
+  "discovery.k8s.io/endpointslices": reads,
+  "networking.k8s.io/networkpolicies": reads,
+  "networking.k8s.io/ingresses": reads,
+  "networking.k8s.io/ingressclasses": reads,
+  "node.k8s.io/runtimeclasses": reads,
+  "storage.k8s.io/csidrivers": reads,
+  "storage.k8s.io/storageclasses": reads,
+  "storage.k8s.io/volumeattachments": ["get"],
+  "certificates.k8s.io/certificatesigningrequests": ["create", ...reads],
+  "authentication.k8s.io/tokenreviews": ["create"],
+  "authorization.k8s.io/subjectaccessreviews": ["create"],
+  "authorization.k8s.io/localsubjectaccessreviews": ["create"],
+};
+
+/** Resources named like the node that belong to it. */
+const own: Readonly<Record<string, readonly string[]>> = {
+  "/nodes": ["get", "patch", "update"],
+  "/nodes/status": ["patch", "update"],
+  "coordination.k8s.io/leases": ["create", "delete", "get", "patch", "update"],
+  "storage.k8s.io/csinodes": ["create", "delete", "get", "patch", "update"],
+};
+
+type Uses = (pod: DeepReadonly<Pod>) => Iterable<string>;
+
+function* containersOf(pod: DeepReadonly<Pod>) {
+  yield* pod.spec.initContainers ?? [];
+  yield* pod.spec.containers ?? [];
+  yield* pod.spec.ephemeralContainers ?? [];
+}
+
+function* secretsOf(pod: DeepReadonly<Pod>): Generator<string> {
+  for (const secret of pod.spec.imagePullSecrets ?? []) yield secret.name ?? "";
+  for (const volume of pod.spec.volumes ?? []) {
+    yield volume.secret?.secretName ?? "";
+    yield volume.csi?.nodePublishSecretRef?.name ?? "";
+    yield volume.cephfs?.secretRef?.name ?? "";
+    yield volume.iscsi?.secretRef?.name ?? "";
+    yield volume.rbd?.secretRef?.name ?? "";
+    for (const source of volume.projected?.sources ?? []) yield source.secret?.name ?? "";
+  }
+  for (const container of containersOf(pod)) {
+    for (const source of container.envFrom ?? []) yield source.secretRef?.name ?? "";
+    for (const variable of container.env ?? []) yield variable.valueFrom?.secretKeyRef?.name ?? "";
+  }
+}
+
+function* configMapsOf(pod: DeepReadonly<Pod>): Generator<string> {
+  for (const volume of pod.spec.volumes ?? []) {
+    yield volume.configMap?.name ?? "";
+    for (const source of volume.projected?.sources ?? []) yield source.configMap?.name ?? "";
+  }
+  for (const container of containersOf(pod)) {
+    for (const source of container.envFrom ?? []) yield source.configMapRef?.name ?? "";
+    for (const variable of container.env ?? [])
+      yield variable.valueFrom?.configMapKeyRef?.name ?? "";
+  }
+}
+
+function* claimsOf(pod: DeepReadonly<Pod>): Generator<string> {
+  for (const volume of pod.spec.volumes ?? []) {
+    yield volume.persistentVolumeClaim?.claimName ?? "";
+    if (volume.ephemeral) yield `${pod.metadata.name}-${volume.name}`;
+  }
+}
+
+function* resourceClaimsOf(pod: DeepReadonly<Pod>): Generator<string> {
+  for (const claim of pod.spec.resourceClaims ?? []) yield claim.resourceClaimName ?? "";
+  for (const status of pod.status?.resourceClaimStatuses ?? [])
+    yield status.resourceClaimName ?? "";
+}
+
+function* accountsOf(pod: DeepReadonly<Pod>): Generator<string> {
+  yield pod.spec.serviceAccountName ?? "";
+}
+
+/** What pods refer to, and what a kubelet may then do with it. */
+const referenced: Readonly<
+  Record<string, { readonly uses: Uses; readonly verbs: readonly string[] }>
+> = {
+  "/secrets": { uses: secretsOf, verbs: reads },
+  "/configmaps": { uses: configMapsOf, verbs: reads },
+  "/persistentvolumeclaims": { uses: claimsOf, verbs: ["get"] },
+  "/persistentvolumeclaims/status": { uses: claimsOf, verbs: ["get", "patch", "update"] },
+  "resource.k8s.io/resourceclaims": { uses: resourceClaimsOf, verbs: ["get"] },
+  "/serviceaccounts": { uses: accountsOf, verbs: ["get"] },
+  "/serviceaccounts/token": { uses: accountsOf, verbs: ["create"] },
+};
+
+/** Authorizes the users `system:node:<name>` of group `system:nodes`; silent on all others. */
+export function createNodeAuthorizer(live: LiveSets): Authorizer {
+  const podSet = live.of(pods);
+  podSet.addIndex(byNode, (pod) => (pod.spec.nodeName ? [pod.spec.nodeName] : []));
+
+  function usesOnNode(nodeName: string, namespace: string, name: string, uses: Uses): boolean {
+    for (const { object } of podSet.by(byNode, nodeName)) {
+      if (object.metadata.namespace !== namespace) continue;
+      for (const used of uses(object)) if (used !== "" && used === name) return true;
+    }
+    return false;
+  }
+
+  function mayReadVolume(nodeName: string, name: string): boolean {
+    const claim = live.of(persistentVolumes).get(name)?.object.spec.claimRef;
+    if (!claim?.namespace || !claim.name) return false;
+    const bound = live.of(persistentVolumeClaims).get(`${claim.namespace}/${claim.name}`);
+    if (bound === undefined) return false;
+    return usesOnNode(nodeName, claim.namespace, claim.name, claimsOf);
+  }
+
+  function decide(nodeName: string, attributes: Attributes): boolean {
+    const { group, resource, subresource, verb, namespace, name } = attributes;
+    const what = `${group}/${resource}${subresource === "" ? "" : `/${subresource}`}`;
+    if (always[what]?.includes(verb)) return true;
+    if (what === "coordination.k8s.io/leases" && namespace !== "kube-node-lease") return false;
+    // The name of what is being created stands in the body: admission checks it.
+    const isOwn = name === nodeName || (verb === "create" && name === "");
+    if (own[what]?.includes(verb) && isOwn) return true;
+    if (what === "/persistentvolumes" && verb === "get") return mayReadVolume(nodeName, name);
+    const reference = referenced[what];
+    if (reference?.verbs.includes(verb) && name !== "")
+      return usesOnNode(nodeName, namespace, name, reference.uses);
+    return false;
+  }
+
+  return {
+    async authorize(attributes): Promise<Decision> {
+      const nodeName = nodeNameOf(attributes.user);
+      if (nodeName === undefined || !attributes.isResourceRequest) return denied;
+      if (decide(nodeName, attributes)) return allowed;
+      const known = live.of(nodes).get(nodeName) !== undefined;
+      const { resource, name } = attributes;
+      return {
+        allowed: false,
+        reason:
+          name === "" || !known
+            ? ""
+            : `no relationship found between node '${nodeName}' and this object (${resource})`,
+      };
+    },
+  };
+}
