@@ -21,7 +21,8 @@ function docComment(doc: string, indent: string): string {
   if (doc === "") return "";
   const text = doc.replaceAll("*/", "*\\/").split("\n");
   if (text.length === 1) return `${indent}/** ${text[0]} */\n`;
-  return `${indent}/**\n${text.map((line) => `${indent} * ${line}`.trimEnd()).join("\n")}\n${indent} */\n`;
+  const lines = text.map((line) => `${indent} * ${line}`.trimEnd());
+  return `${indent}/**\n${lines.join("\n")}\n${indent} */\n`;
 }
 
 class Imports {

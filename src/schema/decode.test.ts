@@ -69,7 +69,8 @@ describe("wrong types", () => {
         "json: cannot unmarshal object into Go struct field " +
         "PodSpec.spec.containers of type []v1.Container",
       '{"metadata":{"labels":{"a":1}}}':
-        "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
+        "json: cannot unmarshal number into Go struct field " +
+        "ObjectMeta.metadata.labels of type string",
       '{"spec":"x"}':
         "json: cannot unmarshal string into Go struct field Pod.spec of type v1.PodSpec",
       '{"spec":{"activeDeadlineSeconds":1.5}}':
@@ -147,7 +148,8 @@ describe("texts", () => {
 
   test("YAML reads as Go's YAML 1.1", () => {
     const yaml =
-      "metadata: {name: a, labels: {x: 'on', z: \"1\"}}\nspec:\n  hostNetwork: yes\n  priority: 010\n  nodeName: 1:30\n";
+      "metadata: {name: a, labels: {x: 'on', z: \"1\"}}\n" +
+      "spec:\n  hostNetwork: yes\n  priority: 010\n  nodeName: 1:30\n";
     expect(decode(yaml, "application/yaml").object as unknown).toEqual({
       metadata: { name: "a", labels: { x: "on", z: "1" } },
       spec: { hostNetwork: true, priority: 8, nodeName: "1:30", containers: [] },

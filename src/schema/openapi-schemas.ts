@@ -35,15 +35,13 @@ function scalarDefinition(scalar: Scalar, version: OpenApiVersion): Json {
   switch (scalar) {
     case "Time":
       return {
-        description:
-          "Time is a wrapper around time.Time which supports correct marshaling to YAML and JSON. " +
-          "It is written as RFC 3339 with whole seconds.",
+        description: "Time is a point in time as RFC 3339 text with whole seconds.",
         type: "string",
         format: "date-time",
       };
     case "MicroTime":
       return {
-        description: "MicroTime is version of Time with microsecond level precision.",
+        description: "MicroTime is a point in time as RFC 3339 text with microseconds.",
         type: "string",
         format: "date-time",
       };

@@ -79,7 +79,7 @@ function dangling(document: Json): readonly string[] {
     });
 }
 
-test("the index names every group version with a hash that changes with its resources", async () => {
+test("the index names every group version with a hash of its resources", async () => {
   const { get, serve } = server([deployments, foos]);
   const first = at(await json(get("/openapi/v3")), "paths") as Record<string, Json>;
   expect(Object.keys(first)).toEqual(["apis/apps/v1", "apis/example.com/v1"]);

@@ -153,7 +153,8 @@ interface Case {
 
 const upstream = join(
   import.meta.dir,
-  "../../build/schema-src/usr/share/gocode/src/k8s.io/apimachinery/pkg/util/strategicpatch/patch_test.go",
+  "../../build/schema-src/usr/share/gocode/src/k8s.io/apimachinery/pkg/util/strategicpatch",
+  "patch_test.go",
 );
 
 /** Upstream sorts merging lists on both sides before it compares what it made from tables. */

@@ -33,7 +33,7 @@ export interface FieldType {
   /** Upstream tells absent from empty (a Go pointer). */
   readonly pointer?: boolean;
   readonly doc: string;
-  /** True when upstream embeds the struct inline (`json:",inline"`): its fields stand in the parent. */
+  /** True when upstream embeds the struct (`json:",inline"`): its fields stand in the parent. */
   readonly inline?: boolean;
   readonly listType?: "atomic" | "set" | "map";
   readonly listMapKeys?: readonly string[];
