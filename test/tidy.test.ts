@@ -44,17 +44,19 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "reflect-metadata": ["pki", "main"],
   rfc6902: ["api"],
   yaml: ["schema", "cli", "server", "agent"],
+  "bun:ffi": ["runtime"],
   "bun:sqlite": ["store/sqlite"],
 };
 
-const outside = ["runtime/", "store/sqlite.ts", "server/front-door.ts"];
+/** The CRI client is here because HTTP/2 wants to dial its unix socket by itself. */
+const outside = ["runtime/", "store/sqlite.ts", "server/front-door.ts", "agent/cri/client.ts"];
 const worldCalls: readonly RegExp[] = [
   /\bDate\.now\(/,
   /\bnew Date\(\)/,
   /\bMath\.random\(/,
-  /\bsetTimeout\(/,
-  /\bsetInterval\(/,
-  /(?<![.\w#])fetch\(/,
+  /(?<![.\w#])setTimeout\(/,
+  /(?<![.\w#])setInterval\(/,
+  /(?<![.\w#])fetch\((?!\w+\??:)/,
   /\bBun\.(spawn|spawnSync|file|write|connect|listen|serve|udpSocket|\$)\b/,
   /\bcrypto\.(randomUUID|getRandomValues)\(/,
   /\bperformance\.now\(/,
@@ -167,7 +169,9 @@ test("lines, files and functions stay small", () => {
   for (const source of sources) {
     if (source.lines.length > 501) wrong.push(`${source.path} has ${source.lines.length} lines`);
     for (const [i, line] of source.lines.entries()) {
-      if (line.length > 100) wrong.push(`${source.path}:${i + 1} has ${line.length} characters`);
+      // An import of one name cannot be broken.
+      if (line.length > 100 && !/^import .* from "/.test(line))
+        wrong.push(`${source.path}:${i + 1} has ${line.length} characters`);
     }
     if (!source.isTest) wrong.push(...longFunctions(source));
   }

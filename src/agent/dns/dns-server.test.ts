@@ -122,7 +122,8 @@ test("SRV, PTR, pods, nodes, version", async () => {
     "NOERROR SRV 80 a.default.svc.cluster.local",
   );
   expect(await ask("_web._tcp.h.default.svc.cluster.local", "SRV")).toBe(
-    "NOERROR SRV 8080 10-42-0-3.h.default.svc.cluster.local SRV 8080 h-0.h.default.svc.cluster.local",
+    "NOERROR SRV 8080 10-42-0-3.h.default.svc.cluster.local " +
+      "SRV 8080 h-0.h.default.svc.cluster.local",
   );
   expect(await ask("_web._udp.a.default.svc.cluster.local", "SRV")).toBe("NXDOMAIN");
   expect(await ask("5.0.43.10.in-addr.arpa", "PTR")).toBe(

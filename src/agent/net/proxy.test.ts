@@ -56,15 +56,16 @@ async function startEcho(namespace: string, name: string): Promise<void> {
 /** What a TCP server behind `address` answers, or why not. */
 async function ask(from: string, address: string, port: number): Promise<string> {
   const script = `exec 3<>/dev/tcp/${address}/${port} && cat <&3`;
-  const argv = ["ip", "netns", "exec", from, "timeout", "3", "bash", "-c", script] as const;
+  const argv = ["ip", "netns", "exec", from, "timeout", "2", "bash", "-c", script] as const;
   const { exitCode, stdout, stderr } = await real.exec.run({ argv: [...argv] }, never);
   if (exitCode === 0) return stdout;
   return /refused/.test(stderr) ? "refused" : exitCode === 124 ? "timeout" : stderr;
 }
 
 async function askUdp(from: string, address: string, port: number): Promise<string> {
-  const script = `exec 3<>/dev/udp/${address}/${port}; echo hi >&3; dd bs=512 count=1 <&3 2>/dev/null`;
-  const argv = ["ip", "netns", "exec", from, "timeout", "3", "bash", "-c", script] as const;
+  const socket = `/dev/udp/${address}/${port}`;
+  const script = `exec 3<>${socket}; echo hi >&3; dd bs=512 count=1 <&3 2>/dev/null`;
+  const argv = ["ip", "netns", "exec", from, "timeout", "2", "bash", "-c", script] as const;
   return (await real.exec.run({ argv: [...argv] }, never)).stdout;
 }
 
