@@ -265,8 +265,11 @@ static void try_run(const char *base, mode_t mode, char **argv) {
   }
   snprintf(home, sizeof home, "%s/k3-%.64s", data, trailer.version);
   snprintf(program, sizeof program, "%.*s/k3", PATH_MAX - 8, home);
-  if ((access(program, X_OK) == 0 && trusted(home)) || provide(data, home, mode) == 0)
+  if ((access(program, X_OK) == 0 && trusted(home)) || provide(data, home, mode) == 0) {
     execv(program, argv);
+    /* Another place helps against a file system mounted noexec, and against nothing else. */
+    if (errno != EACCES) exit(fail("cannot start the unpacked program") ? 1 : 0);
+  }
 }
 
 /* The data directory as given on the command line or in the environment. */
