@@ -168,13 +168,7 @@ const withoutValue: ReadonlySet<FieldError["type"]> = new Set([
 
 function fieldErrorText(error: FieldError): string {
   const head = fieldErrorHeads[error.type];
-  const value =
-    withoutValue.has(error.type) || error.value === undefined
-      ? head
-      : `${head}: ${typeof error.value === "string" ? JSON.stringify(error.value) : shown(error.value)}`;
-  return error.detail === "" ? value : `${value}: ${error.detail}`;
-}
-
-function shown(value: unknown): string {
-  return value === null ? "null" : JSON.stringify(value);
+  const hasValue = !withoutValue.has(error.type) && error.value !== undefined;
+  const text = hasValue ? `${head}: ${JSON.stringify(error.value)}` : head;
+  return error.detail === "" ? text : `${text}: ${error.detail}`;
 }

@@ -1,4 +1,4 @@
-/** The Kubernetes API over HTTP: requests become ApiRequests, answers and errors become Responses. */
+/** The Kubernetes API over HTTP: requests become ApiRequests, answers become Responses. */
 import { type Context, Hono } from "hono";
 import { ApiError } from "../lib/api-error.ts";
 import { AssertionError } from "../lib/assert.ts";

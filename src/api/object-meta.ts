@@ -18,7 +18,8 @@ export function timestamp(date: Date): string {
 
 /** `web-` becomes `web-x7k2p`. */
 export function generatedName(prefix: string, runtime: Runtime): string {
-  return `${prefix.slice(0, limits.generatedPrefixMax)}${runtime.random.suffix(limits.generatedSuffix)}`;
+  const stem = prefix.slice(0, limits.generatedPrefixMax);
+  return `${stem}${runtime.random.suffix(limits.generatedSuffix)}`;
 }
 
 /** Name and namespace of body and URL must agree; what the body lacks comes from the URL. */

@@ -90,7 +90,7 @@ export type Subresource<T> =
       readonly statusReplicas: string;
       readonly selector: string;
     }
-  /** Writes the object itself through another door (ephemeralcontainers, resize, approval, finalize). */
+  /** Writes the object itself through another door (ephemeralcontainers, resize, finalize). */
   | {
       readonly type: "part";
       readonly verbs: readonly ("get" | "patch" | "update")[];

@@ -59,7 +59,7 @@ export interface Client {
     object: T,
     options?: WriteOptions,
   ): Promise<T>;
-  /** POSTs `body` to a subresource of a named object (binding, eviction, token); answers its object. */
+  /** POSTs `body` to a subresource of a named object (binding, token); answers its object. */
   createSubresource<R>(
     resource: Resource<KubeObject>,
     namespace: string,

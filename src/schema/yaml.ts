@@ -1,4 +1,4 @@
-/** YAML as Kubernetes writes it: keys sorted, long lines kept, what YAML 1.1 readers misread quoted. */
+/** YAML as Kubernetes writes it: keys sorted, lines never folded, safe for YAML 1.1 readers. */
 import { stringify } from "yaml";
 
 export function toYaml(value: unknown): string {
