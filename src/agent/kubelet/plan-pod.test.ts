@@ -1,0 +1,138 @@
+import { expect, test } from "bun:test";
+import type { ContainerState } from "./cri-state.ts";
+import { type PodFacts, planPod } from "./plan-pod.ts";
+import type { Pod } from "./types.ts";
+
+const sandbox = { id: "s", ready: true, createdMs: 0, attempt: 0, ips: ["10.42.0.2"] };
+
+function pod(spec: Partial<Pod["spec"]>, metadata: Partial<Pod["metadata"]> = {}): Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "p", namespace: "n", uid: "u", ...metadata },
+    spec: { containers: [{ name: "c" }], ...spec },
+  };
+}
+
+function container(name: string, more: Partial<ContainerState> = {}): ContainerState {
+  return {
+    id: `${name}-id`,
+    name,
+    sandboxId: "s",
+    state: "running",
+    createdMs: 0,
+    startedMs: 0,
+    finishedMs: 0,
+    exitCode: 0,
+    reason: "",
+    message: "",
+    image: "",
+    imageId: "",
+    restartCount: 0,
+    hash: "",
+    logPath: "",
+    ...more,
+  };
+}
+
+function facts(of: Pod, more: Partial<PodFacts> = {}): PodFacts {
+  return {
+    pod: of,
+    removed: false,
+    failed: undefined,
+    cri: { sandboxes: [sandbox], containers: [] },
+    nowMs: 100_000,
+    volumes: "ready",
+    condemned: new Map(),
+    started: new Set(),
+    backoffs: new Map(),
+    restartCounts: new Map(),
+    hashes: new Map(),
+    ...more,
+  };
+}
+
+const running = (...containers: ContainerState[]): Partial<PodFacts> => ({
+  cri: { sandboxes: [sandbox], containers },
+});
+
+const doing = (of: PodFacts): readonly string[] => planPod(of).steps.map((step) => step.do);
+
+test("planPod() prepares volumes and the sandbox at the same time", () => {
+  const fresh = { volumes: "none", cri: { sandboxes: [], containers: [] } } as const;
+  expect(doing(facts(pod({}), fresh))).toEqual(["prepareVolumes", "createSandbox"]);
+});
+
+test("planPod() runs init containers in order before the others", () => {
+  const two = pod({ initContainers: [{ name: "a" }, { name: "b" }] });
+  const started = (of: PodFacts): readonly string[] =>
+    planPod(of).steps.flatMap((step) =>
+      step.do === "startContainer" ? [step.named.container.name] : [],
+    );
+  expect(started(facts(two))).toEqual(["a"]);
+  expect(started(facts(two, running(container("a"))))).toEqual([]);
+  const aDone = container("a", { state: "exited" });
+  expect(started(facts(two, running(aDone)))).toEqual(["b"]);
+  const bDone = container("b", { state: "exited" });
+  expect(started(facts(two, running(aDone, bDone)))).toEqual(["c"]);
+});
+
+test("planPod() lets the rest start once a sidecar has started", () => {
+  const side = pod({ initContainers: [{ name: "s", restartPolicy: "Always" }] });
+  const alive = running(container("s"));
+  expect(doing(facts(side, alive))).toEqual([]);
+  expect(doing(facts(side, { ...alive, started: new Set(["s-id"]) }))).toEqual(["startContainer"]);
+});
+
+test("planPod() restarts at once, then waits in CrashLoopBackOff", () => {
+  const dead = running(container("c", { state: "exited", exitCode: 1, finishedMs: 99_000 }));
+  expect(doing(facts(pod({}), dead))).toEqual(["startContainer"]);
+  const backoffs = new Map([["c", { delayMs: 10_000, sinceMs: 98_000 }]]);
+  const plan = planPod(facts(pod({}), { ...dead, backoffs }));
+  expect(plan.steps).toEqual([]);
+  expect(plan.againInMs).toBe(9_000);
+  expect(plan.waiting.get("c")).toEqual({
+    reason: "CrashLoopBackOff",
+    message: "back-off 10s restarting failed container=c pod=p_n(u)",
+  });
+});
+
+test("planPod() ends a pod whose containers have ended for good", () => {
+  const never = pod({ restartPolicy: "Never" });
+  const dead = running(container("c", { state: "exited", exitCode: 1 }));
+  expect(doing(facts(never, dead))).toEqual(["stopSandbox"]);
+  const closed = { sandboxes: [{ ...sandbox, ready: false }], containers: [] };
+  const ended: Pod = { ...never, status: { phase: "Failed" } };
+  expect(doing(facts(ended, { cri: closed }))).toEqual(["cleanUp"]);
+  expect(doing(facts(ended, { cri: closed, volumes: "gone" }))).toEqual([]);
+});
+
+test("planPod() ends a deleted pod: containers, sidecars, sandbox, volumes, object", () => {
+  const going = pod(
+    { initContainers: [{ name: "s", restartPolicy: "Always" }] },
+    { deletionTimestamp: "2026-01-01T00:00:00Z" },
+  );
+  const names = (of: PodFacts): readonly string[] =>
+    planPod(of).steps.flatMap((step) => (step.do === "killContainer" ? [step.name] : []));
+  expect(names(facts(going, running(container("c"), container("s"))))).toEqual(["c"]);
+  const dead = container("c", { state: "exited" });
+  expect(names(facts(going, running(dead, container("s"))))).toEqual(["s"]);
+  const closed = { cri: { sandboxes: [{ ...sandbox, ready: false }], containers: [dead] } };
+  expect(doing(facts(going, closed))).toEqual(["cleanUp"]);
+  const clean = { ...closed, volumes: "gone" } as const;
+  expect(doing(facts(going, clean))).toEqual(["finalDelete"]);
+  expect(doing(facts(going, { ...clean, removed: true }))).toEqual(["removeContainer"]);
+});
+
+test("planPod() kills what a probe condemned and what another definition started", () => {
+  const alive = running(container("c", { hash: "old" }));
+  const condemned = new Map([["c-id", "Container c failed liveness probe, will be restarted"]]);
+  expect(doing(facts(pod({}), { ...alive, condemned }))).toEqual(["killContainer"]);
+  const hashes = new Map([["c", "new"]]);
+  expect(doing(facts(pod({}), { ...alive, hashes }))).toEqual(["killContainer"]);
+});
+
+test("planPod() makes a new sandbox when the old one died", () => {
+  const cri = { sandboxes: [{ ...sandbox, ready: false }], containers: [] };
+  expect(planPod(facts(pod({}), { cri })).steps).toEqual([{ do: "createSandbox", attempt: 1 }]);
+});
