@@ -220,11 +220,9 @@ export class ImageManager {
       const id = await this.#pullOnce(image, wish.secrets, signal);
       const size = (await this.#cri.images.imageStatus({ image: { image } })).image?.size ?? 0n;
       const took = goDuration(this.#runtime.clock.monotonicMs() - now);
-      wish.event(
-        "Normal",
-        "Pulled",
-        `Successfully pulled image "${wish.image}" in ${took} (${took} including waiting). Image size: ${size} bytes.`,
-      );
+      const timing = `${took} (${took} including waiting)`;
+      const pulled = `Successfully pulled image "${wish.image}" in ${timing}`;
+      wish.event("Normal", "Pulled", `${pulled}. Image size: ${size} bytes.`);
       this.#backoffs.delete(key);
       return id;
     } catch (error) {

@@ -1,4 +1,4 @@
-/** The values of `fieldRef` and `resourceFieldRef`, for environments and downward API files. Pure. */
+/** The values of `fieldRef` and `resourceFieldRef`, for variables and files. Pure. */
 import { milliCpu, quantityValue, wholeValue } from "./resources.ts";
 import { type Container, containersOf, type Pod } from "./types.ts";
 

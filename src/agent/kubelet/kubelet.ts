@@ -170,7 +170,7 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
   };
 }
 
-/** The runtime's own events wake the pods they are about; the stream is opened again when it ends. */
+/** The runtime's events wake the pods they are about; an ended stream is opened again. */
 async function followEvents(
   context: KubeletContext,
   workers: PodWorkers,

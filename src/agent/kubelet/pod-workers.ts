@@ -308,7 +308,8 @@ export class PodWorkers {
       const named = containersOf(record.pod).find((entry) => entry.container.name === name);
       if (named === undefined) continue;
       const { name: podName, namespace, uid } = record.pod.metadata;
-      const message = `Back-off restarting failed container ${name} in pod ${podName}_${namespace}(${uid})`;
+      const where = `${name} in pod ${podName}_${namespace}(${uid})`;
+      const message = `Back-off restarting failed container ${where}`;
       const fieldPath = fieldPathOf(named);
       this.#context.events.event(record.pod, "Warning", "BackOff", message, { fieldPath });
     }

@@ -1,4 +1,4 @@
-/** Sets up the volumes of pods under the kubelet's directory, keeps their contents fresh, removes them. */
+/** Sets up the volumes of pods, keeps their contents fresh, removes them. */
 import type { Client } from "../../client/client.ts";
 import { persistentVolumeClaims, persistentVolumes } from "../../client/resources.ts";
 import { isReason } from "../../lib/api-error.ts";
