@@ -164,7 +164,9 @@ export function authorization(): readonly ResourceDefinition[] {
       return {
         ...object,
         status: {
-          resourceRules: rules.filter((rule) => rule.resources).map((rule) => copyJson<ResourceRule>(rule)),
+          resourceRules: rules
+            .filter((rule) => rule.resources)
+            .map((rule) => copyJson<ResourceRule>(rule)),
           nonResourceRules: rules
             .filter((rule) => rule.nonResourceURLs)
             .map(({ verbs, nonResourceURLs = [] }) => ({

@@ -8,7 +8,7 @@ const immortal = new Set(["default", "kube-system", "kube-public"]);
 
 export const namespaceLifecycle: AdmissionPlugin = {
   name: "NamespaceLifecycle",
-  async validate(_object, context) {
+  async mutate(_object, context) {
     const { definition, namespace, name, verb } = context;
     if (definition.group === "" && definition.plural === "namespaces") {
       if (verb === "DELETE" && immortal.has(name)) {

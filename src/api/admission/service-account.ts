@@ -45,7 +45,7 @@ async function find(
     throw new ApiError(
       "Forbidden",
       `pods ${JSON.stringify(context.name)} is forbidden: ` +
-        `error looking up service account ${namespace}/${name}: ${error.message}`,
+        `error looking up service account ${namespace}/${name}: serviceaccount "${name}" not found`,
       { details: { name: context.name, kind: "pods" } },
     );
   }

@@ -1,8 +1,11 @@
 /** Role-based access control over the LiveSets of roles and bindings. */
+
+import type { Resource } from "../../client/client.ts";
 import { clusterRoleBindings, clusterRoles, roleBindings, roles } from "../../client/resources.ts";
 import type { PolicyRule, RoleRef, Subject } from "../../gen/rbac-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { LiveSets } from "../../live/live-set.ts";
+import type { KubeObject } from "../../schema/object.ts";
 import type { Attributes, Authorizer, Decision } from "../authorizer.ts";
 import type { User } from "../request.ts";
 
@@ -33,9 +36,55 @@ export const mastersAuthorizer: Authorizer = {
     user.groups.includes("system:masters") ? { allowed: true, reason: "" } : denied,
 };
 
+const bySubject = "subject";
+
+/** One text per subject: how bindings are found without reading them all. */
+function subjectKeys(binding: Bound, namespace: string): readonly string[] {
+  return (binding.subjects ?? []).flatMap((subject) => {
+    switch (subject.kind) {
+      case "User":
+        return [`user ${subject.name}`];
+      case "Group":
+        return [`group ${subject.name}`];
+      case "ServiceAccount":
+        return [`user system:serviceaccount:${subject.namespace || namespace}:${subject.name}`];
+      default:
+        return [];
+    }
+  });
+}
+
+function userKeys(user: User): readonly string[] {
+  return [`user ${user.name}`, ...user.groups.map((group) => `group ${group}`)];
+}
+
+const never = new AbortController().signal;
+
+/** Declares the indexes and waits until the first lists of roles and bindings are in. */
+async function loadRoles(live: LiveSets): Promise<void> {
+  addIndexes(live);
+  const sets = [clusterRoleBindings, roleBindings, clusterRoles, roles] as const;
+  await Promise.all(sets.map((resource: Resource<KubeObject>) => live.of(resource).ready(never)));
+}
+
+function addIndexes(live: LiveSets): void {
+  live.of(clusterRoleBindings).addIndex(bySubject, (one) => subjectKeys(one, ""));
+  live.of(roleBindings).addIndex(bySubject, (one) => {
+    const { namespace = "" } = one.metadata;
+    return subjectKeys(one, namespace).map((key) => `${namespace} ${key}`);
+  });
+}
+
 export function createRbacAuthorizer(live: LiveSets): Authorizer {
+  let loading: Promise<void> | undefined;
+  let isLoaded = false;
   return {
     async authorize(attributes) {
+      if (!isLoaded) {
+        loading ??= loadRoles(live);
+        await loading;
+        isLoaded = true;
+      }
       for (const rules of rulesFor(attributes.user, attributes.namespace, live)) {
         if (rules.some((rule) => ruleAllows(rule, attributes)))
           return { allowed: true, reason: "" };
@@ -51,38 +100,23 @@ export function* rulesFor(
   namespace: string,
   live: LiveSets,
 ): Generator<readonly Rule[]> {
-  for (const { object } of live.of(clusterRoleBindings).list()) {
-    if (isBound(object, user, "")) yield clusterRules(object.roleRef.name, live);
-  }
+  addIndexes(live);
+  const keys = userKeys(user);
+  for (const key of keys)
+    for (const { object } of live.of(clusterRoleBindings).by(bySubject, key))
+      yield clusterRules(object.roleRef.name, live);
   if (namespace === "") return;
-  for (const { object } of live.of(roleBindings).list(`${namespace}/`)) {
-    if (!isBound(object, user, namespace)) continue;
-    const { kind, name } = object.roleRef;
-    yield kind === "ClusterRole"
-      ? clusterRules(name, live)
-      : (live.of(roles).get(`${namespace}/${name}`)?.object.rules ?? []);
-  }
+  for (const key of keys)
+    for (const { object } of live.of(roleBindings).by(bySubject, `${namespace} ${key}`)) {
+      const { kind, name } = object.roleRef;
+      yield kind === "ClusterRole"
+        ? clusterRules(name, live)
+        : (live.of(roles).get(`${namespace}/${name}`)?.object.rules ?? []);
+    }
 }
 
 function clusterRules(name: string, live: LiveSets): readonly Rule[] {
   return live.of(clusterRoles).get(name)?.object.rules ?? [];
-}
-
-function isBound(binding: Bound, user: User, namespace: string): boolean {
-  return (binding.subjects ?? []).some((subject) => {
-    switch (subject.kind) {
-      case "User":
-        return subject.name === user.name;
-      case "Group":
-        return user.groups.includes(subject.name);
-      case "ServiceAccount": {
-        const home = subject.namespace || namespace;
-        return user.name === `system:serviceaccount:${home}:${subject.name}`;
-      }
-      default:
-        return false;
-    }
-  });
 }
 
 /** Whether one rule covers a request (rbac/v1 PolicyRule). */

@@ -1,0 +1,74 @@
+/** For tests: the real rows, schema, admission and roles over a memory store and a seeded world. */
+import { defaultAdmission } from "../api/admission/default-plugins.ts";
+import { createAuthorizer } from "../api/auth/authorizers.ts";
+import { ensureBootstrapPolicy } from "../api/auth/bootstrap-policy.ts";
+import { createPipeline, serverUser } from "../api/pipeline.ts";
+import { createRegistry, locateIn } from "../api/registry.ts";
+import { createSchemaCodec } from "../api/schema-codec.ts";
+import type { Client } from "../client/client.ts";
+import { namespaces, serviceAccounts } from "../client/resources.ts";
+import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
+import { createSimulatedRuntime } from "../runtime/simulated.ts";
+import { openMemoryStore } from "../store/memory.ts";
+import { createGroups } from "./all.ts";
+import { noNodes } from "./node-connector.ts";
+
+export interface World extends AsyncDisposable {
+  /** With all rights. */
+  readonly client: Client;
+  readonly live: StoreLiveSets;
+}
+
+/** A server with the namespace `default` and its service account, as the controllers leave it. */
+export async function openWorld(): Promise<World> {
+  const runtime = createSimulatedRuntime(1);
+  const store = openMemoryStore(runtime);
+  const registry = createRegistry(
+    createGroups({
+      network: { serviceCidrs: ["10.43.0.0/16"], nodePortMin: 30000, nodePortMax: 32767 },
+      nodes: noNodes,
+      signToken: async ({ serviceAccountName }) => ({
+        token: `token of ${serviceAccountName}`,
+        audiences: ["k3"],
+      }),
+      verifyToken: async () => undefined,
+    }),
+  );
+  const live = createStoreLiveSets({
+    store,
+    locate: locateIn(registry),
+    freeze: true,
+    onError: (error) => {
+      throw error;
+    },
+  });
+  const pipeline = createPipeline({
+    store,
+    registry,
+    runtime,
+    live,
+    codec: createSchemaCodec(),
+    authorizer: createAuthorizer(live),
+    admission: defaultAdmission(),
+  });
+  const client = pipeline.clientOf(serverUser);
+  await ensureBootstrapPolicy(client);
+  await client.create(namespaces, {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: "default" },
+    spec: {},
+  });
+  await client.create(serviceAccounts, {
+    apiVersion: "v1",
+    kind: "ServiceAccount",
+    metadata: { name: "default", namespace: "default" },
+  });
+  return {
+    client,
+    live,
+    async [Symbol.asyncDispose](): Promise<void> {
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
