@@ -1,6 +1,7 @@
 /** Every controller that runs in the server. */
 import type { Controller, ControllerContext } from "../live/controller.ts";
 import { contextAs } from "./acting-as.ts";
+import { createCronJobController } from "./cron-job.ts";
 import { createDaemonSetController } from "./daemon-set/daemon-set.ts";
 import { createDeploymentController } from "./deployment/deployment.ts";
 import { createEndpointSliceController, createEndpointsController } from "./endpoints/endpoints.ts";
@@ -37,6 +38,7 @@ export function allControllers(
     ["replication-controller", createReplicationControllerController],
     ["daemon-set-controller", createDaemonSetController],
     ["statefulset-controller", createStatefulSetController],
+    ["cronjob-controller", createCronJobController],
     ["job-controller", createJobController],
     ["ttl-after-finished-controller", createTtlAfterFinishedController],
     ["namespace-controller", (own) => createNamespaceController(own, options)],

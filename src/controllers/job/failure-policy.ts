@@ -27,7 +27,7 @@ export function judgeFailure(job: DeepReadonly<Job>, pod: LivePod): FailureVerdi
     const tail = `matching FailJob rule at index ${index}`;
     const message =
       exit === undefined
-        ? `Pod ${pod.metadata.namespace}/${pod.metadata.name} has condition ${condition?.type} ${tail}`
+        ? `P${who.slice(1)} has condition ${condition?.type} ${tail}`
         : `Container ${exit.container} for ${who} failed with exit code ${exit.code} ${tail}`;
     return { action: "FailJob", message };
   }

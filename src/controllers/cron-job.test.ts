@@ -1,0 +1,55 @@
+import { expect, test } from "bun:test";
+import { cronJobs, jobs } from "../client/resources.ts";
+import type { CronJob } from "../gen/batch-v1.ts";
+import { createCronJobController } from "./cron-job.ts";
+import { World } from "./testing/world.ts";
+
+async function start(spec: Partial<CronJob["spec"]>) {
+  const world = new World();
+  world.run(createCronJobController(world.context));
+  await world.client.create(cronJobs, {
+    apiVersion: "batch/v1",
+    kind: "CronJob",
+    metadata: { name: "tick", namespace: "default" },
+    spec: {
+      schedule: "*/1 * * * ?",
+      jobTemplate: {
+        metadata: {},
+        spec: {
+          template: { metadata: {}, spec: { containers: [{ name: "c", image: "i" }] } },
+        },
+      },
+      ...spec,
+    },
+  });
+  await world.settle();
+  return world;
+}
+
+test("a Job is made at each full minute and named after it", async () => {
+  const world = await start({});
+  expect(world.list(jobs)).toEqual([]);
+  await world.advance(125_000);
+  const minute = Date.parse("2026-01-01T00:00:00Z") / 60_000;
+  expect(world.list(jobs).map(({ metadata }) => metadata.name)).toEqual([
+    `tick-${minute + 1}`,
+    `tick-${minute + 2}`,
+  ]);
+  const { status } = world.get(cronJobs, "default/tick");
+  expect(status?.lastScheduleTime).toBe("2026-01-01T00:02:00Z");
+  expect(status?.active).toHaveLength(2);
+  expect(world.failures).toEqual([]);
+});
+
+test("Forbid keeps one, Replace swaps it, suspend makes none", async () => {
+  const forbid = await start({ concurrencyPolicy: "Forbid" });
+  await forbid.advance(125_000);
+  expect(forbid.list(jobs)).toHaveLength(1);
+  const replace = await start({ concurrencyPolicy: "Replace" });
+  await replace.advance(125_000);
+  expect(replace.list(jobs)).toHaveLength(1);
+  expect(replace.messages("SuccessfulDelete")).toHaveLength(1);
+  const suspended = await start({ suspend: true });
+  await suspended.advance(125_000);
+  expect(suspended.list(jobs)).toEqual([]);
+});
