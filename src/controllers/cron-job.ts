@@ -10,6 +10,7 @@ import {
   type Outcome,
   watchRule,
 } from "../live/controller.ts";
+import type { LiveSet } from "../live/live-set.ts";
 import { indexByController, ownedBy } from "./claim.ts";
 import { conditionOf, isFinished } from "./job/plan.ts";
 import {
@@ -61,9 +62,7 @@ export function createCronJobController(context: ControllerContext): Controller 
   const cronJobSet = context.live.of(cronJobs);
   const jobSet = context.live.of(jobs);
   indexByController(jobSet);
-  const { client, events, runtime } = context;
-  const writes = new OwnWrites(client, cronJobs, cronJobSet);
-  const jobWrites = new OwnWrites(client, jobs, jobSet);
+  const reconciler = new CronReconciler(context, cronJobSet, jobSet);
   return {
     name: "cronjob",
     concurrent: 5,
@@ -71,47 +70,63 @@ export function createCronJobController(context: ControllerContext): Controller 
       watchRule(cronJobs, ({ now }) => [now.key]),
       watchRule(jobs, (change) => ownerKeys(change, "CronJob", cronJobSet)),
     ],
-    async reconcile(key, signal) {
-      await writes.seen(signal);
-      await jobWrites.seen(signal);
-      const cronJob = cronJobSet.get(key)?.object;
-      if (cronJob === undefined || isDeleting(cronJob)) return "done";
-      const own = ownedBy(jobSet, cronJob.metadata.uid ?? "").filter(
-        (job) => !jobWrites.isDeleted(job),
-      );
-      await trimHistory(cronJob, own);
-      const status = noteFinished(cronJob, own);
-      const nowMs = runtime.clock.now().getTime();
-      const outcome = await schedule(cronJob, own, status, nowMs);
-      if (!sameJson(cronJob.status ?? {}, status)) {
-        await writes.update({ ...mutable<CronJob>(cronJob), status }, { subresource: "status" });
-      }
-      return outcome;
-    },
+    reconcile: (key, signal) => reconciler.reconcile(key, signal),
   };
+}
 
-  async function trimHistory(
-    cronJob: LiveCronJob,
-    own: readonly DeepReadonly<Job>[],
-  ): Promise<void> {
+class CronReconciler {
+  readonly #context: ControllerContext;
+  readonly #cronJobs: LiveSet<CronJob>;
+  readonly #jobs: LiveSet<Job>;
+  readonly #writes: OwnWrites<CronJob>;
+  readonly #jobWrites: OwnWrites<Job>;
+
+  constructor(context: ControllerContext, cronJobSet: LiveSet<CronJob>, jobSet: LiveSet<Job>) {
+    this.#context = context;
+    this.#cronJobs = cronJobSet;
+    this.#jobs = jobSet;
+    this.#writes = new OwnWrites(context.client, cronJobs, cronJobSet);
+    this.#jobWrites = new OwnWrites(context.client, jobs, jobSet);
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<Outcome> {
+    await this.#writes.seen(signal);
+    await this.#jobWrites.seen(signal);
+    const cronJob = this.#cronJobs.get(key)?.object;
+    if (cronJob === undefined || isDeleting(cronJob)) return "done";
+    const own = ownedBy(this.#jobs, cronJob.metadata.uid ?? "").filter(
+      (job) => !this.#jobWrites.isDeleted(job),
+    );
+    await this.#trimHistory(cronJob, own);
+    const status = this.#noteFinished(cronJob, own);
+    const nowMs = this.#context.runtime.clock.now().getTime();
+    const outcome = await this.#schedule(cronJob, own, status, nowMs);
+    if (!sameJson(cronJob.status ?? {}, status)) {
+      const changed = { ...mutable<CronJob>(cronJob), status };
+      await this.#writes.update(changed, { subresource: "status" });
+    }
+    return outcome;
+  }
+
+  async #trimHistory(cronJob: LiveCronJob, own: readonly DeepReadonly<Job>[]): Promise<void> {
     const { successfulJobsHistoryLimit = 3, failedJobsHistoryLimit = 1 } = cronJob.spec;
     const limits = { Complete: successfulJobsHistoryLimit, Failed: failedJobsHistoryLimit };
     for (const [type, limit] of Object.entries(limits)) {
       const ended = own.filter((job) => conditionOf(job, type) !== undefined).sort(byCreation);
       for (const job of ended.slice(0, Math.max(0, ended.length - limit))) {
-        await remove(cronJob, job);
+        await this.#remove(cronJob, job);
       }
     }
   }
 
-  async function remove(cronJob: LiveCronJob, job: DeepReadonly<Job>): Promise<void> {
-    await jobWrites.delete(job, { propagationPolicy: "Background" });
+  async #remove(cronJob: LiveCronJob, job: DeepReadonly<Job>): Promise<void> {
+    await this.#jobWrites.delete(job, { propagationPolicy: "Background" });
     const message = `Deleted job ${job.metadata.name}`;
-    events.event(cronJob, "Normal", "SuccessfulDelete", message);
+    this.#context.events.event(cronJob, "Normal", "SuccessfulDelete", message);
   }
 
   /** The status with only those active Jobs that still run. */
-  function noteFinished(cronJob: LiveCronJob, own: readonly DeepReadonly<Job>[]): CronJobStatus {
+  #noteFinished(cronJob: LiveCronJob, own: readonly DeepReadonly<Job>[]): CronJobStatus {
     const status = mutable<CronJobStatus>(cronJob.status ?? {});
     for (const job of own) {
       const wasActive = status.active?.some(({ uid }) => uid === job.metadata.uid) === true;
@@ -123,7 +138,7 @@ export function createCronJobController(context: ControllerContext): Controller 
       if (wasActive && isFinished(job)) {
         const how = complete === undefined ? "Failed" : "Complete";
         const message = `Saw completed job: ${job.metadata.name}, condition: ${how}`;
-        events.event(cronJob, "Normal", "SawCompletedJob", message);
+        this.#context.events.event(cronJob, "Normal", "SawCompletedJob", message);
       }
     }
     const running = own.filter((job) => !isFinished(job)).sort(byCreation);
@@ -131,7 +146,7 @@ export function createCronJobController(context: ControllerContext): Controller 
     return running.length === 0 ? rest : { ...rest, active: running.map(referenceTo) };
   }
 
-  async function schedule(
+  async #schedule(
     cronJob: LiveCronJob,
     own: readonly DeepReadonly<Job>[],
     status: CronJobStatus,
@@ -145,7 +160,7 @@ export function createCronJobController(context: ControllerContext): Controller 
       const message =
         "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check " +
         "clock skew";
-      events.event(cronJob, "Warning", "TooManyMissedTimes", message);
+      this.#context.events.event(cronJob, "Warning", "TooManyMissedTimes", message);
     }
     if (plan.dueMs === undefined) return outcome;
     const running = own.filter((job) => !isFinished(job));
@@ -153,27 +168,27 @@ export function createCronJobController(context: ControllerContext): Controller 
     if (policy === "Forbid" && running.length > 0) {
       const message =
         "Not starting job because prior execution is running and concurrency policy is Forbid";
-      events.event(cronJob, "Normal", "JobAlreadyActive", message);
+      this.#context.events.event(cronJob, "Normal", "JobAlreadyActive", message);
       return outcome;
     }
-    if (policy === "Replace") for (const job of running) await remove(cronJob, job);
+    if (policy === "Replace") for (const job of running) await this.#remove(cronJob, job);
     if (policy === "Replace") status.active = [];
-    await start(cronJob, plan.dueMs, status);
+    await this.#start(cronJob, plan.dueMs, status);
     return outcome;
   }
 
-  async function start(cronJob: LiveCronJob, dueMs: number, status: CronJobStatus): Promise<void> {
+  async #start(cronJob: LiveCronJob, dueMs: number, status: CronJobStatus): Promise<void> {
     try {
-      const job = await jobWrites.create(jobAt(cronJob, dueMs));
+      const job = await this.#jobWrites.create(jobAt(cronJob, dueMs));
       const message = `Created job ${job.metadata.name}`;
-      events.event(cronJob, "Normal", "SuccessfulCreate", message);
+      this.#context.events.event(cronJob, "Normal", "SuccessfulCreate", message);
       status.active = [...(status.active ?? []), referenceTo(job)];
     } catch (error) {
       if (isNamespaceTerminating(error)) return;
       // It was made before, by a reconcile that did not get to write the status.
       if (!isReason(error, "AlreadyExists")) {
         const message = `Error creating job: ${textOf(error)}`;
-        events.event(cronJob, "Warning", "FailedCreate", message);
+        this.#context.events.event(cronJob, "Warning", "FailedCreate", message);
         throw error;
       }
     }
