@@ -3,6 +3,11 @@ import type { AdmissionPlugin } from "../admission-plugin.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { defaultTolerationSeconds, priority, taintNodesByCondition } from "./pod-defaults.ts";
 import { serviceAccount } from "./service-account.ts";
+import {
+  defaultStorageClass,
+  persistentVolumeClaimResize,
+  storageObjectInUseProtection,
+} from "./storage.ts";
 
 export function defaultAdmission(): readonly AdmissionPlugin[] {
   return [
@@ -11,5 +16,8 @@ export function defaultAdmission(): readonly AdmissionPlugin[] {
     taintNodesByCondition,
     priority,
     defaultTolerationSeconds,
+    defaultStorageClass,
+    storageObjectInUseProtection,
+    persistentVolumeClaimResize,
   ];
 }

@@ -7,6 +7,8 @@ import type { LiveSets } from "../../live/live-set.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import type { Authenticate, Peer } from "../authorizer.ts";
 import type { User } from "../request.ts";
+import { createAuthorizer } from "./authorizers.ts";
+import { withImpersonation } from "./impersonate.ts";
 
 export interface Identity {
   readonly name: string;
@@ -43,8 +45,13 @@ const anonymous: User = {
   extra: {},
 };
 
-/** Tries each kind of credential in turn; a credential that is shown but wrong is an error. */
+/** Credentials first, then the impersonation headers, asked of the server's own authorizer. */
 export function createAuthenticate(options: AuthenticateOptions): Authenticate {
+  return withImpersonation(byCredentials(options), createAuthorizer(options.live));
+}
+
+/** Tries each kind of credential in turn; a credential that is shown but wrong is an error. */
+function byCredentials(options: AuthenticateOptions): Authenticate {
   return async (headers, peer) => {
     const certified = fromCertificate(peer);
     if (certified !== undefined) return certified;

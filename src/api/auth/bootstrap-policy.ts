@@ -4,20 +4,11 @@ import { clusterRoleBindings, clusterRoles } from "../../client/resources.ts";
 import type { ClusterRole, ClusterRoleBinding, PolicyRule } from "../../gen/rbac-v1.ts";
 import { isReason } from "../../lib/api-error.ts";
 import type { KubeObject } from "../../schema/object.ts";
+import { componentRoles } from "./component-roles.ts";
+import { paths, read, readWrite, rule, write } from "./policy-rule.ts";
 
 const labels = { "kubernetes.io/bootstrapping": "rbac-defaults" };
 const annotations = { "rbac.authorization.kubernetes.io/autoupdate": "true" };
-
-const read = ["get", "list", "watch"];
-const write = ["create", "delete", "deletecollection", "patch", "update"];
-const readWrite = [...read, ...write];
-
-function rule(verbs: readonly string[], group: string, ...resources: string[]): PolicyRule {
-  return { verbs: [...verbs], apiGroups: [group], resources };
-}
-function paths(...nonResourceURLs: string[]): PolicyRule {
-  return { verbs: ["get"], nonResourceURLs };
-}
 
 const workloads = {
   apps: ["daemonsets", "deployments", "replicasets", "statefulsets"],
@@ -69,6 +60,10 @@ const adminRules: readonly PolicyRule[] = [
 /** Name, rules, and to whom the role is bound cluster-wide. */
 interface RoleRow {
   readonly rules: readonly PolicyRule[];
+  /** Into which of admin, edit and view the rules flow. */
+  readonly flowsInto?: string;
+  /** True for roles whose rules are the sum of those that flow into them. */
+  readonly isAggregate?: boolean;
   readonly groups?: readonly string[];
   readonly users?: readonly string[];
 }
@@ -162,26 +157,34 @@ const table: Readonly<Record<string, RoleRow>> = {
     ],
     users: ["system:kube-proxy"],
   },
-  view: { rules: viewRules },
-  edit: { rules: [...editRules, ...viewRules] },
-  admin: { rules: [...adminRules, ...editRules, ...viewRules] },
+  "system:aggregate-to-view": { rules: viewRules, flowsInto: "view" },
+  "system:aggregate-to-edit": { rules: editRules, flowsInto: "edit" },
+  "system:aggregate-to-admin": { rules: adminRules, flowsInto: "admin" },
+  view: { rules: viewRules, isAggregate: true, flowsInto: "edit" },
+  edit: { rules: [...editRules, ...viewRules], isAggregate: true, flowsInto: "admin" },
+  admin: { rules: [...adminRules, ...editRules, ...viewRules], isAggregate: true },
+  ...componentRoles,
 };
 
-const aggregatesTo: Readonly<Record<string, string>> = {
-  view: "rbac.authorization.k8s.io/aggregate-to-edit",
-  edit: "rbac.authorization.k8s.io/aggregate-to-admin",
-};
+const aggregatePrefix = "rbac.authorization.k8s.io/aggregate-to-";
 
 /** The cluster roles of the table as objects. */
 export function bootstrapRoles(): readonly ClusterRole[] {
-  return Object.entries(table).map(([name, { rules }]) => ({
+  return Object.entries(table).map(([name, { rules, flowsInto, isAggregate }]) => ({
     apiVersion: "rbac.authorization.k8s.io/v1",
     kind: "ClusterRole",
     metadata: {
       name,
-      labels: aggregatesTo[name] ? { ...labels, [aggregatesTo[name]]: "true" } : labels,
+      labels: flowsInto ? { ...labels, [`${aggregatePrefix}${flowsInto}`]: "true" } : labels,
       annotations,
     },
+    ...(isAggregate
+      ? {
+          aggregationRule: {
+            clusterRoleSelectors: [{ matchLabels: { [`${aggregatePrefix}${name}`]: "true" } }],
+          },
+        }
+      : {}),
     rules: [...rules],
   }));
 }

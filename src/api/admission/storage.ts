@@ -1,0 +1,83 @@
+/** The plugins about volumes: the default class, finalizers while in use, growing claims. */
+import { storageClasses } from "../../client/resources.ts";
+import type { PersistentVolumeClaim } from "../../gen/core-v1.ts";
+import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
+import { refused } from "../errors.ts";
+
+const betaClass = "volume.beta.kubernetes.io/storage-class";
+const defaultAnnotations = [
+  "storageclass.kubernetes.io/is-default-class",
+  "storageclass.beta.kubernetes.io/is-default-class",
+];
+
+function isAbout(context: AdmissionContext, verb: "CREATE" | "UPDATE", plural: string): boolean {
+  const { definition, subresource } = context;
+  return (
+    context.verb === verb &&
+    subresource === "" &&
+    definition.group === "" &&
+    definition.plural === plural
+  );
+}
+
+/** A claim without a class gets the newest default class. */
+export const defaultStorageClass: AdmissionPlugin = {
+  name: "DefaultStorageClass",
+  async mutate(object, context) {
+    if (!isAbout(context, "CREATE", "persistentvolumeclaims")) return;
+    const claim = object as PersistentVolumeClaim;
+    if (claim.spec.storageClassName !== undefined) return;
+    if (claim.metadata.annotations?.[betaClass] !== undefined) return;
+    const defaults = [...context.live.of(storageClasses).list()]
+      .map((one) => one.object)
+      .filter(({ metadata }) =>
+        defaultAnnotations.some((key) => metadata.annotations?.[key] === "true"),
+      );
+    const created = (one: (typeof defaults)[number]): string =>
+      one.metadata.creationTimestamp ?? "";
+    const [newest] = defaults.toSorted((a, b) =>
+      created(a) === created(b)
+        ? (a.metadata.name ?? "").localeCompare(b.metadata.name ?? "")
+        : created(b).localeCompare(created(a)),
+    );
+    if (newest?.metadata.name !== undefined) claim.spec.storageClassName = newest.metadata.name;
+  },
+};
+
+const protections: Readonly<Record<string, string>> = {
+  persistentvolumeclaims: "kubernetes.io/pvc-protection",
+  persistentvolumes: "kubernetes.io/pv-protection",
+};
+
+/** Claims and volumes live until nothing uses them. */
+export const storageObjectInUseProtection: AdmissionPlugin = {
+  name: "StorageObjectInUseProtection",
+  async mutate(object, context) {
+    const finalizer = protections[context.definition.plural];
+    if (finalizer === undefined || !isAbout(context, "CREATE", context.definition.plural)) return;
+    const finalizers = object.metadata.finalizers ?? [];
+    if (!finalizers.includes(finalizer)) object.metadata.finalizers = [...finalizers, finalizer];
+  },
+};
+
+/** Only bound claims of a class that allows it may grow. */
+export const persistentVolumeClaimResize: AdmissionPlugin = {
+  name: "PersistentVolumeClaimResize",
+  async validate(object, context) {
+    if (!isAbout(context, "UPDATE", "persistentvolumeclaims")) return;
+    const claim = object as PersistentVolumeClaim;
+    const old = context.old as PersistentVolumeClaim;
+    const wanted = claim.spec.resources?.requests?.storage;
+    if (wanted === old.spec.resources?.requests?.storage) return;
+    const refuse = (why: string): Error => refused(context.definition, context.name, why);
+    if (old.status?.phase !== "Bound")
+      throw refuse("Only bound persistent volume claims can be expanded");
+    const name = claim.metadata.annotations?.[betaClass] ?? claim.spec.storageClassName ?? "";
+    const found = name === "" ? undefined : context.live.of(storageClasses).get(name)?.object;
+    if (found?.allowVolumeExpansion !== true)
+      throw refuse(
+        "only dynamically provisioned pvc can be resized and the storageclass that provisions the " +
+          "pvc must support resize",
+      );
+  },
+};
