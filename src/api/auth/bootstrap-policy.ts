@@ -5,6 +5,7 @@ import type { ClusterRole, ClusterRoleBinding, PolicyRule } from "../../gen/rbac
 import { isReason } from "../../lib/api-error.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { componentRoles } from "./component-roles.ts";
+import { controllerRoles } from "./controller-roles.ts";
 import { paths, read, readWrite, rule, write } from "./policy-rule.ts";
 
 const labels = { "kubernetes.io/bootstrapping": "rbac-defaults" };
@@ -66,6 +67,8 @@ interface RoleRow {
   readonly isAggregate?: boolean;
   readonly groups?: readonly string[];
   readonly users?: readonly string[];
+  /** Service accounts of kube-system. */
+  readonly accounts?: readonly string[];
 }
 
 const discoveryPaths = ["/api", "/api/*", "/apis", "/apis/*"];
@@ -164,6 +167,12 @@ const table: Readonly<Record<string, RoleRow>> = {
   edit: { rules: [...editRules, ...viewRules], isAggregate: true, flowsInto: "admin" },
   admin: { rules: [...adminRules, ...editRules, ...viewRules], isAggregate: true },
   ...componentRoles,
+  ...Object.fromEntries(
+    Object.entries(controllerRoles).map(([name, rules]) => [
+      `system:controller:${name}`,
+      { rules, accounts: [name] },
+    ]),
+  ),
 };
 
 const aggregatePrefix = "rbac.authorization.k8s.io/aggregate-to-";
@@ -192,11 +201,16 @@ export function bootstrapRoles(): readonly ClusterRole[] {
 /** The cluster role bindings of the table as objects. */
 export function bootstrapBindings(): readonly ClusterRoleBinding[] {
   const apiGroup = "rbac.authorization.k8s.io";
-  return Object.entries(table).flatMap(([name, { groups = [], users = [] }]) => {
-    if (groups.length + users.length === 0) return [];
+  return Object.entries(table).flatMap(([name, { groups = [], users = [], accounts = [] }]) => {
+    if (groups.length + users.length + accounts.length === 0) return [];
     const subjects = [
       ...groups.map((group) => ({ kind: "Group", apiGroup, name: group })),
       ...users.map((user) => ({ kind: "User", apiGroup, name: user })),
+      ...accounts.map((account) => ({
+        kind: "ServiceAccount",
+        name: account,
+        namespace: "kube-system",
+      })),
     ];
     return [
       {
