@@ -7,6 +7,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
 import { startContainerd } from "./containerd.ts";
 import { openCri } from "./cri/client.ts";
+import { startDns } from "./dns/dns-server.ts";
 import { ensureArchive, importImagesDir } from "./images.ts";
 import { type Kubelet, startKubelet } from "./kubelet/kubelet.ts";
 import { parseTaint } from "./kubelet/taint.ts";
@@ -84,6 +85,15 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
   await ensureArchive(images, options.pauseImage, pause, scope.signal);
   const imported = importImagesDir(images, scope.signal);
   scope.task("images", () => imported);
+  if (options.runsDns) {
+    await startDns({
+      runtime,
+      live: options.live,
+      scope,
+      address: options.clusterDns,
+      domain: options.clusterDomain,
+    });
+  }
   if (options.runsProxy) {
     startProxy({
       runtime,

@@ -67,6 +67,32 @@ export async function ensureKubernetesService(
   ]);
 }
 
+/** `kube-system/kube-dns`, the name by which tools look for the DNS that k3 itself serves. */
+export async function ensureDnsService(client: Client, clusterIp: string): Promise<void> {
+  const app = "kube-dns";
+  await createIfAbsent(client, services, {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: {
+      name: app,
+      namespace: "kube-system",
+      labels: {
+        "k8s-app": app,
+        "kubernetes.io/cluster-service": "true",
+        "kubernetes.io/name": "CoreDNS",
+      },
+    },
+    spec: {
+      clusterIP: clusterIp,
+      type: "ClusterIP",
+      ports: [
+        { name: "dns", port: 53, protocol: "UDP", targetPort: 53 },
+        { name: "dns-tcp", port: 53, protocol: "TCP", targetPort: 53 },
+      ],
+    },
+  });
+}
+
 async function createIfAbsent<T extends KubeObject>(
   client: Client,
   resource: Resource<T>,

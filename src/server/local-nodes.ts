@@ -1,12 +1,7 @@
 /** Reaches the kubelet of this process by a call; nodes elsewhere come with the tunnel. */
+import type { KubeletApp } from "../agent/kubelet-api.ts";
 import type { NodeConnector, RequestHead } from "../groups/node-connector.ts";
 import type { ByteStream } from "../runtime/runtime.ts";
-
-/** The kubelet's API as its own process sees it. */
-export interface KubeletApp {
-  fetch(request: Request): Promise<Response>;
-  upgrade(head: RequestHead, stream: ByteStream): Promise<void>;
-}
 
 export class LocalNodes implements NodeConnector {
   readonly #apps = new Map<string, KubeletApp>();
@@ -23,7 +18,10 @@ export class LocalNodes implements NodeConnector {
 
   async nodeStream(nodeName: string, head: RequestHead, stream: ByteStream): Promise<void> {
     const app = this.#apps.get(nodeName);
-    if (app !== undefined) return app.upgrade(head, stream);
+    if (app !== undefined) {
+      const { method, path, headers } = head;
+      return app.upgrade({ method, url: path, headers: [...headers] }, stream);
+    }
     const writer = stream.writable.getWriter();
     await writer.write(
       new TextEncoder().encode(

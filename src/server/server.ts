@@ -1,8 +1,9 @@
 /** `k3 server` from decoded options to a running node; resolves when it has stopped. */
-import { networkInterfaces } from "node:os";
+import { createKubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
 import { createIfAbsent, ensureBootstrapPolicy } from "../api/auth/bootstrap-policy.ts";
 import type { HealthCheck } from "../api/health.ts";
+import type { ApiServer } from "../api/server.ts";
 import { namespaces, priorityClasses } from "../client/resources.ts";
 import { allControllers } from "../controllers/all.ts";
 import type { ControllerContext } from "../live/controller.ts";
@@ -14,15 +15,16 @@ import { ensureTokens, type ServerTokens } from "../pki/tokens.ts";
 import { type Bundle, payloadFile, unpackBundle } from "../runtime/bundle.ts";
 import { createExecutor, type TimedExecutor } from "../runtime/executor.ts";
 import { realHost } from "../runtime/host.ts";
+import { networkInterfaces } from "../runtime/machine.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Component, Scope } from "../runtime/scope.ts";
 import { createScheduler } from "../scheduler/scheduler.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
-import { type ApiServer, createApiServer } from "./api-server.ts";
+import { openApiServer } from "./api-server.ts";
 import { startFrontDoor } from "./front-door.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
-import { ensureKubernetesService } from "./kubernetes-service.ts";
+import { ensureDnsService, ensureKubernetesService } from "./kubernetes-service.ts";
 import { LocalNodes } from "./local-nodes.ts";
 import type { ServerOptions } from "./options.ts";
 import { k3Version } from "./version.ts";
@@ -194,7 +196,7 @@ class Server {
       }),
     );
     tokens.catch((error) => runtime.log.error("No service account key", { error: String(error) }));
-    const api = createApiServer({
+    const api = openApiServer({
       server: options,
       store: need(this.#made.store),
       runtime,
@@ -244,6 +246,8 @@ class Server {
       address: this.#nodeIps[0] ?? "127.0.0.1",
       port: this.options.httpsListenPort,
     });
+    if (!this.options.disable.has("coredns"))
+      await ensureDnsService(client, this.options.clusterDns);
   }
 
   async #frontDoor(scope: Scope): Promise<void> {
@@ -277,7 +281,7 @@ class Server {
     const context = this.#context("controllermanager");
     const rootCa = need(this.#made.pki).authorities["server-ca"].certPem;
     const rows = need(this.#made.api)
-      .pipeline.registry.all()
+      .registry.all()
       .filter(({ storagePrefix }) => storagePrefix !== null);
     const controllers = allControllers(context, {
       rootCa,
@@ -299,7 +303,7 @@ class Server {
 
   async #agent(scope: Scope): Promise<void> {
     const { options } = this;
-    await createAgentNode({
+    const kubelet = await createAgentNode({
       ...this.#context("kubelet"),
       scope,
       host: realHost,
@@ -319,6 +323,7 @@ class Server {
       runsProxy: !options.disableKubeProxy,
       runsDns: !options.disable.has("coredns"),
     });
+    this.#nodes.add(options.nodeName, createKubeletApp({ kubelet }));
   }
 }
 
