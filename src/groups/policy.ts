@@ -65,6 +65,13 @@ const systemPriorities: Readonly<Record<string, number>> = {
   "system-node-critical": 2_000_001_000,
 };
 
+function systemNameProblem(name: string): string {
+  const known = systemPriorities[name];
+  return known === undefined
+    ? `${name} is not a known system priority class`
+    : `value of ${name} PriorityClass must be ${known}`;
+}
+
 export const priorityClass: ResourceDefinition = define<PriorityClass>(priorityClasses, {
   shortNames: ["pc"],
   columns: [
@@ -86,7 +93,7 @@ export const priorityClass: ResourceDefinition = define<PriorityClass>(priorityC
         forbidden(
           "metadata.name",
           "priority class names with 'system-' prefix are reserved for system use only. " +
-            `error: ${known === undefined ? `${name} is not a known system priority class` : `value of ${name} PriorityClass must be ${known}`}`,
+            `error: ${systemNameProblem(name)}`,
         ),
       );
     else if (!name.startsWith("system-") && (object.value ?? 0) > highestUserPriority)

@@ -1,4 +1,4 @@
-/** authentication.k8s.io/v1 and authorization.k8s.io/v1: questions that are answered, not stored. */
+/** authentication.k8s.io and authorization.k8s.io v1: questions, answered but never stored. */
 import { type TokenClaims, userOfClaims } from "../api/auth/authenticate.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
 import { rulesFor } from "../api/auth/rbac.ts";
@@ -81,7 +81,8 @@ async function decide(
   if (given !== 1)
     throw badSpec(
       kind,
-      "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified",
+      "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or " +
+        "resourceAttributes must be specified",
     );
   const { allowed, reason } = await authorizer.authorize(attributesOf(user, spec));
   return { allowed, ...(reason === "" ? {} : { reason }) };

@@ -91,8 +91,9 @@ const nameColumn: Column<KubeObject> = {
   format: "name",
   description:
     "Name must be unique within a namespace. Is required when creating resources, although some " +
-    "resources may allow a client to request the generation of an appropriate name automatically. " +
-    "Name is primarily intended for creation idempotence and configuration definition. Cannot be " +
+    "resources may allow a client to request the generation of an appropriate name " +
+    "automatically. Name is primarily intended for creation idempotence and configuration " +
+    "definition. Cannot be " +
     "updated. More info: " +
     "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
   priority: 0,
@@ -108,7 +109,7 @@ const ageColumn: Column<KubeObject> = {
   priority: 0,
   value: (object, now) => ageOf(object.metadata.creationTimestamp, now),
 };
-/** `Created At` in place of `Age`, for kinds that upstream prints without a printer of their own. */
+/** `Created At` in place of `Age`, for kinds that upstream has no printer for. */
 export const createdAtColumn: Column<KubeObject> = {
   name: "Created At",
   type: "date",

@@ -82,7 +82,8 @@ const refusals: readonly (readonly [string, Pod, string])[] = [
   [
     "an unknown restart policy",
     pod("d", { restartPolicy: "Sometimes" }),
-    'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"',
+    'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", ' +
+      '"OnFailure"',
   ],
   [
     "a mount of no volume",
@@ -102,7 +103,8 @@ const refusals: readonly (readonly [string, Pod, string])[] = [
         },
       ],
     }),
-    'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1500m',
+    'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to ' +
+      "cpu limit of 1500m",
   ],
   [
     "a name in capitals",
@@ -212,7 +214,7 @@ function deployment(name: string): Deployment {
   };
 }
 
-test("a deployment gets its defaults; its selector is fixed and must select its template", async () => {
+test("a deployment gets its defaults; its selector is fixed and selects its template", async () => {
   const made = await world.client.create(deployments, deployment("web"));
   expect(made.spec).toMatchObject({
     replicas: 1,

@@ -76,8 +76,8 @@ export const persistentVolumeClaimResize: AdmissionPlugin = {
     const found = name === "" ? undefined : context.live.of(storageClasses).get(name)?.object;
     if (found?.allowVolumeExpansion !== true)
       throw refuse(
-        "only dynamically provisioned pvc can be resized and the storageclass that provisions the " +
-          "pvc must support resize",
+        "only dynamically provisioned pvc can be resized and the storageclass that provisions " +
+          "the pvc must support resize",
       );
   },
 };

@@ -1,4 +1,4 @@
-/** Credentials become a user: client certificate, service account token, static token, or nobody. */
+/** Credentials become a user: client certificate, service account token, password, or nobody. */
 
 import type { Resource } from "../../client/client.ts";
 import { pods, secrets, serviceAccounts } from "../../client/resources.ts";

@@ -40,7 +40,8 @@ function validatePorts(ports: readonly DeepReadonly<ContainerPort>[], field: str
 }
 
 const envNameDetail =
-  "a valid environment variable name must consist only of printable ASCII characters other than '='";
+  "a valid environment variable name must consist only of printable ASCII characters other " +
+  "than '='";
 const fieldPaths = [
   "metadata.name",
   "metadata.namespace",

@@ -9,8 +9,9 @@ type ReadPod = DeepReadonly<Pod>;
 
 const mutableDetail =
   "pod updates may not change fields other than `spec.containers[*].image`," +
-  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions " +
-  "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it " +
+  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only " +
+  "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to " +
+  "be set to 1 if it " +
   "was previously negative)";
 
 function withImagesOf(

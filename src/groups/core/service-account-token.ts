@@ -83,8 +83,9 @@ async function readBound(
   if (ref.uid && ref.uid !== uid)
     throw new ApiError(
       "Conflict",
-      `Operation cannot be fulfilled on ${resource.plural} "${name}": the UID in the bound object ` +
-        `reference (${ref.uid}) does not match the UID in record. The object might have been ` +
+      `Operation cannot be fulfilled on ${resource.plural} "${name}": the UID in the bound ` +
+        `object reference (${ref.uid}) does not match the UID in record. The object might ` +
+        `have been ` +
         "deleted and then recreated",
       { details: { name, kind: resource.plural } },
     );

@@ -175,7 +175,8 @@ export class ServiceAllocator {
           field,
           given,
           `failed to allocate IP ${wanted.asked}: the provided network does not match the ` +
-            `current range: provided IP is not in the valid range. The range of valid IPs is ${state.cidr}`,
+            `current range: provided IP is not in the valid range. The range of ` +
+            `valid IPs is ${state.cidr}`,
         );
       const offset = Number(toNumber(wanted.asked) - range.first - 1n);
       if (!numbers.take(offset, inUse))
@@ -246,7 +247,8 @@ export class ServiceAllocator {
           name,
           field,
           wanted.asked,
-          `provided port is not in the valid range. The range of valid ports is ${nodePortMin}-${nodePortMax}`,
+          "provided port is not in the valid range. The range of valid ports is " +
+            `${nodePortMin}-${nodePortMax}`,
         );
       const offset = wanted.asked - nodePortMin;
       if (!ports.take(offset, inUse))
