@@ -26,8 +26,8 @@ export const namespaceLifecycle: AdmissionPlugin = {
       }));
     if (found === undefined) throw notFound(namespaces, namespace);
     if (found.status?.phase !== "Terminating") return;
-    const why =
-      `unable to create new content in namespace ${namespace} because it is ` + "terminated";
+    const going = "because it is being terminated";
+    const why = `unable to create new content in namespace ${namespace} ${going}`;
     const error = refused(definition, name, why);
     throw new ApiError("Forbidden", error.message, {
       details: {
