@@ -1,0 +1,628 @@
+/** Every flag of `k3s server` and `k3s agent`, as rows: what is asked for, and whether k3 has it. */
+
+export type FlagType = "string" | "bool" | "int" | "list";
+
+export interface FlagRow {
+  readonly name: string;
+  readonly alias?: string;
+  readonly env?: string;
+  readonly type: FlagType;
+  readonly default?: string;
+  /** Items of a list may also be separated by commas, as K3s has it for this flag. */
+  readonly commas?: true;
+  readonly group: FlagGroup;
+  readonly help: string;
+  /** A sentence on why the flag cannot be used yet; absent when it works. */
+  readonly unsupported?: string;
+  readonly hidden?: true;
+}
+
+export type FlagGroup =
+  | "general"
+  | "listener"
+  | "networking"
+  | "client"
+  | "cluster"
+  | "database"
+  | "components"
+  | "node"
+  | "runtime"
+  | "experimental";
+
+const later = {
+  join: "joining other servers comes with a later version; this one runs a single node",
+  external: "this version stores its data in SQLite only",
+  snapshot: "snapshots need embedded etcd, which comes with a later version",
+  passThrough: "arguments of single components are not understood by this version",
+  containerd: "this version always runs its own containerd, with overlayfs and runc",
+  overlay: "this version runs a single node and builds no overlay network",
+  resources: "images are used under their own names in this version",
+  split: "one port serves everything in this version",
+  etcd: "embedded etcd comes with a later version",
+} as const;
+
+type RowOptions = Omit<FlagRow, "name" | "type" | "group" | "help">;
+
+function rows(
+  group: FlagGroup,
+  list: readonly (readonly [name: string, type: FlagType, help: string, options?: RowOptions])[],
+): readonly FlagRow[] {
+  return list.map(([name, type, help, options]) => ({ name, type, group, help, ...options }));
+}
+
+/** Flags of the process itself, good for both roles. */
+const general = rows("general", [
+  [
+    "config",
+    "string",
+    "Load configuration from this file",
+    {
+      alias: "c",
+      env: "K3S_CONFIG_FILE",
+      default: "/etc/rancher/k3s/config.yaml",
+    },
+  ],
+  ["data-dir", "string", "Folder to hold state", { alias: "d", env: "K3S_DATA_DIR" }],
+  ["debug", "bool", "Turn on debug logs", { env: "K3S_DEBUG" }],
+  ["v", "int", "Log level verbosity", { default: "0" }],
+  [
+    "vmodule",
+    "string",
+    "Log levels of single files",
+    {
+      unsupported: "k3 has no log levels per file; use --debug",
+    },
+  ],
+  ["log", "string", "Log to this file", { alias: "l" }],
+  ["alsologtostderr", "bool", "Log to standard error as well as to the file"],
+  ["prefer-bundled-bin", "bool", "Prefer bundled programs over those of the host"],
+]);
+
+const listener = rows("listener", [
+  ["bind-address", "string", "Address to listen on", { default: "0.0.0.0" }],
+  ["https-listen-port", "int", "Port of the Kubernetes API", { default: "6443" }],
+  [
+    "supervisor-port",
+    "int",
+    "Port of the supervisor",
+    {
+      env: "K3S_SUPERVISOR_PORT",
+      hidden: true,
+      unsupported: later.split,
+    },
+  ],
+  [
+    "apiserver-port",
+    "int",
+    "Internal port of the API server",
+    {
+      env: "K3S_APISERVER_PORT",
+      hidden: true,
+      unsupported: later.split,
+    },
+  ],
+  [
+    "apiserver-bind-address",
+    "string",
+    "Internal address of the API server",
+    {
+      env: "K3S_APISERVER_BIND_ADDRESS",
+      hidden: true,
+      unsupported: later.split,
+    },
+  ],
+  [
+    "advertise-address",
+    "string",
+    "Address that the kubernetes Service leads to",
+    {
+      unsupported: "the address of the node is advertised in this version; use --node-ip",
+    },
+  ],
+  [
+    "advertise-port",
+    "int",
+    "Port that the kubernetes Service leads to",
+    {
+      unsupported: "the port of --https-listen-port is advertised in this version",
+    },
+  ],
+  ["tls-san", "list", "More names and addresses for the serving certificate", { commas: true }],
+  [
+    "tls-san-security",
+    "bool",
+    "Refuse names that nobody asked for in the certificate",
+    {
+      default: "true",
+    },
+  ],
+]);
+
+const networking = rows("networking", [
+  ["cluster-cidr", "list", "Addresses of pods", { commas: true, default: "10.42.0.0/16" }],
+  ["service-cidr", "list", "Addresses of services", { commas: true, default: "10.43.0.0/16" }],
+  [
+    "service-node-port-range",
+    "string",
+    "Ports for NodePort services",
+    {
+      default: "30000-32767",
+    },
+  ],
+  [
+    "cluster-dns",
+    "list",
+    "Address of the cluster DNS, inside the service CIDR",
+    {
+      commas: true,
+    },
+  ],
+  ["cluster-domain", "string", "DNS suffix of the cluster", { default: "cluster.local" }],
+  [
+    "flannel-backend",
+    "string",
+    "none, vxlan, host-gw or wireguard-native",
+    {
+      default: "vxlan",
+    },
+  ],
+  ["flannel-ipv6-masq", "bool", "Masquerade IPv6 of pods", { unsupported: later.overlay }],
+  [
+    "flannel-external-ip",
+    "bool",
+    "Overlay over the external addresses of nodes",
+    {
+      unsupported: later.overlay,
+    },
+  ],
+  ["egress-selector-mode", "string", "agent, cluster, pod or disabled", { default: "agent" }],
+  [
+    "servicelb-namespace",
+    "string",
+    "Namespace of the load balancer's pods",
+    {
+      default: "kube-system",
+    },
+  ],
+]);
+
+const client = rows("client", [
+  [
+    "write-kubeconfig",
+    "string",
+    "Write the admin's kubeconfig to this file",
+    {
+      alias: "o",
+      env: "K3S_KUBECONFIG_OUTPUT",
+      default: "/etc/rancher/k3s/k3s.yaml",
+    },
+  ],
+  [
+    "write-kubeconfig-mode",
+    "string",
+    "Mode of that file",
+    {
+      env: "K3S_KUBECONFIG_MODE",
+      default: "0600",
+    },
+  ],
+  [
+    "write-kubeconfig-group",
+    "string",
+    "Group of that file",
+    {
+      env: "K3S_KUBECONFIG_GROUP",
+      unsupported: "the group cannot be set in this version; use --write-kubeconfig-mode",
+    },
+  ],
+  [
+    "write-kubeconfig-name",
+    "string",
+    "Name of cluster, user and context in it",
+    {
+      env: "K3S_KUBECONFIG_NAME",
+      unsupported: "cluster, user and context are always called default in this version",
+    },
+  ],
+]);
+
+const token = rows("cluster", [
+  ["token", "string", "Secret by which nodes join", { alias: "t", env: "K3S_TOKEN" }],
+  ["token-file", "string", "File with that secret", { env: "K3S_TOKEN_FILE" }],
+  [
+    "server",
+    "string",
+    "Server to join",
+    {
+      alias: "s",
+      env: "K3S_URL",
+      unsupported: later.join,
+    },
+  ],
+]);
+
+const cluster = rows("cluster", [
+  [
+    "agent-token",
+    "string",
+    "Secret by which only agents join",
+    {
+      env: "K3S_AGENT_TOKEN",
+      unsupported: later.join,
+    },
+  ],
+  [
+    "agent-token-file",
+    "string",
+    "File with that secret",
+    {
+      env: "K3S_AGENT_TOKEN_FILE",
+      unsupported: later.join,
+    },
+  ],
+  [
+    "cluster-init",
+    "bool",
+    "Start embedded etcd",
+    {
+      env: "K3S_CLUSTER_INIT",
+      unsupported: later.etcd,
+    },
+  ],
+  [
+    "cluster-reset",
+    "bool",
+    "Forget all other members",
+    {
+      env: "K3S_CLUSTER_RESET",
+      unsupported: later.etcd,
+    },
+  ],
+  ["cluster-reset-restore-path", "string", "Snapshot to restore", { unsupported: later.etcd }],
+]);
+
+const database = rows("database", [
+  [
+    "datastore-endpoint",
+    "string",
+    "Where to store the data; empty is SQLite",
+    {
+      env: "K3S_DATASTORE_ENDPOINT",
+    },
+  ],
+  ...(["cafile", "certfile", "keyfile"] as const).map(
+    (name) =>
+      [
+        `datastore-${name}`,
+        "string",
+        "TLS to the database",
+        {
+          env: `K3S_DATASTORE_${name.toUpperCase()}`,
+          unsupported: later.external,
+        },
+      ] as const,
+  ),
+  ["kine-tls", "bool", "TLS on the kine socket", { hidden: true, unsupported: later.external }],
+  ["etcd-expose-metrics", "bool", "Metrics of etcd to the network", { unsupported: later.etcd }],
+  ["etcd-disable-snapshots", "bool", "No snapshots on schedule"],
+  ...snapshotRows(),
+]);
+
+function snapshotRows(): readonly (readonly [string, FlagType, string, RowOptions])[] {
+  const unsupported = later.snapshot;
+  const plain = (
+    name: string,
+    type: FlagType,
+    help: string,
+  ): readonly [string, FlagType, string, RowOptions] => [
+    `etcd-${name}`,
+    type,
+    help,
+    { unsupported },
+  ];
+  return [
+    plain("snapshot-name", "string", "Base name of snapshots"),
+    plain("snapshot-schedule-cron", "string", "When to make snapshots"),
+    plain("snapshot-reconcile-interval", "string", "How often to look for snapshots"),
+    plain("snapshot-retention", "int", "How many snapshots to keep"),
+    plain("snapshot-dir", "string", "Where to keep snapshots"),
+    plain("snapshot-compress", "bool", "Compress snapshots"),
+    plain("s3", "bool", "Keep snapshots in S3 too"),
+    plain("s3-endpoint", "string", "S3: host"),
+    plain("s3-endpoint-ca", "string", "S3: certificate authority"),
+    plain("s3-skip-ssl-verify", "bool", "S3: believe any certificate"),
+    plain("s3-access-key", "string", "S3: access key"),
+    plain("s3-secret-key", "string", "S3: secret key"),
+    plain("s3-session-token", "string", "S3: session token"),
+    plain("s3-bucket", "string", "S3: bucket"),
+    plain("s3-bucket-lookup-type", "string", "S3: auto, dns or path"),
+    plain("s3-region", "string", "S3: region"),
+    plain("s3-folder", "string", "S3: prefix of names"),
+    plain("s3-retention", "int", "S3: how many snapshots to keep"),
+    plain("s3-proxy", "string", "S3: proxy"),
+    plain("s3-config-secret", "string", "S3: Secret with these settings"),
+    plain("s3-insecure", "bool", "S3: without TLS"),
+    plain("s3-timeout", "string", "S3: time limit"),
+  ];
+}
+
+const components = rows("components", [
+  ["disable", "list", "Built-in services not to run", { commas: true }],
+  ["disable-scheduler", "bool", "Do not run the scheduler"],
+  ["disable-cloud-controller", "bool", "Do not run the built-in cloud controller"],
+  ["disable-kube-proxy", "bool", "Do not run the service proxy"],
+  ["disable-network-policy", "bool", "Do not enforce network policies"],
+  ["disable-helm-controller", "bool", "Do not run the Helm controller"],
+  ["disable-apiserver", "bool", "Server without API", { hidden: true, unsupported: later.etcd }],
+  ["disable-controller-manager", "bool", "Do not run the controllers", { hidden: true }],
+  ["disable-etcd", "bool", "Server without etcd", { hidden: true, unsupported: later.etcd }],
+  ["disable-agent", "bool", "Do not run pods on this server", { hidden: true }],
+  ["embedded-registry", "bool", "Share images between nodes", { unsupported: later.join }],
+  ["supervisor-metrics", "bool", "Metrics on the supervisor port", { unsupported: later.split }],
+  [
+    "system-default-registry",
+    "string",
+    "Registry of the built-in images",
+    {
+      env: "K3S_SYSTEM_DEFAULT_REGISTRY",
+      unsupported: later.resources,
+    },
+  ],
+  [
+    "default-local-storage-path",
+    "string",
+    "Folder of local volumes",
+    {
+      unsupported: "local storage comes with a later version",
+    },
+  ],
+  [
+    "helm-job-image",
+    "string",
+    "Image of Helm jobs",
+    {
+      unsupported: "Helm charts come with a later version",
+    },
+  ],
+  ...[
+    "kube-apiserver",
+    "etcd",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "helm-controller",
+    "kube-cloud-controller-manager",
+    "kube-controller",
+    "kube-cloud-controller",
+  ].map(
+    (name) =>
+      [`${name}-arg`, "list", `Argument for ${name}`, { unsupported: later.passThrough }] as const,
+  ),
+  [
+    "secrets-encryption",
+    "bool",
+    "Encrypt Secrets in the store",
+    {
+      unsupported: "encryption of Secrets comes with a later version",
+    },
+  ],
+  [
+    "secrets-encryption-provider",
+    "string",
+    "aescbc or secretbox",
+    {
+      unsupported: "encryption of Secrets comes with a later version",
+    },
+  ],
+  [
+    "rootless",
+    "bool",
+    "Run without root",
+    {
+      unsupported: "this version needs root",
+    },
+  ],
+  ["enable-pprof", "bool", "Profiles on the supervisor port", { unsupported: later.split }],
+]);
+
+const node = rows("node", [
+  ["node-name", "string", "Name of the node", { env: "K3S_NODE_NAME" }],
+  [
+    "with-node-id",
+    "bool",
+    "Append an id to the name",
+    {
+      unsupported: "name the node by --node-name in this version",
+    },
+  ],
+  ["node-label", "list", "Labels of the node (key=value)"],
+  ["node-taint", "list", "Taints of the node at its first start (key=value:Effect)"],
+  ["node-ip", "list", "Addresses of the node", { alias: "i", commas: true }],
+  [
+    "node-external-ip",
+    "list",
+    "External addresses of the node",
+    {
+      commas: true,
+      unsupported: "nodes have internal addresses only in this version; use --node-ip",
+    },
+  ],
+  [
+    "node-internal-dns",
+    "list",
+    "Internal names of the node",
+    {
+      unsupported: "nodes have addresses only in this version; use --node-ip",
+    },
+  ],
+  [
+    "node-external-dns",
+    "list",
+    "External names of the node",
+    {
+      unsupported: "nodes have addresses only in this version; use --node-ip",
+    },
+  ],
+  [
+    "resolv-conf",
+    "string",
+    "The kubelet's resolv.conf",
+    {
+      env: "K3S_RESOLV_CONF",
+      unsupported: "the host's own resolv.conf is used in this version",
+    },
+  ],
+  ["flannel-iface", "string", "Link of the overlay", { unsupported: later.overlay }],
+  ["flannel-conf", "string", "Overlay configuration", { unsupported: later.overlay }],
+  ["flannel-cni-conf", "string", "CNI configuration", { unsupported: later.overlay }],
+  ["kubelet-arg", "list", "Argument for the kubelet", { unsupported: later.passThrough }],
+  ["kube-proxy-arg", "list", "Argument for the proxy", { unsupported: later.passThrough }],
+  [
+    "protect-kernel-defaults",
+    "bool",
+    "Fail rather than change kernel settings",
+    {
+      unsupported: "k3 sets the kernel settings it needs in this version",
+    },
+  ],
+  [
+    "selinux",
+    "bool",
+    "SELinux labels for containers",
+    {
+      env: "K3S_SELINUX",
+      unsupported: "SELinux is not supported by this version",
+    },
+  ],
+  [
+    "lb-server-port",
+    "int",
+    "Local port of the client load balancer",
+    {
+      env: "K3S_LB_SERVER_PORT",
+      unsupported: later.join,
+    },
+  ],
+]);
+
+const runtime = rows("runtime", [
+  [
+    "container-runtime-endpoint",
+    "string",
+    "Socket of another container runtime",
+    {
+      unsupported: later.containerd,
+    },
+  ],
+  [
+    "image-service-endpoint",
+    "string",
+    "Socket of another image service",
+    {
+      unsupported: later.containerd,
+    },
+  ],
+  ["docker", "bool", "Run containers by Docker", { unsupported: later.containerd }],
+  ["default-runtime", "string", "Runtime of containers", { unsupported: later.containerd }],
+  ["snapshotter", "string", "Snapshotter of containerd", { unsupported: later.containerd }],
+  ["pause-image", "string", "Image of pod sandboxes"],
+  [
+    "private-registry",
+    "string",
+    "Registry configuration",
+    {
+      default: "/etc/rancher/k3s/registries.yaml",
+      unsupported: "another place for registries.yaml comes with a later version",
+    },
+  ],
+  [
+    "disable-default-registry-endpoint",
+    "bool",
+    "Mirrors only",
+    {
+      unsupported: later.resources,
+    },
+  ],
+  [
+    "nonroot-devices",
+    "bool",
+    "Devices owned by the pod's user",
+    {
+      unsupported: later.containerd,
+    },
+  ],
+  [
+    "airgap-extra-registry",
+    "list",
+    "More names for imported images",
+    {
+      hidden: true,
+      unsupported: later.resources,
+    },
+  ],
+  [
+    "image-credential-provider-bin-dir",
+    "string",
+    "Folder of credential providers",
+    {
+      unsupported: "credential providers come with a later version",
+    },
+  ],
+  [
+    "image-credential-provider-config",
+    "string",
+    "Configuration of credential providers",
+    {
+      unsupported: "credential providers come with a later version",
+    },
+  ],
+]);
+
+const experimental = rows("experimental", [
+  [
+    "vpn-auth",
+    "string",
+    "Credentials of a VPN",
+    {
+      env: "K3S_VPN_AUTH",
+      unsupported: later.overlay,
+    },
+  ],
+  [
+    "vpn-auth-file",
+    "string",
+    "File with credentials of a VPN",
+    {
+      env: "K3S_VPN_AUTH_FILE",
+      unsupported: later.overlay,
+    },
+  ],
+]);
+
+const shared = [...general, ...token, ...node, ...runtime, ...experimental];
+
+export const serverFlags: readonly FlagRow[] = [
+  ...shared,
+  ...listener,
+  ...networking,
+  ...client,
+  ...cluster,
+  ...database,
+  ...components,
+];
+
+const onAgents: ReadonlySet<string> = new Set(["bind-address", "rootless", "enable-pprof"]);
+
+export const agentFlags: readonly FlagRow[] = [
+  ...shared,
+  ...[...listener, ...components].filter(({ name }) => onAgents.has(name)),
+  ...rows("experimental", [
+    [
+      "disable-apiserver-lb",
+      "bool",
+      "Connect to the server directly",
+      {
+        unsupported: later.join,
+      },
+    ],
+  ]),
+];

@@ -1,0 +1,93 @@
+/** Which processes and mounts belong to a node of ours: decided from what the kernel tells. */
+
+export interface ProcessInfo {
+  readonly pid: number;
+  readonly parent: number;
+  readonly isZombie: boolean;
+  readonly exe: string;
+  readonly args: readonly string[];
+}
+
+export interface ProcessPlan {
+  /** `k3 server` and `k3 agent` of that data dir: asked to stop first. */
+  readonly servers: readonly number[];
+  /** containerd and its shims. */
+  readonly runtimes: readonly number[];
+  /** All that descends from the shims. */
+  readonly containers: readonly number[];
+}
+
+const dataDirDefault = "/var/lib/rancher/k3s";
+
+function dataDirOf(args: readonly string[]): string {
+  for (const [i, argument] of args.entries()) {
+    if (argument === "--data-dir" || argument === "-d") return args[i + 1] ?? "";
+    const [, value] = /^(?:--data-dir|-d)=(.*)$/.exec(argument) ?? [];
+    if (value !== undefined) return value;
+  }
+  return dataDirDefault;
+}
+
+/** `k3 server ...`, or `bun .../src/main.ts server ...` from a working tree. */
+function isServer(info: ProcessInfo, dataDir: string): boolean {
+  const [program = "", first = "", ...rest] = info.args;
+  const name = program.slice(program.lastIndexOf("/") + 1);
+  const isSource = name === "bun" && first.endsWith("/src/main.ts");
+  if (!isSource && !/^k3s?(-[a-z0-9]+)?$/.test(name)) return false;
+  const args = isSource ? rest : [first, ...rest];
+  const runs = args.some((argument) => argument === "server" || argument === "agent");
+  return runs && dataDirOf(args) === dataDir;
+}
+
+export function planProcesses(
+  processes: readonly ProcessInfo[],
+  by: { readonly dataDir: string; readonly self: number },
+): ProcessPlan {
+  const others = processes.filter(({ pid, isZombie }) => pid !== by.self && !isZombie);
+  const bundled = others.filter(({ exe, args }) => {
+    const program = exe === "" ? (args[0] ?? "") : exe;
+    return program.startsWith(`${by.dataDir}/data/`);
+  });
+  const nameOf = ({ exe, args }: ProcessInfo): string =>
+    `${exe.replace(/ \(deleted\)$/, "")} ${args[0] ?? ""}`;
+  const runtimes = bundled.filter((info) => /\/containerd(-shim[\w-]*)?(\s|$)/.test(nameOf(info)));
+  const shims = runtimes.filter((info) => nameOf(info).includes("/containerd-shim"));
+  return {
+    servers: others.filter((info) => isServer(info, by.dataDir)).map(({ pid }) => pid),
+    runtimes: runtimes.map(({ pid }) => pid),
+    containers: descendants(others, new Set(shims.map(({ pid }) => pid))),
+  };
+}
+
+function descendants(
+  processes: readonly ProcessInfo[],
+  roots: ReadonlySet<number>,
+): readonly number[] {
+  const found: number[] = [];
+  let parents = roots;
+  while (parents.size > 0) {
+    const children = processes.filter(({ parent }) => parents.has(parent)).map(({ pid }) => pid);
+    found.push(...children);
+    parents = new Set(children);
+  }
+  return found;
+}
+
+const mountPrefixes = [
+  "/run/k3s/",
+  "/var/lib/kubelet/pods/",
+  "/var/lib/kubelet/plugins/",
+  "/run/netns/cni-",
+] as const;
+
+/** Mount points of ours in `/proc/self/mountinfo`, the last mounted first. */
+export function mountsToRemove(mountinfo: string): readonly string[] {
+  return mountinfo
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "")
+    .map((path) =>
+      path.replace(/\\([0-7]{3})/g, (_, code) => String.fromCharCode(Number.parseInt(code, 8))),
+    )
+    .filter((path) => mountPrefixes.some((prefix) => path.startsWith(prefix)))
+    .toReversed();
+}

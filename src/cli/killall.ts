@@ -1,0 +1,180 @@
+/** `k3 killall`: ends the server and all pods of this node, and removes what they left behind. */
+import { cleanupNetwork } from "../agent/net/node-network.ts";
+import { type Host, realHost } from "../runtime/host.ts";
+import { createRuntime } from "../runtime/real.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { splitOwnFlags } from "./bundled.ts";
+import type { CommandContext } from "./command.ts";
+import { UsageError } from "./flags.ts";
+import { mountsToRemove, type ProcessInfo, planProcesses } from "./killall-plan.ts";
+
+const limits = { stopMsMax: 10_000, killMsMax: 5_000, pollMs: 50 } as const;
+
+const links = ["flannel.1", "flannel-v6.1", "flannel-wg", "flannel-wg-v6", "kube-ipvs0"] as const;
+const folders = ["/run/k3s", "/var/lib/kubelet/pods", "/var/lib/kubelet/plugins"] as const;
+const cgroupRoots = ["/sys/fs/cgroup"] as const;
+
+export async function runKillall(context: CommandContext): Promise<number> {
+  const { dataDir, args } = splitOwnFlags(context);
+  if (args.length > 0) {
+    const isHelp = args[0] === "--help" || args[0] === "-h";
+    if (!isHelp) throw new UsageError(`Cannot use ${args[0]}: k3 killall takes only --data-dir`);
+    context.out("Usage: k3 killall [--data-dir DIR]\n");
+    return 0;
+  }
+  if (process.getuid?.() !== 0) throw new UsageError("Cannot run k3 killall: it needs root");
+  process.env.PATH = `${dataDir}/data/current/bin:${process.env.PATH ?? ""}`;
+  const work = new Killall(createRuntime(), realHost, context);
+  return work.run(dataDir);
+}
+
+class Killall {
+  readonly #signal = new AbortController().signal;
+
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly host: Host,
+    private readonly context: CommandContext,
+  ) {}
+
+  async run(dataDir: string): Promise<number> {
+    const { servers } = planProcesses(await this.#processes(), { dataDir, self: process.pid });
+    await this.#end(servers, "SIGTERM", limits.stopMsMax);
+    // A server that was stopped has left its containers running: look again.
+    const {
+      servers: deaf,
+      runtimes,
+      containers,
+    } = planProcesses(await this.#processes(), {
+      dataDir,
+      self: process.pid,
+    });
+    const left = [...deaf, ...runtimes, ...containers];
+    const survivors = await this.#end(left, "SIGKILL", limits.killMsMax);
+    const mounted = await this.#unmount();
+    await cleanupNetwork(this.runtime);
+    for (const link of links) await this.#quiet(["ip", "link", "delete", "dev", link]);
+    await this.#removeFolders(mounted);
+    await this.#removeCgroups();
+    const ended = servers.length + left.length;
+    this.context.out(`Ended ${ended} ${ended === 1 ? "process" : "processes"}\n`);
+    for (const pid of survivors) this.context.err(`Cannot end process ${pid}\n`);
+    for (const path of mounted) this.context.err(`Cannot unmount ${path}\n`);
+    return survivors.length + mounted.length === 0 ? 0 : 1;
+  }
+
+  async #processes(): Promise<readonly ProcessInfo[]> {
+    const pids = (await this.host.list("/proc")).filter((name) => /^\d+$/.test(name));
+    const found = await Promise.all(
+      pids.map(async (pid): Promise<ProcessInfo | undefined> => {
+        const dir = `/proc/${pid}`;
+        const [exe, args, stat] = await Promise.all([
+          this.host.readLink(`${dir}/exe`).catch(() => undefined),
+          this.runtime.files.readText(`${dir}/cmdline`).catch(() => undefined),
+          this.runtime.files.readText(`${dir}/stat`).catch(() => undefined),
+        ]);
+        if (stat === undefined) return undefined; // it ended while we looked
+        // The name in parentheses may hold anything; what follows the last one is numbers.
+        const [state = "", parent = "0"] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+        return {
+          pid: Number(pid),
+          parent: Number(parent),
+          isZombie: state === "Z",
+          exe: exe ?? "",
+          args: (args ?? "").split("\0").slice(0, -1),
+        };
+      }),
+    );
+    return found.filter((info) => info !== undefined);
+  }
+
+  /** Returns the ids of those that live on after `waitMs`. */
+  async #end(
+    pids: readonly number[],
+    signal: "SIGTERM" | "SIGKILL",
+    waitMs: number,
+  ): Promise<readonly number[]> {
+    for (const pid of pids) {
+      try {
+        this.host.signal(pid, signal);
+      } catch (error) {
+        const isGone = error instanceof Error && "code" in error && error.code === "ESRCH";
+        if (!isGone) throw error;
+      }
+    }
+    const { clock } = this.runtime;
+    const deadline = clock.monotonicMs() + waitMs;
+    for (;;) {
+      const alive = await this.#aliveOf(pids);
+      if (alive.length === 0 || clock.monotonicMs() > deadline) return alive;
+      await clock.sleep(limits.pollMs, this.#signal);
+    }
+  }
+
+  async #aliveOf(pids: readonly number[]): Promise<readonly number[]> {
+    if (!pids.some((pid) => this.host.processAlive(pid))) return [];
+    // A zombie waits for its parent only: it is dead to us.
+    const living = (await this.#processes()).filter(({ isZombie }) => !isZombie);
+    return pids.filter((pid) => living.some((info) => info.pid === pid));
+  }
+
+  /** Innermost first; returns what stays mounted. */
+  async #unmount(): Promise<readonly string[]> {
+    for (const path of await this.#mounts()) {
+      if (await this.#quiet(["umount", path])) continue;
+      // Busy, for example by a shell that stands in it: out of sight at least.
+      await this.#quiet(["umount", "-l", path]);
+    }
+    return this.#mounts();
+  }
+
+  async #mounts(): Promise<readonly string[]> {
+    return mountsToRemove((await this.runtime.files.readText("/proc/self/mountinfo")) ?? "");
+  }
+
+  async #removeFolders(mounted: readonly string[]): Promise<void> {
+    for (const folder of folders) {
+      // What is still mounted below would be emptied with it.
+      if (!mounted.some((path) => path.startsWith(folder))) await this.runtime.files.remove(folder);
+    }
+    for (const name of await this.host.list("/run/netns").catch(() => [])) {
+      const path = `/run/netns/${name}`;
+      if (name.startsWith("cni-") && !mounted.includes(path)) await this.host.remove(path);
+    }
+    await this.runtime.files.remove("/var/lib/cni");
+  }
+
+  /** The kernel removes a cgroup only when it is empty, so from the leaves up. */
+  async #removeCgroups(): Promise<void> {
+    for (const root of cgroupRoots) {
+      const names = await this.host.list(root).catch(() => []);
+      const isV2 = names.includes("cgroup.controllers");
+      const tops = isV2 ? [root] : names.map((name) => `${root}/${name}`);
+      for (const top of tops) {
+        for (const name of ["kubepods", "kubepods.slice"])
+          await this.#removeCgroup(`${top}/${name}`);
+      }
+    }
+  }
+
+  async #removeCgroup(dir: string): Promise<void> {
+    if ((await this.host.stat(dir, false))?.kind !== "directory") return;
+    for (const name of await this.host.list(dir)) {
+      const path = `${dir}/${name}`;
+      if ((await this.host.stat(path, false))?.kind === "directory") await this.#removeCgroup(path);
+    }
+    await this.host.removeDirectory(dir).catch((error: unknown) => {
+      this.runtime.log.debug("cgroup stays", { dir, error: String(error) });
+    });
+  }
+
+  /** True when the program ran and succeeded. */
+  async #quiet(argv: readonly [string, ...string[]]): Promise<boolean> {
+    try {
+      return (await this.runtime.exec.run({ argv }, this.#signal)).exitCode === 0;
+    } catch (error) {
+      this.runtime.log.debug("cannot run", { argv: argv.join(" "), error: String(error) });
+      return false;
+    }
+  }
+}
