@@ -60,15 +60,17 @@ export function parseKernelConfig(text: string): ReadonlyMap<string, "y" | "m"> 
 }
 
 export function checkKernel(config: ReadonlyMap<string, "y" | "m">): readonly Check[] {
-  return kernelOptions.map(({ option, required: isRequired }) => {
-    const name = `CONFIG_${option}`;
-    switch (config.get(option)) {
-      case "y":
-        return { name, state: "pass", note: "enabled" };
-      case "m":
-        return { name, state: "pass", note: "enabled as a module" };
-      case undefined:
-        return { name, state: isRequired ? "fail" : "warn", note: "missing" };
-    }
-  });
+  return kernelOptions.map((row) => verdict(row, config.get(row.option)));
+}
+
+function verdict(row: KernelOption, value: "y" | "m" | undefined): Check {
+  const name = `CONFIG_${row.option}`;
+  switch (value) {
+    case "y":
+      return { name, state: "pass", note: "enabled" };
+    case "m":
+      return { name, state: "pass", note: "enabled as a module" };
+    case undefined:
+      return { name, state: row.required ? "fail" : "warn", note: "missing" };
+  }
 }

@@ -1,7 +1,7 @@
 /** K3s's configuration file and its drop-ins: keys are flags without dashes. */
 import { parseDocument } from "yaml";
 import type { Files } from "../runtime/runtime.ts";
-import type { FlagRow } from "./flag-rows.ts";
+import type { FlagRow } from "./flag-row.ts";
 import { type GivenFlag, nearestName, rowOf, UsageError } from "./flags.ts";
 
 export interface ConfigFileOptions {

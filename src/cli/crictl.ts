@@ -17,7 +17,7 @@ import {
   toJsonText,
 } from "./crictl-format.ts";
 import { containerdAddress } from "./ctr.ts";
-import type { FlagRow } from "./flag-rows.ts";
+import type { FlagRow } from "./flag-row.ts";
 import { completeFlags, type FlagValues, parseArguments, UsageError } from "./flags.ts";
 
 interface Call {

@@ -1,5 +1,5 @@
 /** Arguments, environment and configuration file against the flag table. */
-import type { FlagRow } from "./flag-rows.ts";
+import type { FlagRow } from "./flag-row.ts";
 
 /** What the user got wrong: printed as it is, without a stack. */
 export class UsageError extends Error {

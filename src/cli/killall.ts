@@ -147,7 +147,7 @@ class Killall {
   /** The kernel removes a cgroup only when it is empty, so from the leaves up. */
   async #removeCgroups(): Promise<void> {
     for (const root of cgroupRoots) {
-      const names = await this.host.list(root).catch(() => []);
+      const names = await this.host.list(root).catch((): readonly string[] => []);
       const isV2 = names.includes("cgroup.controllers");
       const tops = isV2 ? [root] : names.map((name) => `${root}/${name}`);
       for (const top of tops) {

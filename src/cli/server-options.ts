@@ -116,7 +116,8 @@ function nodeNameOf(flags: FlagValues, hostName: string): string {
 }
 
 function address(text: string, flag: string): string {
-  if (!ipaddr.isValid(text) || /^\d+$/.test(text)) throw bad(flag, text, "it is not an IP address");
+  if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !ipaddr.IPv6.isValid(text))
+    throw bad(flag, text, "it is not an IP address");
   return text;
 }
 
@@ -139,7 +140,9 @@ function cidr(flags: FlagValues, name: string): string {
   const [text = "", second] = list;
   if (second !== undefined)
     throw bad(name, list.join(","), "this version takes one range, dual stack comes later");
-  if (!ipaddr.isValidCIDR(text)) throw bad(name, text, "it is not a CIDR such as 10.42.0.0/16");
+  const isShort = !text.includes(":") && text.split(".").length !== 4;
+  if (isShort || !ipaddr.isValidCIDR(text))
+    throw bad(name, text, "it is not a CIDR such as 10.42.0.0/16");
   const [first, prefix] = ipaddr.parseCIDR(text);
   if (first.kind() === "ipv6")
     throw bad(name, text, "this version takes IPv4 ranges only, IPv6 comes later");

@@ -5,7 +5,8 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { ServerOptions } from "../server/options.ts";
 import type { CommandContext } from "./command.ts";
 import { readConfigFile } from "./config-file.ts";
-import { type FlagRow, serverFlags } from "./flag-rows.ts";
+import type { FlagRow } from "./flag-row.ts";
+import { serverFlags } from "./flag-rows.ts";
 import { completeFlags, type FlagValues, parseArguments, UsageError } from "./flags.ts";
 import { serverOptionsOf } from "./server-options.ts";
 

@@ -262,7 +262,7 @@ test("http1: odd targets are refused or answered, never fatal", async () => {
   expect((await http1({ path: "http://other/x" })).status).toBe(400);
 });
 
-test("a stream shows its first bytes at once, and its end when the client leaves (h1)", async () => {
+test("a stream begins at once and ends when the client leaves (h1)", async () => {
   seen.aborted = Promise.withResolvers();
   const request = httpsRequest({
     host: "127.0.0.1",
@@ -284,7 +284,7 @@ test("a stream shows its first bytes at once, and its end when the client leaves
   expect(await seen.aborted.promise).toBe("/watch");
 });
 
-test("a stream shows its first bytes at once, and its end when the client leaves (h2)", async () => {
+test("a stream begins at once and ends when the client leaves (h2)", async () => {
   seen.aborted = Promise.withResolvers();
   const client = session(undefined);
   const stream = client.request({ ":path": "/watch" });

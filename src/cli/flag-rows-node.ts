@@ -1,0 +1,176 @@
+/** Flags that concern the node itself: both roles take them. */
+import { later, rows } from "./flag-row.ts";
+
+export const node = rows("node", [
+  ["node-name", "string", "Name of the node", { env: "K3S_NODE_NAME" }],
+  [
+    "with-node-id",
+    "bool",
+    "Append an id to the name",
+    {
+      unsupported: "name the node by --node-name in this version",
+    },
+  ],
+  ["node-label", "list", "Labels of the node (key=value)"],
+  ["node-taint", "list", "Taints of the node at its first start (key=value:Effect)"],
+  ["node-ip", "list", "Addresses of the node", { alias: "i", commas: true }],
+  [
+    "node-external-ip",
+    "list",
+    "External addresses of the node",
+    {
+      commas: true,
+      unsupported: "nodes have internal addresses only in this version; use --node-ip",
+    },
+  ],
+  [
+    "node-internal-dns",
+    "list",
+    "Internal names of the node",
+    {
+      unsupported: "nodes have addresses only in this version; use --node-ip",
+    },
+  ],
+  [
+    "node-external-dns",
+    "list",
+    "External names of the node",
+    {
+      unsupported: "nodes have addresses only in this version; use --node-ip",
+    },
+  ],
+  [
+    "resolv-conf",
+    "string",
+    "The kubelet's resolv.conf",
+    {
+      env: "K3S_RESOLV_CONF",
+      unsupported: "the host's own resolv.conf is used in this version",
+    },
+  ],
+  ["flannel-iface", "string", "Link of the overlay", { unsupported: later.overlay }],
+  ["flannel-conf", "string", "Overlay configuration", { unsupported: later.overlay }],
+  ["flannel-cni-conf", "string", "CNI configuration", { unsupported: later.overlay }],
+  ["kubelet-arg", "list", "Argument for the kubelet", { unsupported: later.passThrough }],
+  ["kube-proxy-arg", "list", "Argument for the proxy", { unsupported: later.passThrough }],
+  [
+    "protect-kernel-defaults",
+    "bool",
+    "Fail rather than change kernel settings",
+    {
+      unsupported: "k3 sets the kernel settings it needs in this version",
+    },
+  ],
+  [
+    "selinux",
+    "bool",
+    "SELinux labels for containers",
+    {
+      env: "K3S_SELINUX",
+      unsupported: "SELinux is not supported by this version",
+    },
+  ],
+  [
+    "lb-server-port",
+    "int",
+    "Local port of the client load balancer",
+    {
+      env: "K3S_LB_SERVER_PORT",
+      unsupported: later.join,
+    },
+  ],
+]);
+
+export const runtime = rows("runtime", [
+  [
+    "container-runtime-endpoint",
+    "string",
+    "Socket of another container runtime",
+    {
+      unsupported: later.containerd,
+    },
+  ],
+  [
+    "image-service-endpoint",
+    "string",
+    "Socket of another image service",
+    {
+      unsupported: later.containerd,
+    },
+  ],
+  ["docker", "bool", "Run containers by Docker", { unsupported: later.containerd }],
+  ["default-runtime", "string", "Runtime of containers", { unsupported: later.containerd }],
+  ["snapshotter", "string", "Snapshotter of containerd", { unsupported: later.containerd }],
+  ["pause-image", "string", "Image of pod sandboxes"],
+  [
+    "private-registry",
+    "string",
+    "Registry configuration",
+    {
+      default: "/etc/rancher/k3s/registries.yaml",
+      unsupported: "another place for registries.yaml comes with a later version",
+    },
+  ],
+  [
+    "disable-default-registry-endpoint",
+    "bool",
+    "Mirrors only",
+    {
+      unsupported: later.resources,
+    },
+  ],
+  [
+    "nonroot-devices",
+    "bool",
+    "Devices owned by the pod's user",
+    {
+      unsupported: later.containerd,
+    },
+  ],
+  [
+    "airgap-extra-registry",
+    "list",
+    "More names for imported images",
+    {
+      hidden: true,
+      unsupported: later.resources,
+    },
+  ],
+  [
+    "image-credential-provider-bin-dir",
+    "string",
+    "Folder of credential providers",
+    {
+      unsupported: "credential providers come with a later version",
+    },
+  ],
+  [
+    "image-credential-provider-config",
+    "string",
+    "Configuration of credential providers",
+    {
+      unsupported: "credential providers come with a later version",
+    },
+  ],
+]);
+
+export const experimental = rows("experimental", [
+  [
+    "vpn-auth",
+    "string",
+    "Credentials of a VPN",
+    {
+      env: "K3S_VPN_AUTH",
+      unsupported: later.overlay,
+    },
+  ],
+  [
+    "vpn-auth-file",
+    "string",
+    "File with credentials of a VPN",
+    {
+      env: "K3S_VPN_AUTH_FILE",
+      unsupported: later.overlay,
+    },
+  ],
+]);
