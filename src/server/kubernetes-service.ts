@@ -1,9 +1,9 @@
 /** Keeps `default/kubernetes` pointing at this API server, as kube-apiserver's own reconciler does. */
+import { createIfAbsent } from "../api/auth/bootstrap-policy.ts";
 import type { Client, Resource } from "../client/client.ts";
 import { endpointSlices, endpoints, services } from "../client/resources.ts";
 import type { Endpoints, Service } from "../gen/core-v1.ts";
 import type { EndpointSlice } from "../gen/discovery-v1.ts";
-import { isReason } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
 
 export interface KubernetesServiceOptions {
@@ -91,20 +91,6 @@ export async function ensureDnsService(client: Client, clusterIp: string): Promi
       ],
     },
   });
-}
-
-async function createIfAbsent<T extends KubeObject>(
-  client: Client,
-  resource: Resource<T>,
-  object: T,
-): Promise<boolean> {
-  try {
-    await client.create(resource, object);
-    return true;
-  } catch (error) {
-    if (isReason(error, "AlreadyExists")) return false;
-    throw error;
-  }
 }
 
 async function createOrReplace<T extends KubeObject>(

@@ -20,7 +20,9 @@ export class LocalNodes implements NodeConnector {
     const app = this.#apps.get(nodeName);
     if (app !== undefined) {
       const { method, path, headers } = head;
-      return app.upgrade({ method, url: path, headers: [...headers] }, stream);
+      // The caller's own Host was dropped on the way; HTTP/1.1 wants one.
+      const named = [["host", "localhost"] as const, ...headers];
+      return app.upgrade({ method, url: path, headers: named }, stream);
     }
     const writer = stream.writable.getWriter();
     await writer.write(

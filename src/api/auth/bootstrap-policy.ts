@@ -232,15 +232,25 @@ export async function ensureBootstrapPolicy(client: Client): Promise<void> {
   ]);
 }
 
-/** Creates `object` unless one of its name exists. */
+/** Creates `object` unless one of its name exists; true when it was made. */
 export async function createIfAbsent<T extends KubeObject>(
   client: Client,
   resource: Resource<T>,
   object: T,
-): Promise<void> {
+): Promise<boolean> {
+  const { namespace = "", name = "" } = object.metadata;
+  try {
+    // Asked first: a create may be refused for another reason before its name is looked at.
+    await client.get(resource, namespace, name);
+    return false;
+  } catch (error) {
+    if (!isReason(error, "NotFound")) throw error;
+  }
   try {
     await client.create(resource, object);
+    return true;
   } catch (error) {
     if (!isReason(error, "AlreadyExists")) throw error;
+    return false;
   }
 }
