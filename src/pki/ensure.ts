@@ -1,4 +1,4 @@
-/** Brings the certificates on disk to what the table says: makes what is missing, renews the old. */
+/** Brings the certificates on disk to what the table says: makes the missing, renews the old. */
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import ipaddr from "ipaddr.js";
 import type { Runtime } from "../runtime/runtime.ts";

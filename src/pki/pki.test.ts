@@ -71,7 +71,7 @@ test("ensurePki() changes nothing when all is as it should be", async () => {
   expect((await ensurePki(options)).issued).toEqual([]);
 });
 
-test("ensurePki() renews with the same key when names change, and only what is concerned", async () => {
+test("ensurePki() renews with the same key when names change, and nothing else", async () => {
   const renewed = await ensurePki({ ...options, tlsSans: ["new.example.net"] });
   expect(renewed.issued).toEqual(["serving-kube-apiserver"]);
   const before = pki.leaves["serving-kube-apiserver"];
