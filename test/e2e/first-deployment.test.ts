@@ -86,6 +86,9 @@ describe.skipIf(skip !== undefined)("first deployment", () => {
 
   test("pods live on when k3 is killed and started again", async () => {
     const uptime = "get pods -l app=web -o jsonpath={..containerID}{..restartCount}{..startedAt}";
+    await cluster.until("the old pods are gone", async () => {
+      return (await cluster.run("get pods -l app=web -o name")).trim().split("\n").length === 1;
+    });
     const before = await cluster.run(uptime);
     await cluster.crash();
     await cluster.start();
