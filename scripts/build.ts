@@ -51,6 +51,13 @@ async function bunExecutable(arch: Arch): Promise<string> {
   return path;
 }
 
+/** The commit that is built; "unknown" outside a checkout. */
+async function commit(): Promise<string> {
+  const git = Bun.spawn(["git", "rev-parse", "HEAD"], { cwd: ROOT, stderr: "ignore" });
+  const hash = (await new Response(git.stdout).text()).trim();
+  return (await git.exited) === 0 ? hash : "unknown";
+}
+
 async function compile(arch: Arch, payload: BuiltPayload, entry: string): Promise<string> {
   const out = join(DIST, `k3-${arch}`);
   // The name the binary is compiled under shows in its stack traces.
@@ -65,6 +72,7 @@ async function compile(arch: Arch, payload: BuiltPayload, entry: string): Promis
       "--bytecode",
       "--format=esm",
       "--minify-syntax",
+      `--define=process.env.K3_COMMIT=${JSON.stringify(await commit())}`,
       "--no-compile-autoload-dotenv",
       "--no-compile-autoload-bunfig",
       `--target=${target}`,

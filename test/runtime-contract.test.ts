@@ -2,9 +2,10 @@
  * What k3 relies on in Bun beyond what Bun documents: a new Bun version must
  * pass this before anything else is looked at.
  */
-import "reflect-metadata";
+
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { createPublicKey } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import {
   connect,
@@ -19,7 +20,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
-import * as x509 from "@peculiar/x509";
+import { generateEcKey, issueCertificate, issuerOf, keyToPem } from "../src/pki/x509.ts";
 
 interface Pair {
   readonly key: string;
@@ -32,47 +33,40 @@ let dir = "";
 let door: Http2SecureServer;
 let port = 0;
 
-const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const validity = {
   notBefore: new Date("2020-01-01T00:00:00Z"),
   notAfter: new Date("2120-01-01T00:00:00Z"),
 };
 
-async function privatePem(keys: CryptoKeyPair): Promise<string> {
-  const der = await crypto.subtle.exportKey("pkcs8", keys.privateKey);
-  return x509.PemConverter.encode(der, "PRIVATE KEY");
-}
-
 async function issueAll(): Promise<void> {
-  const caKeys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-  const root = await x509.X509CertificateGenerator.createSelfSigned({
-    ...validity,
-    name: "CN=test-ca",
-    keys: caKeys,
-    signingAlgorithm: algorithm,
-    extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
-  });
-  ca = { cert: root.toString("pem"), key: await privatePem(caKeys) };
-  const leaf = async (subject: string): Promise<Pair> => {
-    const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-    const cert = await x509.X509CertificateGenerator.create({
+  const caKey = await generateEcKey();
+  const caCert = issueCertificate(
+    {
       ...validity,
-      subject,
-      issuer: root.subject,
-      publicKey: keys.publicKey,
-      signingKey: caKeys.privateKey,
-      signingAlgorithm: algorithm,
-      extensions: [
-        new x509.SubjectAlternativeNameExtension([
-          { type: "dns", value: "localhost" },
-          { type: "ip", value: "127.0.0.1" },
-        ]),
-      ],
-    });
-    return { cert: cert.toString("pem"), key: await privatePem(keys) };
+      subject: { commonName: "test-ca", organizations: [] },
+      usage: "authority",
+      sans: { dnsNames: [], ips: [] },
+      publicKey: createPublicKey(caKey),
+    },
+    caKey,
+  );
+  ca = { cert: caCert, key: keyToPem(caKey) };
+  const leaf = async (commonName: string, organizations: readonly string[]): Promise<Pair> => {
+    const key = await generateEcKey();
+    const cert = issueCertificate(
+      {
+        ...validity,
+        subject: { commonName, organizations },
+        usage: "server and client",
+        sans: { dnsNames: ["localhost"], ips: ["127.0.0.1"] },
+        publicKey: createPublicKey(key),
+      },
+      issuerOf(ca.cert, ca.key),
+    );
+    return { cert, key: keyToPem(key) };
   };
-  server = await leaf("CN=server");
-  client = await leaf("CN=alice, O=dev");
+  server = await leaf("server", []);
+  client = await leaf("alice", ["dev"]);
 }
 
 function answer(request: Http2ServerRequest, response: Http2ServerResponse): void {

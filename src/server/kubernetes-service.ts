@@ -1,4 +1,4 @@
-/** Keeps `default/kubernetes` pointing at this API server, as kube-apiserver's own reconciler does. */
+/** Keeps `default/kubernetes` pointing at this API server, and names the DNS that k3 serves. */
 import { createIfAbsent } from "../api/auth/bootstrap-policy.ts";
 import type { Client, Resource } from "../client/client.ts";
 import { endpointSlices, endpoints, services } from "../client/resources.ts";

@@ -27,6 +27,7 @@ import { writeKubeconfig } from "./kubeconfig.ts";
 import { ensureDnsService, ensureKubernetesService } from "./kubernetes-service.ts";
 import { LocalNodes } from "./local-nodes.ts";
 import type { ServerOptions } from "./options.ts";
+import { createSupervisor } from "./supervisor.ts";
 import { k3Version } from "./version.ts";
 
 /** What the components make for each other, in the order of their needs. */
@@ -254,6 +255,12 @@ class Server {
     const { options, runtime } = this;
     const { authorities, leaves } = need(this.#made.pki);
     const { app } = need(this.#made.api);
+    const supervisor = createSupervisor({
+      serverCaPem: authorities["server-ca"].certPem,
+      clientCaPem: authorities["client-ca"].certPem,
+      users: need(this.#made.tokens).users,
+      isReady: () => this.#healthChecks().every(({ ok }) => ok),
+    });
     await startFrontDoor({
       port: options.httpsListenPort,
       host: options.bindAddress === "" ? undefined : options.bindAddress,
@@ -265,7 +272,10 @@ class Server {
       },
       runtime,
       scope,
-      fetch: (request, peer) => app.fetch(request, peer),
+      fetch: (request, peer) =>
+        supervisor.serves(new URL(request.url).pathname)
+          ? supervisor.fetch(request, peer)
+          : app.fetch(request, peer),
       upgrade: ({ request, peer, stream }) => app.upgrade(request, peer, stream),
     });
   }
