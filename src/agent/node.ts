@@ -85,26 +85,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
   await ensureArchive(images, options.pauseImage, pause, scope.signal);
   const imported = importImagesDir(images, scope.signal);
   scope.task("images", () => imported);
-  if (options.runsDns) {
-    await startDns({
-      runtime,
-      live: options.live,
-      scope,
-      address: options.clusterDns,
-      domain: options.clusterDomain,
-    });
-  }
-  if (options.runsProxy) {
-    startProxy({
-      runtime,
-      live: options.live,
-      scope,
-      nodeName: options.nodeName,
-      clusterCidr: options.clusterCidr,
-      serviceCidr: options.serviceCidr,
-      ownServiceIps: options.runsDns ? [options.clusterDns] : [],
-    });
-  }
+  await startNodeServices(options);
   return startKubelet({
     runtime,
     host,
@@ -122,6 +103,31 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     nodeLabels: options.nodeLabels,
     nodeTaints: options.nodeTaints.map(parseTaint),
   });
+}
+
+/** DNS and the service proxy: what pods of this node reach services by. */
+async function startNodeServices(options: AgentNodeOptions): Promise<void> {
+  const { runtime, live, scope } = options;
+  if (options.runsDns) {
+    await startDns({
+      runtime,
+      live,
+      scope,
+      address: options.clusterDns,
+      domain: options.clusterDomain,
+    });
+  }
+  if (options.runsProxy) {
+    startProxy({
+      runtime,
+      live,
+      scope,
+      nodeName: options.nodeName,
+      clusterCidr: options.clusterCidr,
+      serviceCidr: options.serviceCidr,
+      ownServiceIps: options.runsDns ? [options.clusterDns] : [],
+    });
+  }
 }
 
 /** The part of the cluster range that the first node gets: 10.42.0.0/24 of 10.42.0.0/16. */

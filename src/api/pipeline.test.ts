@@ -115,7 +115,7 @@ test("update with a stale resourceVersion is a Conflict in Kubernetes' words", a
   );
 });
 
-test("update bumps generation for spec, keeps it for status, writes nothing for nothing", async () => {
+test("update bumps generation for spec, not for status; writes nothing for nothing", async () => {
   const { client, store } = createTestWorld();
   const created = await client.create(things, thing("a", { spec: { replicas: 1 } }));
   const same = await client.update(things, created);

@@ -65,6 +65,15 @@ const versions = (): string[] =>
     .filter((name) => name.length === 64)
     .sort();
 
+/** The descriptor that lists the others is gone when its own link is read. */
+function openPath(fd: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
+}
+
 describe("unpackBundle", () => {
   test("lays out the files, writes the loader's path and links the version", async () => {
     const first = payload("first");
@@ -127,6 +136,17 @@ describe("unpackBundle", () => {
       entries.push({ path: "bin/extra", type: "file", mode: 0o644, data: bytes("x") });
     });
     expect(unpackBundle({ dataDir, payload: unknown })).rejects.toThrow("manifest");
+  });
+
+  test("an archive that is refused inside a file leaves no file open", async () => {
+    const wrongSize = payload("wrong", (entries) => {
+      entries[4] = { path: "lib/ld.so", type: "file", mode: 0o755, data: bytes("loader, longer") };
+    });
+    const unpacked = unpackBundle({ dataDir, payload: wrongSize });
+    expect(unpacked).rejects.toThrow("lib/ld.so is not as the manifest says");
+    await unpacked.catch(() => {});
+    const open = readdirSync("/proc/self/fd").map((fd) => openPath(fd) ?? "");
+    expect(open.filter((path) => path.startsWith(dataDir))).toEqual([]);
   });
 
   test("keeps the current, the previous and every running version", async () => {

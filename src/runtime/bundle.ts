@@ -94,11 +94,11 @@ export async function unpackBundle(options: UnpackOptions): Promise<Bundle> {
 async function unpack(payload: Payload, data: string, root: string): Promise<void> {
   const temporary = join(data, `${TEMPORARY}${randomBytes(6).toString("hex")}`);
   mkdirSync(temporary, { mode: 0o755 });
+  const sink = new DirectorySink(temporary, root);
+  const source = Readable.fromWeb(
+    payload.data.stream() as unknown as Parameters<typeof Readable.fromWeb>[0],
+  );
   try {
-    const sink = new DirectorySink(temporary, root);
-    const source = Readable.fromWeb(
-      payload.data.stream() as unknown as Parameters<typeof Readable.fromWeb>[0],
-    );
     const tar = createZstdDecompress({ chunkSize: 1 << 20 });
     source.on("error", (error) => tar.destroy(error));
     await readTar(source.pipe(tar), sink);
@@ -106,8 +106,11 @@ async function unpack(payload: Payload, data: string, root: string): Promise<voi
     renameSync(temporary, root);
     await syncDirectory(data);
   } catch (error) {
+    await sink.abort();
     rmSync(temporary, { recursive: true, force: true });
     throw new Error(`cannot unpack the bundled programs to ${root}: ${String(error)}`);
+  } finally {
+    source.destroy();
   }
 }
 
@@ -149,17 +152,27 @@ class DirectorySink implements TarSink {
 
   async end(): Promise<void> {
     const file = this.#openFile();
-    this.#file = undefined;
     if (this.#path === MANIFEST_FILE) this.#manifest = JSON.parse(this.#manifestText) as Manifest;
     else await this.#complete(file);
+    this.#file = undefined;
     // The disk works on one file while the next is decompressed.
-    this.#syncs.push(file.datasync().finally(() => file.close()));
+    const sync = file.datasync().finally(() => file.close());
+    // It may fail before anybody waits for it; `finish` still sees the error.
+    sync.catch(() => {});
+    this.#syncs.push(sync);
   }
 
   /** Waits until everything is on the disk. */
   async finish(): Promise<void> {
     await Promise.all(this.#syncs);
     await syncDirectory(this.#dir);
+  }
+
+  /** Closes what an archive that broke off left open. */
+  async abort(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await Promise.allSettled([file?.close(), ...this.#syncs]);
   }
 
   async #complete(file: FileHandle): Promise<void> {

@@ -147,7 +147,10 @@ function header(entry: TarEntry, size: number): Uint8Array {
   return block;
 }
 
-/** A tar archive of `entries` in their order; owner root, time zero, so equal input is equal output. */
+/**
+ * A tar archive of `entries` in their order; owner root and time zero, so that equal input is
+ * equal output.
+ */
 export function writeTar(entries: Iterable<TarEntry>): Uint8Array {
   const parts: Uint8Array[] = [];
   for (const entry of entries) {
