@@ -19,6 +19,10 @@ export interface Bench {
 
 /** Loaded on demand: a bench brings along only the code it measures. */
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  start: async () => (await import("./start.ts")).startBench,
+  idle: async () => (await import("./idle.ts")).idleBench,
+  pod: async () => (await import("./pod.ts")).podBench,
+  api: async () => (await import("./api.ts")).apiBench,
   store: async () => (await import("./store.ts")).storeBench,
 };
 

@@ -90,6 +90,9 @@ function ownAddress(): string {
   return "127.0.0.1";
 }
 
+/** A server is ready without its own node: that one reports by its Node object. */
+const nodeComponents: ReadonlySet<string> = new Set(["bundle", "agent"]);
+
 class Server {
   readonly #made: Made = {};
   readonly #nodes: LocalNodes;
@@ -212,7 +215,9 @@ class Server {
   }
 
   #healthChecks(): readonly HealthCheck[] {
-    const checks = [...this.executor.health()].map(([name, { ok }]) => ({ name, ok }));
+    const checks = [...this.executor.health()]
+      .filter(([name]) => !nodeComponents.has(name))
+      .map(([name, { ok }]) => ({ name, ok }));
     return [{ name: "ping", ok: true }, ...checks];
   }
 
