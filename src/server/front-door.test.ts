@@ -257,10 +257,26 @@ for (const [name, ask] of Object.entries({ http1, http2 })) {
 }
 
 test("http1: odd targets are refused or answered, never fatal", async () => {
-  for (const path of ["/%zz", "//evil.example/x", "/../../etc/passwd", "/%00"])
+  for (const path of ["/%zz", "//evil.example/x", "/a%2f..", "/...", "/%00", "/x?a=/../"])
     expect((await http1({ path })).status).toBe(404);
   expect((await http1({ path: "http://other/x" })).status).toBe(400);
 });
+
+for (const { name, ask } of [
+  { name: "http1", ask: http1 },
+  { name: "http2", ask: http2 },
+]) {
+  test(`${name}: a path that steps up is refused, not resolved`, async () => {
+    for (const path of ["/a/../peer", "/a/%2e%2E", "/a/.%2e/peer", "/..?x", "/a/\\..\\peer"]) {
+      const { status, body } = await ask({ path });
+      expect({ path, status }).toEqual({ path, status: 400 });
+      expect(JSON.parse(body)).toMatchObject({
+        reason: "BadRequest",
+        message: `Name parameter invalid: "..": may not be '..'`,
+      });
+    }
+  });
+}
 
 test("a stream begins at once and ends when the client leaves (h1)", async () => {
   seen.aborted = Promise.withResolvers();

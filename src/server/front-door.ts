@@ -14,11 +14,12 @@ import {
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Peer } from "../api/authorizer.ts";
+import { ApiError } from "../lib/api-error.ts";
 import { certificatesOf, subjectOf } from "../pki/x509.ts";
 import { byteStreamOf } from "../runtime/net.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
-import { toWebRequest, upgradeRequest } from "./web-request.ts";
+import { dotSegmentOf, toWebRequest, upgradeRequest } from "./web-request.ts";
 
 const limits = {
   /** Service account tokens and long selectors fit many times over. */
@@ -242,9 +243,7 @@ class Door {
     try {
       const web = await toWebRequest(request, by.gone.signal);
       const answer =
-        web === undefined
-          ? new Response("400 Bad Request", { status: 400 })
-          : await this.#options.fetch(web, by.peer);
+        web === undefined ? badRequest(request.url) : await this.#options.fetch(web, by.peer);
       if (by.gone.signal.aborted) return await answer.body?.cancel();
       await this.#send(answer, response, request.method === "HEAD");
       if (!request.readableEnded) request.resume();
@@ -360,6 +359,16 @@ function drained(response: Http2ServerResponse): Promise<void> {
     response.on("drain", finish);
     response.on("close", finish);
   });
+}
+
+/** Names as Kubernetes refuses them, anything else in plain words. */
+function badRequest(target: string): Response {
+  const dots = dotSegmentOf(target);
+  const error =
+    dots === undefined
+      ? new ApiError("BadRequest", "the request's method or target cannot be served")
+      : new ApiError("BadRequest", `Name parameter invalid: "${dots}": may not be '${dots}'`);
+  return Response.json(error.toStatus(), { status: error.code });
 }
 
 function listenError(host: string, port: number, code: string, cause: unknown): Error {

@@ -4,9 +4,19 @@ import type { Http2ServerRequest } from "node:http2";
 /** Bodies up to this size are read whole before the handler runs: cheaper than a stream. */
 const wholeBodyBytesMax = 64 * 1024;
 
-/** Undefined when the target is not a path: proxies' forms are not ours to serve. */
+/**
+ * The segment of a path that steps to itself or up, decoded. URLs resolve such steps by
+ * themselves, so that `DELETE .../pods/..` would become the deletion of a namespace.
+ */
+export function dotSegmentOf(target: string): string | undefined {
+  const [path = ""] = target.split(/[?#]/, 1);
+  const segments = path.split(/[/\\]/).map((segment) => segment.replace(/%2e/gi, "."));
+  return segments.find((segment) => segment === "." || segment === "..");
+}
+
+/** Undefined when the target is not a plain path: proxies' forms are not ours to serve. */
 function targetOf(request: Http2ServerRequest): { url: string; headers: Headers } | undefined {
-  if (!request.url.startsWith("/")) return undefined;
+  if (!request.url.startsWith("/") || dotSegmentOf(request.url) !== undefined) return undefined;
   const headers = new Headers();
   const raw = request.rawHeaders;
   for (let i = 0; i + 1 < raw.length; i += 2) {
