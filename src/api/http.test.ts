@@ -72,9 +72,17 @@ test("unknown paths are plain 404s, unknown methods Status 405", async () => {
     expect(response.status).toBe(404);
     expect(await response.text()).toBe("404 page not found\n");
   }
-  const response = await send(`${path}/a`, { method: "OPTIONS" });
-  expect(response.status).toBe(405);
-  expect(await response.json()).toMatchObject({ reason: "MethodNotAllowed" });
+  const refused = [
+    [`${path}/a`, "OPTIONS"],
+    [`${path}/a`, "POST"],
+    [path, "PUT"],
+    [path, "PATCH"],
+  ] as const;
+  for (const [url, method] of refused) {
+    const response = await send(url, { method });
+    expect(response.status).toBe(405);
+    expect(await response.json()).toMatchObject({ reason: "MethodNotAllowed" });
+  }
 });
 
 test("path tricks reach nothing", async () => {

@@ -72,11 +72,12 @@ export function verbOf(
       if (target.name !== "") return "get";
       return isTrue(query.get("watch")) ? "watch" : "list";
     case "POST":
-      return "create";
+      // Only parts of an object, such as its binding, are created under its name.
+      return target.name === "" || target.subresource !== "" ? "create" : undefined;
     case "PUT":
-      return "update";
+      return target.name === "" ? undefined : "update";
     case "PATCH":
-      return "patch";
+      return target.name === "" ? undefined : "patch";
     case "DELETE":
       return target.name === "" ? "deletecollection" : "delete";
     default:
