@@ -270,6 +270,12 @@ test("an immutable config map stays as it is", async () => {
   );
 });
 
+test("the namespaces that a cluster needs are not deleted", async () => {
+  await expect(world.client.delete(namespaces, "", "default")).rejects.toThrow(
+    'namespaces "default" is forbidden: this namespace may not be deleted',
+  );
+});
+
 test("a namespace is active, labelled with its name, and held until finalized", async () => {
   const made = await world.client.create(namespaces, {
     apiVersion: "v1",

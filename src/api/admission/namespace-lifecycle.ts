@@ -3,19 +3,20 @@ import { namespaces } from "../../client/resources.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { AdmissionPlugin } from "../admission-plugin.ts";
 import { notFound, refused } from "../errors.ts";
+import type { ResourceDefinition } from "../resource-definition.ts";
 
 const immortal = new Set(["default", "kube-system", "kube-public"]);
 
 export const namespaceLifecycle: AdmissionPlugin = {
   name: "NamespaceLifecycle",
+  // Deletions run through the validating half only.
+  async validate(_object, { definition, name, verb }) {
+    if (verb !== "DELETE" || !isNamespaces(definition) || !immortal.has(name)) return;
+    throw refused(definition, name, "this namespace may not be deleted");
+  },
   async mutate(_object, context) {
     const { definition, namespace, name, verb } = context;
-    if (definition.group === "" && definition.plural === "namespaces") {
-      if (verb === "DELETE" && immortal.has(name)) {
-        throw refused(definition, name, "this namespace may not be deleted");
-      }
-      return;
-    }
+    if (isNamespaces(definition)) return;
     if (verb !== "CREATE" || namespace === "" || definition.storagePrefix === null) return;
     const set = context.live.of(namespaces);
     const found =
@@ -43,3 +44,7 @@ export const namespaceLifecycle: AdmissionPlugin = {
     });
   },
 };
+
+function isNamespaces({ group, plural }: ResourceDefinition): boolean {
+  return group === "" && plural === "namespaces";
+}
