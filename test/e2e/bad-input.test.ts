@@ -8,6 +8,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
+import { badManifests } from "./bad-manifests.ts";
 import { type BadRequest, badRequests } from "./bad-requests.ts";
 import { binary } from "./cluster.ts";
 
@@ -64,8 +65,10 @@ const logText = (): string => (existsSync(logFile) ? readFileSync(logFile, "utf8
 
 async function start(): Promise<void> {
   port = await freePort();
+  const config = join(folder, "server.yaml");
+  writeFileSync(config, "disable-agnet: true\n");
   const log = openSync(logFile, "a");
-  server = Bun.spawn([...serverCommand(`--https-listen-port=${port}`)], {
+  server = Bun.spawn([...serverCommand(`--https-listen-port=${port}`, `--config=${config}`)], {
     stdout: log,
     stderr: log,
     stdin: "ignore",
@@ -274,7 +277,7 @@ describe.skipIf(skip !== undefined)("bad input", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  for (const request of badRequests) {
+  for (const request of [...badRequests, ...badManifests]) {
     test(request.title, async () => {
       const { code, text, millis } = await send(request);
       const status = statusOf(text);
@@ -282,7 +285,7 @@ describe.skipIf(skip !== undefined)("bad input", () => {
       if (request.reason !== undefined)
         expect(status).toMatchObject({ code: request.code, reason: request.reason });
       for (const part of request.says) expect(status?.message ?? text).toContain(part);
-      expect(millis).toBeLessThan(3000);
+      expect(millis).toBeLessThan(4000);
     });
   }
 
@@ -303,6 +306,23 @@ describe.skipIf(skip !== undefined)("bad input", () => {
       expect(output).not.toMatch(/^\s+at /m);
     }, 15_000);
   }
+
+  test("an unknown key of the configuration file is warned of and left out", () => {
+    expect(logText()).toContain("Cannot use disable-agnet of");
+    expect(logText()).toContain("did you mean disable-agent?");
+  });
+
+  test.skipIf(Bun.which("setpriv") === null)("a user who is not root", async () => {
+    const nobody = ["setpriv", "--reuid=65534", "--clear-groups"];
+    const { code, output } = await runToEnd([
+      ...[...nobody, ...serverCommand()],
+      "--config=/nowhere/config.yaml",
+    ]);
+    expect({ code, output }).toEqual({
+      code: 1,
+      output: "Cannot run k3 server: it needs root\n",
+    });
+  });
 
   test("a port that is taken", async () => {
     const other = join(folder, "taken");
