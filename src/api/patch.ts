@@ -1,5 +1,5 @@
 /** PATCH: JSON patch, merge patch and strategic merge patch. */
-import { applyPatch, type Operation } from "rfc6902";
+import { applyPatch, type Operation, Pointer } from "rfc6902";
 import { ApiError } from "../lib/api-error.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
@@ -10,7 +10,11 @@ import { matchUrl } from "./object-meta.ts";
 import type { ApiResponse } from "./request.ts";
 import { changeStored } from "./update.ts";
 
-const limits = { jsonPatchOperationsMax: 10_000 } as const;
+const limits = {
+  jsonPatchOperationsMax: 10_000,
+  /** As much as a body may hold: copies of copies would double without end. */
+  jsonPatchCopyBytesMax: 3 * 1024 * 1024,
+} as const;
 
 type PatchKind = "json" | "merge" | "strategic";
 
@@ -119,7 +123,7 @@ function applyOperations(call: Call, body: readonly Operation[], original: unkno
   const operations = copyJson<Operation[]>(body as Operation[]).map(underRoot);
   let failure: { readonly message: string } | undefined;
   try {
-    failure = applyPatch(holder, operations).find((error) => error !== null) ?? undefined;
+    failure = firstFailure(holder, operations);
   } catch (error) {
     failure = { message: error instanceof Error ? error.message : String(error) };
   }
@@ -129,6 +133,29 @@ function applyOperations(call: Call, body: readonly Operation[], original: unkno
     `the server rejected our request due to an error in our request: ${failure.message}`,
     { details: invalid(call.definition, call.request.name, []).details ?? {} },
   );
+}
+
+/** Applies the operations in order, up to the first that fails. */
+function firstFailure(
+  holder: object,
+  operations: readonly Operation[],
+): { readonly message: string } | undefined {
+  let copied = 0;
+  for (const operation of operations) {
+    if (operation.op === "copy") {
+      const value: unknown = Pointer.fromJSON(operation.from).get(holder);
+      copied += value === undefined ? 0 : JSON.stringify(value).length;
+      const copiedMax = limits.jsonPatchCopyBytesMax;
+      if (copied > copiedMax) {
+        const size = `the accumulated size increase of copy is ${copied}`;
+        const message = `Unable to complete the copy, ${size}, exceeding the limit ${copiedMax}`;
+        return { message };
+      }
+    }
+    const [failure] = applyPatch(holder, [operation]);
+    if (failure) return failure;
+  }
+  return undefined;
 }
 
 /** Paths are put under a holder so that the whole document can be replaced. */

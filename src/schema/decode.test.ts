@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodeBody } from "./decode.ts";
 import { applySchemaDefaults } from "./defaults.ts";
+import { parseBody } from "./parse.ts";
 import { typeOf } from "./types.ts";
 
 const pod = "io.k8s.api.core.v1.Pod";
@@ -50,6 +51,17 @@ describe("strict decoding", () => {
     expect(() => decodeBody(bytes, "application/json", options)).toThrow(
       `${cannot}strict decoding error: unknown field "spec.foo"`,
     );
+  });
+
+  test("of many duplicates, however deep, the first hundred are told", () => {
+    const depth = 9000;
+    const text = `${'{"abcdefgh":1,"abcdefgh":'.repeat(depth)}1${"}".repeat(depth)}`;
+    const { problems } = parseBody(encoder.encode(text), "application/json");
+    expect(problems).toHaveLength(100);
+    expect(problems.slice(0, 2)).toEqual([
+      'duplicate field "abcdefgh"',
+      'duplicate field "abcdefgh.abcdefgh"',
+    ]);
   });
 
   test("duplicates are found past strings that look like members", () => {

@@ -1,7 +1,8 @@
 /** What JSON.parse does not tell of a text: nesting depth and duplicate members. */
 import { ApiError } from "../lib/api-error.ts";
 
-const limits = { depthMax: 10_000 } as const;
+/** Kubernetes' own limits; the paths of all duplicates of a deep text would not fit in memory. */
+const limits = { depthMax: 10_000, duplicatesMax: 100 } as const;
 
 const [quote, backslash, colon, openObject, openList, closeObject, closeList] = [
   0x22, 0x5c, 0x3a, 0x7b, 0x5b, 0x7d, 0x5d,
@@ -58,13 +59,13 @@ function pathOf(level: Level | undefined): string {
   return level.path === "" ? level.name : `${level.path}.${level.name}`;
 }
 
-/** Paths of members that stand twice in one object of a valid JSON text, in text order. */
+/** Paths of members that stand twice in one object of a valid JSON text: the first 100. */
 export function duplicateMembers(bytes: Uint8Array): readonly string[] {
   const decoder = new TextDecoder();
   const found: string[] = [];
   const levels: Level[] = [];
   let text = "";
-  for (let at = 0; at < bytes.length; at++) {
+  for (let at = 0; at < bytes.length && found.length < limits.duplicatesMax; at++) {
     const level = levels.at(-1);
     switch (bytes[at]) {
       case quote: {
