@@ -87,8 +87,15 @@ class Run {
       return connection;
     };
     const load = [...this.#watchers, ...this.#writers].map((one) => one.run(connect()));
-    const broken = Promise.all(load).then(() => new Promise<never>(() => {}));
-    const checked = this.#check(connect()).then(end);
+    let isKilled = false;
+    const broken = Promise.race(load).then(() => {
+      if (!isKilled) throw new Violation("a writer or a watcher was cut off without a kill");
+      return new Promise<never>(() => {});
+    });
+    const checked = this.#check(connect()).then(() => {
+      isKilled = true;
+      return end();
+    });
     try {
       await Promise.race([checked, broken]);
       await Promise.race([Promise.all(connections.map(({ closed }) => closed)), Bun.sleep(100)]);
@@ -120,6 +127,10 @@ class Run {
     const replay = Watcher.all(this.history, this.#fence);
     const watching = replay.run(connection);
     await Promise.race([inTime(replay, fence), watching]);
+    if (replay.at < fence) {
+      const where = `from ${this.#fence} to ${fence} ended at ${replay.at}`;
+      throw new Violation(`a new watch ${where}: ${replay.ended}`);
+    }
     sameEvents("a new watch of the same stretch", replay.take(fence), events);
     this.#fence = fence;
   }

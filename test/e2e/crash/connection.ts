@@ -125,6 +125,8 @@ export class Connection {
       stream.on("close", () => fail(new Unanswered("the stream was cut")));
       stream.on("end", () => {
         if (over) return;
+        // A cut stream ends too, and only its code tells it from a whole one.
+        if (stream.rstCode) return fail(new Unanswered(`cut with code ${stream.rstCode}`));
         if (status === 0) return fail(new Unanswered("no headers"));
         over = true;
         this.#waiting.delete(fail);

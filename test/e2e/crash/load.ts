@@ -193,6 +193,8 @@ export async function list(connection: Connection): Promise<{ revision: number; 
 
 /** A watch that goes on after each restart from the last resourceVersion it was shown. */
 export class Watcher {
+  /** Why the last connection showed nothing more. */
+  ended = "";
   /** What was seen since it was last taken. */
   #events: WatchedEvent[] = [];
   #waiting: { revision: number; resolve: () => void } | undefined;
@@ -222,8 +224,10 @@ export class Watcher {
       const status = await connection.lines(query, (line) => this.#read(line));
       // A torn end of an answer looks like its end; one that the server refused is told apart.
       if (status !== 200) throw new Violation(`${this.name} from ${this.at} answered ${status}`);
+      this.ended = "the server ended it";
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
+      this.ended = error.message;
     }
   }
 

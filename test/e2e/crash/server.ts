@@ -30,6 +30,7 @@ export class CrashServer {
         `--data-dir=${this.dataDir}`,
         `--write-kubeconfig=${this.#kubeconfig}`,
         "--node-name=k3-crash",
+        "--debug",
       ],
       { stdout: log, stderr: log, stdin: "ignore" },
     );
