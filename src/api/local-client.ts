@@ -212,6 +212,7 @@ class QueueSink<T extends KubeObject> implements WatchSink {
   #failure: ApiError | undefined;
   #ended = false;
   #wake: (() => void) | undefined;
+  #taken: (() => void) | undefined;
 
   event(...[type, object, asOf]: Parameters<WatchSink["event"]>): void {
     const copy = copyJson<KubeObject>(object.object as KubeObject);
@@ -225,6 +226,14 @@ class QueueSink<T extends KubeObject> implements WatchSink {
     this.#wake?.();
   }
 
+  async room(): Promise<void> {
+    while (this.#events.length > 0 && !this.#ended) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#taken = resolve;
+      await promise;
+    }
+  }
+
   fail(error: ApiError): void {
     this.#failure = error;
   }
@@ -232,6 +241,7 @@ class QueueSink<T extends KubeObject> implements WatchSink {
   end(): void {
     this.#ended = true;
     this.#wake?.();
+    this.#taken?.();
   }
 
   async take(): Promise<readonly WatchEvent<T>[] | "end"> {
@@ -245,6 +255,7 @@ class QueueSink<T extends KubeObject> implements WatchSink {
     }
     const events = this.#events;
     this.#events = [];
+    this.#taken?.();
     return events;
   }
 }

@@ -9,6 +9,8 @@ import type { PlannedWatch, WatchSink, WatchType } from "./watch.ts";
 const limits = {
   /** Frames that may wait for a slow reader before its stream is ended. */
   watchQueueFramesMax: 1000,
+  /** Free places in that queue from which on the past is read further. */
+  roomFramesMin: 500,
   /** Frames of the initial state that travel as one chunk. */
   initialFramesPerChunk: 256,
 } as const;
@@ -22,12 +24,16 @@ export type Shape = (object: KubeObject) => unknown;
 export function watchStream(planned: PlannedWatch, shape: Shape | undefined, signal: AbortSignal) {
   const over = new AbortController();
   const all = AbortSignal.any([signal, over.signal]);
+  let sink: StreamSink | undefined;
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        const sink = new StreamSink(controller, shape, () => over.abort());
+        sink = new StreamSink(controller, shape, () => over.abort());
         planned.start(sink, all);
         sink.started();
+      },
+      pull() {
+        sink?.pulled();
       },
       cancel() {
         over.abort();
@@ -41,6 +47,7 @@ class StreamSink implements WatchSink {
   /** Frames of the initial state, gathered; undefined once the watch follows. */
   #initial: Uint8Array[] | undefined = [];
   #ended = false;
+  #hasRoom: (() => void) | undefined;
 
   constructor(
     private readonly controller: ReadableStreamDefaultController<Uint8Array>,
@@ -72,6 +79,19 @@ class StreamSink implements WatchSink {
     this.#send(lineOf("BOOKMARK", this.shape === undefined ? object : this.shape(object)));
   }
 
+  async room(): Promise<void> {
+    while (!this.#ended && (this.controller.desiredSize ?? 0) < limits.roomFramesMin) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#hasRoom = resolve;
+      await promise;
+    }
+  }
+
+  /** The reader has taken something. */
+  pulled(): void {
+    this.#hasRoom?.();
+  }
+
   fail(error: ApiError): void {
     this.#send(lineOf("ERROR", error.toStatus()));
   }
@@ -79,6 +99,7 @@ class StreamSink implements WatchSink {
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#hasRoom?.();
     if (this.#initial === undefined) this.#close();
   }
 

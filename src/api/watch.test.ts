@@ -130,6 +130,19 @@ test("watch of a reader that does not read is ended, not queued without limit", 
   expect(await watch.ended()).toBe(true);
 });
 
+test("watch of a long past reaches the present however much was missed", async () => {
+  const world = createTestWorld();
+  await world.client.create(things, thing("a"));
+  for (let at = 0; at < 2100; at += 1) {
+    await world.client.patch(things, "default", "a", "merge", { spec: { replicas: at + 2 } });
+  }
+  const watch = await open(world, { resourceVersion: "1" });
+  const events = await watch.take(2100);
+  expect(events.at(-1).object.spec.replicas).toBe(2101);
+  await world.client.delete(things, "default", "a");
+  expect(shown(await watch.take(1))).toEqual(["DELETED a"]);
+});
+
 test("watch of Tables has columns in the first event only", async () => {
   const world = createTestWorld();
   await world.client.create(things, thing("a"));

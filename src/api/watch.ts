@@ -28,6 +28,8 @@ export interface WatchSink {
   /** `asOf` is set when the object is shown with the revision of a later change. */
   event(type: WatchType, object: Stored, asOf?: Revision): void;
   bookmark(object: KubeObject): void;
+  /** Resolves when more of the past may be sent; what happens now never waits. */
+  room(): Promise<void>;
   fail(error: ApiError): void;
   end(): void;
 }
@@ -123,6 +125,7 @@ class Watch {
       if (last !== undefined) {
         this.#seen = last.type === "put" ? last.entry.revision : last.revision;
       }
+      await this.sink.room();
     }
   }
 
