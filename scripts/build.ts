@@ -3,8 +3,9 @@
  * and the list of what is inside. K3_BUILD_ARCH limits it to one architecture.
  */
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { payloadHeader } from "../src/runtime/appended-payload.ts";
 import { mustRun } from "./apt.ts";
 import { ARCHES, type Arch, BUILD, extractSchemaSources, ROOT } from "./deps.ts";
 import { buildBusyboxImage, hostArch } from "./images.ts";
@@ -78,12 +79,14 @@ async function compile(arch: Arch, payload: BuiltPayload, entry: string): Promis
       `--target=${target}`,
       `--compile-executable-path=${await bunExecutable(arch)}`,
       entry,
-      payload.path,
       `--outfile=${fresh}`,
     ],
     "The bundler's message above names the file to mend.",
     { cwd: ROOT },
   );
+  const programs = await readFile(payload.path);
+  await appendFile(fresh, payloadHeader(payload.sha256, programs.length));
+  await appendFile(fresh, programs);
   // A running k3 keeps its old file.
   await mustRun(["mv", "-f", fresh, out], "Make room on the disk.");
   const { size } = await stat(out);

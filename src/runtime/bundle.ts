@@ -17,6 +17,7 @@ import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { createZstdDecompress } from "node:zlib";
+import { appendedPayload } from "./appended-payload.ts";
 import { MANIFEST_FILE, type Manifest, PATH_SIZE } from "./bundle-manifest.ts";
 import { withFileLock } from "./flock.ts";
 import { readTar, type TarHeader, type TarSink } from "./tar.ts";
@@ -48,15 +49,12 @@ const VERSION = /^[0-9a-f]{64}$/;
 const PAYLOAD_NAME = /^payload-(amd64|arm64)-([0-9a-f]{64})\./;
 
 /**
- * The payload of this process: embedded in a compiled binary, else the one the build left in
- * build/. Undefined when neither exists.
+ * The payload of this process: behind the image of a compiled binary, else the one the build
+ * left in build/. Undefined when neither exists.
  */
 export function payloadFile(): Payload | undefined {
-  // Bun types the embedded files as plain blobs; they carry their names all the same.
-  for (const file of Bun.embeddedFiles as readonly (Blob & { readonly name?: string })[]) {
-    const match = PAYLOAD_NAME.exec(file.name ?? "");
-    if (match?.[2] !== undefined) return { data: file, sha256: match[2] };
-  }
+  const appended = appendedPayload("/proc/self/exe");
+  if (appended !== undefined) return appended;
   const arch = process.arch === "arm64" ? "arm64" : "amd64";
   const build = join(import.meta.dir, "../../build");
   if (!existsSync(build)) return undefined;
