@@ -73,14 +73,17 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const reporter = new NodeReporter({ ...options, identity, machine, rootDir });
   const allocatable = nodeAllocatable(identity, machine, await host.fileSystem(rootDir));
   let wake = (_uid: string): void => {};
+  let objectsChanged = (_uids: Iterable<string>): void => {};
   const context = await contextOf(options, {
     rootDir,
     allocatable,
     memoryCapacityBytes: machine.memoryBytes,
     onProbe: (uid) => wake(uid),
+    onObjects: (uids) => objectsChanged(uids),
   });
   const workers = new PodWorkers(context, scope.signal);
   wake = (uid) => workers.wake(uid);
+  objectsChanged = (uids) => workers.objectsChanged(uids);
   const live = options.live.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   await reporter.register(scope.signal);
   scope.task("node-status", (signal) => reporter.run(signal));
@@ -99,6 +102,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   });
   scope.defer(() => {
     context.prober.stopAll();
+    context.objects.stopAll();
     cri.close();
   });
   return {
@@ -128,12 +132,13 @@ interface Found {
   readonly allocatable: Readonly<Record<string, string>>;
   readonly memoryCapacityBytes: number;
   readonly onProbe: (uid: string) => void;
+  readonly onObjects: (uids: Iterable<string>) => void;
 }
 
 async function contextOf(options: KubeletOptions, found: Found): Promise<KubeletContext> {
   const { runtime, host, client, cri, events } = options;
-  const { rootDir, onProbe } = found;
-  const objects = new ObjectSource(client, runtime.clock);
+  const { rootDir, onProbe, onObjects } = found;
+  const objects = new ObjectSource({ runtime, client, onChange: onObjects });
   const tokens = new ServiceAccountTokens(client, runtime);
   const v2 = (await host.stat("/sys/fs/cgroup/cgroup.controllers", true)) !== undefined;
   const systemd = (await host.stat("/run/systemd/system", true))?.kind === "directory";

@@ -6,7 +6,7 @@ import type { CriMount } from "./container-config.ts";
 import { ConfigError } from "./env.ts";
 import { expand } from "./expand.ts";
 import { type Container, type Pod, podDir, uidOf } from "./types.ts";
-import type { Volumes } from "./volumes.ts";
+import { isWrittenByUs, type Volumes } from "./volumes.ts";
 
 export interface MountOptions {
   readonly runtime: Runtime;
@@ -56,7 +56,7 @@ async function volumeMount(options: MountOptions, mount: VolumeMount): Promise<C
   const recursive = mount.recursiveReadOnly === "Enabled";
   const base = {
     containerPath: path,
-    readonly: mount.readOnly === true,
+    readonly: mount.readOnly === true || isWrittenByUs(volume),
     recursiveReadOnly: mount.readOnly === true && recursive,
     propagation:
       propagations[mount.mountPropagation ?? "None"] ?? MountPropagation.PROPAGATION_PRIVATE,

@@ -230,6 +230,7 @@ async function cleanUp(
   record: PodRecord,
   signal: AbortSignal,
 ): Promise<void> {
+  context.objects.follow(record.uid, []);
   await context.volumes.tearDown(record.uid, signal);
   await removePodCgroup(context.cgroups, record.pod);
   context.tokens.forgetPod(record.uid);

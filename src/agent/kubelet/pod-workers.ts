@@ -11,6 +11,7 @@ import { containerHash } from "./container-config.ts";
 import type { CriPodIdentity } from "./cri-cache.ts";
 import { type ContainerState, latestOf, type PodCri } from "./cri-state.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
+import { objectRefs } from "./object-refs.ts";
 import {
   hasEnded,
   type PodFacts,
@@ -23,7 +24,7 @@ import { newRecord, orphanPod, type PodRecord } from "./pod-record.ts";
 import { podStatus, reportedRestarts } from "./pod-status.ts";
 import { graceSecondsOf, runStep, stepKey } from "./pod-steps.ts";
 import { placeOf, StartError } from "./start-container.ts";
-import { statusPatch } from "./status-patch.ts";
+import { sameJson, statusPatch } from "./status-patch.ts";
 import { containersOf, fieldPathOf, isSidecar, type Pod, podLogDir, uidOf } from "./types.ts";
 
 const limits = {
@@ -89,10 +90,21 @@ export class PodWorkers {
 
   /** Brings the files of every running pod up to date with the objects behind them. */
   async refreshVolumes(): Promise<void> {
-    for (const record of this.#records.values()) {
-      if (record.volumes !== "ready" || record.removed) continue;
-      const ips = this.#context.cache.peek(record.uid).sandboxes[0]?.ips ?? [];
-      await this.#context.volumes.refresh(record.pod, placeOf(this.#context, record.pod, ips));
+    for (const record of this.#records.values()) await this.#refresh(record);
+  }
+
+  /** ConfigMaps or Secrets that these pods use have changed. */
+  objectsChanged(uids: Iterable<string>): void {
+    for (const uid of uids) {
+      const record = this.#records.get(uid);
+      if (record === undefined) continue;
+      void this.#refresh(record);
+      // What failed for want of an object is tried again at once.
+      record.retries.delete("prepareVolumes");
+      for (const [name, { reason }] of record.waiting) {
+        if (reason === "CreateContainerConfigError") record.retries.delete(`container ${name}`);
+      }
+      this.#queue.add(uid);
     }
   }
 
@@ -109,19 +121,24 @@ export class PodWorkers {
     if (record === undefined) {
       const now = this.#context.runtime.clock.now().getTime();
       this.#records.set(uid, newRecord(pod, false, now));
+      if (!hasEnded(pod)) this.#context.objects.follow(uid, objectRefs(pod));
     } else if (isNewer(pod, record.pod)) {
-      const changed = record.pod.metadata.generation !== pod.metadata.generation;
-      const relabeled =
-        record.pod.metadata.labels !== pod.metadata.labels ||
-        record.pod.metadata.annotations !== pod.metadata.annotations;
+      const { generation, labels, annotations } = record.pod.metadata;
+      const changed = generation !== pod.metadata.generation;
+      const told = [pod.metadata.labels, pod.metadata.annotations];
+      const relabeled = !sameJson([labels, annotations], told);
       record.pod = pod;
       record.removed = false;
-      if ((changed || relabeled) && record.volumes === "ready") void this.#refresh(record);
+      if (changed && record.volumes !== "gone") {
+        this.#context.objects.follow(uid, objectRefs(pod));
+      }
+      if (changed || relabeled) void this.#refresh(record);
     }
     this.#queue.add(uid);
   }
 
   async #refresh(record: PodRecord): Promise<void> {
+    if (record.volumes !== "ready" || record.removed) return;
     const ips = this.#context.cache.peek(record.uid).sandboxes[0]?.ips ?? [];
     await this.#context.volumes.refresh(record.pod, placeOf(this.#context, record.pod, ips));
   }

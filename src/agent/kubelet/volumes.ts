@@ -33,6 +33,12 @@ const plugins = {
 
 type Plugin = keyof typeof plugins;
 
+/** Whether the kubelet writes the volume: what a container puts there would be lost. */
+export function isWrittenByUs(volume: Volume): boolean {
+  const plugin = pluginOf(volume);
+  return plugin !== undefined && plugin !== "emptyDir";
+}
+
 function pluginOf(volume: Volume): Plugin | undefined {
   return (Object.keys(plugins) as Plugin[]).find((plugin) => volume[plugin] !== undefined);
 }
@@ -43,6 +49,9 @@ export class Volumes {
   readonly #written = new Map<string, string>();
   /** Host paths of claims, found when the pod was prepared. */
   readonly #claimed = new Map<string, string>();
+  /** Pods whose files may be written, and the end of the work on them that is under way. */
+  readonly #open = new Set<string>();
+  readonly #work = new Map<string, Promise<unknown>>();
 
   constructor(options: VolumeOptions) {
     this.#options = options;
@@ -60,17 +69,39 @@ export class Volumes {
   /** Makes every volume of the pod usable; throws VolumeError naming the first that is not. */
   async prepare(pod: Pod, place: PodPlace, signal: AbortSignal): Promise<void> {
     const { host, rootDir } = this.#options;
-    await host.mkdir(podDir(rootDir, uidOf(pod)), 0o750);
-    const settled = await Promise.allSettled(
-      (pod.spec.volumes ?? []).map((volume) => this.#prepareOne(pod, volume, place, signal)),
-    );
-    for (const result of settled) if (result.status === "rejected") throw result.reason;
+    this.#open.add(uidOf(pod));
+    await this.#alone(uidOf(pod), async () => {
+      await host.mkdir(podDir(rootDir, uidOf(pod)), 0o750);
+      const settled = await Promise.allSettled(
+        (pod.spec.volumes ?? []).map((volume) => this.#prepareOne(pod, volume, place, signal)),
+      );
+      for (const result of settled) if (result.status === "rejected") throw result.reason;
+    });
   }
 
   /** Writes what changed in the objects behind the volumes; missing objects leave the old files. */
   async refresh(pod: Pod, place: PodPlace): Promise<void> {
+    await this.#alone(uidOf(pod), async () => {
+      // A pod that was taken down while we waited must not get its directories back.
+      if (this.#open.has(uidOf(pod))) await this.#refresh(pod, place);
+    });
+  }
+
+  /** One piece of work on a pod's files at a time. */
+  async #alone(uid: string, work: () => Promise<void>): Promise<void> {
+    const before = this.#work.get(uid);
+    const mine = (before ?? Promise.resolve()).catch(() => {}).then(work);
+    this.#work.set(uid, mine);
+    try {
+      await mine;
+    } finally {
+      if (this.#work.get(uid) === mine) this.#work.delete(uid);
+    }
+  }
+
+  async #refresh(pod: Pod, place: PodPlace): Promise<void> {
     for (const volume of pod.spec.volumes ?? []) {
-      if (pluginOf(volume) === undefined || volume.emptyDir !== undefined) continue;
+      if (!isWrittenByUs(volume)) continue;
       try {
         await this.#writeFiles(pod, volume, place);
       } catch (error) {
@@ -85,6 +116,11 @@ export class Volumes {
 
   /** Unmounts and removes everything of the pod; repeats are fine. */
   async tearDown(uid: string, signal: AbortSignal): Promise<void> {
+    this.#open.delete(uid);
+    await this.#alone(uid, () => this.#tearDown(uid, signal));
+  }
+
+  async #tearDown(uid: string, signal: AbortSignal): Promise<void> {
     const { runtime, host, rootDir } = this.#options;
     const dir = podDir(rootDir, uid);
     for (const key of this.#written.keys())
