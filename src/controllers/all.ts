@@ -1,6 +1,6 @@
 /** Every controller that runs in the server. */
 import type { Controller, ControllerContext } from "../live/controller.ts";
-import { contextAs } from "./acting-as.ts";
+import { type ActingContext, contextAs } from "./acting-as.ts";
 import { createCronJobController } from "./cron-job.ts";
 import { createDaemonSetController } from "./daemon-set/daemon-set.ts";
 import { createDeploymentController } from "./deployment/deployment.ts";
@@ -21,37 +21,54 @@ import { createStatefulSetController } from "./stateful-set/stateful-set.ts";
 export interface ControllerOptions extends NamespaceOptions, GarbageOptions, NodeIpamOptions {
   /** PEM of the CA that signs serving certificates, for `kube-root-ca.crt`. */
   readonly rootCa: string;
-  /** Act as one's own service account (RBAC applies) or as the client that was given. */
-  readonly actAs: "service-accounts" | "given-client";
 }
 
-type Row = readonly [account: string, create: (context: ControllerContext) => Controller];
+/** The service account to act as, the source of its events, and what to run. */
+type Row = readonly [
+  account: string,
+  component: string,
+  create: (context: ControllerContext) => Controller,
+];
 
 /** All controllers, each with its own identity; whoever runs them uses `runController`. */
 export function allControllers(
-  context: ControllerContext,
+  context: ActingContext,
   options: ControllerOptions,
 ): readonly Controller[] {
   const rows: readonly Row[] = [
-    ["deployment-controller", createDeploymentController],
-    ["replicaset-controller", createReplicaSetController],
-    ["replication-controller", createReplicationControllerController],
-    ["daemon-set-controller", createDaemonSetController],
-    ["statefulset-controller", createStatefulSetController],
-    ["cronjob-controller", createCronJobController],
-    ["job-controller", createJobController],
-    ["ttl-after-finished-controller", createTtlAfterFinishedController],
-    ["namespace-controller", (own) => createNamespaceController(own, options)],
-    ["service-account-controller", createServiceAccountController],
-    ["root-ca-cert-publisher", (own) => createRootCaPublisher(own, options)],
-    ["endpointslice-controller", createEndpointSliceController],
-    ["endpoint-controller", createEndpointsController],
-    ["generic-garbage-collector", (own) => createGarbageCollector(own, options)],
-    ["node-controller", createNodeLifecycleController],
-    ["node-controller", (own) => createNodeIpamController(own, options)],
-    ["pod-garbage-collector", createPodGarbageCollector],
+    ["deployment-controller", "deployment-controller", createDeploymentController],
+    ["replicaset-controller", "replicaset-controller", createReplicaSetController],
+    ["replication-controller", "replication-controller", createReplicationControllerController],
+    ["daemon-set-controller", "daemonset-controller", createDaemonSetController],
+    ["statefulset-controller", "statefulset-controller", createStatefulSetController],
+    ["cronjob-controller", "cronjob-controller", createCronJobController],
+    ["job-controller", "job-controller", createJobController],
+    [
+      "ttl-after-finished-controller",
+      "ttl-after-finished-controller",
+      createTtlAfterFinishedController,
+    ],
+    [
+      "namespace-controller",
+      "namespace-controller",
+      (own) => createNamespaceController(own, options),
+    ],
+    ["service-account-controller", "service-account-controller", createServiceAccountController],
+    [
+      "root-ca-cert-publisher",
+      "root-ca-cert-publisher",
+      (own) => createRootCaPublisher(own, options),
+    ],
+    ["endpointslice-controller", "endpoint-slice-controller", createEndpointSliceController],
+    ["endpoint-controller", "endpoint-controller", createEndpointsController],
+    [
+      "generic-garbage-collector",
+      "garbage-collector-controller",
+      (own) => createGarbageCollector(own, options),
+    ],
+    ["node-controller", "node-controller", createNodeLifecycleController],
+    ["node-controller", "cidrAllocator", (own) => createNodeIpamController(own, options)],
+    ["pod-garbage-collector", "pod-garbage-collector", createPodGarbageCollector],
   ];
-  return rows.map(([account, create]) =>
-    create(options.actAs === "given-client" ? context : contextAs(context, account)),
-  );
+  return rows.map(([account, component, create]) => create(contextAs(context, account, component)));
 }

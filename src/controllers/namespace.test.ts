@@ -7,7 +7,6 @@ test("a namespace gets its account and CA, and empties before it goes", async ()
   const world = new World();
   const controllers = allControllers(world.context, {
     rootCa: "PEM",
-    actAs: "service-accounts",
     clusterCidr: "10.42.0.0/16",
     collectable: [configMaps, pods, serviceAccounts],
     namespacedResources: () => [configMaps, pods, serviceAccounts],

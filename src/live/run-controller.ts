@@ -1,5 +1,6 @@
 /** Runs a controller: wakes its keys by changes, reconciles them, tries failed ones again. */
 import type { Resource } from "../client/client.ts";
+import { isReason } from "../lib/api-error.ts";
 import { AssertionError } from "../lib/assert.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Controller, ControllerContext } from "./controller.ts";
@@ -59,7 +60,10 @@ async function work(
     } catch (error) {
       if (error instanceof AssertionError) throw error;
       if (signal.aborted) return;
-      log.warn("reconcile failed, will be tried again", { key, error: String(error) });
+      // Someone else wrote first: the retry looks at what is there now.
+      const isRace = isReason(error, "Conflict");
+      const fields = { key, error: String(error) };
+      log[isRace ? "debug" : "warn"]("reconcile failed, will be tried again", fields);
       queue.addFailed(key);
     } finally {
       queue.done(key);

@@ -293,14 +293,14 @@ class Server {
   }
 
   #controllers(scope: Scope): void {
-    const context = this.#context("controllermanager");
+    const { client, live } = need(this.#made.api);
+    const context = { client, live, runtime: this.runtime };
     const rootCa = need(this.#made.pki).authorities["server-ca"].certPem;
     const rows = need(this.#made.api)
       .registry.all()
       .filter(({ storagePrefix }) => storagePrefix !== null);
     const controllers = allControllers(context, {
       rootCa,
-      actAs: "given-client",
       clusterCidr: this.options.clusterCidr,
       collectable: rows.filter(({ verbs }) => verbs.includes("watch")),
       namespacedResources: () =>
@@ -312,7 +312,10 @@ class Server {
   }
 
   #scheduler(scope: Scope): void {
-    const scheduler = createScheduler(this.#context("default-scheduler"));
+    const { client, live } = need(this.#made.api);
+    const own = client.as("system:kube-scheduler", ["system:authenticated"]);
+    const events = createEventRecorder(own, this.runtime, "default-scheduler", "");
+    const scheduler = createScheduler({ client: own, live, runtime: this.runtime, events });
     scope.task("scheduler", (signal) => scheduler.run(signal));
   }
 

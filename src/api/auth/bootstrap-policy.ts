@@ -6,7 +6,7 @@ import { isReason } from "../../lib/api-error.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { componentRoles } from "./component-roles.ts";
 import { controllerRoles } from "./controller-roles.ts";
-import { paths, read, readWrite, rule, write } from "./policy-rule.ts";
+import { named, paths, read, readWrite, rule, write } from "./policy-rule.ts";
 
 const labels = { "kubernetes.io/bootstrapping": "rbac-defaults" };
 const annotations = { "rbac.authorization.kubernetes.io/autoupdate": "true" };
@@ -120,24 +120,37 @@ const table: Readonly<Record<string, RoleRow>> = {
   },
   "system:kube-scheduler": {
     rules: [
-      rule(read, "", "namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "pods"),
-      rule(read, "", "replicationcontrollers", "services"),
+      rule(["create", "patch", "update"], "", "events"),
+      rule(["create", "patch", "update"], "events.k8s.io", "events"),
+      rule(["create"], "coordination.k8s.io", "leases"),
+      named(rule(["get", "update"], "coordination.k8s.io", "leases"), "kube-scheduler"),
+      rule(read, "", "nodes"),
+      rule(["delete", ...read], "", "pods"),
       rule(["create"], "", "bindings", "pods/binding"),
-      rule(["delete"], "", "pods"),
-      rule(["patch", "update"], "", "pods/status", "persistentvolumeclaims"),
+      rule(["patch", "update"], "", "pods/status"),
+      rule(read, "", "replicationcontrollers", "services"),
       rule(read, "apps", "replicasets", "statefulsets"),
       rule(read, "policy", "poddisruptionbudgets"),
+      rule([...read, "patch", "update"], "", "persistentvolumeclaims", "persistentvolumes"),
+      rule(["create"], "authentication.k8s.io", "tokenreviews"),
+      rule(["create"], "authorization.k8s.io", "subjectaccessreviews"),
+      rule(read, "", "namespaces"),
       rule(
         read,
         "storage.k8s.io",
         "csidrivers",
         "csinodes",
         "csistoragecapacities",
-        "storageclasses",
+        "volumeattachments",
       ),
-      rule(["create", "patch", "update"], "events.k8s.io", "events"),
-      rule(["create", "patch", "update"], "", "events"),
-      rule([...read, "create", "update"], "coordination.k8s.io", "leases"),
+      rule(read, "resource.k8s.io", "deviceclasses", "resourceslices"),
+      rule(
+        [...read, "patch", "update"],
+        "resource.k8s.io",
+        "resourceclaims",
+        "resourceclaims/status",
+      ),
+      rule(["update"], "", "pods/finalizers"),
     ],
     users: ["system:kube-scheduler"],
   },

@@ -1,31 +1,37 @@
 /**
  * Cluster roles `system:controller:<name>` of the controllers, each bound to the service account
- * of that name in kube-system (upstream's controller policy).
+ * of that name in kube-system, verb by verb upstream's controller policy. Reading comes from the
+ * server's own LiveSets, so what counts here are the writes and the reads that must be fresh.
  */
 import type { PolicyRule } from "../../gen/rbac-v1.ts";
-import { read, rule } from "./policy-rule.ts";
+import { named, read, rule } from "./policy-rule.ts";
 
 const change = ["patch", "update"];
+const watch = ["list", "watch"];
+const extensions = "extensions";
 const events = [
   rule(["create", ...change], "", "events"),
   rule(["create", ...change], "events.k8s.io", "events"),
 ];
-const watch = ["list", "watch"];
-const everyPod = ["create", "delete", "patch", "list", "watch"];
+/** Pods of a workload: made, adopted, removed. */
+const podRule = rule(["create", "delete", "list", "patch", "watch"], "", "pods");
+const anyRevision = rule(["create", "delete", ...read, ...change], "apps", "controllerrevisions");
+const anySlice = rule(
+  ["create", "delete", ...read, "update"],
+  "discovery.k8s.io",
+  "endpointslices",
+);
 
-function endpointSliceRules(source: string): readonly PolicyRule[] {
-  return [
-    rule(read, "", "services", "pods", "nodes", source),
-    rule(["update"], "", "services/finalizers", "endpoints/finalizers"),
-    rule(["create", "delete", ...read, "update"], "discovery.k8s.io", "endpointslices"),
-    rule(["create"], "discovery.k8s.io", "endpointslices/restricted"),
-    ...events,
-  ];
+/** The same rule for the group a kind lives in and the one it once came from. */
+function apps(verbs: readonly string[], ...resources: string[]): PolicyRule {
+  return { verbs: [...verbs], apiGroups: ["apps", extensions], resources };
 }
+
+const kubeletClientSigner = "kubernetes.io/kube-apiserver-client-kubelet";
 
 export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = {
   "attachdetach-controller": [
-    rule(watch, "", "persistentvolumes", "persistentvolumeclaims", "pods"),
+    rule(watch, "", "persistentvolumeclaims", "persistentvolumes", "pods"),
     rule(read, "", "nodes"),
     rule(change, "", "nodes/status"),
     rule(["create", "delete", ...read], "storage.k8s.io", "volumeattachments"),
@@ -40,43 +46,63 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
       "certificatesigningrequests/approval",
       "certificatesigningrequests/status",
     ),
-    rule(["approve", "sign"], "certificates.k8s.io", "signers"),
+    named(rule(["approve"], "certificates.k8s.io", "signers"), kubeletClientSigner),
+    named(
+      rule(["sign"], "certificates.k8s.io", "signers"),
+      "kubernetes.io/kube-apiserver-client",
+      kubeletClientSigner,
+      "kubernetes.io/kubelet-serving",
+      "kubernetes.io/legacy-unknown",
+    ),
     rule(["create"], "authorization.k8s.io", "subjectaccessreviews"),
     ...events,
   ],
-  // The sum of roles can be any right: it has to hold them all.
+  // The sum of roles can be any right: it may write rights that it does not hold.
   "clusterrole-aggregation-controller": [
-    rule([...read, "escalate", ...change], "rbac.authorization.k8s.io", "clusterroles"),
+    rule(["escalate", ...read, ...change], "rbac.authorization.k8s.io", "clusterroles"),
   ],
   "cronjob-controller": [
     rule([...read, "update"], "batch", "cronjobs"),
     rule(["create", "delete", ...read, ...change], "batch", "jobs"),
     rule(["update"], "batch", "cronjobs/finalizers", "cronjobs/status"),
-    rule(["delete", "list"], "", "pods"),
+    rule(["delete", ...watch], "", "pods"),
     ...events,
   ],
   "daemon-set-controller": [
-    rule(read, "apps", "daemonsets"),
-    rule(["update"], "apps", "daemonsets/finalizers", "daemonsets/status"),
+    apps(read, "daemonsets"),
+    apps(["update"], "daemonsets/finalizers", "daemonsets/status"),
     rule(watch, "", "nodes"),
-    rule(everyPod, "", "pods"),
+    podRule,
     rule(["create"], "", "pods/binding"),
-    rule(["create", "delete", ...read, ...change], "apps", "controllerrevisions"),
+    anyRevision,
     ...events,
   ],
   "deployment-controller": [
-    rule([...read, "update"], "apps", "deployments"),
-    rule(["update"], "apps", "deployments/finalizers", "deployments/status"),
-    rule(["create", "delete", ...read, ...change], "apps", "replicasets"),
+    apps([...read, "update"], "deployments"),
+    apps(["update"], "deployments/finalizers", "deployments/status"),
+    apps(["create", "delete", ...read, ...change], "replicasets"),
     rule([...read, "update"], "", "pods"),
     ...events,
   ],
+  "device-taint-eviction-controller": [
+    rule(["delete", ...read], "", "pods"),
+    rule(change, "", "pods/status"),
+    rule(
+      read,
+      "resource.k8s.io",
+      "deviceclasses",
+      "devicetaintrules",
+      "resourceclaims",
+      "resourceslices",
+    ),
+    ...events,
+  ],
   "disruption-controller": [
-    rule(read, "apps", "deployments", "replicasets", "statefulsets"),
+    apps(read, "deployments", "replicasets"),
     rule(read, "", "replicationcontrollers"),
     rule(read, "policy", "poddisruptionbudgets"),
+    rule(read, "apps", "statefulsets"),
     rule(["update"], "policy", "poddisruptionbudgets/status"),
-    rule(read, "", "pods"),
     rule(change, "", "pods/status"),
     rule(["get"], "*", "*/scale"),
     ...events,
@@ -84,12 +110,21 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
   "endpoint-controller": [
     rule(read, "", "pods", "services"),
     rule(["create", "delete", ...read, "update"], "", "endpoints"),
-    rule(["update"], "", "endpoints/finalizers"),
     rule(["create"], "", "endpoints/restricted"),
     ...events,
   ],
-  "endpointslice-controller": endpointSliceRules("endpoints"),
-  "endpointslicemirroring-controller": endpointSliceRules("endpoints"),
+  "endpointslice-controller": [
+    rule(read, "", "nodes", "pods", "services"),
+    rule(["update"], "", "services/finalizers"),
+    anySlice,
+    ...events,
+  ],
+  "endpointslicemirroring-controller": [
+    rule(read, "", "endpoints", "services"),
+    rule(["update"], "", "endpoints/finalizers", "services/finalizers"),
+    anySlice,
+    ...events,
+  ],
   "ephemeral-volume-controller": [
     rule(read, "", "pods"),
     rule(["update"], "", "pods/finalizers"),
@@ -100,7 +135,7 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     rule([...read, ...change], "", "persistentvolumes"),
     rule(change, "", "persistentvolumeclaims/status"),
     rule(read, "", "persistentvolumeclaims"),
-    rule(read, "storage.k8s.io", "storageclasses"),
+    rule(["get"], "", "services"),
     ...events,
   ],
   "generic-garbage-collector": [rule(["delete", ...read, ...change], "*", "*"), ...events],
@@ -108,33 +143,31 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     rule(read, "autoscaling", "horizontalpodautoscalers"),
     rule(["update"], "autoscaling", "horizontalpodautoscalers/status"),
     rule(["get", "update"], "*", "*/scale"),
-    rule(["list"], "", "pods"),
-    rule(["list"], "metrics.k8s.io", "pods"),
-    rule(["get", "list"], "custom.metrics.k8s.io", "*"),
-    rule(["get", "list"], "external.metrics.k8s.io", "*"),
+    rule(watch, "", "pods"),
+    rule(watch, "metrics.k8s.io", "pods"),
+    rule(read, "custom.metrics.k8s.io", "*"),
+    rule(read, "external.metrics.k8s.io", "*"),
     ...events,
   ],
   "job-controller": [
     rule([...read, ...change], "batch", "jobs"),
     rule(["update"], "batch", "jobs/finalizers", "jobs/status"),
-    rule(everyPod, "", "pods"),
+    podRule,
     ...events,
   ],
   "legacy-service-account-token-cleaner": [
-    rule(read, "", "configmaps", "pods", "serviceaccounts"),
-    rule(["delete", ...read, "patch"], "", "secrets"),
+    named(rule(["get"], "", "configmaps"), "kube-apiserver-legacy-service-account-token-tracking"),
+    rule(["delete", "patch"], "", "secrets"),
   ],
   "namespace-controller": [
     rule(["delete", ...read], "", "namespaces"),
     rule(["update"], "", "namespaces/finalize", "namespaces/status"),
-    rule(["delete", "deletecollection", "get", "list"], "*", "*"),
+    rule(["delete", "deletecollection", ...read], "*", "*"),
   ],
   "node-controller": [
     rule(["delete", ...read, ...change], "", "nodes"),
     rule(change, "", "nodes/status", "pods/status"),
-    rule(["delete", "list", "get", "watch"], "", "pods"),
-    rule(read, "coordination.k8s.io", "leases"),
-    rule(read, "networking.k8s.io", "servicecidrs"),
+    rule(["delete", ...read], "", "pods"),
     ...events,
   ],
   "persistent-volume-binder": [
@@ -143,7 +176,9 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     rule(["update"], "", "persistentvolumeclaims/status", "persistentvolumes/status"),
     rule(["create", "delete", ...read], "", "pods"),
     rule(read, "storage.k8s.io", "storageclasses"),
-    rule(read, "", "nodes", "secrets"),
+    rule(watch, "", "nodes"),
+    rule(["watch"], "", "events"),
+    rule(["get"], "", "services"),
     ...events,
   ],
   "pod-garbage-collector": [
@@ -151,32 +186,33 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     rule(read, "", "nodes"),
     rule(["patch"], "", "pods/status"),
   ],
+  podcertificaterequestcleaner: [
+    rule(["delete", ...read], "certificates.k8s.io", "podcertificaterequests"),
+  ],
   "pv-protection-controller": [rule([...read, "update"], "", "persistentvolumes"), ...events],
   "pvc-protection-controller": [
     rule([...read, "update"], "", "persistentvolumeclaims"),
     rule(read, "", "pods"),
-    rule(change, "", "persistentvolumeclaims/status"),
     ...events,
   ],
   "replicaset-controller": [
-    rule([...read, "update"], "apps", "replicasets"),
-    rule(["update"], "apps", "replicasets/finalizers", "replicasets/status"),
-    rule(everyPod, "", "pods"),
+    apps([...read, "update"], "replicasets"),
+    apps(["update"], "replicasets/finalizers", "replicasets/status"),
+    podRule,
     ...events,
   ],
   "replication-controller": [
     rule([...read, "update"], "", "replicationcontrollers"),
     rule(["update"], "", "replicationcontrollers/finalizers", "replicationcontrollers/status"),
-    rule(everyPod, "", "pods"),
+    podRule,
     ...events,
   ],
   "resource-claim-controller": [
     rule(read, "", "pods"),
     rule(["update"], "", "pods/finalizers"),
-    rule(["patch"], "", "pods/status"),
     rule(["create", "delete", ...read], "resource.k8s.io", "resourceclaims"),
-    rule(change, "resource.k8s.io", "resourceclaims/status"),
-    rule(read, "resource.k8s.io", "resourceclaimtemplates"),
+    rule(change, "resource.k8s.io", "resourceclaims", "resourceclaims/status"),
+    rule(change, "", "pods/status"),
     ...events,
   ],
   "resourcequota-controller": [
@@ -184,18 +220,17 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     rule(["update"], "", "resourcequotas/status"),
     ...events,
   ],
-  "root-ca-cert-publisher": [rule(["create", ...read, "update"], "", "configmaps"), ...events],
+  "root-ca-cert-publisher": [rule(["create", "update"], "", "configmaps"), ...events],
   "route-controller": [rule(watch, "", "nodes"), rule(["patch"], "", "nodes/status"), ...events],
   "selinux-warning-controller": [
-    rule(watch, "", "persistentvolumeclaims", "persistentvolumes", "pods"),
+    rule(read, "", "persistentvolumeclaims", "persistentvolumes", "pods"),
     rule(read, "storage.k8s.io", "csidrivers"),
     ...events,
   ],
-  "service-account-controller": [rule(["create", ...read], "", "serviceaccounts"), ...events],
+  "service-account-controller": [rule(["create"], "", "serviceaccounts"), ...events],
   "service-cidrs-controller": [
     rule([...read, ...change], "networking.k8s.io", "servicecidrs"),
-    rule(["update"], "networking.k8s.io", "servicecidrs/finalizers"),
-    rule(change, "networking.k8s.io", "servicecidrs/status"),
+    rule(change, "networking.k8s.io", "servicecidrs/finalizers", "servicecidrs/status"),
     rule(read, "networking.k8s.io", "ipaddresses"),
     ...events,
   ],
@@ -203,33 +238,31 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     rule(read, "", "services"),
     rule(change, "", "services/status"),
     rule(watch, "", "nodes"),
-    rule(["patch"], "", "services"),
     ...events,
   ],
   "statefulset-controller": [
-    rule(watch, "", "pods"),
+    rule(["create", "delete", ...read, ...change], "", "pods"),
+    rule(["update"], "", "pods/finalizers"),
     rule(read, "apps", "statefulsets"),
     rule(["update"], "apps", "statefulsets/finalizers", "statefulsets/status"),
-    rule(["create", "delete", "get", ...change], "", "pods"),
-    rule(["create", "delete", ...read, ...change], "apps", "controllerrevisions"),
+    anyRevision,
     rule(["create", "delete", ...read, "update"], "", "persistentvolumeclaims"),
     ...events,
   ],
   "storage-version-migrator-controller": [
-    rule(["list", "patch"], "*", "*"),
-    rule(read, "storagemigration.k8s.io", "storageversionmigrations"),
+    rule(["create", "list", "patch", "watch"], "*", "*"),
     rule(["update"], "storagemigration.k8s.io", "storageversionmigrations/status"),
   ],
   "ttl-after-finished-controller": [rule(["delete", ...read], "batch", "jobs"), ...events],
-  "ttl-controller": [rule([...watch, "patch", "update"], "", "nodes"), ...events],
+  "ttl-controller": [rule([...watch, ...change], "", "nodes"), ...events],
   "validatingadmissionpolicy-status-controller": [
     rule(read, "admissionregistration.k8s.io", "validatingadmissionpolicies"),
     rule(["get", ...change], "admissionregistration.k8s.io", "validatingadmissionpolicies/status"),
     ...events,
   ],
   "volumeattributesclass-protection-controller": [
-    rule([...read, "update"], "storage.k8s.io", "volumeattributesclasses"),
     rule(read, "", "persistentvolumeclaims", "persistentvolumes"),
+    rule([...read, "update"], "storage.k8s.io", "volumeattributesclasses"),
     ...events,
   ],
 };

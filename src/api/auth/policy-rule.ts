@@ -13,3 +13,8 @@ export function rule(verbs: readonly string[], group: string, ...resources: stri
 export function paths(...nonResourceURLs: string[]): PolicyRule {
   return { verbs: ["get"], nonResourceURLs };
 }
+
+/** `of`, but only for objects of these names. */
+export function named(of: PolicyRule, ...resourceNames: string[]): PolicyRule {
+  return { ...of, resourceNames };
+}

@@ -127,9 +127,12 @@ class DeploymentReconciler {
       revision !== undefined &&
       deployment.metadata.annotations?.[annotations.revision] !== revision
     ) {
-      current = (await this.#deployments.merge(deployment, {
-        metadata: { annotations: { [annotations.revision]: revision } },
-      })) as LiveDeployment;
+      const changed = mutable<Deployment>(deployment);
+      changed.metadata.annotations = {
+        ...changed.metadata.annotations,
+        [annotations.revision]: revision,
+      };
+      current = (await this.#deployments.update(changed)) as LiveDeployment;
     }
     if (!sameJson(deployment.status ?? {}, plan.status)) {
       await this.#writeStatus(current, plan.status);

@@ -1,8 +1,6 @@
 /** Gives each node its own part of the cluster's pod addresses. */
 import { nodes } from "../../client/resources.ts";
-import type { Node } from "../../gen/core-v1.ts";
 import { type Controller, type ControllerContext, watchRule } from "../../live/controller.ts";
-import { mutable } from "../objects.ts";
 
 export interface NodeIpamOptions {
   /** For example `10.42.0.0/16`. */
@@ -42,9 +40,10 @@ export function createNodeIpamController(
         return { againInMs: 30_000 };
       }
       granted.set(key, cidr);
-      const copy = mutable<Node>(node);
-      const spec = { ...copy.spec, podCIDR: cidr, podCIDRs: [cidr] };
-      await context.client.update(nodes, { ...copy, spec });
+      // A patch: the kubelet changes its node all the time, which is no conflict with this.
+      const { uid } = node.metadata;
+      const body = { metadata: { uid }, spec: { podCIDR: cidr, podCIDRs: [cidr] } };
+      await context.client.patch(nodes, "", key, "strategic", body);
       return "done";
     },
   };

@@ -15,6 +15,15 @@ import { MemorySet } from "./memory-set.ts";
 
 type Full = KubeObject & { spec?: unknown; status?: unknown };
 
+/** What a client asks for: what RBAC decides about. */
+export interface MemoryRequest {
+  readonly user: string;
+  readonly verb: string;
+  readonly resource: Resource<KubeObject>;
+  readonly name: string;
+  readonly subresource: string;
+}
+
 export function nameOf(resource: Resource<KubeObject>): string {
   return resource.group === "" ? resource.plural : `${resource.plural}.${resource.group}`;
 }
@@ -65,8 +74,50 @@ export class MemoryApi {
     watch: () => {
       throw new Error("No watches here: use live sets");
     },
-    as: () => this.client,
+    as: (user) => this.#clientOf(user),
   };
+
+  /** When set, clients of other users throw what it returns. */
+  authorize: ((request: MemoryRequest) => ApiError | undefined) | undefined;
+
+  #clientOf(user: string): Client {
+    const { client } = this;
+    const ask = (verb: string, resource: Resource<KubeObject>, name: string, subresource = "") => {
+      const refused = this.authorize?.({ user, verb, resource, name, subresource });
+      if (refused !== undefined) throw refused;
+    };
+    return {
+      ...client,
+      get: async (resource, namespace, name) => {
+        ask("get", resource, name);
+        return await client.get(resource, namespace, name);
+      },
+      list: async (resource, namespace, options) => {
+        ask("list", resource, "");
+        return await client.list(resource, namespace, options);
+      },
+      create: async (resource, object, options) => {
+        ask("create", resource, "", options?.subresource);
+        return await client.create(resource, object, options);
+      },
+      createSubresource: async (resource, namespace, name, subresource, body) => {
+        ask("create", resource, name, subresource);
+        return await client.createSubresource(resource, namespace, name, subresource, body);
+      },
+      update: async (resource, object, options) => {
+        ask("update", resource, object.metadata.name ?? "", options?.subresource);
+        return await client.update(resource, object, options);
+      },
+      patch: async (resource, namespace, name, type, body, options) => {
+        ask("patch", resource, name, options?.subresource);
+        return await client.patch(resource, namespace, name, type, body, options);
+      },
+      delete: async (resource, namespace, name, options) => {
+        ask("delete", resource, name);
+        await client.delete(resource, namespace, name, options);
+      },
+    };
+  }
 
   #read(resource: Resource<KubeObject>, namespace: string, name: string): Full {
     const key = namespace === "" ? name : `${namespace}/${name}`;

@@ -88,7 +88,8 @@ export class World {
         if (times < 5) this.enqueue(controller, key);
       }
     }
-    throw new Error("The controllers never settle");
+    const busy = [...this.#queue.keys()].slice(0, 5).join(", ");
+    throw new Error(`The controllers never settle: ${busy}; ${this.failures.at(-1)}`);
   }
 
   /** Moves the clock, running what falls due on the way. */
