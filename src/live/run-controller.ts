@@ -60,8 +60,8 @@ async function work(
     } catch (error) {
       if (error instanceof AssertionError) throw error;
       if (signal.aborted) return;
-      // Someone else wrote first: the retry looks at what is there now.
-      const isRace = isReason(error, "Conflict");
+      // Someone else wrote or deleted first: the retry looks at what is there now.
+      const isRace = isReason(error, "Conflict") || isReason(error, "NotFound");
       const fields = { key, error: String(error) };
       log[isRace ? "debug" : "warn"]("reconcile failed, will be tried again", fields);
       queue.addFailed(key);

@@ -52,6 +52,24 @@ export class Cluster {
 
   /** Starts `k3 server` with extra flags; resolves when the node is Ready. */
   async start(...flags: readonly string[]): Promise<void> {
+    this.#spawn(flags);
+    await this.#come("the node is Ready", async () => {
+      const { stdout } = await this.kubectl(
+        "get node k3-e2e -o jsonpath={.status.conditions[?(@.type=='Ready')].status}",
+      );
+      return stdout === "True";
+    });
+  }
+
+  /** As `start`, but the server has no node of its own; resolves when it is ready. */
+  async startWithoutAgent(...flags: readonly string[]): Promise<void> {
+    this.#spawn(["--disable-agent", ...flags]);
+    await this.#come("the server is ready", async () => {
+      return (await this.kubectl("get --raw /readyz")).stdout === "ok";
+    });
+  }
+
+  #spawn(flags: readonly string[]): void {
     const log = openSync(this.logFile, "a");
     this.#child = Bun.spawn(
       [
@@ -65,12 +83,12 @@ export class Cluster {
       ],
       { stdout: log, stderr: log, stdin: "ignore" },
     );
-    await this.until("the node is Ready", async () => {
+  }
+
+  async #come(what: string, condition: () => Promise<boolean>): Promise<void> {
+    await this.until(what, async () => {
       if (this.#child?.exitCode !== null) throw new Error(`k3 ended:\n${this.logTail()}`);
-      const { stdout } = await this.kubectl(
-        "get node k3-e2e -o jsonpath={.status.conditions[?(@.type=='Ready')].status}",
-      );
-      return stdout === "True";
+      return await condition();
     });
   }
 
@@ -112,9 +130,12 @@ export class Cluster {
     }
   }
 
+  log(): string {
+    return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8") : "";
+  }
+
   logTail(lines = 40): string {
-    if (!existsSync(this.logFile)) return "";
-    return readFileSync(this.logFile, "utf8").split("\n").slice(-lines).join("\n");
+    return this.log().split("\n").slice(-lines).join("\n");
   }
 
   /** Ends k3 as a crash would; containerd and the pods go on. */

@@ -1,0 +1,149 @@
+/** Controllers and scheduler through the real binary, on nodes that exist by name only. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Cluster, reasonToSkip } from "./cluster.ts";
+import { FakeKubelet } from "./fake-kubelet.ts";
+
+const skip = reasonToSkip();
+if (skip !== undefined) console.log(`left out: controllers: ${skip}`);
+
+const workloads = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: c, image: "web:1"}]}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec: {containers: [{name: c, image: "agent:1"}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  replicas: 3
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: c, image: "db:1"}]}
+---
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: old}
+spec:
+  replicas: 2
+  selector: {app: old}
+  template:
+    metadata: {labels: {app: old}}
+    spec: {containers: [{name: c, image: "old:1"}]}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: sum}
+spec:
+  completions: 4
+  parallelism: 2
+  completionMode: Indexed
+  ttlSecondsAfterFinished: 3600
+  template:
+    spec: {restartPolicy: Never, containers: [{name: c, image: "sum:1"}]}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: broken}
+spec:
+  backoffLimit: 0
+  template:
+    spec: {restartPolicy: Never, containers: [{name: c, image: "sum:1", command: ["false"]}]}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: tick}
+spec:
+  schedule: "* * * * *"
+  jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  ports: [{port: 80}]
+`;
+
+describe.skipIf(skip !== undefined)("controllers", () => {
+  let cluster: Cluster;
+  let kubelet: FakeKubelet;
+
+  beforeAll(async () => {
+    cluster = new Cluster();
+    await cluster.startWithoutAgent();
+    kubelet = await FakeKubelet.start(cluster.kubeconfig, ["n1", "n2"]);
+  });
+  afterAll(async () => {
+    await kubelet?.stop();
+    await cluster?.destroy();
+  });
+
+  const untilPrints = (line: string, wanted: string) =>
+    cluster.until(`kubectl ${line} prints ${wanted}`, async () => {
+      return (await cluster.kubectl(line)).stdout.trim() === wanted;
+    });
+
+  test("every workload comes up", async () => {
+    await cluster.run("apply -f -", workloads);
+    const ready = "jsonpath={.status.readyReplicas}";
+    await cluster.run("rollout status deployment/web daemonset/agent statefulset/db --timeout=30s");
+    await untilPrints(`get rc old -o ${ready}`, "2");
+    await cluster.run("wait job/sum --for=condition=Complete --timeout=30s");
+    await cluster.run("wait job/broken --for=condition=Failed --timeout=30s");
+    const names = await cluster.run(["get", "pods", "-l", "app=db", "-o", "name"]);
+    expect(names.trim().split("\n")).toEqual(["pod/db-0", "pod/db-1", "pod/db-2"]);
+    await untilPrints("get job sum -o jsonpath={.status.completedIndexes}", "0-3");
+    const slices = "get endpointslice -l kubernetes.io/service-name=web -o";
+    await untilPrints(
+      `${slices} jsonpath={.items[*].endpoints[*].conditions.ready}`,
+      "true true true",
+    );
+  });
+
+  test("a rollout, its undo, and a cascade", async () => {
+    await cluster.run("set image deployment/web statefulset/db daemonset/agent c=new:2");
+    await cluster.run("rollout status deployment/web daemonset/agent statefulset/db --timeout=30s");
+    const image = "jsonpath={.items[*].spec.containers[*].image}";
+    await untilPrints(`get pods -l app=web -o ${image}`, "new:2 new:2 new:2");
+    for (const kind of ["deployment/web", "statefulset/db", "daemonset/agent"]) {
+      await cluster.run(`rollout undo ${kind}`);
+      await cluster.run(`rollout status ${kind} --timeout=30s`);
+    }
+    await untilPrints(`get pods -l app=db -o ${image}`, "db:1 db:1 db:1");
+    await cluster.run("delete deployment web --cascade=foreground --timeout=30s");
+    expect(await cluster.run("get pods -l app=web -o name")).toBe("");
+    await cluster.run("delete statefulset db --cascade=orphan --timeout=30s");
+    expect((await cluster.run("get pods -l app=db -o name")).trim().split("\n")).toHaveLength(3);
+  });
+
+  test("a namespace goes with all that is in it", async () => {
+    await cluster.run("create namespace team");
+    await cluster.run("create deployment web --image=i --replicas=2 -n team");
+    await cluster.run("rollout status deployment/web -n team --timeout=30s");
+    await cluster.run("delete namespace team --timeout=30s");
+  });
+
+  test("no controller was refused anything, and none lost its way", () => {
+    const lines = cluster.log().split("\n");
+    expect(lines.filter((line) => /User \\*"system:(serviceaccount|kube-)/.test(line))).toEqual([]);
+    expect(lines.filter((line) => line.includes("cannot record event"))).toEqual([]);
+    expect(lines.filter((line) => /^WARN.*reconcile failed/.test(line))).toEqual([]);
+  });
+});
