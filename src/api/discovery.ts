@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { apiVersionOf } from "../client/request-form.ts";
 import type { KubeObject } from "../schema/object.ts";
+import type { Typed } from "../schema/protobuf-encode.ts";
 import { parseAccept } from "./negotiate.ts";
 import type { Registry } from "./registry.ts";
 import type { ResourceDefinition, Subresource } from "./resource-definition.ts";
@@ -12,7 +13,7 @@ export interface Discovery {
 }
 
 export interface DiscoveryDocument {
-  readonly object: unknown;
+  readonly object: Typed & Readonly<Record<string, unknown>>;
   /** Set for aggregated documents, which clients cache by ETag. */
   readonly aggregated?: { readonly bytes: Uint8Array; readonly etag: string };
 }

@@ -1,8 +1,9 @@
 /** From ApiResponses and errors to HTTP responses. */
 import { gzipSync } from "node:zlib";
 import type { ApiError } from "../lib/api-error.ts";
-import { toYaml } from "../schema/yaml.ts";
-import { parseAccept } from "./negotiate.ts";
+import type { Typed } from "../schema/protobuf-encode.ts";
+import { encodeAs, type Format, mediaTypes } from "./media.ts";
+import { formatOfDocument } from "./negotiate.ts";
 import type { ApiResponse } from "./request.ts";
 
 const limits = {
@@ -43,7 +44,7 @@ function jsonBytes(
   answer: ApiResponse & { readonly type: "object" },
   pretty: boolean,
 ): Uint8Array | string {
-  if (pretty) return `${JSON.stringify(answer.object, null, 2)}\n`;
+  if (pretty) return encodeAs("json", answer.object, pretty);
   return answer.json?.() ?? JSON.stringify(answer.object);
 }
 
@@ -72,6 +73,13 @@ function byteLength(bytes: Uint8Array | string): number {
   return typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
 }
 
+/** A document that is no resource's answer, in the form the client reads. */
+export function documentResponse(object: Typed, encoding: Encoding): Response {
+  const format: Format = formatOfDocument(encoding.accept);
+  const headers = new Headers({ "content-type": mediaTypes[format] });
+  return bytesResponse(encodeAs(format, object, encoding.pretty), 200, headers, [], encoding);
+}
+
 export function jsonResponse(object: unknown, status: number): Response {
   const text = JSON.stringify(object);
   const headers = {
@@ -87,12 +95,12 @@ export function statusResponse(error: ApiError, encoding: Encoding): Response {
   const headers = new Headers();
   const retryAfter = error.details?.retryAfterSeconds;
   if (retryAfter !== undefined) headers.set("retry-after", String(retryAfter));
-  const [best] = parseAccept(encoding.accept);
-  const isYaml = best?.type === "application/yaml";
-  headers.set("content-type", isYaml ? "application/yaml" : "application/json");
-  const text = isYaml ? toYaml(status) : JSON.stringify(status, null, encoding.pretty ? 2 : 0);
+  const format = formatOfDocument(encoding.accept);
+  headers.set("content-type", mediaTypes[format]);
+  const text = encodeAs(format, status, encoding.pretty);
   headers.set("content-length", String(byteLength(text)));
-  return new Response(encoding.isHead ? null : text, { status: error.code, headers });
+  const body = text as Uint8Array<ArrayBuffer> | string;
+  return new Response(encoding.isHead ? null : body, { status: error.code, headers });
 }
 
 /** `299 - "text"`, each once, cut when there is much to warn about. */

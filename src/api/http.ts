@@ -7,7 +7,13 @@ import type { Authenticate, Peer } from "./authorizer.ts";
 import { aggregatedType, createDiscovery } from "./discovery.ts";
 import { unknownResource } from "./errors.ts";
 import { type HealthCheck, healthAnswer } from "./health.ts";
-import { answerResponse, type Encoding, jsonResponse, statusResponse } from "./http-answer.ts";
+import {
+  answerResponse,
+  documentResponse,
+  type Encoding,
+  jsonResponse,
+  statusResponse,
+} from "./http-answer.ts";
 import { isTrue } from "./options.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { ApiRequest, RequestVerb, User } from "./request.ts";
@@ -187,7 +193,8 @@ class ApiServer {
     if (document === undefined || context.req.method !== "GET") return pageNotFound();
     const { aggregated } = document;
     if (aggregated === undefined) {
-      const response = jsonResponse(document.object, 200);
+      const url = new URL(context.req.url);
+      const response = documentResponse(document.object, encodingOf(context.req.raw, url));
       if (clean === "/api" || clean === "/apis") response.headers.set("vary", "Accept");
       return response;
     }

@@ -1,15 +1,28 @@
 /** Which form of an object the client wants, from its Accept header. */
 import { notAcceptable } from "./errors.ts";
+import { type Format, formats, mediaTypes } from "./media.ts";
 
 export interface Wanted {
-  readonly format: "json" | "yaml";
+  readonly format: Format;
   /** The object itself, a Table with printer columns, or its metadata only. */
   readonly as: "object" | "Table" | "PartialObjectMetadata" | "PartialObjectMetadataList";
+  /** Version of meta.k8s.io that a Table or metadata only is told in. */
+  readonly metaVersion: "v1" | "v1beta1";
+  /** Asked for by a parameter of the media type. */
+  readonly pretty: boolean;
+}
+
+/** What can be served at a path. */
+export interface Offer {
+  /** False where objects have no protobuf form (custom resources). */
+  readonly protobuf: boolean;
+  /** A watch: forms that cannot be framed are out. */
+  readonly stream: boolean;
 }
 
 /** Parsed once per distinct header; clients send few. */
 const known = new Map<string, Wanted>();
-const knownMax = 200;
+const knownMax = 400;
 
 interface Clause {
   readonly type: string;
@@ -17,36 +30,63 @@ interface Clause {
   readonly quality: number;
 }
 
+const plain: Wanted = { format: "json", as: "object", metaVersion: "v1", pretty: false };
+
 /** Throws NotAcceptable when no clause can be served. */
-export function negotiate(accept: string): Wanted {
-  const cached = known.get(accept);
+export function negotiate(accept: string, offer: Offer): Wanted {
+  if (accept === "") return plain;
+  const key = `${offer.protobuf} ${offer.stream} ${accept}`;
+  const cached = known.get(key);
   if (cached !== undefined) return cached;
-  const wanted = choose(accept);
-  if (known.size < knownMax) known.set(accept, wanted);
+  const wanted = choose(accept, offer);
+  if (known.size < knownMax) known.set(key, wanted);
   return wanted;
 }
 
-function choose(accept: string): Wanted {
-  if (accept.trim() === "") return { format: "json", as: "object" };
+function choose(accept: string, offer: Offer): Wanted {
+  if (accept.trim() === "") return plain;
   for (const clause of parseAccept(accept)) {
-    const format = formatOf(clause.type);
-    if (format === undefined) continue;
-    const as = clause.parameters.get("as") ?? "";
-    if (as === "") {
-      if (clause.parameters.has("g") || clause.parameters.has("v")) continue;
-      return { format, as: "object" };
-    }
-    if (as !== "Table" && as !== "PartialObjectMetadata" && as !== "PartialObjectMetadataList") {
-      continue;
-    }
-    if (clause.parameters.get("g") !== "meta.k8s.io" || clause.parameters.get("v") !== "v1")
-      continue;
-    return { format, as };
+    const wanted = accepted(clause, offer);
+    if (wanted !== undefined) return wanted;
   }
-  throw notAcceptable(["application/json", "application/yaml"]);
+  const served = formats.filter((format) => {
+    if (format === "protobuf") return offer.protobuf;
+    return format === "json" || !offer.stream;
+  });
+  throw notAcceptable(
+    served.map((format) => `${mediaTypes[format]}${offer.stream ? ";stream=watch" : ""}`),
+  );
 }
 
-/** The clauses of an Accept header, best first. */
+/** What a clause asks for; undefined when that is not served. */
+function accepted(clause: Clause, offer: Offer): Wanted | undefined {
+  const { parameters } = clause;
+  const format = formatOf(clause.type);
+  if (format === undefined || (offer.stream && format === "yaml")) return undefined;
+  if (parameters.has("stream") && (!offer.stream || parameters.get("stream") !== "watch")) {
+    return undefined;
+  }
+  const pretty = parameters.get("pretty") === "1";
+  const as = parameters.get("as") ?? "";
+  const metaVersion = parameters.get("v") ?? "";
+  if (as === "" && metaVersion === "" && !parameters.has("g")) {
+    const isServed = format !== "protobuf" || offer.protobuf;
+    return isServed ? { ...plain, format, pretty } : undefined;
+  }
+  if (parameters.get("g") !== "meta.k8s.io") return undefined;
+  if (metaVersion !== "v1" && metaVersion !== "v1beta1") return undefined;
+  switch (as) {
+    case "Table":
+      // Cells of a Table have no protobuf form.
+      return format === "protobuf" ? undefined : { format, as, metaVersion, pretty };
+    case "PartialObjectMetadata":
+    case "PartialObjectMetadataList":
+      return { format, as, metaVersion, pretty };
+  }
+  return undefined;
+}
+
+/** The clauses of an Accept header, best first: by quality, wildcards after exact types. */
 export function parseAccept(accept: string): readonly Clause[] {
   const clauses = accept.split(",").map((part): Clause => {
     const [type = "", ...rest] = part.split(";").map((text) => text.trim());
@@ -58,10 +98,26 @@ export function parseAccept(accept: string): readonly Clause[] {
     const quality = Number(parameters.get("q") ?? "1");
     return { type: type.toLowerCase(), parameters, quality: Number.isNaN(quality) ? 0 : quality };
   });
-  return clauses.filter((clause) => clause.quality > 0).sort((a, b) => b.quality - a.quality);
+  return clauses
+    .filter((clause) => clause.quality > 0)
+    .sort((a, b) => b.quality - a.quality || wildness(a.type) - wildness(b.type));
 }
 
-function formatOf(type: string): Wanted["format"] | undefined {
-  if (type === "application/json" || type === "*/*" || type === "application/*") return "json";
-  return type === "application/yaml" ? "yaml" : undefined;
+function wildness(type: string): number {
+  if (type === "*/*") return 2;
+  return type.endsWith("/*") ? 1 : 0;
+}
+
+function formatOf(type: string): Format | undefined {
+  if (type === "*/*" || type === "application/*") return "json";
+  return formats.find((format) => mediaTypes[format] === type);
+}
+
+/** The form of a document that is served in all of them; JSON when the client wants none. */
+export function formatOfDocument(accept: string): Format {
+  for (const { type, parameters } of parseAccept(accept)) {
+    const format = formatOf(type);
+    if (format !== undefined && !parameters.has("as")) return format;
+  }
+  return "json";
 }

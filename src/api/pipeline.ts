@@ -18,18 +18,18 @@ import { forbidden, methodNotAllowed, notFound, unknownResource } from "./errors
 import { currentSet, listObjects } from "./list.ts";
 import { readListOptions } from "./list-options.ts";
 import { createLocalClient } from "./local-client.ts";
-import { negotiate, type Wanted } from "./negotiate.ts";
+import type { Wanted } from "./negotiate.ts";
 import { readWriteQuery } from "./options.ts";
 import { patch } from "./patch.ts";
 import type { Registry } from "./registry.ts";
-import { representList, representOne, watchShape } from "./represent.ts";
+import { representList, representOne, wantedOf, watchShape } from "./represent.ts";
 import type { ApiRequest, ApiResponse, User } from "./request.ts";
 import type { Subresource } from "./resource-definition.ts";
 import { getScale, writeScale } from "./scale.ts";
 import { answerStored, readStored } from "./stored.ts";
 import { update } from "./update.ts";
 import { planWatch, type WatchSink } from "./watch.ts";
-import { watchStream } from "./watch-stream.ts";
+import { streamFormat, streamTypes, watchStream } from "./watch-stream.ts";
 
 export interface Pipeline {
   readonly registry: Registry;
@@ -115,24 +115,27 @@ function connectVerb(request: ApiRequest): string {
 
 async function dispatch(call: Call): Promise<ApiResponse> {
   const { definition, request } = call;
-  const wanted = negotiate(request.accept);
   if (request.subresource !== "") {
     const subresource = definition.subresources[request.subresource];
     if (subresource === undefined) throw unknownResource();
+    // What a stream answers is between the client and the other side.
+    if (subresource.type === "stream") return onSubresource(call, subresource);
+    const wanted = wantedOf(call, false);
     return represent(call, wanted, await onSubresource(call, subresource));
   }
   if (request.verb === "connect" || !definition.verbs.includes(request.verb)) {
     throw methodNotAllowed(definition, request.verb);
   }
+  const wanted = wantedOf(call, request.verb === "watch");
   switch (request.verb) {
     case "get":
       return represent(call, wanted, await get(call));
     case "list":
       return representList(call, wanted, await listObjects(call));
     case "watch": {
-      const shape = watchShape(call, wanted);
-      const frames = watchStream(await planWatch(call), shape, request.signal);
-      const contentType = "application/json";
+      const form = { format: streamFormat(wanted), shape: watchShape(call, wanted) };
+      const frames = watchStream(await planWatch(call), form, request.signal);
+      const contentType = streamTypes[form.format];
       return { type: "stream", status: 200, contentType, frames, warnings: call.warnings };
     }
     case "create":
@@ -150,7 +153,7 @@ async function dispatch(call: Call): Promise<ApiResponse> {
 
 function represent(call: Call, wanted: Wanted, answer: ApiResponse): ApiResponse {
   if (answer.type !== "object") return answer;
-  if (wanted.as === "object" && wanted.format === "json") return answer;
+  if (wanted.as === "object" && wanted.format === "json" && !wanted.pretty) return answer;
   return representOne(call, wanted, answer);
 }
 

@@ -1,12 +1,13 @@
-/** From what a verb answers to what the client asked for: JSON, YAML, Table, metadata only. */
+/** From what a verb answers to what the client asked for: form, Table, metadata only. */
 import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
-import { toYaml } from "../schema/yaml.ts";
+import { isBuiltIn } from "../schema/types.ts";
 import type { Call } from "./call.ts";
 import { notAcceptable } from "./errors.ts";
 import type { Listed } from "./list.ts";
-import type { Wanted } from "./negotiate.ts";
+import { encodeAs, mediaTypes } from "./media.ts";
+import { negotiate, type Wanted } from "./negotiate.ts";
 
 import type { ApiResponse } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
@@ -14,6 +15,13 @@ import { type IncludeObject, type ListMeta, partialOf, tableOf } from "./table.t
 import type { Shape } from "./watch-stream.ts";
 
 const encoder = new TextEncoder();
+
+/** What the client wants of this request; throws NotAcceptable for what is not served. */
+export function wantedOf(call: Call, stream: boolean): Wanted {
+  const { definition, request } = call;
+  const protobuf = request.subresource === "scale" || isBuiltIn(definition.typeName);
+  return negotiate(request.accept, { protobuf, stream });
+}
 
 /** The answer to `get`, `create` and other verbs about one object. */
 export function representOne(
@@ -25,11 +33,13 @@ export function representOne(
   if (wanted.as === "object" || isStatus) return inFormat(wanted, answer);
   const version = answer.object.metadata.resourceVersion;
   if (wanted.as === "PartialObjectMetadata") {
-    return inFormat(wanted, { ...withoutJson(answer), object: partialOf(answer.object) });
+    const object = partialOf(answer.object, wanted.metaVersion);
+    return inFormat(wanted, { ...withoutJson(answer), object });
   }
   if (wanted.as === "PartialObjectMetadataList") throw notAcceptable(["application/json"]);
   const table = tableOf(call.definition, [answer.object], {
     metadata: version === undefined ? {} : { resourceVersion: version },
+    metaVersion: wanted.metaVersion,
     include: includeObject(call),
     definitions: true,
     now: call.now,
@@ -52,16 +62,17 @@ export function representList(call: Call, wanted: Wanted, listed: Listed): ApiRe
   const objects = () => listed.objects.map((live) => live.object as KubeObject);
   const head = { type: "object", status: 200, warnings } as const;
   if (wanted.as === "Table") {
+    const { metaVersion } = wanted;
     const include = includeObject(call);
-    const options = { metadata, include, definitions: true, now: call.now };
+    const options = { metadata, metaVersion, include, definitions: true, now: call.now };
     return inFormat(wanted, { ...head, object: tableOf(definition, objects(), options) });
   }
   if (wanted.as !== "object") {
     const list = {
       kind: "PartialObjectMetadataList",
-      apiVersion: "meta.k8s.io/v1",
+      apiVersion: `meta.k8s.io/${wanted.metaVersion}`,
       metadata,
-      items: objects().map(partialOf),
+      items: objects().map((object) => partialOf(object, wanted.metaVersion)),
     };
     return inFormat(wanted, { ...head, object: list as unknown as KubeObject });
   }
@@ -99,13 +110,15 @@ function listBytes(definition: ResourceDefinition, metadata: ListMeta, listed: L
 /** How objects stand in watch frames; undefined is as they are. */
 export function watchShape(call: Call, wanted: Wanted): Shape | undefined {
   if (wanted.as === "object") return undefined;
-  if (wanted.as !== "Table") return partialOf;
+  const { metaVersion } = wanted;
+  if (wanted.as !== "Table") return (object) => partialOf(object, metaVersion);
   const include = includeObject(call);
   let isFirst = true;
   return (object) => {
     const version = object.metadata.resourceVersion;
     const table = tableOf(call.definition, "uid" in object.metadata ? [object] : [], {
       metadata: version === undefined ? {} : { resourceVersion: version },
+      metaVersion,
       include,
       definitions: isFirst,
       now: call.parts.runtime.clock.now(),
@@ -122,12 +135,14 @@ function includeObject(call: Call): IncludeObject {
 }
 
 function inFormat(wanted: Wanted, answer: ApiResponse & { readonly type: "object" }): ApiResponse {
-  if (wanted.format === "json") return answer;
+  const { format, pretty } = wanted;
+  if (format === "json" && !pretty) return answer;
+  const encoded = encodeAs(format, answer.object, pretty);
   return {
     type: "bytes",
     status: answer.status,
-    contentType: "application/yaml",
-    bytes: encoder.encode(toYaml(answer.object)),
+    contentType: mediaTypes[format],
+    bytes: typeof encoded === "string" ? encoder.encode(encoded) : encoded,
     warnings: answer.warnings ?? [],
   };
 }

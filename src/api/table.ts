@@ -1,5 +1,6 @@
 /** meta.k8s.io/v1 Table and PartialObjectMetadata: what kubectl get and metadata clients read. */
 import type { KubeObject } from "../schema/object.ts";
+import type { Wanted } from "./negotiate.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 
 export type IncludeObject = "None" | "Metadata" | "Object";
@@ -16,19 +17,21 @@ export function tableOf(
   objects: readonly KubeObject[],
   options: {
     readonly metadata: ListMeta;
+    readonly metaVersion: Wanted["metaVersion"];
     readonly include: IncludeObject;
     readonly definitions: boolean;
     readonly now: Date;
   },
 ): KubeObject {
+  const { metaVersion } = options;
   const table = {
     kind: "Table",
-    apiVersion: "meta.k8s.io/v1",
+    apiVersion: `meta.k8s.io/${metaVersion}`,
     metadata: options.metadata,
     columnDefinitions: options.definitions ? columnDefinitions(definition) : null,
     rows: objects.map((object) => ({
       cells: definition.columns.map((column) => column.value(object, options.now)),
-      ...(options.include === "None" ? {} : { object: included(object, options.include) }),
+      ...(options.include === "None" ? {} : { object: included(object, options) }),
     })),
   };
   return table as unknown as KubeObject;
@@ -44,35 +47,18 @@ function columnDefinitions(definition: ResourceDefinition) {
   }));
 }
 
-function included(object: KubeObject, include: IncludeObject): KubeObject {
-  return include === "Object" ? object : partialOf(object);
+function included(
+  object: KubeObject,
+  options: { readonly include: IncludeObject; readonly metaVersion: Wanted["metaVersion"] },
+): KubeObject {
+  return options.include === "Object" ? object : partialOf(object, options.metaVersion);
 }
 
 /** The metadata of an object as an object of its own. */
-export function partialOf(object: KubeObject): KubeObject {
+export function partialOf(object: KubeObject, metaVersion: Wanted["metaVersion"]): KubeObject {
   return {
     kind: "PartialObjectMetadata",
-    apiVersion: "meta.k8s.io/v1",
+    apiVersion: `meta.k8s.io/${metaVersion}`,
     metadata: object.metadata,
   };
-}
-
-/** The Table that a Status is shown as, by clients that ask for Tables everywhere. */
-export function tableOfStatus(status: Readonly<Record<string, unknown>>): KubeObject {
-  const names = ["Status", "Reason", "Message"];
-  const cells = [status.status ?? "", status.reason ?? "", status.message ?? ""];
-  const table = {
-    kind: "Table",
-    apiVersion: "meta.k8s.io/v1",
-    metadata: {},
-    columnDefinitions: names.map((name) => ({
-      name,
-      type: "string",
-      format: "",
-      description: name,
-      priority: 0,
-    })),
-    rows: [{ cells, object: status }],
-  };
-  return table as unknown as KubeObject;
 }

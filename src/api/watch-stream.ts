@@ -1,8 +1,11 @@
-/** A watch as a stream of JSON lines; equal frames are built once and shared by all watchers. */
+/** A watch as a stream of frames; equal frames are built once and shared by all watchers. */
 import type { ApiError } from "../lib/api-error.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { protobufType } from "../schema/protobuf-decode.ts";
+import { encodeProtobuf, type Typed, watchFrame } from "../schema/protobuf-encode.ts";
 import type { Revision } from "../store/store.ts";
+import type { Wanted } from "./negotiate.ts";
 import type { Stored } from "./stored.ts";
 import type { PlannedWatch, WatchSink, WatchType } from "./watch.ts";
 
@@ -16,19 +19,34 @@ const limits = {
 } as const;
 
 const encoder = new TextEncoder();
-const shared = new WeakMap<Stored, Map<WatchType, Uint8Array>>();
+const shared = new WeakMap<Stored, Map<string, Uint8Array>>();
 
-/** How an object stands in a frame, when not as its plain JSON. */
-export type Shape = (object: KubeObject) => unknown;
+/** How an object stands in a frame, when not as itself. */
+export type Shape = (object: KubeObject) => KubeObject;
 
-export function watchStream(planned: PlannedWatch, shape: Shape | undefined, signal: AbortSignal) {
+/** Forms that can be framed, and how their streams are called. */
+export const streamTypes = {
+  json: "application/json",
+  protobuf: `${protobufType};stream=watch`,
+} as const;
+
+export interface WatchForm {
+  readonly format: keyof typeof streamTypes;
+  readonly shape: Shape | undefined;
+}
+
+export function streamFormat(wanted: Pick<Wanted, "format">): WatchForm["format"] {
+  return wanted.format === "protobuf" ? "protobuf" : "json";
+}
+
+export function watchStream(planned: PlannedWatch, form: WatchForm, signal: AbortSignal) {
   const over = new AbortController();
   const all = AbortSignal.any([signal, over.signal]);
   let sink: StreamSink | undefined;
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        sink = new StreamSink(controller, shape, () => over.abort());
+        sink = new StreamSink(controller, form, () => over.abort());
         planned.start(sink, all);
         sink.started();
       },
@@ -51,7 +69,7 @@ class StreamSink implements WatchSink {
 
   constructor(
     private readonly controller: ReadableStreamDefaultController<Uint8Array>,
-    private readonly shape: Shape | undefined,
+    private readonly form: WatchForm,
     private readonly stop: () => void,
   ) {}
 
@@ -66,17 +84,19 @@ class StreamSink implements WatchSink {
   }
 
   event(type: WatchType, object: Stored, asOf?: Revision): void {
-    if (this.shape !== undefined || asOf !== undefined) {
+    const { format, shape } = this.form;
+    if (shape !== undefined || asOf !== undefined) {
       const copy = copyJson<KubeObject>(object.object as KubeObject);
       if (asOf !== undefined) copy.metadata.resourceVersion = String(asOf);
-      this.#send(lineOf(type, this.shape === undefined ? copy : this.shape(copy)));
+      this.#send(frameOf(format, type, shape === undefined ? copy : shape(copy)));
       return;
     }
-    this.#send(frameOf(type, object));
+    this.#send(sharedFrame(format, type, object));
   }
 
   bookmark(object: KubeObject): void {
-    this.#send(lineOf("BOOKMARK", this.shape === undefined ? object : this.shape(object)));
+    const { format, shape } = this.form;
+    this.#send(frameOf(format, "BOOKMARK", shape === undefined ? object : shape(object)));
   }
 
   async room(): Promise<void> {
@@ -93,7 +113,7 @@ class StreamSink implements WatchSink {
   }
 
   fail(error: ApiError): void {
-    this.#send(lineOf("ERROR", error.toStatus()));
+    this.#send(frameOf(this.form.format, "ERROR", error.toStatus()));
   }
 
   end(): void {
@@ -125,23 +145,29 @@ class StreamSink implements WatchSink {
   }
 }
 
-function frameOf(type: WatchType, object: Stored): Uint8Array {
+function sharedFrame(format: WatchForm["format"], type: WatchType, object: Stored): Uint8Array {
   let frames = shared.get(object);
   if (frames === undefined) {
     frames = new Map();
     shared.set(object, frames);
   }
-  let frame = frames.get(type);
+  const key = `${format} ${type}`;
+  let frame = frames.get(key);
   if (frame === undefined) {
-    const head = encoder.encode(`{"type":"${type}","object":`);
-    frame = join([head, object.json(), encoder.encode("}\n")]);
-    frames.set(type, frame);
+    const head = () => encoder.encode(`{"type":"${type}","object":`);
+    frame =
+      format === "json"
+        ? join([head(), object.json(), encoder.encode("}\n")])
+        : frameOf(format, type, object.object as KubeObject);
+    frames.set(key, frame);
   }
   return frame;
 }
 
-function lineOf(type: string, object: unknown): Uint8Array {
-  return encoder.encode(`${JSON.stringify({ type, object })}\n`);
+function frameOf(format: WatchForm["format"], type: string, object: Typed): Uint8Array {
+  return format === "json"
+    ? encoder.encode(`${JSON.stringify({ type, object })}\n`)
+    : watchFrame(type, encodeProtobuf(object));
 }
 
 function join(parts: readonly Uint8Array[]): Uint8Array {

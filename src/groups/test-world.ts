@@ -2,12 +2,13 @@
 import { defaultAdmission } from "../api/admission/default-plugins.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
 import { ensureBootstrapPolicy } from "../api/auth/bootstrap-policy.ts";
-import { createPipeline, serverUser } from "../api/pipeline.ts";
+import { createPipeline, type Pipeline, serverUser } from "../api/pipeline.ts";
 import { createRegistry, locateIn } from "../api/registry.ts";
 import { createSchemaCodec } from "../api/schema-codec.ts";
 import type { Client } from "../client/client.ts";
 import { namespaces, serviceAccounts } from "../client/resources.ts";
 import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
 import { openMemoryStore } from "../store/memory.ts";
 import { createGroups } from "./all.ts";
@@ -17,6 +18,8 @@ export interface World extends AsyncDisposable {
   /** With all rights. */
   readonly client: Client;
   readonly live: StoreLiveSets;
+  readonly pipeline: Pipeline;
+  readonly runtime: Runtime;
 }
 
 /** A server with the namespace `default` and its service account, as the controllers leave it. */
@@ -67,6 +70,8 @@ export async function openWorld(): Promise<World> {
   return {
     client,
     live,
+    pipeline,
+    runtime,
     async [Symbol.asyncDispose](): Promise<void> {
       await store[Symbol.asyncDispose]();
     },

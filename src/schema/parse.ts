@@ -12,13 +12,8 @@ export interface Parsed {
 
 const limits = { yamlAliasesMax: 1000, yamlDepthMax: 10_000 } as const;
 
-const jsonTypes = new Set(["application/json", "text/json", ""]);
-const yamlTypes = new Set([
-  "application/yaml",
-  "application/x-yaml",
-  "text/yaml",
-  "application/apply-patch+yaml",
-]);
+const jsonTypes = new Set(["application/json", ""]);
+const yamlTypes = new Set(["application/yaml"]);
 
 function mediaType(contentType: string): string {
   return (contentType.split(";")[0] ?? "").trim().toLowerCase();
@@ -141,7 +136,7 @@ function jsonOnly(value: unknown): unknown {
 /** Reads a JSON or YAML body; UnsupportedMediaType for others. Throws ApiError BadRequest. */
 export function parseBody(bytes: Uint8Array, contentType: string): Parsed {
   const type = mediaType(contentType);
-  if (jsonTypes.has(type) || type.endsWith("+json")) return parseJson(bytes);
+  if (jsonTypes.has(type)) return parseJson(bytes);
   if (yamlTypes.has(type)) return parseYaml(bytes);
   throw new ApiError(
     "UnsupportedMediaType",

@@ -4,18 +4,23 @@
  */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { ApiError } from "../lib/api-error.ts";
+import { formatDurationNanos } from "../lib/duration.ts";
+import { setOwn } from "./copy.ts";
+import { zeroScalar } from "./scalars.ts";
 import type { FieldType, MessageType, Scalar, TypeName } from "./type-table.ts";
 import { messageOf, typeOf } from "./types.ts";
 
 export const protobufType = "application/vnd.kubernetes.protobuf";
+
+type Json = Record<string, unknown>;
 
 const magic = [0x6b, 0x38, 0x73, 0x00];
 const limits = { depthMax: 100 } as const;
 const textDecoder = new TextDecoder();
 
 /** Throws ApiError BadRequest for bytes that are not such a body or name an unknown kind. */
-export function decodeProtobuf(bytes: Uint8Array): Record<string, unknown> {
-  if (magic.some((byte, index) => bytes[index] !== byte)) {
+export function decodeProtobuf(bytes: Uint8Array): Json {
+  if (!isEnveloped(bytes)) {
     throw new ApiError("BadRequest", "provided data does not appear to be a protobuf message");
   }
   try {
@@ -26,7 +31,11 @@ export function decodeProtobuf(bytes: Uint8Array): Record<string, unknown> {
   }
 }
 
-function envelope(bytes: Uint8Array): Record<string, unknown> {
+function isEnveloped(bytes: Uint8Array): boolean {
+  return magic.every((byte, index) => bytes[index] === byte);
+}
+
+function envelope(bytes: Uint8Array): Json {
   const reader = new BinaryReader(bytes);
   let apiVersion = "";
   let kind = "";
@@ -50,7 +59,7 @@ function envelope(bytes: Uint8Array): Record<string, unknown> {
   if (type === undefined) {
     throw new ApiError("BadRequest", `no kind "${kind}" is registered for version "${apiVersion}"`);
   }
-  return { apiVersion, kind, ...(message(raw, type, 0) as Record<string, unknown>) };
+  return { apiVersion, kind, ...(message(raw, type, 0) as Json) };
 }
 
 const numbered = new WeakMap<MessageType, ReadonlyMap<number, FieldType>>();
@@ -65,44 +74,47 @@ function fieldsByNumber(type: TypeName): ReadonlyMap<number, FieldType> {
   return fields;
 }
 
-/** True for Go's named lists (ExtraValue), which JSON writes as the list itself. */
-function isNamedList(type: TypeName): boolean {
-  const { fields } = messageOf(type);
-  const [only] = fields;
-  return fields.length === 1 && only?.name === "items" && only.shape === "list";
+/** What JSON has for a message whose JSON form is no object. */
+function jsonForm(form: NonNullable<MessageType["json"]>, members: Json): unknown {
+  switch (form) {
+    case "list":
+      return members.items ?? [];
+    case "schemaOrBool":
+      return members.schema ?? members.allows ?? false;
+    case "schemaOrArray":
+      return members.jSONSchemas ?? members.schema;
+    case "schemaOrStrings":
+      return members.property ?? members.schema;
+  }
 }
 
 function message(bytes: Uint8Array, type: TypeName, depth: number): unknown {
   if (depth > limits.depthMax) throw new ApiError("BadRequest", "protobuf is nested too deeply");
   const fields = fieldsByNumber(type);
   const reader = new BinaryReader(bytes);
-  const result: Record<string, unknown> = {};
+  const result: Json = {};
   while (reader.pos < reader.len) {
     const [number, wire] = reader.tag();
     const field = fields.get(number);
     if (field === undefined) reader.skip(wire);
     else readField(reader, wire, field, result, depth);
   }
-  return isNamedList(type) ? (result.items ?? []) : result;
+  const { json } = messageOf(type);
+  return json === undefined ? result : jsonForm(json, result);
 }
 
 function readField(
   reader: BinaryReader,
   wire: WireType,
   field: FieldType,
-  result: Record<string, unknown>,
+  result: Json,
   depth: number,
 ): void {
   const { name, shape } = field;
   if (shape === "map") {
-    const map = (result[name] ?? {}) as Record<string, unknown>;
+    const map = (result[name] ?? {}) as Json;
     const [key, value] = mapEntry(reader.bytes(), field, depth);
-    Object.defineProperty(map, key, {
-      value,
-      enumerable: true,
-      configurable: true,
-      writable: true,
-    });
+    setOwn(map, key, value);
     result[name] = map;
     return;
   }
@@ -125,7 +137,12 @@ function mapEntry(bytes: Uint8Array, field: FieldType, depth: number): [string, 
     else if (number === 2) value = element(reader, wire, field, depth);
     else reader.skip(wire);
   }
-  return [key, value ?? ("message" in field.of ? {} : "")];
+  return [key, value === undefined ? zeroOf(field) : value];
+}
+
+/** What a map holds where the value was left out. */
+function zeroOf(field: FieldType): unknown {
+  return "message" in field.of ? {} : (zeroScalar(field.of.scalar) ?? null);
 }
 
 function element(reader: BinaryReader, wire: WireType, field: FieldType, depth: number): unknown {
@@ -153,18 +170,30 @@ function scalar(reader: BinaryReader, wire: WireType, type: Scalar): unknown {
     case "Quantity":
       return String(parts(reader.bytes()).get(1) ?? "0");
     case "Duration":
-      return `${Number(parts(reader.bytes()).get(1) ?? 0) / 1e9}s`;
+      return formatDurationNanos(BigInt(parts(reader.bytes()).get(1) ?? 0));
     case "IntOrString": {
       const found = parts(reader.bytes());
       return Number(found.get(1) ?? 0) === 1
         ? String(found.get(3) ?? "")
         : Number(BigInt.asIntN(32, BigInt(found.get(2) ?? 0)));
     }
-    case "raw": {
-      const text = String(parts(reader.bytes()).get(1) ?? "");
-      return text === "" ? undefined : (JSON.parse(text) as unknown);
-    }
+    case "raw":
+      return raw(reader.bytes());
   }
+}
+
+/** An object within an object: JSON, or an enveloped message of its own. */
+function raw(bytes: Uint8Array): unknown {
+  const reader = new BinaryReader(bytes);
+  let value = new Uint8Array();
+  while (reader.pos < reader.len) {
+    const [number, wire] = reader.tag();
+    if (number === 1) value = new Uint8Array(reader.bytes());
+    else reader.skip(wire);
+  }
+  if (value.length === 0) return undefined;
+  if (isEnveloped(value)) return envelope(value.subarray(magic.length));
+  return JSON.parse(textDecoder.decode(value)) as unknown;
 }
 
 /** Numbers and texts of a small message by field number. */

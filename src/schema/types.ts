@@ -10,10 +10,13 @@ const prefixes: Readonly<Record<string, string>> = {
   "apiregistration.k8s.io/v1": "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1",
   "metrics.k8s.io/v1beta1": "io.k8s.metrics.pkg.apis.metrics.v1beta1",
   "meta.k8s.io/v1": metaPrefix,
+  "meta.k8s.io/v1beta1": metaPrefix,
 };
 
 /** Kinds of meta/v1 that may stand in a body of any group version. */
 const metaKinds = new Set([
+  "PartialObjectMetadata",
+  "PartialObjectMetadataList",
   "CreateOptions",
   "DeleteOptions",
   "GetOptions",
@@ -36,6 +39,11 @@ export function typeOf(group: string, version: string, kind: string): TypeName |
   const name = `${prefix}.${kind}`;
   if (typeTable.has(name)) return name;
   return metaKinds.has(kind) ? `${metaPrefix}.${kind}` : undefined;
+}
+
+/** False for custom resources, whose types come and go. */
+export function isBuiltIn(type: TypeName): boolean {
+  return typeTable.has(type);
 }
 
 /** The type of that name; throws when there is none. */
