@@ -5,21 +5,24 @@ export interface NftChain {
   readonly hook?: string;
   readonly rules: readonly string[];
 }
-export interface NftMap {
-  /** For example `type ipv4_addr . inet_proto . inet_service : verdict`. */
+/** A map from keys to verdicts or, with `kind: "set"`, the keys alone. */
+export interface NftSet {
+  readonly kind: "map" | "set";
+  /** For example `type ipv4_addr . inet_proto . inet_service : verdict; flags interval`. */
   readonly type: string;
+  /** The verdict by its key; "" in a set. */
   readonly elements: ReadonlyMap<string, string>;
 }
 export interface NftTable {
   readonly chains: ReadonlyMap<string, NftChain>;
-  readonly maps: ReadonlyMap<string, NftMap>;
+  readonly sets: ReadonlyMap<string, NftSet>;
   /** Sets that only rules fill, by their declaration; their elements outlive an update. */
   readonly dynamicSets: ReadonlyMap<string, string>;
 }
 
 export const emptyTable: NftTable = {
   chains: new Map(),
-  maps: new Map(),
+  sets: new Map(),
   dynamicSets: new Map(),
 };
 
@@ -39,13 +42,11 @@ export function updateScript(name: string, before: NftTable, after: NftTable): s
 /** What is referred to must exist before, and must lose its last reference before it goes. */
 function changes(name: string, before: NftTable, after: NftTable): readonly string[] {
   const lines: string[] = [];
-  const setChanged = (set: string): boolean =>
-    before.dynamicSets.get(set) !== after.dynamicSets.get(set);
   for (const [set, declaration] of after.dynamicSets) {
     if (!before.dynamicSets.has(set)) lines.push(`add set ${name} ${set} { ${declaration} }`);
   }
-  for (const [map, { type }] of after.maps) {
-    if (!before.maps.has(map)) lines.push(`add map ${name} ${map} { ${type}; }`);
+  for (const [set, { kind, type }] of after.sets) {
+    if (!before.sets.has(set)) lines.push(`add ${kind} ${name} ${set} { ${type}; }`);
   }
   const filled: [string, NftChain][] = [];
   for (const [chain, wanted] of after.chains) {
@@ -58,36 +59,37 @@ function changes(name: string, before: NftTable, after: NftTable): readonly stri
   for (const [chain, { rules }] of filled) {
     for (const rule of rules) lines.push(`add rule ${name} ${chain} ${rule}`);
   }
-  lines.push(...elementChanges(name, before, after));
-  for (const chain of before.chains.keys()) {
-    // A chain may be named by another one that goes too: empty all before deleting any.
-    if (!after.chains.has(chain)) lines.push(`flush chain ${name} ${chain}`);
+  for (const [set, { elements }] of after.sets) {
+    lines.push(...elementChanges(`${name} ${set}`, before.sets.get(set)?.elements, elements));
   }
-  for (const chain of before.chains.keys()) {
-    if (!after.chains.has(chain)) lines.push(`delete chain ${name} ${chain}`);
+  const goneChains = [...before.chains.keys()].filter((chain) => !after.chains.has(chain));
+  // A chain may be named by another one that goes too: empty all before deleting any.
+  for (const chain of goneChains) lines.push(`flush chain ${name} ${chain}`);
+  for (const chain of goneChains) lines.push(`delete chain ${name} ${chain}`);
+  for (const [set, { kind }] of before.sets) {
+    if (!after.sets.has(set)) lines.push(`delete ${kind} ${name} ${set}`);
   }
   for (const set of before.dynamicSets.keys()) {
-    if (setChanged(set) && !after.dynamicSets.has(set)) lines.push(`delete set ${name} ${set}`);
+    if (!after.dynamicSets.has(set)) lines.push(`delete set ${name} ${set}`);
   }
   return lines;
 }
 
-function elementChanges(name: string, before: NftTable, after: NftTable): readonly string[] {
-  const lines: string[] = [];
-  for (const [map, { elements }] of after.maps) {
-    const known = before.maps.get(map)?.elements ?? new Map<string, string>();
-    for (const [key, verdict] of known) {
-      if (elements.get(key) !== verdict) {
-        lines.push(`delete element ${name} ${map} { ${key} : ${verdict} }`);
-      }
-    }
-    for (const [key, verdict] of elements) {
-      if (known.get(key) !== verdict) {
-        lines.push(`add element ${name} ${map} { ${key} : ${verdict} }`);
-      }
-    }
-  }
-  return lines;
+function elementChanges(
+  set: string,
+  before: ReadonlyMap<string, string> = new Map(),
+  after: ReadonlyMap<string, string>,
+): readonly string[] {
+  const changed = (from: ReadonlyMap<string, string>, to: ReadonlyMap<string, string>) =>
+    [...from]
+      .filter(([key, verdict]) => to.get(key) !== verdict)
+      .map(([key, verdict]) => (verdict === "" ? key : `${key} : ${verdict}`));
+  const gone = changed(before, after);
+  const come = changed(after, before);
+  return [
+    ...(gone.length === 0 ? [] : [`delete element ${set} { ${gone.join(", ")} }`]),
+    ...(come.length === 0 ? [] : [`add element ${set} { ${come.join(", ")} }`]),
+  ];
 }
 
 function sameChain(a: NftChain, b: NftChain): boolean {

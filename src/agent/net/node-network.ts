@@ -1,7 +1,9 @@
 /** What a node needs besides rules: kernel switches, and a place for the service addresses. */
 import type { Runtime } from "../../runtime/runtime.ts";
 import { bridgeName } from "./cni.ts";
-import { removeProxyTable } from "./proxy.ts";
+import { policyTable } from "./policy-plan.ts";
+import { proxyTable } from "./proxy-plan.ts";
+import { removeTable } from "./table-keeper.ts";
 
 export interface NodeNetwork {
   readonly nodeIp: string;
@@ -59,10 +61,12 @@ async function addServiceLink(runtime: Runtime, signal: AbortSignal): Promise<vo
 /** Takes away all that the network of a node has left in the kernel. */
 export async function cleanupNetwork(runtime: Runtime): Promise<void> {
   const { signal } = new AbortController();
-  try {
-    await removeProxyTable(runtime);
-  } catch (error) {
-    runtime.log.warn("The service table stays", { error });
+  for (const table of [proxyTable, policyTable]) {
+    try {
+      await removeTable(runtime, table);
+    } catch (error) {
+      runtime.log.warn("A packet filter table stays", { table, error });
+    }
   }
   for (const link of [serviceLink, bridgeName]) {
     await tryRun(runtime, ["ip", "link", "delete", "dev", link], signal);

@@ -19,7 +19,7 @@ function plan(...args: Parameters<typeof servicePortRows>): NftTable {
 test("a service without endpoints is refused, one with endpoints balanced", () => {
   const services = [service("a", { clusterIP: "10.43.0.5" })];
   const empty = plan(services, [], "here");
-  expect([...(empty.maps.get("refused-ips")?.elements ?? [])]).toEqual([
+  expect([...(empty.sets.get("refused-ips")?.elements ?? [])]).toEqual([
     ["10.43.0.5 . tcp . 80", "goto refuse"],
   ]);
   const full = plan(services, [slice("a", [endpoint("10.42.0.2"), endpoint("10.42.0.3")])], "here");
@@ -28,7 +28,7 @@ test("a service without endpoints is refused, one with endpoints balanced", () =
     "numgen random mod 2 vmap { 0 : goto endpoint/default/a/tcp/80/10.42.0.2/8080, " +
       "1 : goto endpoint/default/a/tcp/80/10.42.0.3/8080 }",
   ]);
-  expect(full.maps.get("refused-ips")?.elements.size).toBe(0);
+  expect(full.sets.get("refused-ips")?.elements.size).toBe(0);
 });
 
 test("headless, ExternalName and the node's own services have no rules", () => {
@@ -38,7 +38,7 @@ test("headless, ExternalName and the node's own services have no rules", () => {
     service("dns", { clusterIP: "10.43.0.10" }),
   ];
   const table = plan(services, [slice("headless", [endpoint("10.42.0.2")])], "here");
-  for (const map of table.maps.values()) expect(map.elements.size).toBe(0);
+  for (const map of table.sets.values()) expect(map.elements.size).toBe(0);
 });
 
 test("endpoints that end serve only when no other is ready", () => {
@@ -65,7 +65,7 @@ test("local policies use local endpoints, or drop", () => {
   expect(rows("here")).toMatchObject({ internal: [{ ip: "10.42.0.2" }], external: [{}] });
   expect(rows("there")).toMatchObject({ internal: "drop", external: "drop", all: [{}] });
   const table = plan([local], [slice("a", [endpoint("10.42.0.2")])], "there");
-  expect(table.maps.get("refused-ips")?.elements.get("10.43.0.5 . tcp . 80")).toBe("drop");
+  expect(table.sets.get("refused-ips")?.elements.get("10.43.0.5 . tcp . 80")).toBe("drop");
   expect(table.chains.get("external/default/a/tcp/80")?.rules.at(-1)).toBe("drop");
 });
 

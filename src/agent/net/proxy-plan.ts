@@ -1,5 +1,5 @@
 /** From service ports to one nftables table: what kube-proxy does, in its nftables manner. */
-import type { NftChain, NftMap, NftTable } from "./nft.ts";
+import type { NftChain, NftSet, NftTable } from "./nft.ts";
 import type { ServicePortRow, Target, Targets } from "./service-ports.ts";
 
 export const proxyTable = "ip k3-proxy";
@@ -29,13 +29,18 @@ class Builder {
   readonly refusedPorts = new Map<string, string>();
   readonly guardedIps = new Map<string, string>();
 
-  maps(): ReadonlyMap<string, NftMap> {
+  sets(): ReadonlyMap<string, NftSet> {
+    const map = (type: string, elements: ReadonlyMap<string, string>): NftSet => ({
+      kind: "map",
+      type,
+      elements,
+    });
     return new Map([
-      ["service-ips", { type: addressMap, elements: this.serviceIps }],
-      ["service-node-ports", { type: portMap, elements: this.servicePorts }],
-      ["refused-ips", { type: addressMap, elements: this.refusedIps }],
-      ["refused-node-ports", { type: portMap, elements: this.refusedPorts }],
-      ["guarded-ips", { type: addressMap, elements: this.guardedIps }],
+      ["service-ips", map(addressMap, this.serviceIps)],
+      ["service-node-ports", map(portMap, this.servicePorts)],
+      ["refused-ips", map(addressMap, this.refusedIps)],
+      ["refused-node-ports", map(portMap, this.refusedPorts)],
+      ["guarded-ips", map(addressMap, this.guardedIps)],
     ]);
   }
 }
@@ -48,7 +53,7 @@ export function planProxy(rows: readonly ServicePortRow[], node: ProxyNode): Nft
   }
   return {
     chains: builder.chains,
-    maps: builder.maps(),
+    sets: builder.sets(),
     dynamicSets: builder.dynamicSets,
   };
 }

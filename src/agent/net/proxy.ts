@@ -3,10 +3,10 @@ import { endpointSlices, services } from "../../client/resources.ts";
 import type { LiveSets } from "../../live/live-set.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
-import { type NftTable, replaceScript, updateScript } from "./nft.ts";
 import { type ProxyNode, planProxy, proxyTable } from "./proxy-plan.ts";
 import { type ServicePortRow, servicePortRows } from "./service-ports.ts";
 import { staleFlows } from "./stale-flows.ts";
+import { TableKeeper } from "./table-keeper.ts";
 
 export interface ProxyContext {
   readonly runtime: Runtime;
@@ -19,92 +19,39 @@ export interface ProxyContext {
   readonly ownServiceIps: readonly string[];
 }
 
-/** Changes come in bursts: an update waits this long for its companions. */
-const gatherMs = 20;
-const retryMs = 1000;
-/** Other programs flush the ruleset; the table is looked for this often. */
-const checkEveryMs = 30_000;
-
-interface Applied {
-  readonly table: NftTable;
-  readonly rows: readonly ServicePortRow[];
-}
-
 /** Begins to follow services; the first table stands once both lists are in. */
 export function startProxy(context: ProxyContext): void {
   const { live, runtime, scope } = context;
   const serviceSet = live.of(services);
   const sliceSet = live.of(endpointSlices);
-  const dirty = new Bell();
-  const subscriptions = [
-    serviceSet.subscribe(() => dirty.ring()),
-    sliceSet.subscribe(() => dirty.ring()),
-  ];
-  scope.defer(() => {
-    for (const subscription of subscriptions) subscription[Symbol.dispose]();
-  });
-  const onAbort = (): void => dirty.ring();
-  scope.signal.addEventListener("abort", onAbort);
-  scope.task("proxy", async (signal) => {
-    await Promise.all([serviceSet.ready(signal), sliceSet.ready(signal)]);
-    const node = { ...context, bridgeNetfilter: await hasBridgeNetfilter(runtime) };
-    let applied: Applied | undefined;
-    let lost = false;
-    runtime.clock.every(checkEveryMs, signal, () => {
-      void tableExists(runtime, signal).then((exists) => {
-        lost ||= !exists;
-        if (lost) dirty.ring();
-      });
-    });
-    while (!signal.aborted) {
-      const rows = servicePortRows(
+  let node: ProxyNode = { ...context, bridgeNetfilter: true };
+  let planned: readonly ServicePortRow[] = [];
+  let applied: readonly ServicePortRow[] = [];
+  const keeper = new TableKeeper({
+    runtime,
+    name: proxyTable,
+    plan: () => {
+      planned = servicePortRows(
         objectsOf(serviceSet.list()),
         objectsOf(sliceSet.list()),
         context.nodeName,
       );
-      const before: Applied | undefined = lost ? undefined : applied;
-      try {
-        applied = await apply(runtime, before, rows, node, signal);
-        lost = false;
-        await dirty.rung();
-        await runtime.clock.sleep(gatherMs, signal);
-      } catch (error) {
-        if (signal.aborted) return;
-        runtime.log.warn("The service table cannot be written, trying again", { error });
-        applied = undefined;
-        await runtime.clock.sleep(retryMs, signal);
-      }
-    }
+      return planProxy(planned, node);
+    },
+    onApplied: async (signal) => {
+      await cutStaleFlows(runtime, applied, planned, signal);
+      applied = planned;
+    },
   });
-}
-
-/** Removes all service rules; absent is fine. */
-export async function removeProxyTable(runtime: Runtime): Promise<void> {
-  const script = `add table ${proxyTable}\ndelete table ${proxyTable}\n`;
-  await nft(runtime, script, new AbortController().signal);
-}
-
-async function apply(
-  runtime: Runtime,
-  before: Applied | undefined,
-  rows: readonly ServicePortRow[],
-  node: ProxyNode,
-  signal: AbortSignal,
-): Promise<Applied> {
-  const table = planProxy(rows, node);
-  const script =
-    before === undefined
-      ? replaceScript(proxyTable, table)
-      : updateScript(proxyTable, before.table, table);
-  if (script !== "") await nft(runtime, script, signal);
-  await cutStaleFlows(runtime, before?.rows ?? [], rows, signal);
-  return { table, rows };
-}
-
-async function nft(runtime: Runtime, script: string, signal: AbortSignal): Promise<void> {
-  const result = await runtime.exec.run({ argv: ["nft", "-f", "-"], stdin: script }, signal);
-  if (result.exitCode === 0) return;
-  throw new Error(`nft refused the service table: ${result.stderr.trim().slice(0, 500)}`);
+  for (const set of [serviceSet, sliceSet]) {
+    const subscription = set.subscribe(() => keeper.ring());
+    scope.defer(() => subscription[Symbol.dispose]());
+  }
+  scope.task("proxy", async (signal) => {
+    await Promise.all([serviceSet.ready(signal), sliceSet.ready(signal)]);
+    node = { ...context, bridgeNetfilter: await hasBridgeNetfilter(runtime) };
+    await keeper.run(signal);
+  });
 }
 
 async function cutStaleFlows(
@@ -125,16 +72,6 @@ async function cutStaleFlows(
   }
 }
 
-async function tableExists(runtime: Runtime, signal: AbortSignal): Promise<boolean> {
-  try {
-    const [family = "", name = ""] = proxyTable.split(" ");
-    const command = { argv: ["nft", "list", "map", family, name, "service-ips"] } as const;
-    return (await runtime.exec.run(command, signal)).exitCode === 0;
-  } catch {
-    return true; // aborted, or nft is missing: nothing that writing again would mend
-  }
-}
-
 async function hasBridgeNetfilter(runtime: Runtime): Promise<boolean> {
   const path = "/proc/sys/net/bridge/bridge-nf-call-iptables";
   return (await runtime.files.readText(path))?.trim() === "1";
@@ -142,25 +79,4 @@ async function hasBridgeNetfilter(runtime: Runtime): Promise<boolean> {
 
 function* objectsOf<T>(items: Iterable<{ readonly object: T }>): Iterable<T> {
   for (const { object } of items) yield object;
-}
-
-/** Remembers that it was rung until somebody has waited for it. */
-class Bell {
-  #rings = false;
-  #wake: (() => void) | undefined;
-
-  ring(): void {
-    this.#rings = true;
-    this.#wake?.();
-  }
-
-  async rung(): Promise<void> {
-    if (!this.#rings) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    this.#rings = false;
-    this.#wake = undefined;
-  }
 }
