@@ -13,6 +13,7 @@ import { type Kubelet, startKubelet } from "./kubelet/kubelet.ts";
 import { parseTaint } from "./kubelet/taint.ts";
 import { writeCniConfig } from "./net/cni.ts";
 import { prepareNodeNetwork } from "./net/node-network.ts";
+import { startPolicy } from "./net/policy.ts";
 import { startProxy } from "./net/proxy.ts";
 
 export interface AgentNodeOptions {
@@ -38,6 +39,7 @@ export interface AgentNodeOptions {
   readonly clusterDns: string;
   readonly clusterDomain: string;
   readonly runsProxy: boolean;
+  readonly enforcesPolicies: boolean;
   readonly runsDns: boolean;
 }
 
@@ -86,7 +88,12 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
   const imported = importImagesDir(images, scope.signal);
   scope.task("images", () => imported);
   await startNodeServices(options);
+  const { live, nodeName } = options;
+  const policy = options.enforcesPolicies
+    ? startPolicy({ runtime, live, scope, nodeName })
+    : undefined;
   return startKubelet({
+    policy,
     runtime,
     host,
     scope,

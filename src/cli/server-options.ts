@@ -58,6 +58,7 @@ export async function serverOptionsOf(
     disableScheduler: flags.bool("disable-scheduler"),
     disableControllerManager: flags.bool("disable-controller-manager"),
     disableKubeProxy: flags.bool("disable-kube-proxy"),
+    disableNetworkPolicy: flags.bool("disable-network-policy"),
     nodeLabels: labelsOf(flags),
     nodeTaints: taintsOf(flags),
     pauseImage: flags.string("pause-image") || pauseImageDefault,

@@ -27,6 +27,7 @@ export interface ServerOptions {
   readonly disableScheduler: boolean;
   readonly disableControllerManager: boolean;
   readonly disableKubeProxy: boolean;
+  readonly disableNetworkPolicy: boolean;
   readonly nodeLabels: Readonly<Record<string, string>>;
   /** `key=value:Effect` as given. */
   readonly nodeTaints: readonly string[];

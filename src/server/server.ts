@@ -339,6 +339,7 @@ class Server {
       clusterDns: options.clusterDns,
       clusterDomain: options.clusterDomain,
       runsProxy: !options.disableKubeProxy,
+      enforcesPolicies: !options.disableNetworkPolicy,
       runsDns: !options.disable.has("coredns"),
     });
     this.#nodes.add(options.nodeName, createKubeletApp({ kubelet }));

@@ -5,6 +5,7 @@ import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { CriClient } from "../cri/client.ts";
 import type { ImageManager } from "../images.ts";
+import type { PodAdmission } from "../net/policy.ts";
 import type { CgroupOptions } from "./cgroups.ts";
 import type { CriCache } from "./cri-cache.ts";
 import type { ClusterDns } from "./dns-config.ts";
@@ -26,6 +27,8 @@ export interface KubeletContext {
   readonly tokens: ServiceAccountTokens;
   readonly volumes: Volumes;
   readonly prober: Prober;
+  /** Absent where network policies are not enforced. */
+  readonly policy?: PodAdmission | undefined;
   readonly cgroups: CgroupOptions;
   readonly dns: ClusterDns;
   readonly nodeName: string;

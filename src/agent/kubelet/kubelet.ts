@@ -8,6 +8,7 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
 import { type CriClient, isCriUnavailable } from "../cri/client.ts";
 import { ImageManager } from "../images.ts";
+import type { PodAdmission } from "../net/policy.ts";
 import { CriCache } from "./cri-cache.ts";
 import { parseResolvConf } from "./dns-config.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
@@ -30,6 +31,7 @@ export interface KubeletOptions {
   readonly live: LiveSets;
   readonly events: EventRecorder;
   readonly cri: CriClient;
+  readonly policy?: PodAdmission | undefined;
   readonly nodeName: string;
   /** The node's addresses, the first is the main one. */
   readonly nodeIps: readonly string[];
@@ -150,6 +152,7 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     client,
     events,
     cri,
+    policy: options.policy,
     cache: new CriCache(cri, host, runtime.log),
     images: new ImageManager(runtime, cri),
     objects,

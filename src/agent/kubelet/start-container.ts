@@ -64,7 +64,11 @@ export async function startContainer(
   const { named } = request;
   const { signal } = record.starting;
   const tell = teller(context, record.pod, named);
-  const containerId = await create(context, record, request, tell);
+  const [containerId] = await Promise.all([
+    create(context, record, request, tell),
+    // Nothing of the pod runs before the packet filter knows its address.
+    context.policy?.admit(record.pod, request.sandbox.ips, signal),
+  ]);
   tell("Normal", "Created", "Container created");
   if (named.container.lifecycle?.postStart !== undefined) record.hooksRunning.add(containerId);
   try {

@@ -72,12 +72,15 @@ class Enforcer implements PodAdmission {
     const policySet = live.of(networkPolicies);
     await policySet.ready(signal);
     const { namespace = "", labels = {} } = pod.metadata;
-    this.#fresh.set(uidOf(pod), { pod, ips });
     const isSelected = [...policySet.list()].some(({ object }) =>
       selects(object, { namespace, labels }),
     );
+    if (!isSelected && !this.#isFollowing) return;
+    const known = this.#fresh.get(uidOf(pod));
+    if (known !== undefined && known.ips.join() === ips.join()) return;
+    this.#fresh.set(uidOf(pod), { pod, ips });
     if (isSelected) await this.#keeper.settled(signal);
-    else if (this.#isFollowing) this.#keeper.ring();
+    else this.#keeper.ring();
   }
 
   async #followPods(signal: AbortSignal): Promise<void> {

@@ -1,0 +1,87 @@
+/** A node made of network namespaces: a bridge, and pods behind it. */
+import { createRuntime } from "../../../runtime/real.ts";
+import type { Runtime } from "../../../runtime/runtime.ts";
+import { prepareNodeNetwork } from "../node-network.ts";
+
+const never = new AbortController().signal;
+
+export class NodeNamespace {
+  readonly #real = createRuntime({ logLevel: "warn" });
+  readonly #node: string;
+  readonly #pods = new Map<string, string>();
+
+  /** `prefix` keeps the namespaces of tests that run side by side apart; at most 4 letters. */
+  constructor(prefix: string) {
+    this.#node = `${prefix}${process.pid}`;
+  }
+
+  /** Why no such node can be made here, or undefined. */
+  static reasonToSkip(): string | undefined {
+    if (process.getuid?.() !== 0) return "needs root: network namespaces are made";
+    if (Bun.which("nft") === null || Bun.which("ip") === null) return "needs nft and ip in PATH";
+    return undefined;
+  }
+
+  /** The world as seen from inside the node's namespace. */
+  get runtime(): Runtime {
+    const real = this.#real;
+    const enter = ["ip", "netns", "exec", this.#node] as const;
+    return {
+      ...real,
+      exec: {
+        ...real.exec,
+        run: (command, signal) =>
+          real.exec.run({ ...command, argv: [...enter, ...command.argv] }, signal),
+      },
+      files: {
+        ...real.files,
+        readText: (path) => this.inNode(`cat ${path}`),
+        writeInPlace: async (path, data) => void (await this.inNode(`echo ${data} > ${path}`)),
+      },
+    };
+  }
+
+  async create(): Promise<void> {
+    await this.sh(`ip netns add ${this.#node}
+      ip -n ${this.#node} link set lo up
+      ip -n ${this.#node} link add cni0 type bridge
+      ip -n ${this.#node} addr add 10.42.0.1/24 dev cni0
+      ip -n ${this.#node} link set cni0 up`);
+    const network = { nodeIp: "10.42.0.1", serviceCidr: "10.43.0.0/16", dnsIp: "10.43.0.10" };
+    await prepareNodeNetwork(this.runtime, network, never);
+  }
+
+  async addPod(ip: string): Promise<void> {
+    const number = this.#pods.size;
+    const pod = `${this.#node}p${number}`;
+    this.#pods.set(ip, pod);
+    await this.sh(`ip netns add ${pod}
+      ip -n ${this.#node} link add v${number} type veth peer name eth0 netns ${pod}
+      ip -n ${this.#node} link set v${number} master cni0 up
+      ip -n ${this.#node} link set v${number} type bridge_slave hairpin on
+      ip -n ${pod} link set lo up
+      ip -n ${pod} addr add ${ip}/24 dev eth0
+      ip -n ${pod} link set eth0 up
+      ip -n ${pod} route add default via 10.42.0.1`);
+  }
+
+  /** What stands before a command that is to run in the pod at `ip`. */
+  inPod(ip: string): readonly string[] {
+    return ["ip", "netns", "exec", this.#pods.get(ip) ?? ""];
+  }
+
+  inNode(script: string): Promise<string> {
+    return this.sh(`ip netns exec ${this.#node} sh -c '${script}'`);
+  }
+
+  async sh(script: string): Promise<string> {
+    const result = await this.#real.exec.run({ argv: ["sh", "-ec", script] }, never);
+    if (result.exitCode !== 0) throw new Error(`${script}: ${result.stderr}`);
+    return result.stdout;
+  }
+
+  async destroy(): Promise<void> {
+    const all = [this.#node, ...this.#pods.values()].join(" ");
+    await this.sh(`for n in ${all}; do ip netns del $n || true; done`);
+  }
+}
