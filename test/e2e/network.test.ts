@@ -84,6 +84,28 @@ spec:
   volumes: [{name: site, configMap: {name: site, defaultMode: 0755}}]
 `;
 
+const closed = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed}
+spec: {podSelector: {matchLabels: {role: closed}}, policyTypes: [Egress]}
+`;
+
+function clientPod(name: string, role: string, ip: string): string {
+  const script =
+    "n=0; for i in 1 2 3; do wget -q -T 1 -O /dev/null http://$0/cgi-bin/who 2>/dev/null " +
+    "&& n=$((n+1)); done; echo reached $n";
+  return `
+apiVersion: v1
+kind: Pod
+metadata: {name: ${name}, labels: {role: ${role}}}
+spec:
+  restartPolicy: Never
+  containers:
+  - {name: c, image: ${testImage}, command: [sh, -c, ${JSON.stringify(script)}, "${ip}"]}
+`;
+}
+
 const outside = {
   netns: "k3-e2e-net",
   link: "k3e2e",
@@ -295,6 +317,20 @@ describe.skipIf(skip !== undefined)("network of one node", () => {
       '"Authorization: Bearer $(cat /var/run/secrets/kubernetes.io/serviceaccount/token)" ' +
       "https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version";
     expect(await inPod("web-0", "sh", "-c", script)).toContain('"gitVersion"');
+  });
+
+  test("a network policy holds from a pod's first packet on", async () => {
+    const ip = await field("service web", ".spec.clusterIP");
+    await cluster.run("apply -f -", closed);
+    // Each pod tries at once and twice again, then tells how often it got through.
+    const pods = Array.from({ length: 6 }, (_, i) => clientPod(`closed-${i}`, "closed", ip));
+    await cluster.run("apply -f -", [...pods, clientPod("open-0", "open", ip)].join("---\n"));
+    const reached = async (pod: string): Promise<string> => {
+      await cluster.run(`wait pod/${pod} --for=jsonpath={.status.phase}=Succeeded --timeout=60s`);
+      return (await cluster.run(`logs ${pod}`)).trim();
+    };
+    expect(await reached("open-0")).toBe("reached 3");
+    for (let i = 0; i < pods.length; i++) expect(await reached(`closed-${i}`)).toBe("reached 0");
   });
 
   test("what leaves the cluster carries the node's address", async () => {

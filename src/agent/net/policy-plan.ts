@@ -34,13 +34,16 @@ const sides = {
   ingress: { peer: "ip saddr", own: "ip daddr" },
   egress: { peer: "ip daddr", own: "ip saddr" },
 } as const;
-/** As K3s does it: a refusal tells the client at once. */
+/**
+ * As K3s does it: a refusal tells the client at once. Behind a Service address on one bridge it
+ * does not arrive, since the kernel sends it past address translation; the client then waits.
+ */
 const refusals = ["meta l4proto tcp reject with tcp reset", "reject"];
 const addressSet = "type ipv4_addr";
 const addressMap = "type ipv4_addr : verdict";
 const namedPortSet = "type ipv4_addr . inet_proto . inet_service";
 
-/** Whether `policy` says anything on this direction: pods it selects are then closed to the rest. */
+/** Whether `policy` speaks of this direction: pods it selects are then closed to all else. */
 export function isolates(policy: DeepReadonly<NetworkPolicy>, direction: Direction): boolean {
   const wanted = direction === "ingress" ? "Ingress" : "Egress";
   const { policyTypes, egress } = policy.spec;

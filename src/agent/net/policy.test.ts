@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { namespaces, networkPolicies, pods } from "../../client/resources.ts";
 import type { Pod } from "../../gen/core-v1.ts";
+import type { NetworkPolicy } from "../../gen/networking-v1.ts";
 import { createExecutor } from "../../runtime/executor.ts";
 import { type PodAdmission, startPolicy } from "./policy.ts";
 import { FakeLiveSets } from "./testing/fake-live.ts";
@@ -46,9 +47,10 @@ class Peer {
   readonly #child;
   readonly #lines: AsyncIterator<string>;
 
-  constructor(argv: readonly string[]) {
+  constructor(namespace: string) {
     const script = join(import.meta.dir, "testing/peer.ts");
-    this.#child = Bun.spawn([...argv, process.execPath, script], { stdin: "pipe", stdout: "pipe" });
+    const argv = ["ip", "netns", "exec", namespace, process.execPath, script];
+    this.#child = Bun.spawn(argv, { stdin: "pipe", stdout: "pipe" });
     this.#lines = lines(this.#child.stdout);
   }
   async ready(): Promise<void> {
@@ -84,8 +86,7 @@ describe.skipIf(reason !== undefined)("network policies in a kernel", () => {
 
   beforeAll(async () => {
     await node.create();
-    for (const { ip } of testPods) await node.addPod(ip);
-    for (const { ip } of testPods) peers.push(new Peer(node.inPod(ip)));
+    for (const { ip } of testPods) peers.push(new Peer(await node.addPod(ip)));
     await Promise.all(peers.map((peer) => peer.ready()));
     for (const name of ["x", "y", "z"]) {
       const metadata = { name, labels: { ns: name } };
@@ -122,6 +123,25 @@ describe.skipIf(reason !== undefined)("network policies in a kernel", () => {
     await policy.admit(probe, ["10.42.0.250"], never);
   };
 
+  /** Tries every pair; what should be reached is tried again, since a busy machine is slow. */
+  const wrongPairs = async (policies: readonly NetworkPolicy[], from: TestPod, peer: Peer) => {
+    const asked = testPods.flatMap((to) =>
+      targets.map((target) => ({ to, target: { ...target, ip: to.ip } })),
+    );
+    let open = asked;
+    for (let attempt = 0; attempt < 4 && open.length > 0; attempt++) {
+      const reached = await peer.reach(open.map(({ target }) => target));
+      const leaks = open.filter(
+        ({ to, target }, at) => reached[at] && !isAllowed(policies, from, to, target),
+      );
+      if (leaks.length > 0) return leaks;
+      open = open.filter(
+        ({ to, target }, at) => !reached[at] && isAllowed(policies, from, to, target),
+      );
+    }
+    return open;
+  };
+
   test(
     `the kernel lets through what the policies say, in ${rounds} random sets`,
     async () => {
@@ -130,28 +150,19 @@ describe.skipIf(reason !== undefined)("network policies in a kernel", () => {
         const policies = randomPolicies(dice, testPods);
         for (const one of policies) live.of(networkPolicies).put(one);
         await applied();
-        const wrong: string[] = [];
-        await Promise.all(
-          testPods.map(async (from, i) => {
-            const asked = testPods.flatMap((to) =>
-              targets.map((target) => ({ to, target: { ...target, ip: to.ip } })),
-            );
-            const reached = await (peers[i] as Peer).reach(asked.map(({ target }) => target));
-            asked.forEach(({ to, target }, at) => {
-              const wanted = isAllowed(policies, from, to, target);
-              if (reached[at] === wanted) return;
-              const what = `${from.namespace}/${from.name} to ${to.namespace}/${to.name}`;
-              wrong.push(`${what} ${target.protocol} ${target.port} should be ${wanted}`);
-            });
-          }),
+        const wrong = await Promise.all(
+          testPods.map((from, i) => wrongPairs(policies, from, peers[i] as Peer)),
         );
-        const told = `seed ${seed}, round ${round}: ${JSON.stringify(policies, undefined, 1)}`;
-        if (wrong.length > 0) throw new Error(`${wrong.join("\n")}\n${told}`);
+        const told = `seed ${seed}, round ${round}: ${JSON.stringify(policies)}`;
+        wrong.forEach((pairs, i) => {
+          const list = pairs.map(({ to, target }) => ({ from: testPods[i], to, target }));
+          expect(list, told).toEqual([]);
+        });
         for (const { metadata } of policies) {
           live.of(networkPolicies).remove(`${metadata.namespace}/${metadata.name}`);
         }
       }
     },
-    10_000 + rounds * 3_000,
+    10_000 + rounds * 10_000,
   );
 });

@@ -7,12 +7,13 @@ const never = new AbortController().signal;
 
 export class NodeNamespace {
   readonly #real = createRuntime({ logLevel: "warn" });
-  readonly #node: string;
-  readonly #pods = new Map<string, string>();
+  /** The namespace's name. */
+  readonly name: string;
+  readonly #others: string[] = [];
 
   /** `prefix` keeps the namespaces of tests that run side by side apart; at most 4 letters. */
   constructor(prefix: string) {
-    this.#node = `${prefix}${process.pid}`;
+    this.name = `${prefix}${process.pid}`;
   }
 
   /** Why no such node can be made here, or undefined. */
@@ -25,7 +26,7 @@ export class NodeNamespace {
   /** The world as seen from inside the node's namespace. */
   get runtime(): Runtime {
     const real = this.#real;
-    const enter = ["ip", "netns", "exec", this.#node] as const;
+    const enter = ["ip", "netns", "exec", this.name] as const;
     return {
       ...real,
       exec: {
@@ -42,36 +43,47 @@ export class NodeNamespace {
   }
 
   async create(): Promise<void> {
-    await this.sh(`ip netns add ${this.#node}
-      ip -n ${this.#node} link set lo up
-      ip -n ${this.#node} link add cni0 type bridge
-      ip -n ${this.#node} addr add 10.42.0.1/24 dev cni0
-      ip -n ${this.#node} link set cni0 up`);
+    await this.sh(`ip netns add ${this.name}
+      ip -n ${this.name} link set lo up
+      ip -n ${this.name} link add cni0 type bridge
+      ip -n ${this.name} addr add 10.42.0.1/24 dev cni0
+      ip -n ${this.name} link set cni0 up`);
     const network = { nodeIp: "10.42.0.1", serviceCidr: "10.43.0.0/16", dnsIp: "10.43.0.10" };
     await prepareNodeNetwork(this.runtime, network, never);
   }
 
-  async addPod(ip: string): Promise<void> {
-    const number = this.#pods.size;
-    const pod = `${this.#node}p${number}`;
-    this.#pods.set(ip, pod);
+  /** Makes a pod; resolves to the name of its namespace. */
+  async addPod(ip: string): Promise<string> {
+    const number = this.#others.length;
+    const pod = `${this.name}p${number}`;
+    this.#others.push(pod);
     await this.sh(`ip netns add ${pod}
-      ip -n ${this.#node} link add v${number} type veth peer name eth0 netns ${pod}
-      ip -n ${this.#node} link set v${number} master cni0 up
-      ip -n ${this.#node} link set v${number} type bridge_slave hairpin on
+      ip -n ${this.name} link add v${number} type veth peer name eth0 netns ${pod}
+      ip -n ${this.name} link set v${number} master cni0 up
+      ip -n ${this.name} link set v${number} type bridge_slave hairpin on
       ip -n ${pod} link set lo up
       ip -n ${pod} addr add ${ip}/24 dev eth0
       ip -n ${pod} link set eth0 up
       ip -n ${pod} route add default via 10.42.0.1`);
+    return pod;
   }
 
-  /** What stands before a command that is to run in the pod at `ip`. */
-  inPod(ip: string): readonly string[] {
-    return ["ip", "netns", "exec", this.#pods.get(ip) ?? ""];
+  /** Makes a machine next to the node, at 192.0.2.2 with the node at 192.0.2.1. */
+  async addNeighbour(): Promise<string> {
+    const other = `${this.name}o`;
+    this.#others.push(other);
+    await this.sh(`ip netns add ${other}
+      ip -n ${this.name} link add wan type veth peer name eth0 netns ${other}
+      ip -n ${this.name} addr add 192.0.2.1/24 dev wan
+      ip -n ${this.name} link set wan up
+      ip -n ${other} link set lo up
+      ip -n ${other} addr add 192.0.2.2/24 dev eth0
+      ip -n ${other} link set eth0 up`);
+    return other;
   }
 
   inNode(script: string): Promise<string> {
-    return this.sh(`ip netns exec ${this.#node} sh -c '${script}'`);
+    return this.sh(`ip netns exec ${this.name} sh -c '${script}'`);
   }
 
   async sh(script: string): Promise<string> {
@@ -81,7 +93,7 @@ export class NodeNamespace {
   }
 
   async destroy(): Promise<void> {
-    const all = [this.#node, ...this.#pods.values()].join(" ");
+    const all = [this.name, ...this.#others].join(" ");
     await this.sh(`for n in ${all}; do ip netns del $n || true; done`);
   }
 }
