@@ -63,10 +63,12 @@ export async function claim<T extends KubeObject>(options: {
   readonly selector: DeepReadonly<LabelSelector>;
   readonly set: LiveSet<T>;
   readonly writes: OwnWrites<T>;
+  /** Put on with adoption and taken off with release. */
+  readonly finalizer?: string;
   /** Reads the owner from the API itself: a deleted owner must not adopt. */
   readonly readOwner: () => Promise<KubeObject>;
 }): Promise<DeepReadonly<T>[]> {
-  const { owner, selector, set, writes } = options;
+  const { owner, selector, set, writes, finalizer } = options;
   const orphans = Array.from(
     set.by(orphanIndex, owner.metadata.namespace ?? ""),
     (live) => live.object,
@@ -79,11 +81,11 @@ export async function claim<T extends KubeObject>(options: {
   let mayAdopt: Promise<void> | undefined;
   for (const step of steps) {
     if (step.do === "keep") claimed.push(step.object);
-    if (step.do === "release") await release(owner, step.object, writes);
+    if (step.do === "release") await release(owner, step.object, writes, finalizer);
     if (step.do === "adopt") {
       mayAdopt ??= checkOwner(owner, options.readOwner);
       await mayAdopt;
-      const adopted = await adopt(owner, step.object, writes);
+      const adopted = await adopt(owner, step.object, writes, finalizer);
       if (adopted !== undefined) claimed.push(adopted);
     }
   }
@@ -107,10 +109,14 @@ async function adopt<T extends KubeObject>(
   owner: DeepReadonly<KubeObject>,
   object: DeepReadonly<T>,
   writes: OwnWrites<T>,
+  finalizer: string | undefined,
 ): Promise<DeepReadonly<T> | undefined> {
   const ownerReferences = [...(object.metadata.ownerReferences ?? []), controllerReference(owner)];
+  const others = withoutFinalizer(object, finalizer);
+  const finalizers = finalizer === undefined ? {} : { finalizers: [...others, finalizer] };
   try {
-    return (await writes.merge(object, { metadata: { ownerReferences } })) as DeepReadonly<T>;
+    const metadata = { ownerReferences, ...finalizers };
+    return (await writes.merge(object, { metadata })) as DeepReadonly<T>;
   } catch (error) {
     if (isReason(error, "NotFound")) return undefined;
     throw error;
@@ -121,13 +127,23 @@ async function release<T extends KubeObject>(
   owner: DeepReadonly<KubeObject>,
   object: DeepReadonly<T>,
   writes: OwnWrites<T>,
+  finalizer: string | undefined,
 ): Promise<void> {
   const ownerReferences = (object.metadata.ownerReferences ?? []).filter(
     (reference) => reference.uid !== owner.metadata.uid,
   );
+  const finalizers =
+    finalizer === undefined ? {} : { finalizers: withoutFinalizer(object, finalizer) };
   try {
-    await writes.merge(object, { metadata: { ownerReferences } });
+    await writes.merge(object, { metadata: { ownerReferences, ...finalizers } });
   } catch (error) {
     if (!isReason(error, "NotFound")) throw error;
   }
+}
+
+function withoutFinalizer(
+  object: DeepReadonly<KubeObject>,
+  finalizer: string | undefined,
+): string[] {
+  return (object.metadata.finalizers ?? []).filter((name) => name !== finalizer);
 }

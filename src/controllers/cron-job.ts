@@ -12,7 +12,7 @@ import {
 } from "../live/controller.ts";
 import type { LiveSet } from "../live/live-set.ts";
 import { indexByController, ownedBy } from "./claim.ts";
-import { conditionOf, isFinished } from "./job/plan.ts";
+import { conditionOf, isFinished } from "./job/job-state.ts";
 import {
   byCreation,
   controllerReference,

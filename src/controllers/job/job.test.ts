@@ -4,6 +4,7 @@ import type { Job } from "../../gen/batch-v1.ts";
 import { World } from "../testing/world.ts";
 import { formatIndexes, parseIndexes } from "./indexes.ts";
 import { createJobController, createTtlAfterFinishedController } from "./job.ts";
+import { failuresKey, indexKey } from "./job-state.ts";
 
 async function start(spec: Partial<Job["spec"]>) {
   const world = new World();
@@ -116,6 +117,166 @@ test("a finished Job goes when its time to live is over", async () => {
   await end(world, "Succeeded");
   await world.advance(11_000);
   expect(world.get(jobs, "default/pi").metadata.deletionTimestamp).toBeDefined();
+});
+
+/** Ends the pods of some indexes. */
+async function endIndexes(
+  world: World,
+  indexes: readonly string[],
+  phase: "Succeeded" | "Failed",
+  exitCode = 0,
+) {
+  for (const pod of world.list(pods)) {
+    if (pod.status?.phase !== "Pending") continue;
+    if (!indexes.includes(pod.metadata.annotations?.[indexKey] ?? "")) continue;
+    const finishedAt = new Date(world.nowMs).toISOString();
+    const state = { terminated: { exitCode, finishedAt } };
+    const one = { name: "c", state, ready: false, restartCount: 0, image: "i", imageID: "" };
+    await world.change(pods, `default/${pod.metadata.name}`, (copy) => {
+      copy.status = { phase, containerStatuses: [one] };
+    });
+  }
+  await world.settle();
+}
+
+const pending = (world: World) =>
+  world
+    .list(pods)
+    .filter(({ status }) => status?.phase === "Pending")
+    .map(({ metadata: { annotations = {} } }) => [annotations[indexKey], annotations[failuresKey]])
+    .sort();
+
+test("with a limit per index one index fails and the others go on", async () => {
+  const world = await start({
+    completions: 2,
+    parallelism: 2,
+    completionMode: "Indexed",
+    backoffLimit: 2147483647,
+    backoffLimitPerIndex: 1,
+  });
+  expect(pending(world)).toEqual([
+    ["0", "0"],
+    ["1", "0"],
+  ]);
+  await endIndexes(world, ["0"], "Failed", 1);
+  expect(pending(world)).toEqual([["1", "0"]]);
+  // Its last pod keeps the finalizer: it remembers how often the index failed.
+  expect(world.get(jobs, "default/pi").status?.failed).toBeUndefined();
+  await world.advance(10_000);
+  expect(pending(world)).toEqual([
+    ["0", "1"],
+    ["1", "0"],
+  ]);
+  expect(world.get(jobs, "default/pi").status?.failed).toBe(1);
+  await endIndexes(world, ["0"], "Failed", 1);
+  expect(world.get(jobs, "default/pi").status).toMatchObject({ failedIndexes: "0", failed: 2 });
+  await endIndexes(world, ["1"], "Succeeded");
+  expect(world.get(jobs, "default/pi").status).toMatchObject({
+    failedIndexes: "0",
+    completedIndexes: "1",
+    failed: 2,
+    succeeded: 1,
+  });
+  expect(isTrue(world)).toEqual([
+    ["FailureTarget", "FailedIndexes"],
+    ["Failed", "FailedIndexes"],
+  ]);
+});
+
+test("maxFailedIndexes ends the Job, FailIndex loses an index at once", async () => {
+  const world = await start({
+    completions: 4,
+    parallelism: 4,
+    completionMode: "Indexed",
+    backoffLimit: 2147483647,
+    backoffLimitPerIndex: 5,
+    maxFailedIndexes: 1,
+    podReplacementPolicy: "Failed",
+    podFailurePolicy: {
+      rules: [{ action: "FailIndex", onExitCodes: { operator: "In", values: [42] } }],
+    },
+  });
+  await endIndexes(world, ["2"], "Failed", 42);
+  expect(world.get(jobs, "default/pi").status?.failedIndexes).toBe("2");
+  expect(pending(world)).toHaveLength(3);
+  await endIndexes(world, ["3"], "Failed", 42);
+  expect(isTrue(world)?.at(-1)).toEqual(["Failed", "MaxFailedIndexesExceeded"]);
+  expect(world.list(pods).filter(({ status }) => status?.phase === "Pending")).toEqual([]);
+});
+
+test("a success policy completes the Job before its other indexes end", async () => {
+  const world = await start({
+    completions: 5,
+    parallelism: 5,
+    completionMode: "Indexed",
+    successPolicy: { rules: [{ succeededIndexes: "0-2", succeededCount: 2 }] },
+  });
+  await endIndexes(world, ["3", "1"], "Succeeded");
+  expect(isTrue(world)).toBeUndefined();
+  await endIndexes(world, ["0"], "Succeeded");
+  expect(isTrue(world)).toEqual([
+    ["SuccessCriteriaMet", "SuccessPolicy"],
+    ["Complete", "SuccessPolicy"],
+  ]);
+  const complete = world.get(jobs, "default/pi").status?.conditions?.at(-1);
+  expect(complete?.message).toBe("Matched rules at index 0");
+  expect(world.list(pods)).toHaveLength(3);
+});
+
+test("an indexed Job forgets the indexes that it shrinks by", async () => {
+  const world = await start({ completions: 3, parallelism: 3, completionMode: "Indexed" });
+  await endIndexes(world, ["2"], "Succeeded");
+  await world.change(jobs, "default/pi", (copy) => {
+    copy.spec.completions = 2;
+    copy.spec.parallelism = 2;
+  });
+  await world.settle();
+  expect(world.get(jobs, "default/pi").status?.completedIndexes).toBeUndefined();
+  await world.change(jobs, "default/pi", (copy) => {
+    copy.spec.completions = 4;
+    copy.spec.parallelism = 4;
+  });
+  await world.settle();
+  expect(pending(world).map(([index]) => index)).toEqual(["0", "1", "2", "3"]);
+});
+
+test("podReplacementPolicy Failed waits for the end of a stopping pod", async () => {
+  const world = await start({ completions: 1, podReplacementPolicy: "Failed" });
+  const [pod] = world.list(pods);
+  const key = `default/${pod?.metadata.name}`;
+  await world.change(pods, key, (copy) => {
+    copy.spec.nodeName = "n1";
+    copy.status = { phase: "Running" };
+  });
+  await world.client.delete(pods, "default", pod?.metadata.name ?? "");
+  await world.settle();
+  expect(world.list(pods)).toHaveLength(1);
+  expect(world.get(jobs, "default/pi").status).toMatchObject({ terminating: 1 });
+  await world.change(pods, key, (copy) => {
+    copy.status = { phase: "Failed" };
+  });
+  await world.advance(11_000);
+  expect(world.list(pods).filter(({ status }) => status?.phase === "Pending")).toHaveLength(1);
+});
+
+test("pods of a Job that is gone, or that cut them loose, lose their finalizer", async () => {
+  const world = await start({ completions: 2, parallelism: 2 });
+  const [first, second] = world.list(pods).map(({ metadata }) => metadata.name ?? "");
+  await world.change(pods, `default/${first}`, (copy) => {
+    copy.metadata.labels = { job: "other" };
+  });
+  await world.settle();
+  expect(world.get(pods, `default/${first}`).metadata.finalizers).toEqual([]);
+  expect(world.get(pods, `default/${first}`).metadata.ownerReferences).toEqual([]);
+  await world.client.delete(jobs, "default", "pi");
+  await world.settle();
+  expect(world.get(pods, `default/${second}`).metadata.finalizers).toEqual([]);
+});
+
+test("a Job that another controller manages is left alone", async () => {
+  const world = await start({ completions: 1, managedBy: "example.com/queue" });
+  expect(world.list(pods)).toEqual([]);
+  expect(world.get(jobs, "default/pi").status).toBeUndefined();
 });
 
 test("formatIndexes() and parseIndexes() are each other's opposite", () => {

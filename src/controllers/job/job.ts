@@ -24,26 +24,31 @@ import type { LivePod } from "../pod-state.ts";
 import { ownerKeys } from "../watch-owner.ts";
 import {
   conditionOf,
+  failuresKey,
+  ignoredFailuresKey,
   indexKey,
-  isIndexed,
-  type JobPlan,
   type LiveJob,
-  planJob,
   trackingFinalizer,
-} from "./plan.ts";
+} from "./job-state.ts";
+import { type JobPlan, planJob } from "./plan.ts";
+import type { NewPod } from "./pods.ts";
 
 /** Creates the Job controller. */
 export function createJobController(context: ControllerContext): Controller {
   const jobSet = context.live.of(jobs);
   const podSet = context.live.of(pods);
   indexByController(podSet);
+  podSet.addIndex(trackedByJob, makerOf);
   const reconciler = new JobReconciler(context, jobSet, podSet);
   return {
     name: "job",
     concurrent: 5,
     watches: [
       watchRule(jobs, ({ now }) => [now.key]),
-      watchRule(pods, (change) => ownerKeys(change, "Job", jobSet)),
+      watchRule(pods, (change) => [
+        ...ownerKeys(change, "Job", jobSet),
+        ...makerOf(change.now.object),
+      ]),
     ],
     reconcile: (key, signal) => reconciler.reconcile(key, signal),
   };
@@ -70,7 +75,8 @@ class JobReconciler {
     await this.#jobWrites.seen(signal);
     await this.#podWrites.seen(signal);
     const job = this.#jobs.get(key)?.object;
-    if (job === undefined) return await this.#letGo(key);
+    await this.#letGo(key, job);
+    if (job === undefined) return "done";
     if (job.spec.managedBy !== undefined && job.spec.managedBy !== "kubernetes.io/job-controller") {
       return "done";
     }
@@ -80,6 +86,7 @@ class JobReconciler {
       selector: job.spec.selector ?? { matchLabels: { "controller-uid": job.metadata.uid ?? "" } },
       set: this.#pods,
       writes: this.#podWrites,
+      finalizer: trackingFinalizer,
       readOwner: () => this.#context.client.get(jobs, namespace, name),
     });
     const plan = planJob(job, present, this.#context.runtime.clock.now());
@@ -98,10 +105,10 @@ class JobReconciler {
     }
     const doomed = plan.delete.filter((pod) => !this.#podWrites.isDeleted(pod));
     await Promise.all(doomed.map((pod) => this.#podControl.delete(pod, job)));
-    for (const pod of plan.release) await this.#release(pod);
+    await Promise.all(plan.release.map((pod) => this.#release(pod)));
     try {
       await inGrowingBatches(plan.create.length, async (at) => {
-        await this.#podControl.create(jobPod(job, plan.create[at]), job);
+        await this.#podControl.create(jobPod(job, plan.create[at] ?? {}), job);
       });
     } catch (error) {
       if (!isNamespaceTerminating(error)) throw error;
@@ -117,28 +124,41 @@ class JobReconciler {
     }
   }
 
-  /** Pods of a Job that is gone need not be counted any more. */
-  async #letGo(key: string): Promise<Outcome> {
-    const { namespace, name } = splitKey(key);
-    for (const { object } of this.#pods.list(`${namespace}/`)) {
+  /** Pods that no Job counts any more, as it is gone or they were cut loose, are let go. */
+  async #letGo(key: string, job: LiveJob | undefined): Promise<void> {
+    for (const { object } of this.#pods.by(trackedByJob, key)) {
       const owner = controllerOf(object);
-      const isOurs = owner?.kind === "Job" && owner.name === name;
-      if (isOurs && object.metadata.finalizers?.includes(trackingFinalizer)) {
-        await this.#release(object);
-      }
+      if (owner === undefined ? job !== undefined : owner.uid === job?.metadata.uid) continue;
+      await this.#release(object);
     }
-    return "done";
   }
 }
 
+const trackedByJob = "trackedByJob";
+const jobNameLabel = "batch.kubernetes.io/job-name";
+
+/** The Job that made the pod: by its owner, or by its label when it was cut loose. */
+function makerOf({ metadata }: LivePod): readonly string[] {
+  const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
+  if (owner !== undefined && owner.kind !== "Job") return [];
+  const name = owner?.name ?? metadata.labels?.[jobNameLabel];
+  const isHeld = metadata.finalizers?.includes(trackingFinalizer) === true;
+  return name !== undefined && isHeld ? [`${metadata.namespace}/${name}`] : [];
+}
+
 /** A pod of the Job; one with an index knows it by annotation, label, host name and environment. */
-export function jobPod(job: LiveJob, index: number | undefined): Pod {
+export function jobPod(job: LiveJob, { index, failures, ignoredFailures }: NewPod): Pod {
   const pod = podFromTemplate(job.spec.template, job);
   pod.metadata.finalizers = [...(pod.metadata.finalizers ?? []), trackingFinalizer];
-  if (index === undefined || !isIndexed(job)) return pod;
+  if (index === undefined) return pod;
   const text = String(index);
   pod.metadata.generateName = `${job.metadata.name}-${text}-`;
-  pod.metadata.annotations = { ...pod.metadata.annotations, [indexKey]: text };
+  pod.metadata.annotations = {
+    ...pod.metadata.annotations,
+    [indexKey]: text,
+    ...(failures === undefined ? {} : { [failuresKey]: String(failures) }),
+    ...(ignoredFailures ? { [ignoredFailuresKey]: String(ignoredFailures) } : {}),
+  };
   pod.metadata.labels = { ...pod.metadata.labels, [indexKey]: text };
   pod.spec.hostname = `${job.metadata.name}-${text}`;
   const variable = {
