@@ -35,7 +35,6 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "@hono/node-server": ["api", "server", "agent/kubelet-api"],
   "@peculiar/x509": ["pki"],
   commander: ["cli", "main"],
-  croner: ["controllers", "groups"],
   "dns-packet": ["agent/dns"],
   elysia: ["server/supervisor"],
   hono: ["api", "server", "agent/kubelet-api"],

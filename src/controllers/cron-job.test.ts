@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { cronJobs, jobs } from "../client/resources.ts";
 import type { CronJob } from "../gen/batch-v1.ts";
-import { createCronJobController } from "./cron-job.ts";
+import { createCronJobController, planSchedule } from "./cron-job.ts";
 import { World } from "./testing/world.ts";
 
 async function start(spec: Partial<CronJob["spec"]>) {
@@ -52,4 +52,32 @@ test("Forbid keeps one, Replace swaps it, suspend makes none", async () => {
   const suspended = await start({ suspend: true });
   await suspended.advance(125_000);
   expect(suspended.list(jobs)).toEqual([]);
+});
+
+test("a start whose deadline has passed is left out, and the zone names the time", async () => {
+  const world = await start({
+    schedule: "0 9 * * *",
+    timeZone: "Asia/Tokyo",
+    startingDeadlineSeconds: 30,
+  });
+  world.nowMs = Date.parse("2026-01-01T00:05:00Z");
+  await world.advance(1_000);
+  expect(world.list(jobs)).toEqual([]);
+  await world.advance(24 * 3_600_000);
+  const [job] = world.list(jobs);
+  expect(job?.metadata.annotations).toEqual({
+    "batch.kubernetes.io/cronjob-scheduled-timestamp": "2026-01-02T09:00:00+09:00",
+  });
+});
+
+test("planSchedule() finds the last of very many missed starts", () => {
+  const cronJob: CronJob = {
+    apiVersion: "batch/v1",
+    kind: "CronJob",
+    metadata: { name: "tick", creationTimestamp: "2016-01-01T00:00:00Z" },
+    spec: { schedule: "0 0 * * *", jobTemplate: { metadata: {}, spec: { template: {} as never } } },
+  };
+  const plan = planSchedule(cronJob, Date.parse("2026-01-01T10:00:00Z"));
+  expect(new Date(plan.dueMs ?? 0).toISOString()).toBe("2026-01-01T00:00:00.000Z");
+  expect(plan.missed).toBeGreaterThan(100);
 });

@@ -1,8 +1,8 @@
 /** The CronJob controller: makes a Job at each scheduled time, keeps a short history of them. */
-import { Cron } from "croner";
 import { cronJobs, jobs } from "../client/resources.ts";
 import type { CronJob, CronJobStatus, Job } from "../gen/batch-v1.ts";
 import { isReason } from "../lib/api-error.ts";
+import { formatInZone, parseCron } from "../lib/cron.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import {
   type Controller,
@@ -31,30 +31,35 @@ export type LiveCronJob = DeepReadonly<CronJob>;
 /** More missed starts than this mean a wrong clock: only the last one is made, with a warning. */
 const missedMax = 100;
 
+interface Schedule {
+  /** The last start that is due. */
+  readonly dueMs: number | undefined;
+  readonly nextMs: number | undefined;
+  /** Starts since the last one that was made; an estimate when there are many. */
+  readonly missed: number;
+}
+
 /** The last start that is due and the next one, as milliseconds since the epoch. */
-export function planSchedule(
-  cronJob: LiveCronJob,
-  nowMs: number,
-): { readonly dueMs: number | undefined; readonly nextMs: number | undefined; missed: number } {
+export function planSchedule(cronJob: LiveCronJob, nowMs: number): Schedule {
   const { schedule, timeZone, startingDeadlineSeconds } = cronJob.spec;
-  const cron = new Cron(schedule, { paused: true, timezone: timeZone ?? "UTC" });
-  const next = (ms: number) => cron.nextRun(new Date(ms))?.getTime();
+  const cron = parseCron(schedule);
+  const next = (ms: number) => cron.next(ms, timeZone);
   const lastMs = parseTime(cronJob.status?.lastScheduleTime);
   const createdMs = parseTime(cronJob.metadata.creationTimestamp);
   const deadlineMs =
     startingDeadlineSeconds === undefined ? 0 : nowMs - startingDeadlineSeconds * 1000;
-  let fromMs = Math.max(lastMs || createdMs, deadlineMs);
-  let dueMs: number | undefined;
-  let missed = 0;
-  for (let at = next(fromMs); at !== undefined && at <= nowMs; at = next(fromMs)) {
-    dueMs = at;
-    fromMs = at;
-    missed++;
-    // Far behind: leap to the present instead of counting every start since.
-    if (missed > missedMax) fromMs = Math.max(fromMs, nowMs - 24 * 3_600_000);
-    if (missed > missedMax * 20) break;
-  }
-  return { dueMs, nextMs: next(nowMs), missed };
+  const fromMs = Math.max(lastMs || createdMs, deadlineMs);
+  const nextMs = next(nowMs);
+  const first = next(fromMs);
+  if (first === undefined || first > nowMs) return { dueMs: undefined, nextMs, missed: 0 };
+  const second = next(first);
+  if (second === undefined || second > nowMs) return { dueMs: first, nextMs, missed: 1 };
+  const stepMs = second - first;
+  const missed = Math.floor((nowMs - first) / stepMs) + 1;
+  // Near to now at once: a clock that was wrong for years costs no more than one that was right.
+  let dueMs = Math.max(first, first + (missed - 2) * stepMs - 1000);
+  for (let at = next(dueMs); at !== undefined && at <= nowMs; at = next(at)) dueMs = at;
+  return { dueMs, nextMs, missed };
 }
 
 /** Creates the CronJob controller. */
@@ -128,18 +133,24 @@ class CronReconciler {
   /** The status with only those active Jobs that still run. */
   #noteFinished(cronJob: LiveCronJob, own: readonly DeepReadonly<Job>[]): CronJobStatus {
     const status = mutable<CronJobStatus>(cronJob.status ?? {});
+    const { events } = this.#context;
     for (const job of own) {
       const wasActive = status.active?.some(({ uid }) => uid === job.metadata.uid) === true;
       const complete = conditionOf(job, "Complete");
-      if (complete !== undefined && wasActive) {
-        const { completionTime } = job.status ?? {};
-        if (completionTime) status.lastSuccessfulTime = completionTime;
+      const { completionTime } = job.status ?? {};
+      const isLater = parseTime(completionTime) > parseTime(status.lastSuccessfulTime);
+      if (complete !== undefined && completionTime && isLater) {
+        status.lastSuccessfulTime = completionTime;
       }
       if (wasActive && isFinished(job)) {
         const how = complete === undefined ? "Failed" : "Complete";
         const message = `Saw completed job: ${job.metadata.name}, condition: ${how}`;
-        this.#context.events.event(cronJob, "Normal", "SawCompletedJob", message);
+        events.event(cronJob, "Normal", "SawCompletedJob", message);
       }
+    }
+    for (const { name, uid } of status.active ?? []) {
+      if (own.some((job) => job.metadata.uid === uid)) continue;
+      events.event(cronJob, "Normal", "MissingJob", `Active job went missing: ${name}`);
     }
     const running = own.filter((job) => !isFinished(job)).sort(byCreation);
     const { active: _old, ...rest } = status;
@@ -153,17 +164,15 @@ class CronReconciler {
     nowMs: number,
   ): Promise<Outcome> {
     if (cronJob.spec.suspend === true) return "done";
-    const plan = planSchedule(cronJob, nowMs);
+    const plan = this.#plan(cronJob, nowMs);
+    if (plan === undefined) return "done";
     const outcome: Outcome =
       plan.nextMs === undefined ? "done" : { againInMs: Math.max(1, plan.nextMs - nowMs + 100) };
-    if (plan.missed > missedMax) {
-      const message =
-        "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check " +
-        "clock skew";
-      this.#context.events.event(cronJob, "Warning", "TooManyMissedTimes", message);
-    }
-    if (plan.dueMs === undefined) return outcome;
+    const { dueMs } = plan;
+    if (dueMs === undefined || this.#isTooLate(cronJob, dueMs, nowMs)) return outcome;
     const running = own.filter((job) => !isFinished(job));
+    const isMade = running.some(({ metadata }) => metadata.name === jobName(cronJob, dueMs));
+    if (isMade || parseTime(status.lastScheduleTime) === dueMs) return outcome;
     const policy = cronJob.spec.concurrencyPolicy ?? "Allow";
     if (policy === "Forbid" && running.length > 0) {
       const message =
@@ -171,10 +180,46 @@ class CronReconciler {
       this.#context.events.event(cronJob, "Normal", "JobAlreadyActive", message);
       return outcome;
     }
-    if (policy === "Replace") for (const job of running) await this.#remove(cronJob, job);
-    if (policy === "Replace") status.active = [];
-    await this.#start(cronJob, plan.dueMs, status);
+    if (policy === "Replace") {
+      for (const job of running) await this.#remove(cronJob, job);
+      status.active = [];
+    }
+    await this.#start(cronJob, dueMs, status);
     return outcome;
+  }
+
+  /** Undefined when the schedule cannot be read: only an update of the CronJob mends that. */
+  #plan(cronJob: LiveCronJob, nowMs: number): Schedule | undefined {
+    const { events } = this.#context;
+    try {
+      const plan = planSchedule(cronJob, nowMs);
+      if (plan.missed > missedMax) {
+        const message =
+          "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check " +
+          "clock skew";
+        events.event(cronJob, "Warning", "TooManyMissedTimes", message);
+      }
+      return plan;
+    } catch (error) {
+      const { schedule, timeZone } = cronJob.spec;
+      if (error instanceof RangeError) {
+        const message = `invalid timeZone: ${JSON.stringify(timeZone)}: ${textOf(error)}`;
+        events.event(cronJob, "Warning", "UnknownTimeZone", message);
+      } else {
+        const message = `unparseable schedule: ${JSON.stringify(schedule)} : ${textOf(error)}`;
+        events.event(cronJob, "Warning", "UnParseableCronJobSchedule", message);
+      }
+      return undefined;
+    }
+  }
+
+  #isTooLate(cronJob: LiveCronJob, dueMs: number, nowMs: number): boolean {
+    const { startingDeadlineSeconds } = cronJob.spec;
+    if (startingDeadlineSeconds === undefined) return false;
+    if (dueMs + startingDeadlineSeconds * 1000 >= nowMs) return false;
+    const message = `Missed scheduled time to start a job: ${formatTime(new Date(dueMs))}`;
+    this.#context.events.event(cronJob, "Warning", "MissSchedule", message);
+    return true;
   }
 
   async #start(cronJob: LiveCronJob, dueMs: number, status: CronJobStatus): Promise<void> {
@@ -202,18 +247,25 @@ function referenceTo(job: DeepReadonly<Job>) {
 }
 
 /** Named after its minute, so that one start never makes two Jobs. */
+function jobName(cronJob: LiveCronJob, dueMs: number): string {
+  return `${cronJob.metadata.name}-${Math.floor(dueMs / 60_000)}`;
+}
+
 export function jobAt(cronJob: LiveCronJob, dueMs: number): Job {
   const template = mutable<CronJob["spec"]["jobTemplate"]>(cronJob.spec.jobTemplate);
   return {
     apiVersion: "batch/v1",
     kind: "Job",
     metadata: {
-      name: `${cronJob.metadata.name}-${Math.floor(dueMs / 60_000)}`,
+      name: jobName(cronJob, dueMs),
       namespace: cronJob.metadata.namespace ?? "",
       ...(template.metadata?.labels === undefined ? {} : { labels: template.metadata.labels }),
       annotations: {
         ...template.metadata?.annotations,
-        "batch.kubernetes.io/cronjob-scheduled-timestamp": formatTime(new Date(dueMs)),
+        "batch.kubernetes.io/cronjob-scheduled-timestamp": formatInZone(
+          dueMs,
+          cronJob.spec.timeZone,
+        ),
       },
       ownerReferences: [controllerReference(cronJob)],
     },

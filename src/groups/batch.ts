@@ -1,8 +1,8 @@
 /** batch/v1: Job and CronJob. */
-import { Cron } from "croner";
 import type { FieldError, ResourceDefinition, WriteContext } from "../api/resource-definition.ts";
 import { cronJobs, jobs } from "../client/resources.ts";
 import type { CronJob, Job, JobSpec } from "../gen/batch-v1.ts";
+import { parseCron } from "../lib/cron.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { ageOf, humanDuration } from "../lib/human-duration.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
@@ -187,13 +187,9 @@ const job = define<Job>(jobs, {
 });
 
 /** What is wrong with a cron schedule, or undefined. */
-export function scheduleError(schedule: string, timeZone: string | undefined): string | undefined {
-  if (/^@every\s+\S+$/.test(schedule)) return undefined;
-  const fields = schedule.trim().split(/\s+/);
-  if (!schedule.startsWith("@") && fields.length !== 5)
-    return `expected exactly 5 fields, found ${fields.length}: [${fields.join(" ")}]`;
+function scheduleError(schedule: string): string | undefined {
   try {
-    new Cron(schedule, { paused: true, ...(timeZone ? { timezone: timeZone } : {}) });
+    parseCron(schedule);
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -207,7 +203,7 @@ function validateCronJob(object: DeepReadonly<CronJob>): FieldError[] {
     errors.push(invalid("spec.jobTemplate.spec.manualSelector", true, "must be false or unset"));
   if (!spec.schedule) errors.push(required("spec.schedule"));
   else {
-    const problem = scheduleError(spec.schedule, undefined);
+    const problem = scheduleError(spec.schedule);
     if (problem !== undefined) errors.push(invalid("spec.schedule", spec.schedule, problem));
     if (/TZ/.test(spec.schedule))
       errors.push(
