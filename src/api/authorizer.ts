@@ -33,6 +33,11 @@ export interface Peer {
   readonly address: string;
   /** Set when the client sent a certificate that the client CA signed. */
   readonly certificate:
-    | { readonly commonName: string; readonly organizations: readonly string[] }
+    | {
+        readonly commonName: string;
+        readonly organizations: readonly string[];
+        /** SHA-256 of its DER form, in lower-case hex. */
+        readonly fingerprint: string;
+      }
     | undefined;
 }

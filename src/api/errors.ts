@@ -166,9 +166,17 @@ const withoutValue: ReadonlySet<FieldError["type"]> = new Set([
   "FieldValueTooMany",
 ]);
 
+/** Go writes maps, of which labels are the usual ones, with their keys in order. */
+function sortedMaps(_key: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const entries = Object.entries(value);
+  if (!entries.every(([, item]) => typeof item === "string")) return value;
+  return Object.fromEntries(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 function fieldErrorText(error: FieldError): string {
   const head = fieldErrorHeads[error.type];
   const hasValue = !withoutValue.has(error.type) && error.value !== undefined;
-  const text = hasValue ? `${head}: ${JSON.stringify(error.value)}` : head;
+  const text = hasValue ? `${head}: ${JSON.stringify(error.value, sortedMaps)}` : head;
   return error.detail === "" ? text : `${text}: ${error.detail}`;
 }

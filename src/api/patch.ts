@@ -5,7 +5,7 @@ import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { acceptValue, readValue } from "./body.ts";
 import type { Call } from "./call.ts";
-import { invalid, unsupportedMediaType } from "./errors.ts";
+import { unsupportedMediaType } from "./errors.ts";
 import { matchUrl } from "./object-meta.ts";
 import type { ApiResponse } from "./request.ts";
 import { changeStored } from "./update.ts";
@@ -70,7 +70,7 @@ export function applyTo(call: Call, kind: PatchKind, body: unknown, original: un
   const { definition, parts } = call;
   switch (kind) {
     case "json":
-      return applyOperations(call, body as readonly Operation[], original);
+      return applyOperations(body as readonly Operation[], original);
     case "merge":
       return mergePatch(original, copyJson<unknown>(body));
     case "strategic":
@@ -118,7 +118,7 @@ function operationsOf(body: unknown): readonly Operation[] {
   return body as readonly Operation[];
 }
 
-function applyOperations(call: Call, body: readonly Operation[], original: unknown): unknown {
+function applyOperations(body: readonly Operation[], original: unknown): unknown {
   const holder = { root: original };
   const operations = copyJson<Operation[]>(body as Operation[]).map(underRoot);
   let failure: { readonly message: string } | undefined;
@@ -130,8 +130,9 @@ function applyOperations(call: Call, body: readonly Operation[], original: unkno
   if (failure === undefined) return holder.root;
   throw new ApiError(
     "Invalid",
-    `the server rejected our request due to an error in our request: ${failure.message}`,
-    { details: invalid(call.definition, call.request.name, []).details ?? {} },
+    "the server rejected our request due to an error in our request",
+    // Upstream names neither the object nor the operation here.
+    { details: {}, cause: failure },
   );
 }
 

@@ -75,7 +75,8 @@ async function openCall(parts: Parts, request: ApiRequest): Promise<Call> {
   if (definition === undefined) throw unknownResource();
   await authorize(parts, attributesOf(request));
   const now = parts.runtime.clock.now();
-  return { parts, request, definition, ...readWriteQuery(request), now, warnings: [] };
+  const warnings = definition.deprecation === undefined ? [] : [definition.deprecation];
+  return { parts, request, definition, ...readWriteQuery(request), now, warnings };
 }
 
 async function authorize(parts: Parts, attributes: Attributes): Promise<void> {

@@ -11,6 +11,7 @@ import { negotiate, type Wanted } from "./negotiate.ts";
 
 import type { ApiResponse } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
+import { scaleColumns } from "./scale.ts";
 import { type IncludeObject, type ListMeta, partialOf, tableOf } from "./table.ts";
 import type { Shape } from "./watch-stream.ts";
 
@@ -37,7 +38,8 @@ export function representOne(
     return inFormat(wanted, { ...withoutJson(answer), object });
   }
   if (wanted.as === "PartialObjectMetadataList") throw notAcceptable(["application/json"]);
-  const table = tableOf(call.definition, [answer.object], {
+  const isScale = answer.object.kind === "Scale" && call.definition.kind !== "Scale";
+  const table = tableOf(isScale ? { columns: scaleColumns } : call.definition, [answer.object], {
     metadata: version === undefined ? {} : { resourceVersion: version },
     metaVersion: wanted.metaVersion,
     include: includeObject(call),

@@ -132,6 +132,8 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> extends R
   /** Verbs of the main resource; the standard eight unless a row says less. */
   readonly verbs: readonly Verb[];
   readonly typeName: TypeName;
+  /** Told to everyone who uses the kind, for kinds that upstream has deprecated. */
+  readonly deprecation?: string;
   /** Columns after upstream's printers, Name first and Age where upstream has it. */
   readonly columns: readonly Column<T>[];
   /** Selectable fields; metadata.name and metadata.namespace are always there. */

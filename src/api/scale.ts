@@ -1,6 +1,7 @@
 /** The scale subresource: autoscaling/v1 Scale over a workload's own fields. */
 import { ApiError } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { ageOf } from "../lib/human-duration.ts";
 import {
   formatSelector,
   labelSelectorOf,
@@ -14,11 +15,27 @@ import type { Call } from "./call.ts";
 import { invalid, notFound } from "./errors.ts";
 import { applyTo, readPatch } from "./patch.ts";
 import type { ApiResponse } from "./request.ts";
-import type { Subresource } from "./resource-definition.ts";
+import type { Column, Subresource } from "./resource-definition.ts";
 import { answerObject, readStored } from "./stored.ts";
 import { changeStored } from "./update.ts";
 
 export type ScalePaths = Subresource<KubeObject> & { readonly type: "scale" };
+
+/** What `kubectl get --subresource=scale` shows. */
+export const scaleColumns: readonly Column<KubeObject>[] = [
+  scaleColumn("Name", "string", (scale) => scale.metadata.name ?? ""),
+  scaleColumn("Desired", "integer", (scale) => Number(read(scale, "spec.replicas") ?? 0)),
+  scaleColumn("Available", "integer", (scale) => Number(read(scale, "status.replicas") ?? 0)),
+  scaleColumn("Age", "string", (scale, now) => ageOf(scale.metadata.creationTimestamp, now)),
+];
+
+function scaleColumn(
+  name: string,
+  type: "string" | "integer",
+  value: Column<KubeObject>["value"],
+): Column<KubeObject> {
+  return { name, type, description: "", priority: 0, value };
+}
 
 export async function getScale(call: Call, paths: ScalePaths): Promise<ApiResponse> {
   const { definition, parts, request } = call;

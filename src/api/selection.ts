@@ -33,7 +33,7 @@ export function selectionOf(definition: ResourceDefinition, request: ApiRequest)
   if (request.name !== "") {
     fields.push({ field: "metadata.name", operator: "=", value: request.name });
   }
-  for (const { field } of fields) checkField(definition, request, field, fieldText);
+  for (const { field } of fields) checkField(definition, field);
   const namespace = definition.namespaced ? request.namespace : "";
   return {
     prefix: namespace === "" ? "" : `${namespace}/`,
@@ -52,20 +52,16 @@ function parsed<T>(parse: () => T): T {
   }
 }
 
-function checkField(
-  definition: ResourceDefinition,
-  request: ApiRequest,
-  field: string,
-  text: string,
-): void {
+function checkField(definition: ResourceDefinition, field: string): void {
   if (field === "metadata.name" || Object.hasOwn(definition.fields, field)) return;
   if (field === "metadata.namespace" && definition.namespaced) return;
-  const { group, version, plural } = definition;
-  const labelText = request.query.get("labelSelector") ?? "";
+  const isPlain = Object.keys(definition.fields).length === 0;
   throw new ApiError(
     "BadRequest",
-    `Unable to find "${group}/${version}, Resource=${plural}" that match label selector ` +
-      `"${labelText}", field selector "${text}": field label not supported: ${field}`,
+    isPlain
+      ? `${JSON.stringify(field)} is not a known field selector: only "metadata.name", ` +
+          '"metadata.namespace"'
+      : `field label not supported: ${field}`,
   );
 }
 

@@ -13,7 +13,7 @@ export interface ListMeta {
 
 /** The Table of some objects; `definitions` false leaves the column list out (watch). */
 export function tableOf(
-  definition: ResourceDefinition,
+  definition: Pick<ResourceDefinition, "columns">,
   objects: readonly KubeObject[],
   options: {
     readonly metadata: ListMeta;
@@ -37,7 +37,7 @@ export function tableOf(
   return table as unknown as KubeObject;
 }
 
-function columnDefinitions(definition: ResourceDefinition) {
+function columnDefinitions(definition: Pick<ResourceDefinition, "columns">) {
   return definition.columns.map(({ name, type, format, description, priority }) => ({
     name,
     type,

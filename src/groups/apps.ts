@@ -172,6 +172,17 @@ function validateDaemonSet(
   return errors;
 }
 
+const templateGeneration = "deprecated.daemonset.template.generation";
+
+/** The generation of the template, which apps/v1 keeps in an annotation; clients cannot set it. */
+function countTemplates(object: DaemonSet, old: DeepReadonly<DaemonSet> | undefined): void {
+  const before = Number(old?.metadata.annotations?.[templateGeneration] ?? 0);
+  const same = old !== undefined && semanticEqual(object.spec.template, old.spec.template);
+  const count = Math.max(1, same ? before : before + 1);
+  object.metadata.annotations ??= {};
+  object.metadata.annotations[templateGeneration] = String(count);
+}
+
 const daemonSet = define<DaemonSet>(daemonSets, {
   shortNames: ["ds"],
   categories: ["all"],
@@ -203,7 +214,8 @@ const daemonSet = define<DaemonSet>(daemonSets, {
   },
   status: true,
   generation: true,
-  prepare(object, { verb }) {
+  prepare(object, { verb, old }) {
+    countTemplates(object, old);
     if (verb === "create")
       object.status = {
         currentNumberScheduled: 0,

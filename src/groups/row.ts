@@ -35,6 +35,8 @@ export interface Row<T extends KubeObject> {
   readonly verbs?: readonly Verb[];
   readonly singular?: string;
   readonly typeName?: string;
+  /** The warning of a deprecated kind. */
+  readonly deprecation?: string;
   /** What stands between the Name and the Age column. */
   readonly columns?: readonly Column<T>[];
   /** Where the Age column stands; -1 leaves it out. Default: before the first wide column. */
@@ -230,6 +232,7 @@ export function define<T extends KubeObject>(
     categories: row.categories ?? [],
     verbs: row.verbs ?? allVerbs,
     typeName: row.typeName ?? typeNameOf(identity as Resource<KubeObject>),
+    ...(row.deprecation === undefined ? {} : { deprecation: row.deprecation }),
     columns: columnsOf(row),
     fields: row.fields ?? {},
     defaults: row.defaults ?? ((): void => {}),

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { OpenApiDocuments } from "./openapi.ts";
 import type { OpenApiResource } from "./openapi-paths.ts";
 import type { Json } from "./openapi-schemas.ts";
@@ -133,8 +134,57 @@ test("version 2 is swagger without what it does not know", async () => {
     any: { "x-kubernetes-int-or-string": true, type: "string", format: "int-or-string" },
     maybe: {},
   });
-  const protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-  expect(get("/openapi/v2", { accept: protobuf })?.status).toBe(406);
+  expect(get("/openapi/v2", { accept: "text/plain" })?.status).toBe(406);
+});
+
+/** The fields of a protobuf message by number; every field here is a text or a message. */
+function fieldsOf(bytes: Uint8Array | undefined): Map<number, Uint8Array[]> {
+  const reader = new BinaryReader(bytes ?? new Uint8Array());
+  const found = new Map<number, Uint8Array[]>();
+  while (reader.pos < reader.len) {
+    const [number, wire] = reader.tag();
+    if (wire !== WireType.LengthDelimited) reader.skip(wire);
+    else found.set(number, [...(found.get(number) ?? []), reader.bytes()]);
+  }
+  return found;
+}
+/** The value of the pair called `name` among the repeated field `number`. */
+function pair(bytes: Uint8Array | undefined, number: number, name: string): Uint8Array | undefined {
+  return (fieldsOf(bytes).get(number) ?? [])
+    .map(fieldsOf)
+    .find((one) => textOf(one.get(1)?.[0]) === name)
+    ?.get(2)?.[0];
+}
+const textOf = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
+
+test("Go's discovery client gets version 2 as protobuf", async () => {
+  const { get } = server([deployments, foos]);
+  const accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+  const answer = get("/openapi/v2", { accept });
+  expect(answer?.headers.get("content-type")).toBe(
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+  );
+  const document = fieldsOf(await answer?.bytes());
+  expect(textOf(document.get(1)?.[0])).toBe("2.0");
+  const deployment = pair(document.get(9)?.[0], 1, "io.k8s.api.apps.v1.Deployment");
+  const properties = fieldsOf(deployment).get(25)?.[0];
+  expect(textOf(fieldsOf(pair(properties, 1, "spec")).get(1)?.[0])).toBe(
+    "#/definitions/io.k8s.api.apps.v1.DeploymentSpec",
+  );
+  const kinds = pair(deployment, 31, "x-kubernetes-group-version-kind");
+  expect(textOf(fieldsOf(kinds).get(2)?.[0])).toBe(
+    '[{"group":"apps","kind":"Deployment","version":"v1"}]',
+  );
+  const path = pair(document.get(8)?.[0], 2, "/apis/apps/v1/namespaces/{namespace}/deployments");
+  const create = fieldsOf(fieldsOf(path).get(4)?.[0]);
+  expect(textOf(create.get(5)?.[0])).toBe("createAppsV1NamespacedDeployment");
+  const places = (create.get(8) ?? []).map((item) => {
+    const choice = fieldsOf(fieldsOf(item).get(1)?.[0]);
+    if (choice.has(1)) return textOf(fieldsOf(choice.get(1)?.[0]).get(2)?.[0]);
+    const query = fieldsOf(choice.get(2)?.[0]).get(3)?.[0];
+    return textOf(fieldsOf(query).get(4)?.[0]);
+  });
+  expect(places).toEqual(["dryRun", "fieldManager", "fieldValidation", "body"]);
 });
 
 test("unchanged documents are not sent again", () => {

@@ -9,17 +9,16 @@ import {
   type PathRefs,
   PathWriter,
 } from "./openapi-paths.ts";
+import { encodeOpenApiV2 } from "./openapi-protobuf.ts";
 import { Definitions, type Json, type OpenApiVersion } from "./openapi-schemas.ts";
 import type { TypeName } from "./type-table.ts";
 import { typeOf } from "./types.ts";
 
 const meta = "io.k8s.apimachinery.pkg.apis.meta.v1";
-const jsonV2Types = [
-  "application/json",
-  "*/*",
-  "application/*",
-  "application/com.github.proto-openapi.spec.v2@v1.0+json",
-];
+const specV2 = "application/com.github.proto-openapi.spec.v2";
+const jsonV2Types = ["application/json", "*/*", "application/*", `${specV2}@v1.0+json`];
+/** The name of the type with a point is the newer one; "@" is no letter of media types. */
+const protobufV2Types = [`${specV2}.v1.0+protobuf`, `${specV2}@v1.0+protobuf`];
 
 export interface OpenApiSource {
   /** All served resources. */
@@ -110,6 +109,21 @@ function hashOf(text: string | Uint8Array): string {
   return createHash("sha512").update(text).digest("hex").slice(0, 64).toUpperCase();
 }
 
+/** How a document is written down. */
+interface Form {
+  readonly contentType: string;
+  readonly encode: (document: Json) => Uint8Array<ArrayBuffer>;
+}
+
+const jsonForm: Form = {
+  contentType: "application/json",
+  encode: (document) => new TextEncoder().encode(JSON.stringify(document)),
+};
+const protobufForm: Form = {
+  contentType: `${specV2}.v1.0+protobuf`,
+  encode: encodeOpenApiV2,
+};
+
 interface Built {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly etag: string;
@@ -152,12 +166,13 @@ export class OpenApiDocuments {
   #respondV2(request: Request): Response {
     const accept = (request.headers.get("accept") ?? "*/*").toLowerCase();
     const wanted = accept.split(",").map((part) => (part.split(";")[0] ?? "").trim());
-    if (!wanted.some((type) => jsonV2Types.includes(type))) {
-      return new Response("only application/json is served here\n", { status: 406 });
+    const served = wanted.find((type) => [...jsonV2Types, ...protobufV2Types].includes(type));
+    if (served === undefined) {
+      return new Response("only JSON and protobuf are served here\n", { status: 406 });
     }
-    return this.#answer(request, "v2", () =>
-      document("v2", this.#source.resources(), this.#source.version),
-    );
+    const build = () => document("v2", this.#source.resources(), this.#source.version);
+    if (jsonV2Types.includes(served)) return this.#answer(request, "v2", build);
+    return this.#answer(request, "v2 protobuf", build, protobufForm);
   }
 
   #refresh(): void {
@@ -192,16 +207,16 @@ export class OpenApiDocuments {
     return document("v3", rows, this.#source.version);
   }
 
-  #answer(request: Request, name: string, build: () => Json): Response {
+  #answer(request: Request, name: string, build: () => Json, form: Form = jsonForm): Response {
     let built = this.#built.get(name)?.deref();
     if (built === undefined) {
-      const bytes = new TextEncoder().encode(JSON.stringify(build()));
+      const bytes = form.encode(build());
       built = { bytes, etag: `"${hashOf(bytes)}"` };
       this.#built.set(name, new WeakRef(built));
     }
     const headers = {
       etag: built.etag,
-      "content-type": "application/json",
+      "content-type": form.contentType,
       vary: "Accept",
       "cache-control": "no-cache, private",
     };

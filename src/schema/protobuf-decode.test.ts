@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { decodeProtobuf } from "./protobuf-decode.ts";
 
 /** `kubectl create namespace foo`, as it is on the wire. */
@@ -11,6 +12,32 @@ test("decodeProtobuf() reads what kubectl create namespace sends", () => {
     apiVersion: "v1",
     kind: "Namespace",
     metadata: { name: "foo" },
+  });
+});
+
+/** A text or the bytes of a message as field `number`. */
+function field(number: number, ...parts: readonly (string | Uint8Array)[]): Uint8Array {
+  const writer = new BinaryWriter().tag(number, WireType.LengthDelimited);
+  const [text] = parts;
+  if (typeof text === "string") return writer.string(text).finish();
+  return writer.bytes(Buffer.concat(parts as Uint8Array[])).finish();
+}
+
+test("decodeProtobuf() knows a message with mere items from a list", () => {
+  const items = field(1, field(1, field(1, "labels")));
+  const projected = field(26, field(1, field(2, items.subarray(2))));
+  const volume = field(1, field(1, "info"), field(2, projected));
+  const meta = field(1, field(1, "v1"), field(2, "Pod"));
+  const body = Buffer.concat([Buffer.from("k8s\0"), meta, field(2, field(2, volume))]);
+  expect(decodeProtobuf(body)).toMatchObject({
+    spec: {
+      volumes: [
+        {
+          name: "info",
+          projected: { sources: [{ downwardAPI: { items: [{ path: "labels" }] } }] },
+        },
+      ],
+    },
   });
 });
 

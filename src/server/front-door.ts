@@ -408,7 +408,10 @@ function identify(socket: TLSSocket, authorities: Authorities): DoorPeer {
   const isBy = (authority: X509Certificate): boolean =>
     certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
   const subject = subjectOf(raw);
-  if (authorities.client.some(isBy)) return { ...stranger, certificate: subject };
+  if (authorities.client.some(isBy)) {
+    const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
+    return { ...stranger, certificate: { ...subject, fingerprint } };
+  }
   if (authorities.requestHeader.some(isBy)) return { ...stranger, frontProxy: subject.commonName };
   return { ...stranger, certificateError: "signed by an unknown authority" };
 }

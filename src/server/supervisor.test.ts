@@ -33,9 +33,16 @@ test("supervisor asks who wants more for a password or a certificate", async () 
   expect(await get("/v1-k3s/readyz", "wrong")).toStartWith("401 ");
   expect(await get("/v1-k3s/readyz", "pass:word")).toBe("200 ok");
   const organizations = ["system:nodes"];
-  const node = { ...stranger, certificate: { commonName: "system:node:a", organizations } };
+  const fingerprint = "00";
+  const node = {
+    ...stranger,
+    certificate: { commonName: "system:node:a", organizations, fingerprint },
+  };
   expect(await get("/v1-k3s/client-ca.crt", undefined, node)).toBe("200 client pem\n");
-  const user = { ...stranger, certificate: { commonName: "jane", organizations: ["dev"] } };
+  const user = {
+    ...stranger,
+    certificate: { commonName: "jane", organizations: ["dev"], fingerprint },
+  };
   expect(await get("/v1-k3s/client-ca.crt", undefined, user)).toStartWith("401 ");
   expect(await get("/v1-k3s/nothing", "pass:word")).toStartWith("404 ");
 });

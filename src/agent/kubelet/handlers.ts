@@ -1,6 +1,7 @@
 /** One run of a probe or lifecycle handler: exec, HTTP, TCP, gRPC, sleep. */
 import type { Runtime } from "../../runtime/runtime.ts";
 import { type CriClient, criMessage } from "../cri/client.ts";
+import { dialErrorText } from "./dial-error.ts";
 import { checkGrpcHealth } from "./grpc-health.ts";
 import type { Container, LifecycleHandler, Pod, Probe } from "./types.ts";
 
@@ -96,8 +97,7 @@ async function runHttp(context: HandlerContext, get: HttpGet): Promise<HandlerRe
       const text = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
       return { ok: false, output: `Get "${url}": ${text}` };
     }
-    const message = error instanceof Error ? error.message : `${error}`;
-    return { ok: false, output: `Get "${url}": ${message}` };
+    return { ok: false, output: `Get "${url}": ${dialErrorText(error, host, port)}` };
   } finally {
     timeout.abort();
   }
@@ -141,16 +141,18 @@ async function runTcp(context: HandlerContext, tcp: Tcp): Promise<HandlerResult>
   const { clock, net } = context.runtime;
   const done = new AbortController();
   const signal = AbortSignal.any([context.signal, done.signal]);
-  const timedOut = clock.sleep(context.timeoutMs, signal).then(() => "i/o timeout");
+  const timedOut = clock
+    .sleep(context.timeoutMs, signal)
+    .then(() => `dial tcp ${host}:${port}: i/o timeout`);
   const dialed = net.dial({ type: "tcp", host, port }, signal).then(
     (stream) => {
       stream.close();
       return undefined;
     },
-    (error: unknown) => (error instanceof Error ? error.message : `${error}`),
+    (error: unknown) => dialErrorText(error, host, port),
   );
   const problem = await Promise.race([dialed, timedOut]);
   done.abort();
   if (problem === undefined) return { ok: true, output: "" };
-  return { ok: false, output: `dial tcp ${host}:${port}: ${problem}` };
+  return { ok: false, output: problem };
 }

@@ -69,6 +69,9 @@ function byCredentials(options: AuthenticateOptions): Authenticate {
   };
 }
 
+/** KEP-1205 and KEP-4412 name the keys. */
+const extraPrefix = "authentication.kubernetes.io/";
+
 function fail(): never {
   throw new ApiError("Unauthorized", "Unauthorized");
 }
@@ -80,7 +83,7 @@ function fromCertificate(peer: Peer): User | undefined {
     name: certificate.commonName,
     uid: "",
     groups: [...certificate.organizations, "system:authenticated"],
-    extra: {},
+    extra: { [`${extraPrefix}credential-id`]: [`X509SHA256=${certificate.fingerprint}`] },
   };
 }
 
@@ -97,7 +100,6 @@ export function userOfClaims(claims: TokenClaims | undefined, live: LiveSets): U
 /** The user that a service account token stands for (KEP-1205 names the extra keys). */
 export function serviceAccountUser(claims: TokenClaims): User {
   const { namespace, serviceAccount, pod, node } = claims;
-  const prefix = "authentication.kubernetes.io/";
   return {
     name: `system:serviceaccount:${namespace}:${serviceAccount.name}`,
     uid: serviceAccount.uid,
@@ -107,9 +109,12 @@ export function serviceAccountUser(claims: TokenClaims): User {
       "system:authenticated",
     ],
     extra: {
-      ...(claims.id === "" ? {} : { [`${prefix}credential-id`]: [`JTI=${claims.id}`] }),
-      ...(pod && { [`${prefix}pod-name`]: [pod.name], [`${prefix}pod-uid`]: [pod.uid] }),
-      ...(node && { [`${prefix}node-name`]: [node.name], [`${prefix}node-uid`]: [node.uid] }),
+      ...(claims.id === "" ? {} : { [`${extraPrefix}credential-id`]: [`JTI=${claims.id}`] }),
+      ...(pod && { [`${extraPrefix}pod-name`]: [pod.name], [`${extraPrefix}pod-uid`]: [pod.uid] }),
+      ...(node && {
+        [`${extraPrefix}node-name`]: [node.name],
+        [`${extraPrefix}node-uid`]: [node.uid],
+      }),
     },
   };
 }

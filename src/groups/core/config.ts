@@ -135,7 +135,6 @@ export const secret: ResourceDefinition = define<Secret>(secrets, {
 export function serviceAccountRow(signToken: SignToken): ResourceDefinition {
   return define<ServiceAccount>(serviceAccounts, {
     shortNames: ["sa"],
-    columns: [count("Secrets", (one) => (one.secrets ?? []).length)],
     prepare(object) {
       if (object.secrets) object.secrets = copyJson(object.secrets);
     },

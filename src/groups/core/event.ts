@@ -14,20 +14,13 @@ type ReadReference = DeepReadonly<ObjectReference> | undefined;
 
 const eventTtlSeconds = 3600;
 
-function repeated(last: string, count: number | undefined, since: string): string {
-  return (count ?? 0) > 1 ? `${last} (x${count} over ${since})` : last;
-}
-
 function firstSeen(event: ReadEvent, now: Date): string {
   return ageOf(event.firstTimestamp ?? event.eventTime, now);
 }
 
 function lastSeen(event: ReadEvent, now: Date): string {
-  const first = firstSeen(event, now);
-  if (event.series)
-    return repeated(ageOf(event.series.lastObservedTime, now), event.series.count, first);
-  if (event.count) return repeated(ageOf(event.lastTimestamp, now), event.count, first);
-  return event.lastTimestamp ? ageOf(event.lastTimestamp, now) : first;
+  if (event.series) return ageOf(event.series.lastObservedTime, now);
+  return event.lastTimestamp ? ageOf(event.lastTimestamp, now) : firstSeen(event, now);
 }
 
 function sourceCell(event: ReadEvent): string {
@@ -50,7 +43,7 @@ const printed = [
   wide<Event>("Source", sourceCell),
   column<Event>("Message", (one) => (one.message ?? "").trim()),
   wide<Event>("First Seen", firstSeen),
-  wide<Event>("Count", (one) => String(one.series?.count ?? one.count ?? 1)),
+  wide<Event>("Count", (one) => one.series?.count ?? (one.count || 1)),
   wide<Event>("Name", (one) => one.metadata.name ?? ""),
 ];
 

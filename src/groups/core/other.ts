@@ -28,23 +28,22 @@ import { column, count, createdAtColumn, define, scale, wide } from "../row.ts";
 import { isAddress } from "./address-allocator.ts";
 
 function endpointsCell(object: DeepReadonly<Endpoints>): string {
-  const shown: string[] = [];
-  let total = 0;
-  for (const subset of object.subsets ?? [])
-    for (const { ip } of subset.addresses ?? []) {
-      const host = ip.includes(":") ? `[${ip}]` : ip;
-      const ports = subset.ports ?? [];
-      const cells = ports.length === 0 ? [ip] : ports.map((port) => `${host}:${port.port}`);
-      total += cells.length;
-      shown.push(...cells.slice(0, Math.max(0, 3 - shown.length)));
-    }
-  if (total === 0) return "<none>";
-  const more = total > shown.length ? ` + ${total - shown.length} more...` : "";
+  const subsets = object.subsets ?? [];
+  if (subsets.length === 0) return "<none>";
+  // Port by port; addresses that are not ready leave the cell empty, as upstream does.
+  const all = subsets.flatMap(({ addresses = [], ports = [] }) => {
+    if (ports.length === 0) return addresses.map(({ ip }) => ip);
+    const hosts = addresses.map(({ ip }) => (ip.includes(":") ? `[${ip}]` : ip));
+    return ports.flatMap(({ port }) => hosts.map((host) => `${host}:${port}`));
+  });
+  const shown = all.slice(0, 3);
+  const more = all.length > shown.length ? ` + ${all.length - shown.length} more...` : "";
   return shown.join(",") + more;
 }
 
 const endpointsRow = define<Endpoints>(endpoints, {
   shortNames: ["ep"],
+  deprecation: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
   columns: [column("Endpoints", endpointsCell)],
   defaults(object) {
     for (const subset of object.subsets ?? [])

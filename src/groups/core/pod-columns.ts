@@ -83,16 +83,22 @@ function summarizeMain(pod: ReadPod, summary: Summary): void {
   summary.restarts = sidecars.restarts;
   summary.restartedAt = sidecars.restartedAt;
   let hasRunning = false;
+  let failure = "";
   for (const status of (pod.status?.containerStatuses ?? []).toReversed()) {
     summary.restarts += status.restartCount ?? 0;
     summary.restartedAt = later(summary.restartedAt, status.lastState?.terminated?.finishedAt);
     const { waiting, terminated, running } = status.state ?? {};
     if (waiting?.reason) summary.reason = waiting.reason;
-    else if (terminated) summary.reason = exitReason(terminated);
-    else if (status.ready && running) hasRunning = true;
+    else if (terminated) {
+      summary.reason = exitReason(terminated);
+      if (terminated.exitCode !== 0) failure = summary.reason;
+    } else if (status.ready && running) hasRunning = true;
   }
-  if (summary.reason === "Completed" && hasRunning)
-    summary.reason = hasCondition(pod, "Ready") ? "Running" : "NotReady";
+  // Who comes first decides, unless it ended well while others run or failed.
+  if (summary.reason !== "Completed") return;
+  if (hasRunning && hasCondition(pod, "Ready")) summary.reason = "Running";
+  else if (failure !== "") summary.reason = failure;
+  else if (hasRunning) summary.reason = "NotReady";
 }
 
 /** The Status and Restarts cells. */

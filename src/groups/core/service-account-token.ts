@@ -38,14 +38,14 @@ export type SignToken = (
 
 const limits = { expirationSecondsMin: 600, expirationSecondsMax: 2 ** 32 } as const;
 
-function refuse(name: string, field: string, value: unknown, detail: string): ApiError {
+/** Upstream names no object here. */
+function refuse(field: string, value: unknown, detail: string): ApiError {
   const text = `Invalid value: ${JSON.stringify(value)}: ${detail}`;
   return new ApiError(
     "Invalid",
-    `TokenRequest.authentication.k8s.io "${name}" is invalid: ${field}: ${text}`,
+    `TokenRequest.authentication.k8s.io "" is invalid: ${field}: ${text}`,
     {
       details: {
-        name,
         group: "authentication.k8s.io",
         kind: "TokenRequest",
         causes: [{ reason: "FieldValueInvalid", message: text, field }],
@@ -54,13 +54,13 @@ function refuse(name: string, field: string, value: unknown, detail: string): Ap
   );
 }
 
-function expirationOf(request: TokenRequest, name: string): number {
+function expirationOf(request: TokenRequest): number {
   const seconds = request.spec?.expirationSeconds ?? 3600;
   const field = "spec.expirationSeconds";
   if (seconds < limits.expirationSecondsMin)
-    throw refuse(name, field, seconds, "may not specify a duration less than 10 minutes");
+    throw refuse(field, seconds, "may not specify a duration less than 10 minutes");
   if (seconds > limits.expirationSecondsMax)
-    throw refuse(name, field, seconds, "may not specify a duration larger than 2^32 seconds");
+    throw refuse(field, seconds, "may not specify a duration larger than 2^32 seconds");
   return seconds;
 }
 
@@ -112,7 +112,7 @@ export function tokenSubresource(signToken: SignToken): Subresource<ServiceAccou
   ): Promise<ApiResponse> {
     const wanted = readBody<TokenRequest>(request);
     const { namespace = "", name = "", uid = "" } = target.object.metadata;
-    const seconds = expirationOf(wanted, name);
+    const seconds = expirationOf(wanted);
     const { bound, node } = await readBound(wanted, target, context);
     const issuedAt = context.runtime.clock.now();
     const expiresAt = new Date(issuedAt.getTime() + seconds * 1000);

@@ -18,6 +18,7 @@ export const binding: ResourceDefinition = define<Binding>(bindings, {
 /** Upstream probes components of its own here; k3 has none apart from itself. */
 export const componentStatus: ResourceDefinition = define<ComponentStatus>(componentStatuses, {
   shortNames: ["cs"],
+  deprecation: "v1 ComponentStatus is deprecated in v1.19+",
   verbs: ["get", "list"],
   columns: [
     column("Status", (one) =>
