@@ -32,12 +32,16 @@ export type Authenticate = (headers: Headers, peer: Peer) => Promise<User>;
 export interface Peer {
   readonly address: string;
   /** Set when the client sent a certificate that the client CA signed. */
-  readonly certificate:
-    | {
-        readonly commonName: string;
-        readonly organizations: readonly string[];
-        /** SHA-256 of its DER form, in lower-case hex. */
-        readonly fingerprint: string;
-      }
-    | undefined;
+  readonly certificate: PeerCertificate | undefined;
+  /** Common name of a certificate by the request-header authority: an aggregating proxy. */
+  readonly frontProxy?: string | undefined;
+  /** Why the certificate that was shown is not believed. */
+  readonly certificateError?: string | undefined;
+}
+
+export interface PeerCertificate {
+  readonly commonName: string;
+  readonly organizations: readonly string[];
+  /** SHA-256 of its DER form, in lower-case hex. */
+  readonly fingerprint: string;
 }

@@ -4,6 +4,7 @@ import { ApiError } from "../lib/api-error.ts";
 import { AssertionError } from "../lib/assert.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Authenticate, Peer } from "./authorizer.ts";
+import { Deadlines, requestTimeoutMs } from "./deadlines.ts";
 import { aggregatedType, createDiscovery } from "./discovery.ts";
 import { unknownResource } from "./errors.ts";
 import { type HealthCheck, healthAnswer } from "./health.ts";
@@ -16,7 +17,7 @@ import {
 } from "./http-answer.ts";
 import { isTrue } from "./options.ts";
 import type { Pipeline } from "./pipeline.ts";
-import type { ApiRequest, RequestVerb, User } from "./request.ts";
+import type { ApiRequest, ApiResponse, RequestVerb, User } from "./request.ts";
 import { isServed, parsePath, type Target, verbOf } from "./request-path.ts";
 
 const limits = { bodyBytesMax: 3 * 1024 * 1024 } as const;
@@ -89,8 +90,10 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
 
 class ApiServer {
   readonly #discovery;
+  readonly #deadlines: Deadlines;
 
   constructor(private readonly options: ApiAppOptions) {
+    this.#deadlines = new Deadlines(options.runtime.clock);
     this.#discovery = createDiscovery(options.pipeline.registry, options.serverAddress);
   }
 
@@ -141,8 +144,17 @@ class ApiServer {
     }
     const body = await readBody(request);
     const apiRequest = this.#requestFor(request, url, target, context.get("user"), body);
-    const answer = await this.options.pipeline.handle(apiRequest);
+    const answer = await this.#inTime(apiRequest);
     return answerResponse(answer, encodingOf(request, url));
+  }
+
+  /** What streams for as long as the client likes has no deadline. */
+  #inTime(request: ApiRequest): Promise<ApiResponse> {
+    const { pipeline } = this.options;
+    const isLong = request.verb === "watch" || request.verb === "connect";
+    if (isLong || request.subresource === "log") return pipeline.handle(request);
+    const timeoutMs = requestTimeoutMs(request.query);
+    return this.#deadlines.within(timeoutMs, pipeline.handle(request));
   }
 
   /** Authenticates, then lets the pipeline hand the stream over; a refusal is written to it. */

@@ -1,7 +1,8 @@
 /** authentication.k8s.io and authorization.k8s.io v1: questions, answered but never stored. */
-import { type TokenClaims, userOfClaims } from "../api/auth/authenticate.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
+import { nodeNameOf } from "../api/auth/node-authorizer.ts";
 import { rulesFor } from "../api/auth/rbac.ts";
+import { userOfToken, type VerifyToken } from "../api/auth/token-user.ts";
 import type { Attributes, Authorizer } from "../api/authorizer.ts";
 import type { User } from "../api/request.ts";
 import type { ResourceDefinition } from "../api/resource-definition.ts";
@@ -27,12 +28,6 @@ import { ApiError } from "../lib/api-error.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { define, type Row } from "./row.ts";
-
-/** Checks a token's signature, time and audiences; undefined when it is none of ours. */
-export type VerifyToken = (
-  token: string,
-  audiences: readonly string[] | undefined,
-) => Promise<(TokenClaims & { readonly audiences: readonly string[] }) | undefined>;
 
 export interface ReviewOptions {
   readonly verifyToken: VerifyToken;
@@ -116,19 +111,24 @@ export function authentication(options: ReviewOptions): readonly ResourceDefinit
       ...object,
       status: { userInfo: infoOf(request.user) },
     })),
-    virtual<TokenReview>(tokenReviews, async (object, _request, { live }) => {
+    virtual<TokenReview>(tokenReviews, async (object, _request, { live, runtime }) => {
       const token = object.spec?.token ?? "";
       if (token === "")
         throw new ApiError("BadRequest", "token is required for TokenReview in authentication");
       const asked = object.spec.audiences ?? [];
-      const claims = await options.verifyToken(token, asked.length === 0 ? undefined : asked);
-      const user = userOfClaims(claims, live);
-      if (claims === undefined || user === undefined) return { ...object, status: {} };
-      const audiences =
-        asked.length === 0
-          ? [...claims.audiences]
-          : claims.audiences.filter((one) => asked.includes(one));
-      return { ...object, status: { authenticated: true, user: infoOf(user), audiences } };
+      const context = { verifyToken: options.verifyToken, live, now: runtime.clock.now() };
+      const found = await userOfToken(token, context, asked.length === 0 ? undefined : asked);
+      const isOther = asked.length > 0 && !found?.audiences.some((one) => asked.includes(one));
+      if (found === undefined || isOther)
+        return { ...object, status: { user: {}, error: "invalid bearer token" } };
+      const { user, audiences } = found;
+      const shared = audiences.filter((one) => asked.length === 0 || asked.includes(one));
+      const groups = [...new Set([...user.groups, "system:authenticated"])];
+      const status = { authenticated: true, user: infoOf({ ...user, groups }) };
+      return {
+        ...object,
+        status: shared.length === 0 ? status : { ...status, audiences: shared },
+      };
     }),
   ];
 }
@@ -162,6 +162,7 @@ export function authorization(): readonly ResourceDefinition[] {
       const namespace = object.spec?.namespace ?? "";
       if (namespace === "") throw new ApiError("BadRequest", "no namespace on request");
       const rules = [...rulesFor(request.user, namespace, live)].flat();
+      const isNode = nodeNameOf(request.user) !== undefined;
       return {
         ...object,
         status: {
@@ -174,7 +175,10 @@ export function authorization(): readonly ResourceDefinition[] {
               verbs: [...verbs],
               nonResourceURLs: [...nonResourceURLs],
             })),
-          incomplete: false,
+          incomplete: isNode,
+          ...(isNode
+            ? { evaluationError: "node authorizer does not support user rule resolution" }
+            : {}),
         },
       };
     }),

@@ -1,14 +1,13 @@
 /** For tests: the real rows, schema, admission and roles over a memory store and a seeded world. */
 import { defaultAdmission } from "../api/admission/default-plugins.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
-import { ensureBootstrapPolicy } from "../api/auth/bootstrap-policy.ts";
+import { ensureBootstrapPolicy } from "../api/auth/reconcile-policy.ts";
 import { createPipeline, type Pipeline, serverUser } from "../api/pipeline.ts";
 import { createRegistry, locateIn } from "../api/registry.ts";
 import { createSchemaCodec } from "../api/schema-codec.ts";
 import type { Client } from "../client/client.ts";
 import { namespaces, serviceAccounts } from "../client/resources.ts";
 import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
 import { openMemoryStore } from "../store/memory.ts";
 import { createGroups } from "./all.ts";
@@ -18,11 +17,11 @@ export interface World extends AsyncDisposable {
   /** With all rights. */
   readonly client: Client;
   readonly live: StoreLiveSets;
+  readonly runtime: ReturnType<typeof createSimulatedRuntime>;
   readonly pipeline: Pipeline;
-  readonly runtime: Runtime;
 }
 
-/** A server with the namespace `default` and its service account, as the controllers leave it. */
+/** A server with its own namespaces and the account of `default`, as controllers leave it. */
 export async function openWorld(): Promise<World> {
   const runtime = createSimulatedRuntime(1);
   const store = openMemoryStore(runtime);
@@ -56,12 +55,14 @@ export async function openWorld(): Promise<World> {
   });
   const client = pipeline.clientOf(serverUser);
   await ensureBootstrapPolicy(client);
-  await client.create(namespaces, {
-    apiVersion: "v1",
-    kind: "Namespace",
-    metadata: { name: "default" },
-    spec: {},
-  });
+  for (const name of ["default", "kube-system", "kube-public", "kube-node-lease"]) {
+    await client.create(namespaces, {
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name },
+      spec: {},
+    });
+  }
   await client.create(serviceAccounts, {
     apiVersion: "v1",
     kind: "ServiceAccount",
@@ -70,8 +71,8 @@ export async function openWorld(): Promise<World> {
   return {
     client,
     live,
-    pipeline,
     runtime,
+    pipeline,
     async [Symbol.asyncDispose](): Promise<void> {
       await store[Symbol.asyncDispose]();
     },

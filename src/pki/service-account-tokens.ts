@@ -23,6 +23,15 @@ export interface VerifiedServiceAccountToken extends ServiceAccountClaims {
   readonly audiences: readonly string[];
   readonly issuedAt: Date;
   readonly expiresAt: Date | undefined;
+  /** The secret that holds the token, for those of the old kind: they have no end of their own. */
+  readonly legacySecret?: string;
+}
+
+/** What a token kept in a Secret says (type kubernetes.io/service-account-token). */
+export interface LegacyClaims {
+  readonly namespace: string;
+  readonly serviceAccount: ObjectIdentity;
+  readonly secretName: string;
 }
 
 export interface SignOptions {
@@ -30,6 +39,8 @@ export interface SignOptions {
   /** Empty means the API server's own. */
   readonly audiences: readonly string[];
   readonly expirationSeconds: number;
+  /** When the holder should have taken a new one, though this one is still good. */
+  readonly warnAfterSeconds?: number;
 }
 
 export interface SignedToken {
@@ -41,6 +52,7 @@ export interface ServiceAccountTokens {
   readonly issuer: string;
   readonly defaultAudiences: readonly string[];
   sign(options: SignOptions): Promise<SignedToken>;
+  signLegacy(claims: LegacyClaims): Promise<string>;
   /** Undefined when `token` is not one of ours: another authenticator may know it. */
   verify(
     token: string,
@@ -51,6 +63,9 @@ export interface ServiceAccountTokens {
   /** The document at `/.well-known/openid-configuration`. */
   discovery(jwksUri: string): Readonly<Record<string, unknown>>;
 }
+
+const legacyIssuer = "kubernetes/serviceaccount";
+const legacyClaim = (name: string): string => `kubernetes.io/serviceaccount/${name}`;
 
 interface VerificationKey {
   readonly id: string;
@@ -84,11 +99,16 @@ export function createServiceAccountTokens(options: {
   return {
     issuer,
     defaultAudiences,
-    sign: async ({ claims, audiences, expirationSeconds }) => {
+    sign: async ({ claims, audiences, expirationSeconds, warnAfterSeconds }) => {
       const issuedAt = Math.floor(options.clock.now().getTime() / 1000);
       const expiresAt = issuedAt + expirationSeconds;
       const { namespace, serviceAccount, ...bound } = claims;
-      const body = { namespace, ...identities(bound), serviceaccount: serviceAccount };
+      const body = {
+        namespace,
+        ...identities(bound),
+        serviceaccount: serviceAccount,
+        ...(warnAfterSeconds === undefined ? {} : { warnafter: issuedAt + warnAfterSeconds }),
+      };
       const token = await new SignJWT({ "kubernetes.io": body })
         .setProtectedHeader({ alg: algorithm, kid: keys[0]?.id ?? "" })
         .setIssuer(issuer)
@@ -101,8 +121,19 @@ export function createServiceAccountTokens(options: {
         .sign(signer);
       return { token, expiresAt: new Date(expiresAt * 1000) };
     },
+    signLegacy: ({ namespace, serviceAccount, secretName }) =>
+      new SignJWT({
+        [legacyClaim("namespace")]: namespace,
+        [legacyClaim("secret.name")]: secretName,
+        [legacyClaim("service-account.name")]: serviceAccount.name,
+        [legacyClaim("service-account.uid")]: serviceAccount.uid,
+      })
+        .setProtectedHeader({ alg: algorithm, kid: keys[0]?.id ?? "" })
+        .setIssuer(legacyIssuer)
+        .setSubject(`system:serviceaccount:${namespace}:${serviceAccount.name}`)
+        .sign(signer),
     verify: (token, audiences = defaultAudiences) =>
-      verify(token, { keys, issuer, audiences, now: options.clock.now() }),
+      verify(token, { keys, issuer, audiences, defaultAudiences, now: options.clock.now() }),
     keySet: async () => ({
       keys: await Promise.all(
         keys.map(async ({ id, key }) => ({
@@ -137,6 +168,7 @@ async function verify(
     readonly keys: readonly VerificationKey[];
     readonly issuer: string;
     readonly audiences: readonly string[];
+    readonly defaultAudiences: readonly string[];
     readonly now: Date;
   },
 ): Promise<VerifiedServiceAccountToken | undefined> {
@@ -145,12 +177,15 @@ async function verify(
   for (const { key } of candidates) {
     try {
       const { payload } = await jwtVerify(token, key, {
-        issuer: by.issuer,
-        audience: [...by.audiences],
+        issuer: [by.issuer, legacyIssuer],
         currentDate: by.now,
         algorithms: [algorithmOf(key)],
       });
-      return decodeClaims(payload);
+      const claims =
+        payload.iss === legacyIssuer
+          ? decodeLegacy(payload, by.defaultAudiences)
+          : decodeClaims(payload);
+      return claims?.audiences.some((one) => by.audiences.includes(one)) ? claims : undefined;
     } catch (error) {
       // Not ours, not any more, or not for us: all the same to the caller.
       if (!(error instanceof errors.JOSEError)) throw error;
@@ -191,6 +226,33 @@ function decodeClaims(
     audiences: (Array.isArray(aud) ? aud : [aud]).filter((name) => typeof name === "string"),
     issuedAt: new Date((typeof iat === "number" ? iat : 0) * 1000),
     expiresAt: typeof exp === "number" ? new Date(exp * 1000) : undefined,
+  };
+}
+
+/** Tokens of the old kind are for the API server, whatever they say. */
+function decodeLegacy(
+  payload: Readonly<Record<string, unknown>>,
+  audiences: readonly string[],
+): VerifiedServiceAccountToken | undefined {
+  const [namespace, name, uid, legacySecret] = [
+    "namespace",
+    "service-account.name",
+    "service-account.uid",
+    "secret.name",
+  ].map((claim) => payload[legacyClaim(claim)]);
+  if (typeof namespace !== "string" || typeof legacySecret !== "string") return undefined;
+  const serviceAccount = identityOf({ name, uid });
+  if (serviceAccount === undefined) return undefined;
+  if (payload.sub !== `system:serviceaccount:${namespace}:${serviceAccount.name}`) return undefined;
+  const issuedAt = new Date(0);
+  return {
+    namespace,
+    serviceAccount,
+    legacySecret,
+    id: "",
+    audiences,
+    issuedAt,
+    expiresAt: undefined,
   };
 }
 

@@ -27,7 +27,7 @@ export interface ApiParts {
 }
 
 export function openApiServer(parts: ApiParts): ApiServer {
-  const { server, tokens, staticUsers } = parts;
+  const { server, tokens, staticUsers, runtime } = parts;
   const rows = createGroups({
     network: {
       serviceCidrs: server.serviceCidr.split(","),
@@ -40,15 +40,16 @@ export function openApiServer(parts: ApiParts): ApiServer {
   });
   return createApiServer({
     store: parts.store,
-    runtime: parts.runtime,
+    runtime,
     rows,
     admission: defaultAdmission(),
     authorizer: createAuthorizer,
     authenticate: (live) =>
       createAuthenticate({
-        verifyToken: async (token) => (await tokens).verify(token),
+        verifyToken: async (token, audiences) => (await tokens).verify(token, audiences),
         staticUsers,
         live,
+        clock: runtime.clock,
       }),
     health: parts.health,
     version: versionInfo,
@@ -58,13 +59,21 @@ export function openApiServer(parts: ApiParts): ApiServer {
   });
 }
 
+/**
+ * What ServiceAccount admission asks for (an hour and 7 s). Such tokens work for a year, as long
+ * as they are for the API server: programs that never read their file again go on.
+ */
+const extended = { askedSeconds: 3607, givenSeconds: 365 * 24 * 60 * 60 } as const;
+
 function signerOf(tokens: Promise<ServiceAccountTokens>): SignToken {
   return async (claims) => {
     const signer = await tokens;
     const asked = claims.audiences;
     const audiences = asked.length === 0 ? signer.defaultAudiences : [...asked];
-    const { boundObject, node } = claims;
+    const { boundObject, node, expirationSeconds } = claims;
     const kinds = { Pod: "pod", Secret: "secret", Node: "node" } as const;
+    const isForServer = audiences.every((one) => signer.defaultAudiences.includes(one));
+    const isExtended = expirationSeconds === extended.askedSeconds && isForServer;
     const { token } = await signer.sign({
       claims: {
         namespace: claims.namespace,
@@ -75,9 +84,8 @@ function signerOf(tokens: Promise<ServiceAccountTokens>): SignToken {
           : { [kinds[boundObject.kind]]: { name: boundObject.name, uid: boundObject.uid } }),
       },
       audiences,
-      expirationSeconds: Math.round(
-        (claims.expiresAt.getTime() - claims.issuedAt.getTime()) / 1000,
-      ),
+      expirationSeconds: isExtended ? extended.givenSeconds : expirationSeconds,
+      ...(isExtended ? { warnAfterSeconds: expirationSeconds } : {}),
     });
     return { token, audiences };
   };

@@ -32,12 +32,7 @@ const limits = {
 } as const;
 
 /** What the door knows of the other end beyond what authentication by certificate needs. */
-export interface DoorPeer extends Peer {
-  /** Common name of a certificate by the request-header authority: an aggregating proxy. */
-  readonly frontProxy: string | undefined;
-  /** Why the certificate that was shown is not believed. */
-  readonly certificateError: string | undefined;
-}
+export type DoorPeer = Required<Peer>;
 
 /** An HTTP/1.1 request to switch protocols; who takes it answers on the stream itself. */
 export interface IncomingUpgrade {

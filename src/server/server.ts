@@ -1,7 +1,8 @@
 /** `k3 server` from decoded options to a running node; resolves when it has stopped. */
 import { createKubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
-import { createIfAbsent, ensureBootstrapPolicy } from "../api/auth/bootstrap-policy.ts";
+import { createIfAbsent } from "../api/auth/bootstrap-policy.ts";
+import { ensureBootstrapPolicy, ensureNamespacedPolicy } from "../api/auth/reconcile-policy.ts";
 import type { HealthCheck } from "../api/health.ts";
 import type { ApiServer } from "../api/server.ts";
 import { namespaces, priorityClasses } from "../client/resources.ts";
@@ -22,6 +23,7 @@ import { createScheduler } from "../scheduler/scheduler.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { openApiServer } from "./api-server.ts";
+import { ensureExtensionConfig } from "./extension-config.ts";
 import { startFrontDoor } from "./front-door.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
 import { ensureDnsService, ensureKubernetesService } from "./kubernetes-service.ts";
@@ -246,6 +248,14 @@ class Server {
         }),
       ),
       ensureBootstrapPolicy(client),
+    ]);
+    const { authorities } = need(this.#made.pki);
+    await Promise.all([
+      ensureNamespacedPolicy(client),
+      ensureExtensionConfig(client, {
+        clientCaPem: authorities["client-ca"].certPem,
+        requestHeaderCaPem: authorities["request-header-ca"].certPem,
+      }),
     ]);
     await ensureKubernetesService(client, {
       serviceIp: this.#serviceIp,

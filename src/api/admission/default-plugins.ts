@@ -1,7 +1,9 @@
 /** The admission chain, in upstream's order of plugins that are on by default. */
 import type { AdmissionPlugin } from "../admission-plugin.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { nodeRestriction } from "./node-restriction.ts";
 import { defaultTolerationSeconds, priority, taintNodesByCondition } from "./pod-defaults.ts";
+import { rbacEscalation } from "./rbac-escalation.ts";
 import { serviceAccount } from "./service-account.ts";
 import {
   defaultStorageClass,
@@ -13,11 +15,13 @@ export function defaultAdmission(): readonly AdmissionPlugin[] {
   return [
     namespaceLifecycle,
     serviceAccount,
+    nodeRestriction,
     taintNodesByCondition,
     priority,
     defaultTolerationSeconds,
     defaultStorageClass,
     storageObjectInUseProtection,
     persistentVolumeClaimResize,
+    rbacEscalation,
   ];
 }

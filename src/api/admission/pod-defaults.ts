@@ -3,6 +3,7 @@ import { priorityClasses } from "../../client/resources.ts";
 import type { Node, Pod, Toleration } from "../../gen/core-v1.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
 import { refused } from "../errors.ts";
+import { everyOf } from "./look-up.ts";
 
 const evictionSeconds = 300;
 
@@ -38,7 +39,7 @@ export const priority: AdmissionPlugin = {
   async mutate(object, context) {
     if (!creates(context, "pods")) return;
     const { spec } = object as Pod;
-    const classes = [...context.live.of(priorityClasses).list()].map((row) => row.object);
+    const classes = await everyOf(context.live, priorityClasses);
     const named = spec.priorityClassName;
     const found = named
       ? classes.find(({ metadata }) => metadata.name === named)

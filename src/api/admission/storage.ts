@@ -3,6 +3,7 @@ import { storageClasses } from "../../client/resources.ts";
 import type { PersistentVolumeClaim } from "../../gen/core-v1.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
 import { refused } from "../errors.ts";
+import { everyOf, lookUp } from "./look-up.ts";
 
 const betaClass = "volume.beta.kubernetes.io/storage-class";
 const defaultAnnotations = [
@@ -28,11 +29,9 @@ export const defaultStorageClass: AdmissionPlugin = {
     const claim = object as PersistentVolumeClaim;
     if (claim.spec.storageClassName !== undefined) return;
     if (claim.metadata.annotations?.[betaClass] !== undefined) return;
-    const defaults = [...context.live.of(storageClasses).list()]
-      .map((one) => one.object)
-      .filter(({ metadata }) =>
-        defaultAnnotations.some((key) => metadata.annotations?.[key] === "true"),
-      );
+    const defaults = (await everyOf(context.live, storageClasses)).filter(({ metadata }) =>
+      defaultAnnotations.some((key) => metadata.annotations?.[key] === "true"),
+    );
     const created = (one: (typeof defaults)[number]): string =>
       one.metadata.creationTimestamp ?? "";
     const [newest] = defaults.toSorted((a, b) =>
@@ -73,7 +72,7 @@ export const persistentVolumeClaimResize: AdmissionPlugin = {
     if (old.status?.phase !== "Bound")
       throw refuse("Only bound persistent volume claims can be expanded");
     const name = claim.metadata.annotations?.[betaClass] ?? claim.spec.storageClassName ?? "";
-    const found = name === "" ? undefined : context.live.of(storageClasses).get(name)?.object;
+    const found = await lookUp(context.live, storageClasses, "", name);
     if (found?.allowVolumeExpansion !== true)
       throw refuse(
         "only dynamically provisioned pvc can be resized and the storageclass that provisions " +

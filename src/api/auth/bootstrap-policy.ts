@@ -1,6 +1,5 @@
 /** The roles and bindings every cluster begins with, after upstream's bootstrap policy. */
 import type { Client, Resource } from "../../client/client.ts";
-import { clusterRoleBindings, clusterRoles } from "../../client/resources.ts";
 import type { ClusterRole, ClusterRoleBinding, PolicyRule } from "../../gen/rbac-v1.ts";
 import { isReason } from "../../lib/api-error.ts";
 import type { KubeObject } from "../../schema/object.ts";
@@ -8,15 +7,21 @@ import { componentRoles } from "./component-roles.ts";
 import { controllerRoles } from "./controller-roles.ts";
 import { named, paths, read, readWrite, rule, write } from "./policy-rule.ts";
 
+/** Set to "false" it keeps the server's hands off a bootstrap role or binding. */
+export const autoupdateAnnotation = "rbac.authorization.kubernetes.io/autoupdate";
 const labels = { "kubernetes.io/bootstrapping": "rbac-defaults" };
-const annotations = { "rbac.authorization.kubernetes.io/autoupdate": "true" };
+const annotations = { [autoupdateAnnotation]: "true" };
+
+/** What marks a role or binding as one that every cluster begins with. */
+export function bootstrapMetadata(name: string) {
+  return { name, labels: { ...labels }, annotations: { ...annotations } };
+}
 
 const workloads = {
   apps: ["daemonsets", "deployments", "replicasets", "statefulsets"],
   scalable: ["deployments/scale", "replicasets/scale", "statefulsets/scale"],
   core: [
     "configmaps",
-    "endpoints",
     "persistentvolumeclaims",
     "pods",
     "replicationcontrollers",
@@ -26,13 +31,30 @@ const workloads = {
   ],
   batch: ["cronjobs", "jobs"],
   networking: ["ingresses", "networkpolicies"],
+  /** What the group held before apps and networking.k8s.io took over. */
+  extensions: [
+    "daemonsets",
+    "deployments",
+    "deployments/scale",
+    "ingresses",
+    "networkpolicies",
+    "replicasets",
+    "replicasets/scale",
+    "replicationcontrollers/scale",
+  ],
 };
+const statusOf = (resources: readonly string[]): string[] =>
+  resources.map((resource) => `${resource}/status`);
 
 const viewRules: readonly PolicyRule[] = [
-  rule(read, "", ...workloads.core, "bindings", "events", "limitranges", "namespaces"),
+  rule(read, "", ...workloads.core, "bindings", "endpoints", "events", "limitranges", "namespaces"),
   rule(read, "", "namespaces/status", "pods/log", "pods/status", "resourcequotas"),
+  rule(read, "", "replicationcontrollers/status"),
   rule(read, "", "resourcequotas/status", "services/status", "persistentvolumeclaims/status"),
   rule(read, "apps", ...workloads.apps, ...workloads.scalable, "controllerrevisions"),
+  rule(read, "apps", ...statusOf(workloads.apps)),
+  rule(read, "extensions", ...workloads.extensions, "daemonsets/status", "deployments/status"),
+  rule(read, "extensions", "ingresses/status", "replicasets/status"),
   rule(read, "autoscaling", "horizontalpodautoscalers", "horizontalpodautoscalers/status"),
   rule(read, "batch", "cronjobs", "cronjobs/status", "jobs", "jobs/status"),
   rule(read, "discovery.k8s.io", "endpointslices"),
@@ -47,6 +69,7 @@ const editRules: readonly PolicyRule[] = [
   rule(write, "", "pods", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy"),
   rule(write, "", ...workloads.core, "secrets", "services/proxy", "events"),
   rule(write, "apps", ...workloads.apps, ...workloads.scalable, "deployments/rollback"),
+  rule(write, "extensions", ...workloads.extensions, "deployments/rollback"),
   rule(write, "autoscaling", "horizontalpodautoscalers"),
   rule(write, "batch", ...workloads.batch),
   rule(write, "networking.k8s.io", ...workloads.networking),
@@ -92,7 +115,8 @@ const table: Readonly<Record<string, RoleRow>> = {
   },
   "system:monitoring": {
     rules: [
-      paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/readyz", "/readyz/*"),
+      paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*"),
+      paths("/metrics", "/metrics/slis"),
     ],
     groups: ["system:monitoring"],
   },
@@ -157,9 +181,14 @@ const table: Readonly<Record<string, RoleRow>> = {
   "system:kube-controller-manager": {
     rules: [
       rule(["create", "patch", "update"], "", "events"),
+      rule(["create", "patch", "update"], "events.k8s.io", "events"),
       rule([...read, "create", "update"], "coordination.k8s.io", "leases"),
       rule(["create"], "", "secrets", "serviceaccounts", "serviceaccounts/token"),
-      rule(["delete", "get", "update"], "", "secrets", "namespaces", "serviceaccounts"),
+      rule(["delete"], "", "secrets"),
+      rule(["get"], "", "configmaps", "namespaces", "secrets", "serviceaccounts"),
+      rule(["update"], "", "secrets", "serviceaccounts"),
+      rule(["create"], "authentication.k8s.io", "tokenreviews"),
+      rule(["create"], "authorization.k8s.io", "subjectaccessreviews"),
       { verbs: ["list", "watch"], apiGroups: ["*"], resources: ["*"] },
     ],
     users: ["system:kube-controller-manager"],
@@ -196,9 +225,8 @@ export function bootstrapRoles(): readonly ClusterRole[] {
     apiVersion: "rbac.authorization.k8s.io/v1",
     kind: "ClusterRole",
     metadata: {
-      name,
-      labels: flowsInto ? { ...labels, [`${aggregatePrefix}${flowsInto}`]: "true" } : labels,
-      annotations,
+      ...bootstrapMetadata(name),
+      labels: { ...labels, ...(flowsInto && { [`${aggregatePrefix}${flowsInto}`]: "true" }) },
     },
     ...(isAggregate
       ? {
@@ -229,20 +257,12 @@ export function bootstrapBindings(): readonly ClusterRoleBinding[] {
       {
         apiVersion: `${apiGroup}/v1`,
         kind: "ClusterRoleBinding",
-        metadata: { name, labels, annotations },
+        metadata: bootstrapMetadata(name),
         subjects,
         roleRef: { apiGroup, kind: "ClusterRole", name },
       },
     ];
   });
-}
-
-/** Creates what is missing; what an administrator changed stays as it is. */
-export async function ensureBootstrapPolicy(client: Client): Promise<void> {
-  await Promise.all([
-    ...bootstrapRoles().map((role) => createIfAbsent(client, clusterRoles, role)),
-    ...bootstrapBindings().map((one) => createIfAbsent(client, clusterRoleBindings, one)),
-  ]);
 }
 
 /** Creates `object` unless one of its name exists; true when it was made. */

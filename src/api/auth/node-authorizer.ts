@@ -60,7 +60,7 @@ function* containersOf(pod: DeepReadonly<Pod>) {
   yield* pod.spec.ephemeralContainers ?? [];
 }
 
-function* secretsOf(pod: DeepReadonly<Pod>): Generator<string> {
+export function* secretsOf(pod: DeepReadonly<Pod>): Generator<string> {
   for (const secret of pod.spec.imagePullSecrets ?? []) yield secret.name ?? "";
   for (const volume of pod.spec.volumes ?? []) {
     yield volume.secret?.secretName ?? "";
@@ -76,7 +76,7 @@ function* secretsOf(pod: DeepReadonly<Pod>): Generator<string> {
   }
 }
 
-function* configMapsOf(pod: DeepReadonly<Pod>): Generator<string> {
+export function* configMapsOf(pod: DeepReadonly<Pod>): Generator<string> {
   for (const volume of pod.spec.volumes ?? []) {
     yield volume.configMap?.name ?? "";
     for (const source of volume.projected?.sources ?? []) yield source.configMap?.name ?? "";
@@ -88,7 +88,7 @@ function* configMapsOf(pod: DeepReadonly<Pod>): Generator<string> {
   }
 }
 
-function* claimsOf(pod: DeepReadonly<Pod>): Generator<string> {
+export function* claimsOf(pod: DeepReadonly<Pod>): Generator<string> {
   for (const volume of pod.spec.volumes ?? []) {
     yield volume.persistentVolumeClaim?.claimName ?? "";
     if (volume.ephemeral) yield `${pod.metadata.name}-${volume.name}`;

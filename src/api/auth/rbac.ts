@@ -21,11 +21,13 @@ const denied: Decision = { allowed: false, reason: "" };
 export function unionAuthorizer(authorizers: readonly Authorizer[]): Authorizer {
   return {
     async authorize(attributes) {
+      const reasons: string[] = [];
       for (const authorizer of authorizers) {
         const decision = await authorizer.authorize(attributes);
         if (decision.allowed) return decision;
+        if (decision.reason !== "") reasons.push(decision.reason);
       }
-      return denied;
+      return reasons.length === 0 ? denied : { allowed: false, reason: reasons.join("\n") };
     },
   };
 }
@@ -85,13 +87,47 @@ export function createRbacAuthorizer(live: LiveSets): Authorizer {
         await loading;
         isLoaded = true;
       }
-      for (const rules of rulesFor(attributes.user, attributes.namespace, live)) {
-        if (rules.some((rule) => ruleAllows(rule, attributes)))
-          return { allowed: true, reason: "" };
+      const missing: string[] = [];
+      for (const grant of grantsFor(attributes.user, attributes.namespace, live)) {
+        if (grant.rules === undefined) missing.push(missingText(grant.roleRef));
+        else if (grant.rules.some((rule) => ruleAllows(rule, attributes)))
+          return { allowed: true, reason: grantText(grant) };
       }
-      return denied;
+      return missing.length === 0 ? denied : { allowed: false, reason: missingList(missing) };
     },
   };
+}
+
+/** A binding that names the user, and the rules of its role; undefined when there is no such. */
+interface Grant {
+  readonly rules: readonly Rule[] | undefined;
+  readonly roleRef: Bound["roleRef"];
+  /** `ClusterRoleBinding "view-all"`, with the namespace of a RoleBinding. */
+  readonly binding: string;
+  /** `user name` or `group name`: how the user was found in it. */
+  readonly subject: string;
+}
+
+function* grantsFor(user: User, namespace: string, live: LiveSets): Generator<Grant> {
+  addIndexes(live);
+  const keys = userKeys(user);
+  for (const subject of keys)
+    for (const { object, key } of live.of(clusterRoleBindings).by(bySubject, subject)) {
+      const { roleRef } = object;
+      const binding = `ClusterRoleBinding "${key}"`;
+      yield { rules: clusterRules(roleRef.name, live), roleRef, binding, subject };
+    }
+  if (namespace === "") return;
+  for (const subject of keys)
+    for (const { object, key } of live.of(roleBindings).by(bySubject, `${namespace} ${subject}`)) {
+      const { roleRef } = object;
+      const rules =
+        roleRef.kind === "ClusterRole"
+          ? clusterRules(roleRef.name, live)
+          : rulesOf(live.of(roles).get(`${namespace}/${roleRef.name}`)?.object);
+      const name = key.slice(key.indexOf("/") + 1);
+      yield { rules, roleRef, binding: `RoleBinding "${name}/${namespace}"`, subject };
+    }
 }
 
 /** The rules of every role bound to the user, cluster-wide first, then in `namespace`. */
@@ -100,23 +136,35 @@ export function* rulesFor(
   namespace: string,
   live: LiveSets,
 ): Generator<readonly Rule[]> {
-  addIndexes(live);
-  const keys = userKeys(user);
-  for (const key of keys)
-    for (const { object } of live.of(clusterRoleBindings).by(bySubject, key))
-      yield clusterRules(object.roleRef.name, live);
-  if (namespace === "") return;
-  for (const key of keys)
-    for (const { object } of live.of(roleBindings).by(bySubject, `${namespace} ${key}`)) {
-      const { kind, name } = object.roleRef;
-      yield kind === "ClusterRole"
-        ? clusterRules(name, live)
-        : (live.of(roles).get(`${namespace}/${name}`)?.object.rules ?? []);
-    }
+  for (const { rules } of grantsFor(user, namespace, live)) if (rules !== undefined) yield rules;
 }
 
-function clusterRules(name: string, live: LiveSets): readonly Rule[] {
-  return live.of(clusterRoles).get(name)?.object.rules ?? [];
+function clusterRules(name: string, live: LiveSets): readonly Rule[] | undefined {
+  return rulesOf(live.of(clusterRoles).get(name)?.object);
+}
+
+function rulesOf(role: { readonly rules?: readonly Rule[] } | undefined) {
+  return role === undefined ? undefined : (role.rules ?? []);
+}
+
+function grantText({ binding, roleRef, subject }: Grant): string {
+  const [, kind = "", name = ""] = /^(\S+) (.*)$/.exec(subject) ?? [];
+  const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(name);
+  const named =
+    kind === "user" && account !== null
+      ? `ServiceAccount "${account[2]}/${account[1]}"`
+      : `${kind === "user" ? "User" : "Group"} "${name}"`;
+  return `RBAC: allowed by ${binding} of ${roleRef.kind} "${roleRef.name}" to ${named}`;
+}
+
+function missingText({ kind, name }: Bound["roleRef"]): string {
+  const plural = kind === "ClusterRole" ? "clusterrole" : "role";
+  return `${plural}.rbac.authorization.k8s.io "${name}" not found`;
+}
+
+function missingList(texts: readonly string[]): string {
+  const distinct = [...new Set(texts)];
+  return `RBAC: ${distinct.length === 1 ? distinct[0] : `[${distinct.join(", ")}]`}`;
 }
 
 /** Whether one rule covers a request (rbac/v1 PolicyRule). */

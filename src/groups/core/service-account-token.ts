@@ -24,8 +24,7 @@ export interface TokenClaims {
   readonly serviceAccountUid: string;
   /** Empty asks for the server's default audiences. */
   readonly audiences: readonly string[];
-  readonly issuedAt: Date;
-  readonly expiresAt: Date;
+  readonly expirationSeconds: number;
   readonly boundObject?: BoundObject;
   /** The node of a bound pod. */
   readonly node?: { readonly name: string; readonly uid: string };
@@ -103,6 +102,23 @@ async function readBound(
   return { bound, node: { name: pod.spec.nodeName, uid: node?.metadata.uid ?? "" } };
 }
 
+/** What the body says about itself must be the account in the path. */
+function checkIdentity(request: TokenRequest, namespace: string, name: string): void {
+  const { metadata } = request;
+  if (metadata?.name && metadata.name !== name)
+    throw new ApiError(
+      "BadRequest",
+      `metadata.name: Invalid value: ${JSON.stringify(metadata.name)}: must match the service ` +
+        `account name if specified`,
+    );
+  if (metadata?.namespace && metadata.namespace !== namespace)
+    throw new ApiError(
+      "BadRequest",
+      `metadata.namespace: Invalid value: ${JSON.stringify(metadata.namespace)}: must match the ` +
+        `service account namespace if specified`,
+    );
+}
+
 /** Takes TokenRequests for a service account. */
 export function tokenSubresource(signToken: SignToken): Subresource<ServiceAccount> {
   async function run(
@@ -112,6 +128,7 @@ export function tokenSubresource(signToken: SignToken): Subresource<ServiceAccou
   ): Promise<ApiResponse> {
     const wanted = readBody<TokenRequest>(request);
     const { namespace = "", name = "", uid = "" } = target.object.metadata;
+    checkIdentity(wanted, namespace, name);
     const seconds = expirationOf(wanted);
     const { bound, node } = await readBound(wanted, target, context);
     const issuedAt = context.runtime.clock.now();
@@ -121,8 +138,7 @@ export function tokenSubresource(signToken: SignToken): Subresource<ServiceAccou
       serviceAccountName: name,
       serviceAccountUid: uid,
       audiences: wanted.spec?.audiences ?? [],
-      issuedAt,
-      expiresAt,
+      expirationSeconds: seconds,
       ...(bound === undefined ? {} : { boundObject: bound }),
       ...(node === undefined ? {} : { node }),
     });

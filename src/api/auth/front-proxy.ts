@@ -1,0 +1,46 @@
+/** Users that an aggregating proxy vouches for by headers, under its own certificate. */
+import type { Peer } from "../authorizer.ts";
+import type { User } from "../request.ts";
+
+/** `--requestheader-*` as K3s sets them; the ConfigMap for extension servers says the same. */
+export const requestHeaders = {
+  allowedNames: ["system:auth-proxy"],
+  username: "X-Remote-User",
+  group: "X-Remote-Group",
+  extraPrefix: "X-Remote-Extra-",
+} as const;
+
+/** Undefined unless a proxy that is allowed to names a user. */
+export function frontProxyUser(headers: Headers, { frontProxy }: Peer): User | undefined {
+  const allowed: readonly string[] = requestHeaders.allowedNames;
+  if (frontProxy === undefined || !allowed.includes(frontProxy)) return undefined;
+  const name = headers.get(requestHeaders.username) ?? "";
+  if (name === "") return undefined;
+  return { name, uid: "", groups: values(headers, requestHeaders.group), extra: extraOf(headers) };
+}
+
+/** Several values of one header arrive joined by commas. */
+function values(headers: Headers, name: string): readonly string[] {
+  const joined = headers.get(name) ?? "";
+  return joined === "" ? [] : joined.split(",").map((value) => value.trim());
+}
+
+function extraOf(headers: Headers): User["extra"] {
+  const prefix = requestHeaders.extraPrefix.toLowerCase();
+  const extra: Record<string, readonly string[]> = {};
+  headers.forEach((_value, name) => {
+    if (!name.startsWith(prefix)) return;
+    extra[unescaped(name.slice(prefix.length))] = values(headers, name);
+  });
+  return extra;
+}
+
+/** A key that is not percent-encoded stands for itself. */
+function unescaped(key: string): string {
+  try {
+    return decodeURIComponent(key);
+  } catch (error) {
+    if (error instanceof URIError) return key;
+    throw error;
+  }
+}

@@ -1,0 +1,363 @@
+/** Who may do what: credentials, the node's bounds, and that nobody grants what they lack. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { byCredentials } from "../api/auth/authenticate.ts";
+import { planBinding, planRole } from "../api/auth/reconcile-policy.ts";
+import type { TokenClaims } from "../api/auth/token-user.ts";
+import type { Peer } from "../api/authorizer.ts";
+import {
+  clusterRoleBindings,
+  clusterRoles,
+  leases,
+  nodes,
+  pods,
+  roleBindings,
+  secrets,
+  serviceAccounts,
+  subjectAccessReviews,
+} from "../client/resources.ts";
+import type { Node, Pod, Secret } from "../gen/core-v1.ts";
+import type { ClusterRole, RoleBinding } from "../gen/rbac-v1.ts";
+import { openWorld, type World } from "./test-world.ts";
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(async () => {
+  await world[Symbol.asyncDispose]();
+});
+
+const apiGroup = "rbac.authorization.k8s.io";
+const stranger: Peer = { address: "", certificate: undefined };
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
+describe("credentials", () => {
+  const claims: { current: TokenClaims | undefined } = { current: undefined };
+  const login = (headers: Record<string, string>, peer: Partial<Peer> = {}) =>
+    byCredentials({
+      verifyToken: async () => claims.current,
+      staticUsers: [{ name: "node", password: "pw", groups: ["k3s:agent"] }],
+      live: world.live,
+      clock: world.runtime.clock,
+    })(new Headers(headers), { ...stranger, ...peer });
+
+  test("nobody is anonymous, but a wrong credential is refused", async () => {
+    expect(await login({})).toMatchObject({ name: "system:anonymous" });
+    const wrong: readonly [Record<string, string>, Partial<Peer>?][] = [
+      [{ authorization: "Bearer nonsense" }],
+      [{ authorization: `Basic ${base64("node:wrong")}` }],
+      [{ authorization: "Digest x" }],
+      [{}, { certificateError: "expired" }],
+      [{}, { frontProxy: "system:auth-proxy" }],
+      [{ "x-remote-user": "a" }, { frontProxy: "someone-else" }],
+    ];
+    for (const [headers, peer] of wrong) {
+      await expect(login(headers, peer)).rejects.toMatchObject({ code: 401 });
+    }
+  });
+
+  test("a certificate names user and groups, and tells which one it was", async () => {
+    const certificate = { commonName: "jane", organizations: ["dev"], fingerprint: "ab12" };
+    expect(await login({ authorization: "Bearer nonsense" }, { certificate })).toEqual({
+      name: "jane",
+      uid: "",
+      groups: ["dev", "system:authenticated"],
+      extra: { "authentication.kubernetes.io/credential-id": ["X509SHA256=ab12"] },
+    });
+  });
+
+  test("an aggregating proxy vouches for users by headers", async () => {
+    const headers = {
+      "x-remote-user": "jane",
+      "x-remote-group": "dev, ops",
+      "x-remote-extra-example.com%2fscope": "all",
+    };
+    expect(await login(headers, { frontProxy: "system:auth-proxy" })).toEqual({
+      name: "jane",
+      uid: "",
+      groups: ["dev", "ops", "system:authenticated"],
+      extra: { "example.com/scope": ["all"] },
+    });
+    expect(await login(headers)).toMatchObject({ name: "system:anonymous" });
+  });
+
+  test("a service account token dies with what it is bound to", async () => {
+    const account = await world.client.get(serviceAccounts, "default", "default");
+    const made = await world.client.create<Secret>(secrets, {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: "bound", namespace: "default" },
+      data: { token: base64("the-token") },
+    });
+    const identity = { name: "default", uid: account.metadata.uid ?? "" };
+    const common = { id: "j1", namespace: "default", audiences: ["k3"], serviceAccount: identity };
+    const secret = { name: "bound", uid: made.metadata.uid ?? "" };
+    const bearer = { authorization: "Bearer the-token" };
+    claims.current = { ...common, secret };
+    expect(await login(bearer)).toMatchObject({
+      name: "system:serviceaccount:default:default",
+      extra: { "authentication.kubernetes.io/credential-id": ["JTI=j1"] },
+    });
+    claims.current = { ...common, legacySecret: "bound" };
+    expect(await login(bearer)).toMatchObject({ uid: identity.uid });
+    await expect(login({ authorization: "Bearer other" })).rejects.toMatchObject({ code: 401 });
+    await world.client.delete(secrets, "default", "bound");
+    await expect(login(bearer)).rejects.toMatchObject({ code: 401 });
+    claims.current = { ...common, secret };
+    await expect(login(bearer)).rejects.toMatchObject({ code: 401 });
+    claims.current = { ...common, serviceAccount: { name: "default", uid: "old" } };
+    await expect(login(bearer)).rejects.toMatchObject({ code: 401 });
+    claims.current = undefined;
+  });
+
+  test("a bootstrap token works until it expires", async () => {
+    const expiration = new Date(world.runtime.clock.now().getTime() + 60_000).toISOString();
+    const data = {
+      "token-id": "abcdef",
+      "token-secret": "0123456789abcdef",
+      "usage-bootstrap-authentication": "true",
+      "auth-extra-groups": "system:bootstrappers:k3s:default-node-token",
+      expiration,
+    };
+    await world.client.create<Secret>(secrets, {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: "bootstrap-token-abcdef", namespace: "kube-system" },
+      type: "bootstrap.kubernetes.io/token",
+      data: Object.fromEntries(Object.entries(data).map(([key, text]) => [key, base64(text)])),
+    });
+    const right = { authorization: "Bearer abcdef.0123456789abcdef" };
+    expect(await login(right)).toMatchObject({
+      name: "system:bootstrap:abcdef",
+      groups: [
+        "system:bootstrappers",
+        "system:bootstrappers:k3s:default-node-token",
+        "system:authenticated",
+      ],
+    });
+    await expect(login({ authorization: "Bearer abcdef.0123456789abcdee" })).rejects.toMatchObject({
+      code: 401,
+    });
+    await world.runtime.clock.advance(61_000);
+    await expect(login(right)).rejects.toMatchObject({ code: 401 });
+  });
+});
+
+describe("escalation", () => {
+  const role = (name: string, verbs: string[]): ClusterRole => ({
+    apiVersion: `${apiGroup}/v1`,
+    kind: "ClusterRole",
+    metadata: { name },
+    rules: [{ verbs, apiGroups: [""], resources: ["pods"] }],
+  });
+  const binding = (name: string, roleName: string, user: string): RoleBinding => ({
+    apiVersion: `${apiGroup}/v1`,
+    kind: "RoleBinding",
+    metadata: { name, namespace: "default" },
+    subjects: [{ kind: "User", apiGroup, name: user }],
+    roleRef: { apiGroup, kind: "ClusterRole", name: roleName },
+  });
+
+  test("roles and bindings grant only what their writer has", async () => {
+    const { client } = world;
+    await client.create<ClusterRole>(clusterRoles, {
+      ...role("role-writer", ["get"]),
+      rules: [
+        { verbs: ["get"], apiGroups: [""], resources: ["pods"] },
+        { verbs: ["create", "update", "patch"], apiGroups: [apiGroup], resources: ["*"] },
+      ],
+    });
+    await client.create(clusterRoleBindings, {
+      apiVersion: `${apiGroup}/v1`,
+      kind: "ClusterRoleBinding",
+      metadata: { name: "role-writer" },
+      subjects: [{ kind: "User", apiGroup, name: "writer" }],
+      roleRef: { apiGroup, kind: "ClusterRole", name: "role-writer" },
+    });
+    await client.create(clusterRoles, role("pod-deleter", ["delete"]));
+    const writer = client.as("writer", []);
+    await writer.create(clusterRoles, role("pod-getter", ["get"]));
+    await expect(writer.create(clusterRoles, role("too-much", ["get", "delete"]))).rejects.toThrow(
+      'clusterroles.rbac.authorization.k8s.io "too-much" is forbidden: user "writer" ' +
+        '(groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently ' +
+        'held:\n{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}',
+    );
+    await expect(
+      writer.create<ClusterRole>(clusterRoles, {
+        ...role("all", ["get"]),
+        aggregationRule: { clusterRoleSelectors: [{ matchLabels: { a: "b" } }] },
+      }),
+    ).rejects.toThrow("must have cluster-admin privileges to use an aggregationRule");
+    await writer.create(roleBindings, binding("fine", "pod-getter", "jane"));
+    await expect(
+      writer.create(roleBindings, binding("grab", "pod-deleter", "writer")),
+    ).rejects.toMatchObject({ code: 403 });
+    await expect(
+      writer.create(roleBindings, binding("none", "no-such-role", "writer")),
+    ).rejects.toMatchObject({ code: 404 });
+    // Metadata alone grants nothing.
+    await writer.patch(clusterRoles, "", "pod-deleter", "merge", {
+      metadata: { labels: { a: "b" } },
+    });
+  });
+
+  test("a review says which binding allows", async () => {
+    const review = await world.client.create(subjectAccessReviews, {
+      apiVersion: "authorization.k8s.io/v1",
+      kind: "SubjectAccessReview",
+      metadata: {},
+      spec: { user: "writer", resourceAttributes: { verb: "get", resource: "pods" } },
+    });
+    expect(review.status).toEqual({
+      allowed: true,
+      reason:
+        'RBAC: allowed by ClusterRoleBinding "role-writer" of ClusterRole "role-writer" to ' +
+        'User "writer"',
+    });
+  });
+});
+
+describe("the bootstrap policy", () => {
+  const wanted: ClusterRole = {
+    apiVersion: `${apiGroup}/v1`,
+    kind: "ClusterRole",
+    metadata: { name: "r", labels: { a: "1" }, annotations: { auto: "true" } },
+    rules: [{ verbs: ["get", "list"], apiGroups: [""], resources: ["pods"] }],
+  };
+
+  test("adds the rules that are missing and keeps what was added", () => {
+    expect(planRole(wanted, wanted)).toEqual({ type: "keep" });
+    const own = { verbs: ["get"], apiGroups: [""], resources: ["nodes"] };
+    const half = { verbs: ["get"], apiGroups: [""], resources: ["pods"] };
+    const existing = { ...wanted, metadata: { name: "r", labels: { a: "2" } }, rules: [own, half] };
+    expect(planRole(existing, wanted)).toEqual({
+      type: "update",
+      object: {
+        ...existing,
+        metadata: { name: "r", labels: { a: "2" }, annotations: { auto: "true" } },
+        rules: [own, half, { verbs: ["list"], apiGroups: [""], resources: ["pods"] }],
+      },
+    });
+  });
+
+  test("adds the subjects that are missing, and recreates for another role", () => {
+    const group = (name: string) => ({ kind: "Group", apiGroup, name });
+    const roleRef = { apiGroup, kind: "ClusterRole", name: "r" };
+    const one: RoleBinding = {
+      ...wanted,
+      kind: "RoleBinding",
+      subjects: [group("a"), group("b")],
+      roleRef,
+    };
+    const existing: RoleBinding = { ...one, subjects: [group("b"), group("c")] };
+    expect(planBinding(existing, one)).toMatchObject({
+      type: "update",
+      object: { subjects: [group("b"), group("c"), group("a")] },
+    });
+    const other = { ...one, roleRef: { ...roleRef, name: "s" } };
+    expect(planBinding(other, one)).toEqual({ type: "recreate" });
+  });
+
+  test("every role of the policy is one that clusters have", async () => {
+    const { items } = await world.client.list(clusterRoles, "");
+    const names = items.map(({ metadata }) => metadata.name);
+    expect(names).toContain("cluster-admin");
+    expect(names).toContain("system:controller:clusterrole-aggregation-controller");
+  });
+});
+
+describe("a node", () => {
+  const own = () => world.client.as("system:node:n1", ["system:nodes"]);
+  const node = (name: string, labels: Record<string, string> = {}): Node => ({
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name, labels },
+    spec: {},
+  });
+  const refusal = (text: string) => ({ code: 403, message: expect.stringContaining(text) });
+
+  test("registers itself with its own labels only", async () => {
+    await expect(own().create(nodes, node("n2"))).rejects.toMatchObject(
+      refusal('node "n1" is not allowed to modify node "n2"'),
+    );
+    const forbidden = { "node-role.kubernetes.io/control-plane": "", "kubernetes.io/os": "linux" };
+    await expect(own().create(nodes, node("n1", forbidden))).rejects.toMatchObject(
+      refusal("to set the following labels: node-role.kubernetes.io/control-plane"),
+    );
+    await own().create(nodes, node("n1", { "kubernetes.io/os": "linux", "example.com/a": "b" }));
+    await expect(
+      own().patch(nodes, "", "n1", "merge", { spec: { taints: [] } }),
+    ).rejects.toMatchObject(refusal("is not allowed to modify taints"));
+    await expect(
+      own().patch(nodes, "", "n1", "merge", {
+        metadata: { labels: { "a.node-restriction.kubernetes.io/x": "y" } },
+      }),
+    ).rejects.toMatchObject(refusal("is not allowed to modify labels: a.node-restriction"));
+  });
+
+  test("creates mirror pods of its own and deletes only pods that it runs", async () => {
+    const pod: Pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "static-n1", namespace: "default" },
+      spec: { nodeName: "n1", containers: [{ name: "a", image: "b" }] },
+    };
+    await expect(own().create(pods, pod)).rejects.toMatchObject(
+      refusal('node "n1" can only create mirror pods'),
+    );
+    const { uid = "" } = (await world.client.get(nodes, "", "n1")).metadata;
+    const mirror: Pod = {
+      ...pod,
+      metadata: {
+        ...pod.metadata,
+        annotations: { "kubernetes.io/config.mirror": "hash" },
+        ownerReferences: [{ apiVersion: "v1", kind: "Node", name: "n1", uid, controller: true }],
+      },
+    };
+    await own().create(pods, mirror);
+    await world.client.create(pods, {
+      ...pod,
+      metadata: { name: "elsewhere", namespace: "default" },
+      spec: { ...pod.spec, nodeName: "n2" },
+    });
+    await expect(own().delete(pods, "default", "elsewhere")).rejects.toMatchObject(
+      refusal('node "n1" can only delete pods with spec.nodeName set to itself'),
+    );
+    await own().delete(pods, "default", "static-n1", { gracePeriodSeconds: 0 });
+  });
+
+  test("takes tokens for its own pods, and leases of its own name", async () => {
+    const made = await world.client.create<Pod>(pods, {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "mine", namespace: "default" },
+      spec: { nodeName: "n1", containers: [{ name: "a", image: "b" }] },
+    });
+    const ask = (boundObjectRef: object | undefined, audiences: string[] = []) =>
+      own().createSubresource(serviceAccounts, "default", "default", "token", {
+        spec: { audiences, ...(boundObjectRef && { boundObjectRef }) },
+      });
+    const ref = { apiVersion: "v1", kind: "Pod", name: "mine" };
+    const bound = { ...ref, uid: made.metadata.uid };
+    await expect(ask(undefined)).rejects.toMatchObject(
+      refusal("node requested token not bound to a pod"),
+    );
+    await expect(ask(ref)).rejects.toMatchObject(
+      refusal("node requested token with a pod binding without a uid"),
+    );
+    await expect(ask(bound, ["vault"])).rejects.toMatchObject(
+      refusal('audience "vault" not found in pod spec volume'),
+    );
+    expect(await ask(bound)).toMatchObject({ status: { token: "token of default" } });
+    await expect(
+      own().create(leases, {
+        apiVersion: "coordination.k8s.io/v1",
+        kind: "Lease",
+        metadata: { name: "n2", namespace: "kube-node-lease" },
+        spec: {},
+      }),
+    ).rejects.toMatchObject(
+      refusal("can only access node lease with the same name as the requesting node"),
+    );
+  });
+});

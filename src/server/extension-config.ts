@@ -1,0 +1,35 @@
+/** Tells extension API servers which authorities sign clients and the aggregating proxy. */
+import { createIfAbsent } from "../api/auth/bootstrap-policy.ts";
+import { requestHeaders } from "../api/auth/front-proxy.ts";
+import { extensionConfigMap } from "../api/auth/namespace-policy.ts";
+import type { Client } from "../client/client.ts";
+import { configMaps } from "../client/resources.ts";
+import { sameJson } from "../controllers/objects.ts";
+import type { ConfigMap } from "../gen/core-v1.ts";
+
+const namespace = "kube-system";
+
+/** Makes or corrects the ConfigMap; safe to call at every start. */
+export async function ensureExtensionConfig(
+  client: Client,
+  authorities: { readonly clientCaPem: string; readonly requestHeaderCaPem: string },
+): Promise<void> {
+  const data = {
+    "client-ca-file": authorities.clientCaPem,
+    "requestheader-allowed-names": JSON.stringify(requestHeaders.allowedNames),
+    "requestheader-client-ca-file": authorities.requestHeaderCaPem,
+    "requestheader-extra-headers-prefix": JSON.stringify([requestHeaders.extraPrefix]),
+    "requestheader-group-headers": JSON.stringify([requestHeaders.group]),
+    "requestheader-username-headers": JSON.stringify([requestHeaders.username]),
+  };
+  const wanted: ConfigMap = {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: extensionConfigMap, namespace },
+    data,
+  };
+  if (await createIfAbsent(client, configMaps, wanted)) return;
+  const present = await client.get(configMaps, namespace, extensionConfigMap);
+  const next = { ...present, data: { ...present.data, ...data } };
+  if (!sameJson(next, present)) await client.update(configMaps, next);
+}
