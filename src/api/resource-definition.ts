@@ -64,6 +64,11 @@ export interface Strategy<T> {
   holdsDeletion?(object: DeepReadonly<T>): boolean;
   /** Called once, when deletionTimestamp is set (a namespace becomes Terminating). Mutates. */
   markDeleted?(object: T): void;
+  /**
+   * True when an update only says that something is still alive (a renewed lease, a node's
+   * heartbeat): it need not survive a crash, since it is repeated soon or goes stale anyway.
+   */
+  isSignOfLife?(object: DeepReadonly<T>, old: DeepReadonly<T>): boolean;
   /** PUT of an absent object creates it (leases, endpoints, ...: rest.CreateOnUpdate). */
   readonly createOnUpdate?: boolean;
   /** An update without resourceVersion is refused when false. Default true. */

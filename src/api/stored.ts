@@ -5,7 +5,7 @@ import { encodeStored, type Reading, StoredObject, spliceRevision } from "../liv
 import type { LiveObject } from "../live/live-set.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
-import type { Entry, Revision } from "../store/store.ts";
+import type { Durability, Entry, Revision } from "../store/store.ts";
 import type { Call, Parts } from "./call.ts";
 import { storageKey, storagePrefixOf } from "./registry.ts";
 import type { ApiResponse } from "./request.ts";
@@ -57,13 +57,15 @@ export async function writeStored(
   object: KubeObject,
   expected: Revision,
   status: number,
+  durability: Durability = "now",
 ): Promise<Written> {
   const { definition, parts } = call;
   const { namespace = "", name = "" } = object.metadata;
   delete object.metadata.resourceVersion;
   const stored = encodeStored(toStorage(definition, object));
   const key = storageKey(definition, namespace, name);
-  const result = await parts.store.put(key, stored, expected, definition.ttlSeconds ?? 0);
+  const ttl = definition.ttlSeconds ?? 0;
+  const result = await parts.store.put(key, stored, expected, ttl, durability);
   if (!result.ok) return { ok: false };
   return { ok: true, answer: answerWritten(call, object, result.revision, stored, status) };
 }

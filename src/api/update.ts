@@ -148,7 +148,9 @@ async function store(
 ): Promise<ApiResponse | undefined> {
   if (call.dryRun) return answerObject(call, object);
   if (isFinished(call, object)) return removeStored(call, object, current);
-  const written = await writeStored(call, object, current.revision, 200);
+  const isSignOfLife = call.definition.strategy.isSignOfLife?.(object, current.object) === true;
+  const durability = isSignOfLife ? "soon" : "now";
+  const written = await writeStored(call, object, current.revision, 200, durability);
   return written.ok ? written.answer : undefined;
 }
 

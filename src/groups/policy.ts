@@ -15,6 +15,7 @@ import { forbidden, invalid, invalids, oneOf, required } from "./field-errors.ts
 import { validateIntOrPercent } from "./int-or-percent.ts";
 import { validateImmutable, validateSelector } from "./pod-template.ts";
 import { column, count, define } from "./row.ts";
+import { sameWithout } from "./sign-of-life.ts";
 
 export const podDisruptionBudget: ResourceDefinition = define<PodDisruptionBudget>(
   podDisruptionBudgets,
@@ -127,7 +128,15 @@ export const lease: ResourceDefinition = define<Lease>(leases, {
       );
     return errors;
   },
-  strategy: { createOnUpdate: true, unconditionalUpdate: false },
+  strategy: {
+    createOnUpdate: true,
+    unconditionalUpdate: false,
+    // Who holds the lease, and since when, is never lost.
+    isSignOfLife: sameWithout<Lease>(({ metadata, spec }) => [
+      metadata,
+      { ...spec, renewTime: null },
+    ]),
+  },
 });
 
 export const runtimeClass: ResourceDefinition = define<RuntimeClass>(runtimeClasses, {

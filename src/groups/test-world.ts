@@ -10,6 +10,7 @@ import { namespaces, serviceAccounts } from "../client/resources.ts";
 import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
 import { openMemoryStore } from "../store/memory.ts";
+import type { Store } from "../store/store.ts";
 import { createGroups } from "./all.ts";
 import { noNodes } from "./node-connector.ts";
 
@@ -19,6 +20,7 @@ export interface World extends AsyncDisposable {
   readonly live: StoreLiveSets;
   readonly runtime: ReturnType<typeof createSimulatedRuntime>;
   readonly pipeline: Pipeline;
+  readonly store: Store;
 }
 
 /** A server with its own namespaces and the account of `default`, as controllers leave it. */
@@ -73,6 +75,7 @@ export async function openWorld(): Promise<World> {
     live,
     runtime,
     pipeline,
+    store,
     async [Symbol.asyncDispose](): Promise<void> {
       await store[Symbol.asyncDispose]();
     },

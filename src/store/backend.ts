@@ -1,5 +1,5 @@
 /** What a single-process driver supplies; `LocalStore` adds group commit, watch and leases. */
-import type { Change, Entry, KeyRange, Page, Revision, WriteResult } from "./store.ts";
+import type { Change, Durability, Entry, KeyRange, Page, Revision, WriteResult } from "./store.ts";
 
 export type Write =
   | {
@@ -8,6 +8,7 @@ export type Write =
       readonly value: Uint8Array;
       readonly expected: Revision;
       readonly leaseSeconds: number;
+      readonly durability: Durability;
     }
   | { readonly type: "delete"; readonly key: string; readonly expected: Revision };
 
@@ -20,7 +21,10 @@ export interface Applied {
 
 /** Everything is synchronous: one call is one consistent view. */
 export interface Backend {
-  /** Applies all writes durably as one transaction, each with its own compare-and-set. */
+  /**
+   * Applies all writes as one transaction, each with its own compare-and-set: durably, unless all
+   * of them need it only soon.
+   */
   apply(writes: readonly Write[]): Applied;
   revision(): Revision;
   /** Reads at any revision from here on are answered. */
@@ -32,6 +36,8 @@ export interface Backend {
   changes(range: KeyRange, from: Revision, limit: number): readonly Change[];
   /** Forgets what only revisions below `before` need; at most `limit` log rows are visited. */
   compactStep(before: Revision, limit: number): void;
+  /** Makes durable what was applied to be so soon. */
+  flush(): void;
   /** Current entries that have a lease. */
   leased(): Iterable<Pick<Entry, "key" | "revision" | "leaseSeconds">>;
   close(): void;

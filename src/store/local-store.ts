@@ -3,7 +3,16 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Backend } from "./backend.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { LeaseClock } from "./lease-clock.ts";
-import type { Change, Entry, KeyRange, Page, Revision, Store, WriteResult } from "./store.ts";
+import type {
+  Change,
+  Durability,
+  Entry,
+  KeyRange,
+  Page,
+  Revision,
+  Store,
+  WriteResult,
+} from "./store.ts";
 import { WatchHub } from "./watch-hub.ts";
 
 export interface LocalStoreOptions {
@@ -16,6 +25,11 @@ export interface LocalStoreOptions {
 
 const defaultCompactEveryMs = 5 * 60 * 1000;
 const leaseCheckMs = 1000;
+/**
+ * How long a write that is to be durable "soon" waits at most, when nothing else is written. Two
+ * compactions fit in: versions they forget never reach the disk.
+ */
+const soonMs = 11 * 60 * 1000;
 /** Log rows visited per compaction step: a step stays within some milliseconds. */
 const compactStepRows = 256;
 
@@ -39,6 +53,7 @@ export class LocalStore implements Store {
     );
     for (const entry of backend.leased()) this.#leases.grant(entry);
     runtime.clock.every(leaseCheckMs, this.#closing.signal, () => this.#expire());
+    runtime.clock.every(soonMs, this.#closing.signal, () => this.#flush());
     this.#compactRegularly(options.compactEveryMs ?? defaultCompactEveryMs);
   }
 
@@ -65,9 +80,15 @@ export class LocalStore implements Store {
     return this.backend.count(range);
   }
 
-  put(key: string, value: Uint8Array, expected: Revision, leaseSeconds = 0): Promise<WriteResult> {
+  put(
+    key: string,
+    value: Uint8Array,
+    expected: Revision,
+    leaseSeconds = 0,
+    durability: Durability = "now",
+  ): Promise<WriteResult> {
     if (this.#closing.signal.aborted) return Promise.reject(closedError());
-    return this.#commit.write({ type: "put", key, value, expected, leaseSeconds });
+    return this.#commit.write({ type: "put", key, value, expected, leaseSeconds, durability });
   }
 
   delete(key: string, expected: Revision): Promise<WriteResult> {
@@ -129,6 +150,14 @@ export class LocalStore implements Store {
         this.runtime.log.warn("Compaction failed, it is tried again later", { error });
       });
     });
+  }
+
+  #flush(): void {
+    try {
+      this.backend.flush();
+    } catch (error) {
+      this.runtime.log.warn("The store cannot write, it is tried again later", { error });
+    }
   }
 
   #expire(): void {

@@ -89,6 +89,8 @@ class MemoryBackend implements Backend {
     this.#compacted += count;
   }
 
+  flush(): void {}
+
   *leased(): Iterable<Entry> {
     for (const entry of this.#current.values()) if (entry.leaseSeconds > 0) yield entry;
   }

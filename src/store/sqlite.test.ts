@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRuntime } from "../runtime/real.ts";
@@ -8,7 +8,7 @@ import { createMemoryFiles, createSimulatedRuntime } from "../runtime/simulated.
 import { openStore } from "./drivers.ts";
 import { openSqliteStore } from "./sqlite.ts";
 import { storeSuite } from "./store.suite.ts";
-import { prefixRange, WriteFailed } from "./store.ts";
+import { prefixRange, type Store, WriteFailed } from "./store.ts";
 
 const real = createRuntime({ logLevel: "error" });
 const all = prefixRange("/");
@@ -79,14 +79,24 @@ test("a file of another format is refused, not overwritten", async () => {
   expect(openSqliteStore(path, real)).rejects.toThrow("has format 99");
 });
 
-test("a full disk rejects the writers, and the store goes on", async () => {
-  const path = join(dir, "full", "state.db");
-  await using store = await openSqliteStore(path, real);
-  await store.put("/a", new Uint8Array([1]), 0);
+/** While `work` runs, no file of this process grows beyond 256 KiB. */
+async function withFullDisk(work: () => Promise<void>): Promise<void> {
   const room = Bun.spawnSync(["prlimit", `--pid=${process.pid}`, "--fsize=262144:unlimited"]);
   expect(room.exitCode).toBe(0);
   process.on("SIGXFSZ", () => {});
   try {
+    await work();
+  } finally {
+    Bun.spawnSync(["prlimit", `--pid=${process.pid}`, "--fsize=unlimited:unlimited"]);
+    process.removeAllListeners("SIGXFSZ");
+  }
+}
+
+test("a full disk rejects the writers, and the store goes on", async () => {
+  const path = join(dir, "full", "state.db");
+  await using store = await openSqliteStore(path, real);
+  await store.put("/a", new Uint8Array([1]), 0);
+  await withFullDisk(async () => {
     const big = new Uint8Array(1_000_000);
     const lost = await Promise.allSettled([store.put("/b", big, 0), store.put("/c", big, 0)]);
     for (const one of lost) {
@@ -95,11 +105,81 @@ test("a full disk rejects the writers, and the store goes on", async () => {
     }
     expect(await store.revision()).toBe(1);
     expect(await store.count(all)).toBe(1);
-  } finally {
-    Bun.spawnSync(["prlimit", `--pid=${process.pid}`, "--fsize=unlimited:unlimited"]);
-    process.removeAllListeners("SIGXFSZ");
-  }
+  });
   expect(await store.put("/b", new Uint8Array(1_000_000), 0)).toEqual({ ok: true, revision: 2 });
+});
+
+/** What a crash at this moment would leave behind: the files as they are. */
+async function crashImage(path: string, name: string): Promise<string> {
+  const image = join(dir, name, "state.db");
+  await mkdir(join(dir, name));
+  await copyFile(path, image);
+  await copyFile(`${path}-wal`, `${image}-wal`);
+  return image;
+}
+
+const soon = (store: Store, key: string, value: number, expected: number) =>
+  store.put(key, new Uint8Array([value]), expected, 0, "soon");
+
+test("a crash takes back what was to be durable soon, but not its revisions", async () => {
+  const path = join(dir, "soon", "state.db");
+  {
+    await using store = await openSqliteStore(path, real);
+    await store.put("/a", new Uint8Array([1]), 0);
+    expect(await soon(store, "/l", 1, 0)).toEqual({ ok: true, revision: 2 });
+    expect(await soon(store, "/l", 2, 2)).toEqual({ ok: true, revision: 3 });
+    expect(await soon(store, "/l", 3, 3)).toEqual({ ok: true, revision: 4 });
+    expect((await store.get("/l"))?.revision).toBe(4);
+    {
+      await using image = await openSqliteStore(await crashImage(path, "soon-early"), real);
+      expect((await image.get("/l"))?.revision).toBe(2);
+      const next = await image.put("/b", new Uint8Array(), 0);
+      expect(next.ok && next.revision).toBeGreaterThan(4);
+    }
+    expect(await store.put("/b", new Uint8Array(), 0)).toEqual({ ok: true, revision: 5 });
+    await using image = await openSqliteStore(await crashImage(path, "soon-late"), real);
+    expect((await image.get("/l"))?.revision).toBe(4);
+    expect((await image.get("/b"))?.revision).toBe(5);
+    await soon(store, "/l", 4, 4);
+  }
+  // Closed in order: all is there, and counting goes on without a gap.
+  await using store = await openSqliteStore(path, real);
+  expect((await store.get("/l"))?.value).toEqual(new Uint8Array([4]));
+  expect(await store.put("/c", new Uint8Array(), 0)).toEqual({ ok: true, revision: 7 });
+});
+
+test("what is durable soon writes nothing for minutes, then all at once", async () => {
+  const path = join(dir, "minutes", "state.db");
+  const { clock } = createSimulatedRuntime(1);
+  await using store = await openSqliteStore(path, { ...real, clock });
+  await store.put("/l", new Uint8Array([0]), 0, 0, "soon");
+  const before = (await stat(`${path}-wal`)).size;
+  for (let revision = 1; revision < 65; revision++) {
+    await soon(store, "/l", revision, revision);
+    await clock.advance(10_000);
+  }
+  expect((await stat(`${path}-wal`)).size).toBe(before);
+  // Meanwhile the old versions were compacted: they never reach the disk.
+  expect(await store.compactedRevision()).toBeGreaterThan(10);
+  await clock.advance(60_000);
+  expect((await stat(`${path}-wal`)).size).toBeGreaterThan(before);
+  await using image = await openSqliteStore(await crashImage(path, "minutes-image"), real);
+  expect((await image.get("/l"))?.revision).toBe(65);
+});
+
+test("a failed commit does not take along what was told before", async () => {
+  const path = join(dir, "full-soon", "state.db");
+  await using store = await openSqliteStore(path, real);
+  await soon(store, "/l", 1, 0);
+  await soon(store, "/l", 2, 1);
+  await withFullDisk(async () => {
+    expect(store.put("/b", new Uint8Array(1_000_000), 0)).rejects.toBeInstanceOf(WriteFailed);
+    expect((await store.get("/l"))?.revision).toBe(2);
+  });
+  expect(await soon(store, "/l", 3, 2)).toEqual({ ok: true, revision: 3 });
+  await store.put("/b", new Uint8Array(), 0);
+  await using image = await openSqliteStore(await crashImage(path, "full-soon-image"), real);
+  expect((await image.get("/l"))?.revision).toBe(3);
 });
 
 test("the write-ahead log stays small under load", async () => {

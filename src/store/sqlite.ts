@@ -3,12 +3,19 @@
  * version of a key is the living one, so a value is written once. Compaction follows
  * `previous_revision` and needs no index on the log's keys.
  */
-import { Database, type Statement } from "bun:sqlite";
+import { Database } from "bun:sqlite";
 import { dirname } from "node:path";
 import { assert } from "../lib/assert.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Applied, type Backend, compareKeys, type Write } from "./backend.ts";
 import { LocalStore, type LocalStoreOptions } from "./local-store.ts";
+import {
+  formatVersion,
+  type LogRow,
+  prepareStatements,
+  schema,
+  settings,
+} from "./sqlite-tables.ts";
 import {
   type Change,
   Compacted,
@@ -42,37 +49,6 @@ export const sqliteDriver: Driver = {
   open: (endpoint, runtime) => openSqliteStore(decodeURIComponent(endpoint.pathname), runtime),
 };
 
-const formatVersion = 1;
-
-const settings = [
-  // No second process may write behind our watchers; it also spares the shared-memory file.
-  "PRAGMA locking_mode = EXCLUSIVE",
-  "PRAGMA busy_timeout = 5000",
-  "PRAGMA journal_mode = WAL",
-  "PRAGMA synchronous = FULL",
-  "PRAGMA wal_autocheckpoint = 1000",
-  "PRAGMA journal_size_limit = 16777216",
-  "PRAGMA cache_size = -8192",
-  "PRAGMA temp_store = MEMORY",
-];
-
-// `value` stands last: rows are scanned without touching it. NULL marks a delete.
-const schema = `
-  CREATE TABLE log (
-    revision INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,
-    create_revision INTEGER NOT NULL,
-    previous_revision INTEGER NOT NULL,
-    lease_seconds INTEGER NOT NULL,
-    value BLOB
-  ) STRICT;
-  CREATE INDEX log_leases ON log (key) WHERE lease_seconds > 0;
-  CREATE TABLE current (key TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  INSERT INTO meta VALUES ('compacted', 0);
-  PRAGMA user_version = ${formatVersion};
-`;
-
 function openBackend(path: string): SqliteBackend {
   const database = new Database(path, { create: true, readwrite: true, strict: true });
   try {
@@ -98,92 +74,51 @@ function prepareSchema(database: Database, path: string): void {
   database.transaction(() => database.run(schema)).immediate();
 }
 
-interface LogRow {
-  revision: number;
-  key: string;
-  create_revision: number;
-  previous_revision: number;
-  lease_seconds: number;
-  value: Uint8Array | null;
-}
+/** Rows an open transaction may have changed before it is committed all the same. */
+const mostOpenRows = 1000;
+/** Revisions set aside at once for writes that are durable "soon". */
+const reserveRevisions = 1000;
 
-/** Every statement is prepared once: preparing costs more than running most of them. */
-function prepareStatements(database: Database) {
-  const columns = "revision, key, create_revision, previous_revision, lease_seconds, value";
-  const living = "SELECT log.* FROM current JOIN log ON log.revision = current.revision";
-  return {
-    current: database.prepare<LogRow, [string]>(`${living} WHERE current.key = ?`),
-    version: database.prepare<LogRow, [number]>(`SELECT ${columns} FROM log WHERE revision = ?`),
-    append: database.prepare<
-      undefined,
-      [number, string, number, number, number, Uint8Array | null]
-    >(`INSERT INTO log (${columns}) VALUES (?, ?, ?, ?, ?, ?)`),
-    point: database.prepare<undefined, [string, number]>("REPLACE INTO current VALUES (?, ?)"),
-    unpoint: database.prepare<undefined, [string]>("DELETE FROM current WHERE key = ?"),
-    page: database.prepare<LogRow, [string, string, number]>(
-      `${living} WHERE current.key >= ? AND current.key < ? ORDER BY current.key LIMIT ?`,
-    ),
-    keys: database.prepare<{ key: string; revision: number }, [string, string, number]>(
-      "SELECT key, revision FROM current WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
-    ),
-    count: database.prepare<{ n: number }, [string, string]>(
-      "SELECT count(*) AS n FROM current WHERE key >= ? AND key < ?",
-    ),
-    changes: database.prepare<LogRow, [number, string, string, number]>(
-      `SELECT ${columns} FROM log WHERE revision > ? AND key >= ? AND key < ?
-       ORDER BY revision LIMIT ?`,
-    ),
-    undone: database.prepare<{ key: string; previous_revision: number }, [number, string, string]>(
-      `SELECT key, previous_revision FROM log WHERE revision > ? AND key >= ? AND key < ?
-       ORDER BY revision`,
-    ),
-    links: database.prepare<
-      { revision: number; previous_revision: number; deleted: number },
-      [number, number]
-    >(
-      `SELECT revision, previous_revision, value IS NULL AS deleted FROM log
-       WHERE revision > ? AND revision <= ? ORDER BY revision`,
-    ),
-    forget: database.prepare<undefined, [number]>("DELETE FROM log WHERE revision = ?"),
-    setCompacted: database.prepare<undefined, [number]>(
-      "UPDATE meta SET value = ? WHERE name = 'compacted'",
-    ),
-    leased: database.prepare<LogRow, []>(
-      `SELECT log.* FROM log JOIN current ON current.revision = log.revision
-       AND current.key = log.key WHERE log.lease_seconds > 0`,
-    ),
-  } satisfies Record<string, Statement<unknown, never>>;
-}
-
+/**
+ * Writes that are to be durable "soon", and compaction, stay in an open transaction until a write
+ * that is durable "now" commits it with them. Their revisions are below `reserved`, which is on
+ * the disk before they are given out: after a crash counting goes on from there.
+ */
 class SqliteBackend implements Backend {
   readonly #sql: ReturnType<typeof prepareStatements>;
   #revision: Revision;
+  #reserved: Revision;
+  #reserving: Revision;
   #compacted: Revision;
+  /** Told to watchers, but not committed yet. */
+  #uncommitted: Put[] = [];
+  #openRows = 0;
 
   constructor(private readonly database: Database) {
     this.#sql = prepareStatements(database);
-    const row = database
-      .query(`SELECT (SELECT value FROM meta WHERE name = 'compacted') AS compacted,
-              coalesce((SELECT max(revision) FROM log), 0) AS newest`)
-      .get() as { compacted: number; newest: number };
-    this.#compacted = row.compacted;
+    const newest = this.#sql.newest.get()?.revision ?? 0;
+    this.#compacted = this.#meta("compacted");
+    this.#reserved = this.#meta("reserved");
+    this.#reserving = this.#reserved;
     // The newest log row may be a delete that compaction has taken away.
-    this.#revision = Math.max(row.newest, row.compacted);
+    this.#revision = Math.max(newest, this.#compacted, this.#reserved);
   }
 
   apply(writes: readonly Write[]): Applied {
     const results: WriteResult[] = [];
     const changes: Change[] = [];
     let revision = this.#revision;
-    this.#inTransaction(() => {
+    this.#transact(() => {
       for (const write of writes) {
         const change = this.#applyOne(write, revision + 1, results);
         if (change === undefined) continue;
         revision += 1;
         changes.push(change);
       }
+      return writes.every(isSoon) ? this.#mayStayOpen(revision, changes.length) : false;
     });
     this.#revision = revision;
+    if (this.#openRows > 0) this.#uncommitted.push(...changes.filter(isPut));
     return { results, changes };
   }
 
@@ -222,14 +157,20 @@ class SqliteBackend implements Backend {
   /** A version is forgotten once the one that replaced it is itself old; deletes need no row. */
   compactStep(before: Revision, limit: number): void {
     const to = Math.min(before, this.#compacted + limit);
-    this.#inTransaction(() => {
-      for (const row of this.#sql.links.all(this.#compacted, to)) {
+    this.#transact(() => {
+      const links = this.#sql.links.all(this.#compacted, to);
+      for (const row of links) {
         if (row.previous_revision > 0) this.#sql.forget.run(row.previous_revision);
         if (row.deleted === 1) this.#sql.forget.run(row.revision);
       }
-      this.#sql.setCompacted.run(to);
+      this.#sql.setMeta.run("compacted", to);
+      return this.#mayStayOpen(0, links.length + 1);
     });
     this.#compacted = to;
+  }
+
+  flush(): void {
+    if (this.#openRows > 0) this.#transact(() => false);
   }
 
   leased(): Iterable<Entry> {
@@ -237,19 +178,72 @@ class SqliteBackend implements Backend {
   }
 
   close(): void {
-    for (const statement of Object.values(this.#sql)) statement.finalize();
-    this.database.close();
+    try {
+      // Left in order, nothing is missing: no revision needs to be skipped.
+      if (this.#reserved > this.#revision) {
+        this.#transact(() => {
+          this.#reserve(this.#revision);
+          return false;
+        });
+      } else this.flush();
+    } finally {
+      for (const statement of Object.values(this.#sql)) statement.finalize();
+      this.database.close();
+    }
   }
 
-  #inTransaction(work: () => void): void {
-    this.database.run("BEGIN IMMEDIATE");
+  #meta(name: string): number {
+    return this.#sql.meta.get(name)?.value ?? 0;
+  }
+
+  /** Is everything up to `revision` safe from being counted twice, and the transaction small? */
+  #mayStayOpen(revision: Revision, rows: number): boolean {
+    const isReserved = revision <= this.#reserved;
+    this.#openRows += rows;
+    if (isReserved) return this.#openRows > 0 && this.#openRows <= mostOpenRows;
+    this.#reserve(revision + reserveRevisions);
+    return false;
+  }
+
+  /** Holds from the commit on. */
+  #reserve(revision: Revision): void {
+    this.#sql.setMeta.run("reserved", revision);
+    this.#reserving = revision;
+  }
+
+  /** Runs `work` in the open transaction or a new one; commits unless `work` lets it stay open. */
+  #transact(work: () => boolean): void {
+    if (!this.database.inTransaction) this.#begin();
     try {
-      work();
+      if (work()) return;
       this.database.run("COMMIT");
     } catch (error) {
-      // SQLite rolls some failures back by itself.
-      if (this.database.inTransaction) this.database.run("ROLLBACK");
+      this.#takeBack();
       throw error;
+    }
+    this.#reserved = this.#reserving;
+    this.#uncommitted = [];
+    this.#openRows = 0;
+  }
+
+  #begin(): void {
+    this.database.run("BEGIN IMMEDIATE");
+    // What a failed commit took along has been told already: it is written again.
+    for (const { entry, previous } of this.#uncommitted) this.#insert(entry, previous);
+  }
+
+  /** Undoes the open transaction; SQLite does so by itself after some failures. */
+  #takeBack(): void {
+    if (this.database.inTransaction) this.database.run("ROLLBACK");
+    this.#reserving = this.#reserved;
+    this.#compacted = this.#meta("compacted");
+    this.#openRows = this.#uncommitted.length;
+    if (this.#uncommitted.length === 0) return;
+    try {
+      this.#begin();
+    } catch {
+      // The next write tries again and tells.
+      if (this.database.inTransaction) this.database.run("ROLLBACK");
     }
   }
 
@@ -272,11 +266,17 @@ class SqliteBackend implements Backend {
     }
     const { value, leaseSeconds } = write;
     const createRevision = previous?.createRevision ?? revision;
+    const entry = { key, value, revision, createRevision, leaseSeconds };
+    this.#insert(entry, previous);
+    results.push({ ok: true, revision });
+    return { type: "put", entry, previous };
+  }
+
+  #insert(entry: Entry, previous: Entry | undefined): void {
+    const { key, value, revision, createRevision, leaseSeconds } = entry;
     const before = previous?.revision ?? 0;
     this.#sql.append.run(revision, key, createRevision, before, leaseSeconds, value);
     this.#sql.point.run(key, revision);
-    results.push({ ok: true, revision });
-    return { type: "put", entry: { key, value, revision, createRevision, leaseSeconds }, previous };
   }
 
   #living(key: string): Entry | undefined {
@@ -327,4 +327,14 @@ function entryOf(row: LogRow): Entry {
     createRevision: row.create_revision,
     leaseSeconds: row.lease_seconds,
   };
+}
+
+type Put = Extract<Change, { readonly type: "put" }>;
+
+function isPut(change: Change): change is Put {
+  return change.type === "put";
+}
+
+function isSoon(write: Write): boolean {
+  return write.type === "put" && write.durability === "soon";
 }

@@ -359,7 +359,8 @@ function modelTest(openOne: OpenOne): void {
         } else {
           state.set(key, { value: `v${revision}`, revision });
           model.push(state);
-          writes.push(store.put(key, bytes(`v${revision}`), expected));
+          const durability = step % 3 > 0 ? "soon" : "now";
+          writes.push(store.put(key, bytes(`v${revision}`), expected, 0, durability));
         }
       }
       await Promise.all(writes);

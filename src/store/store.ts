@@ -1,7 +1,10 @@
 /** A revisioned key-value log with compare-and-set, ranges and watch; drivers differ inside. */
 import type { Runtime } from "../runtime/runtime.ts";
 
-/** Counts committed changes; 0 is the empty store. Never reused, without gaps within one store. */
+/**
+ * Counts changes; 0 is the empty store. Never reused. Without gaps, but for one after a crash that
+ * took back what was to be durable "soon".
+ */
 export type Revision = number;
 
 /** Keys in `start` ≤ key < `end`, ordered by UTF-8 bytes. */
@@ -27,6 +30,13 @@ export type WriteResult =
   | { readonly ok: true; readonly revision: Revision }
   | { readonly ok: false; readonly current: Entry | undefined };
 
+/**
+ * When a write must be on the disk: before it is answered, or with the next commit, at the latest
+ * some minutes later. A crash may take back what is durable "soon" (never out of order: a later
+ * write that is durable makes all before it durable), but its revision is not used again.
+ */
+export type Durability = "now" | "soon";
+
 export interface Page {
   readonly entries: readonly Entry[];
   /** The revision the page is consistent with. */
@@ -43,12 +53,16 @@ export interface Store extends AsyncDisposable {
   /** `limit` 0 means all. Throws Compacted when `at` is older than the log. */
   list(range: KeyRange, options: { readonly limit: number; readonly at?: Revision }): Promise<Page>;
   count(range: KeyRange): Promise<number>;
-  /** Compare-and-set: `expected` 0 means "the key must not exist". Resolves once durable. */
+  /**
+   * Compare-and-set: `expected` 0 means "the key must not exist". Resolves once durable, or with
+   * "soon" once everybody can see it.
+   */
   put(
     key: string,
     value: Uint8Array,
     expected: Revision,
     leaseSeconds?: number,
+    durability?: Durability,
   ): Promise<WriteResult>;
   delete(key: string, expected: Revision): Promise<WriteResult>;
   /**

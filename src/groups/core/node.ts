@@ -1,13 +1,14 @@
 /** Nodes. */
 import type { FieldError, ResourceDefinition } from "../../api/resource-definition.ts";
 import { nodes } from "../../client/resources.ts";
-import type { Node } from "../../gen/core-v1.ts";
+import type { Node, NodeCondition } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelKeyErrors } from "../../lib/names.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { forbidden, invalids, oneOf } from "../field-errors.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { column, define, wide } from "../row.ts";
+import { sameWithout } from "../sign-of-life.ts";
 import { proxy } from "./proxy.ts";
 
 type ReadNode = DeepReadonly<Node>;
@@ -68,6 +69,10 @@ function validate(node: ReadNode, old: ReadNode | undefined): FieldError[] {
   return errors;
 }
 
+function withoutHeartbeat(condition: DeepReadonly<NodeCondition>): unknown {
+  return { ...condition, lastHeartbeatTime: null };
+}
+
 /** The row of nodes; `connector` reaches their kubelets. */
 export function nodeRow(connector: NodeConnector): ResourceDefinition {
   return define<Node>(nodes, {
@@ -97,6 +102,13 @@ export function nodeRow(connector: NodeConnector): ResourceDefinition {
         object.spec.podCIDR = object.spec.podCIDRs[0];
     },
     status: "kept",
+    strategy: {
+      isSignOfLife: sameWithout<Node>(({ metadata, spec, status }) => [
+        metadata,
+        spec,
+        { ...status, conditions: status?.conditions?.map(withoutHeartbeat) },
+      ]),
+    },
     validate: (object, { old }) => validate(object, old),
     subresources: { proxy: proxy(connector, "NodeProxyOptions") },
   });
