@@ -106,6 +106,7 @@ class Supervisor {
     }
     runtime.log.info("Adopted the running containerd", { pid });
     this.pid = pid;
+    await runtime.files.writeAtomic(this.#pidPath, `${pid}\n`, 0o600);
     const gone = async (): Promise<void> => {
       while (host.processAlive(pid) && !scope.signal.aborted) {
         await runtime.clock.sleep(limits.adoptedCheckMs, scope.signal);
@@ -156,13 +157,25 @@ class Supervisor {
     if (this.pid !== undefined) await this.#end(this.pid);
   }
 
+  /** By the file first; a k3 that was killed right after the start has not written it. */
   async #foundPid(): Promise<number | undefined> {
     const { runtime, host } = this.#options;
-    const pid = Number((await runtime.files.readText(this.#pidPath))?.trim() ?? "");
-    if (!Number.isInteger(pid) || pid <= 1 || !host.processAlive(pid)) return undefined;
-    // A process id may have been given to something else meanwhile.
-    const commandLine = await runtime.files.readText(`/proc/${pid}/cmdline`);
-    return commandLine?.includes(this.#configPath) === true ? pid : undefined;
+    const noted = Number((await runtime.files.readText(this.#pidPath))?.trim() ?? "");
+    if (await this.#isOurs(noted)) return noted;
+    for (const name of await host.list("/proc")) {
+      if (/^\d+$/.test(name) && (await this.#isOurs(Number(name)))) return Number(name);
+    }
+    return undefined;
+  }
+
+  /** A process id may have been given to something else meanwhile. */
+  async #isOurs(pid: number): Promise<boolean> {
+    const { runtime, host } = this.#options;
+    if (!Number.isInteger(pid) || pid <= 1 || !host.processAlive(pid)) return false;
+    // It may end while we look.
+    const commandLine = await runtime.files.readText(`/proc/${pid}/cmdline`).catch(() => "");
+    const [program = "", flag, path] = (commandLine ?? "").split("\0");
+    return program.endsWith("/containerd") && flag === "--config" && path === this.#configPath;
   }
 
   async #answers(withinMs: number, signal: AbortSignal): Promise<boolean> {

@@ -2,6 +2,8 @@
  * What only a node agent needs of its machine: file kinds, owners and modes, links, partial reads,
  * processes by id. Kept apart from `Runtime`, which every other layer can live with.
  */
+
+import { readFileSync } from "node:fs";
 import {
   appendFile,
   chmod,
@@ -63,6 +65,7 @@ export interface Host {
   /** Up to `length` bytes from `offset`; empty at the end of the file. */
   readAt(path: string, offset: number, length: number): Promise<Uint8Array>;
   fileSystem(path: string): Promise<FileSystemInfo>;
+  /** False for a zombie too: it has ended, though nobody may ever reap it. */
   processAlive(pid: number): boolean;
   signal(pid: number, signal: "SIGTERM" | "SIGKILL"): void;
   /** Addresses of the machine's interfaces, loopback left out, in the kernel's order. */
@@ -103,10 +106,12 @@ async function readAt(path: string, offset: number, length: number): Promise<Uin
 
 function processAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    const line = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // The name in parentheses may hold anything; the state follows the last one.
+    const state = line[line.lastIndexOf(")") + 2];
+    return state !== "Z" && state !== "X";
+  } catch {
+    return false;
   }
 }
 
