@@ -36,6 +36,7 @@ export interface ContainerdOptions {
 
 export interface Containerd {
   readonly socketPath: string;
+  readonly stateDir: string;
   readonly binDir: string;
   /** True when a containerd of an earlier k3 was found running and kept. */
   readonly adopted: boolean;
@@ -55,6 +56,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   options.scope.task("containerd", (signal) => supervisor.keep(first, signal));
   return {
     socketPath: supervisor.config.socketPath,
+    stateDir: supervisor.config.state,
     binDir: options.binDir,
     adopted: first.adopted,
     pid: () => supervisor.pid,

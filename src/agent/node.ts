@@ -5,16 +5,17 @@ import type { LiveSets } from "../live/live-set.ts";
 import type { Host } from "../runtime/host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
-import { startContainerd } from "./containerd.ts";
-import { openCri } from "./cri/client.ts";
+import { type Containerd, startContainerd } from "./containerd.ts";
+import { type CriClient, openCri } from "./cri/client.ts";
 import { startDns } from "./dns/dns-server.ts";
 import { ensureArchive, importImagesDir } from "./images.ts";
 import { type Kubelet, startKubelet } from "./kubelet/kubelet.ts";
 import { parseTaint } from "./kubelet/taint.ts";
-import { writeCniConfig } from "./net/cni.ts";
+import { cniFileName, cniNetworkName, writeCniConfig } from "./net/cni.ts";
 import { prepareNodeNetwork } from "./net/node-network.ts";
 import { startPolicy } from "./net/policy.ts";
 import { startProxy } from "./net/proxy.ts";
+import { sweepOrphans } from "./orphans.ts";
 
 export interface AgentNodeOptions {
   readonly runtime: Runtime;
@@ -44,6 +45,7 @@ export interface AgentNodeOptions {
 }
 
 const mtuDefault = 1500;
+const leaseDir = "/var/lib/cni/networks";
 
 /** Resolves once the node is registered; the scope's end stops all but the pods. */
 export async function createAgentNode(options: AgentNodeOptions): Promise<Kubelet> {
@@ -61,7 +63,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     writeCniConfig(runtime, {
       dir: `${dataDir}/agent/etc/cni/net.d`,
       podCidr: firstPodCidr(options.clusterCidr),
-      leaseDir: "/var/lib/cni/networks",
+      leaseDir,
       mtu: mtuDefault,
     }),
     prepareNodeNetwork(
@@ -88,6 +90,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
   const imported = importImagesDir(images, scope.signal);
   scope.task("images", () => imported);
   await startNodeServices(options);
+  followOrphans(options, containerd, cri);
   const { live, nodeName } = options;
   const policy = options.enforcesPolicies
     ? startPolicy({ runtime, live, scope, nodeName })
@@ -110,6 +113,20 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     nodeLabels: options.nodeLabels,
     nodeTaints: options.nodeTaints.map(parseTaint),
   });
+}
+
+/** Removes what a killed containerd has left without knowing of it. */
+function followOrphans(options: AgentNodeOptions, containerd: Containerd, cri: CriClient): void {
+  const { runtime, host, scope, bundle, dataDir } = options;
+  const places = {
+    binDir: bundle.bin,
+    cniBinDir: bundle.cni,
+    cniConfigPath: `${dataDir}/agent/etc/cni/net.d/${cniFileName}`,
+    leaseDir: `${leaseDir}/${cniNetworkName}`,
+    stateDir: containerd.stateDir,
+  };
+  const all = { ...places, runtime, host, cri, runtimePid: containerd.pid };
+  scope.task("orphans", (signal) => sweepOrphans(all, signal));
 }
 
 /** DNS and the service proxy: what pods of this node reach services by. */

@@ -14,7 +14,7 @@ const skip = reasonToSkip();
 if (skip !== undefined) console.log(`left out: faults: ${skip}`);
 
 const statusLimitMs = 3_000;
-const cleanLimitMs = 25_000;
+const cleanLimitMs = 40_000;
 
 const httpd = (name: string) => `
       terminationGracePeriodSeconds: 1

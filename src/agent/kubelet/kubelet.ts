@@ -11,6 +11,7 @@ import { ImageManager } from "../images.ts";
 import type { PodAdmission } from "../net/policy.ts";
 import { CriCache } from "./cri-cache.ts";
 import { parseResolvConf } from "./dns-config.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import { readMachine } from "./machine.ts";
 import { type NodeIdentity, nodeAllocatable } from "./node-object.ts";
@@ -209,15 +210,17 @@ async function relistLoop(
   signal: AbortSignal,
 ): Promise<void> {
   const { cache, volumes, runtime } = context;
+  const housekeeping = new Housekeeping(context);
   while (!signal.aborted) {
     try {
       const { changed, pods: found } = await cache.relist();
       workers.adopt(found.values());
       for (const uid of changed) workers.wake(uid);
+      const isKnown = (uid: string): boolean => workers.record(uid) !== undefined || found.has(uid);
       for (const uid of await volumes.podsOnDisk()) {
-        const known = workers.record(uid) !== undefined || found.has(uid);
-        if (!known) await volumes.tearDown(uid, signal);
+        if (!isKnown(uid)) await volumes.tearDown(uid, signal);
       }
+      await housekeeping.look(isKnown);
     } catch (error) {
       if (signal.aborted) return;
       runtime.log.debug("Cannot list what the runtime runs", { error: `${error}` });

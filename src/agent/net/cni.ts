@@ -14,6 +14,8 @@ export interface CniConfig {
 /** The name that K3s gives the file, so that tools which look for it find it. */
 export const cniFileName = "10-flannel.conflist";
 export const bridgeName = "cni0";
+/** host-local keeps its leases in a folder of this name. */
+export const cniNetworkName = "cbr0";
 
 export async function writeCniConfig(runtime: Runtime, config: CniConfig): Promise<void> {
   await runtime.files.mkdir(config.dir, 0o755);
@@ -27,7 +29,7 @@ export async function writeCniConfig(runtime: Runtime, config: CniConfig): Promi
 export function conflistOf(config: CniConfig): Readonly<Record<string, unknown>> {
   return {
     cniVersion: "1.0.0",
-    name: "cbr0",
+    name: cniNetworkName,
     plugins: [
       {
         type: "bridge",
