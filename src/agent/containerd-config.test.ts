@@ -14,16 +14,20 @@ const config = {
   systemdCgroup: false,
   restrictOomScore: true,
   streamPort: 10010,
+  cgroup: "/k3s/containerd",
 } as const;
 
 test("renderContainerdConfig() writes TOML that says what was decided", () => {
   const parsed = Bun.TOML.parse(renderContainerdConfig(config)) as {
     version: number;
+    cgroup?: { path: string };
     plugins: Record<string, Record<string, unknown>>;
   };
   const { plugins } = parsed;
   const runtime = plugins["io.containerd.cri.v1.runtime"];
   expect(parsed.version).toBe(3);
+  expect(parsed.cgroup).toEqual({ path: "/k3s/containerd" });
+  expect(renderContainerdConfig({ ...config, cgroup: undefined })).not.toContain("[cgroup]");
   expect(runtime?.restrict_oom_score_adj).toBe(true);
   expect(runtime?.cni).toEqual({
     bin_dirs: ["/data/cni"],

@@ -14,6 +14,8 @@ export interface ContainerdConfig {
   /** True where the process lacks CAP_SYS_RESOURCE: scores are then never lowered. */
   readonly restrictOomScore: boolean;
   readonly streamPort: number;
+  /** The cgroup containerd and its shims move to; undefined leaves them in ours. */
+  readonly cgroup: string | undefined;
 }
 
 type Value = string | number | boolean | readonly string[];
@@ -29,6 +31,7 @@ function sections(config: ContainerdConfig): readonly Section[] {
   const images = "plugins.'io.containerd.cri.v1.images'";
   return [
     ["grpc", { address: config.socketPath }],
+    ...(config.cgroup === undefined ? [] : [["cgroup", { path: config.cgroup }] as const]),
     ["plugins.'io.containerd.internal.v1.opt'", { path: `${config.root}/opt` }],
     // The node resource interface would listen on a path shared with other containerds.
     ["plugins.'io.containerd.nri.v1.nri'", { disable: true }],

@@ -250,6 +250,8 @@ async function decideConfig(
     systemdCgroup: v2 && systemd,
     restrictOomScore: !(await hasCapability(runtime, 24)),
     streamPort: options.streamPort ?? 10010,
+    // Under systemd the service's own cgroup holds containerd, as the service manager expects.
+    cgroup: v2 && systemd ? undefined : "/k3s/containerd",
   };
 }
 

@@ -12,6 +12,7 @@ const limits = { stopMsMax: 10_000, killMsMax: 5_000, pollMs: 50 } as const;
 
 const links = ["flannel.1", "flannel-v6.1", "flannel-wg", "flannel-wg-v6", "kube-ipvs0"] as const;
 const folders = ["/run/k3s", "/var/lib/kubelet/pods", "/var/lib/kubelet/plugins"] as const;
+const cgroups = ["kubepods", "kubepods.slice", "k3s"] as const;
 const cgroupRoots = ["/sys/fs/cgroup"] as const;
 
 export async function runKillall(context: CommandContext): Promise<number> {
@@ -141,7 +142,15 @@ class Killall {
       const path = `/run/netns/${name}`;
       if (name.startsWith("cni-") && !mounted.includes(path)) await this.host.remove(path);
     }
-    await this.runtime.files.remove("/var/lib/cni");
+    await this.#empty("/var/lib/cni");
+  }
+
+  /** Removes the folder; where it is a mount point of its own, only what is in it. */
+  async #empty(folder: string): Promise<void> {
+    for (const name of await this.host.list(folder)) await this.host.remove(`${folder}/${name}`);
+    await this.host.remove(folder).catch((error: unknown) => {
+      this.runtime.log.debug("folder stays", { folder, error: String(error) });
+    });
   }
 
   /** The kernel removes a cgroup only when it is empty, so from the leaves up. */
@@ -151,8 +160,7 @@ class Killall {
       const isV2 = names.includes("cgroup.controllers");
       const tops = isV2 ? [root] : names.map((name) => `${root}/${name}`);
       for (const top of tops) {
-        for (const name of ["kubepods", "kubepods.slice"])
-          await this.#removeCgroup(`${top}/${name}`);
+        for (const name of cgroups) await this.#removeCgroup(`${top}/${name}`);
       }
     }
   }

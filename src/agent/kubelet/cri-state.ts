@@ -33,6 +33,16 @@ export interface ContainerState {
   readonly restartCount: number;
   readonly hash: string;
   readonly logPath: string;
+  /** Who the first process ran as; undefined where the runtime does not tell. */
+  readonly user: ContainerUser | undefined;
+  /** Paths in the container whose mounts are read-only all the way down. */
+  readonly readOnlyTrees: readonly string[];
+}
+
+export interface ContainerUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly supplementalGroups: readonly number[];
 }
 
 /** Newest first, both of them. */
@@ -108,5 +118,16 @@ export function containerFrom(
     restartCount: Number(status.annotations[criNames.restartCount] ?? 0),
     hash: status.annotations[criNames.hash] ?? "",
     logPath: status.logPath,
+    user: userOf(status),
+    readOnlyTrees: status.mounts
+      .filter((mount) => mount.recursiveReadOnly)
+      .map((mount) => mount.containerPath),
   };
+}
+
+function userOf(status: CriContainerStatus): ContainerUser | undefined {
+  const linux = status.user?.linux;
+  if (linux === undefined) return undefined;
+  const supplementalGroups = linux.supplementalGroups.map(Number).toSorted((a, b) => a - b);
+  return { uid: Number(linux.uid), gid: Number(linux.gid), supplementalGroups };
 }

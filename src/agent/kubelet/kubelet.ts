@@ -9,6 +9,7 @@ import type { Scope } from "../../runtime/scope.ts";
 import { type CriClient, isCriUnavailable } from "../cri/client.ts";
 import { ImageManager } from "../images.ts";
 import type { PodAdmission } from "../net/policy.ts";
+import { prepareCgroups } from "./cgroups.ts";
 import { CriCache } from "./cri-cache.ts";
 import { parseResolvConf } from "./dns-config.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -84,6 +85,8 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     onProbe: (uid) => wake(uid),
     onObjects: (uids) => objectsChanged(uids),
   });
+  const { cpus, memoryBytes } = machine;
+  await prepareCgroups(context.cgroups, { milliCpu: cpus * 1000, memoryBytes });
   const workers = new PodWorkers(context, scope.signal);
   wake = (uid) => workers.wake(uid);
   objectsChanged = (uids) => workers.objectsChanged(uids);
@@ -160,7 +163,13 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     tokens,
     volumes: new Volumes({ runtime, host, client, objects, tokens, rootDir }),
     prober: new Prober({ runtime, cri, events, onChange: onProbe }),
-    cgroups: { host, log: runtime.log, v2, systemd: v2 && systemd },
+    cgroups: {
+      host,
+      log: runtime.log,
+      mountPoint: "/sys/fs/cgroup",
+      v2,
+      systemd: v2 && systemd,
+    },
     dns: {
       servers: options.clusterDns,
       domain: options.clusterDomain,

@@ -31,6 +31,8 @@ function container(name: string, more: Partial<ContainerState> = {}): ContainerS
     restartCount: 0,
     hash: "",
     logPath: "",
+    user: undefined,
+    readOnlyTrees: [],
     ...more,
   };
 }

@@ -90,6 +90,12 @@ export function hasEnded(pod: Pod): boolean {
   return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
 }
 
+/** Whether the pod is to end, whatever its containers do. */
+export function isEnding(facts: PodFacts): boolean {
+  const deleted = facts.pod.metadata.deletionTimestamp !== undefined;
+  return facts.removed || facts.failed !== undefined || deleted;
+}
+
 /** Whether every container has ended for good under its restart policy. */
 function isFinished(facts: PodFacts): boolean {
   const { pod, cri } = facts;

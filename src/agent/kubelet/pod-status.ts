@@ -3,7 +3,13 @@
  * runtime runs, as upstream's `generateAPIPodStatus` decides. Pure.
  */
 import type * as core from "../../gen/core-v1.ts";
-import { type ContainerState, latestOf, previousOf, readySandbox } from "./cri-state.ts";
+import {
+  type ContainerState,
+  type ContainerUser,
+  latestOf,
+  previousOf,
+  readySandbox,
+} from "./cri-state.ts";
 import { hasEnded, type PodFacts, restarts, type Waiting } from "./plan-pod.ts";
 import { podConditions } from "./pod-conditions.ts";
 import { qosClassOf } from "./resources.ts";
@@ -98,6 +104,8 @@ function containerStatus(facts: StatusFacts, named: NamedContainer): core.Contai
     containerID: `containerd://${latest.id}`,
     restartCount: latest.restartCount,
     ...resourcesOf(named),
+    ...mountsOf(named, latest),
+    ...(latest.user === undefined ? {} : { user: userStatus(latest.user) }),
   };
   if (ended && waiting !== undefined) {
     const lastState = { terminated: terminated(latest) };
@@ -133,14 +141,31 @@ function isReady(facts: StatusFacts, named: NamedContainer, latest: ContainerSta
 
 function resourcesOf({ container }: NamedContainer): Partial<core.ContainerStatus> {
   const { requests, limits } = container.resources ?? {};
-  if (requests === undefined && limits === undefined) return {};
   return {
     ...(requests === undefined ? {} : { allocatedResources: { ...requests } }),
+    // There even when empty: what runs has been given what it asked for.
     resources: {
       ...(requests === undefined ? {} : { requests: { ...requests } }),
       ...(limits === undefined ? {} : { limits: { ...limits } }),
     },
   };
+}
+
+function mountsOf(
+  { container }: NamedContainer,
+  latest: ContainerState,
+): Partial<core.ContainerStatus> {
+  const mounts = (container.volumeMounts ?? []).map((mount): core.VolumeMountStatus => {
+    const { name, mountPath, readOnly } = mount;
+    if (readOnly !== true) return { name, mountPath };
+    const tree = latest.readOnlyTrees.includes(mountPath);
+    return { name, mountPath, readOnly, recursiveReadOnly: tree ? "Enabled" : "Disabled" };
+  });
+  return mounts.length === 0 ? {} : { volumeMounts: mounts };
+}
+
+function userStatus({ uid, gid, supplementalGroups }: ContainerUser): core.ContainerUser {
+  return { linux: { uid, gid, supplementalGroups: [...supplementalGroups] } };
 }
 
 function terminated(state: ContainerState): core.ContainerStateTerminated {

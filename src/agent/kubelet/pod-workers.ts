@@ -2,30 +2,32 @@
  * One worker per pod, keyed by its uid: reads what runs, plans, starts the steps without waiting
  * for them, and reports the status. Whatever ends or changes wakes the worker again.
  */
-import { pods } from "../../client/resources.ts";
-import { isReason } from "../../lib/api-error.ts";
+import type { pods } from "../../client/resources.ts";
 import type { LiveSet } from "../../live/live-set.ts";
 import { WorkQueue } from "../../live/work-queue.ts";
 import { isCriUnavailable } from "../cri/client.ts";
+import { burstableShares, weighBurstable } from "./cgroups.ts";
 import { containerHash } from "./container-config.ts";
 import type { CriPodIdentity } from "./cri-cache.ts";
 import { type ContainerState, latestOf, type PodCri } from "./cri-state.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import { objectRefs } from "./object-refs.ts";
-import {
-  hasEnded,
-  type PodFacts,
-  type PodPlan,
-  planPod,
-  type Step,
-  type Waiting,
-} from "./plan-pod.ts";
+import { hasEnded, isEnding, type PodFacts, type PodPlan, planPod, type Step } from "./plan-pod.ts";
 import { newRecord, orphanPod, type PodRecord } from "./pod-record.ts";
-import { podStatus, reportedRestarts } from "./pod-status.ts";
+import { reportedRestarts } from "./pod-status.ts";
 import { graceSecondsOf, runStep, stepKey } from "./pod-steps.ts";
 import { placeOf, StartError } from "./start-container.ts";
-import { sameJson, statusPatch } from "./status-patch.ts";
-import { containersOf, fieldPathOf, isSidecar, type Pod, podLogDir, uidOf } from "./types.ts";
+import { sameJson } from "./status-patch.ts";
+import { StatusReporter } from "./status-reporter.ts";
+import {
+  containersOf,
+  fieldPathOf,
+  isNewer,
+  isSidecar,
+  type Pod,
+  podLogDir,
+  uidOf,
+} from "./types.ts";
 
 const limits = {
   workers: 16,
@@ -41,11 +43,14 @@ export class PodWorkers {
   readonly #signal: AbortSignal;
   readonly #queue: WorkQueue;
   readonly #records = new Map<string, PodRecord>();
+  readonly #reporter: StatusReporter;
+  #burstableShares = 0;
 
   constructor(context: KubeletContext, signal: AbortSignal) {
     this.#context = context;
     this.#signal = signal;
     this.#queue = new WorkQueue(context.runtime.clock, signal);
+    this.#reporter = new StatusReporter(context, (uid, ms) => this.#queue.addAfter(uid, ms));
   }
 
   /** Follows the pods of this node until the signal aborts. */
@@ -179,7 +184,7 @@ export class PodWorkers {
     if (isEnding(facts)) record.starting.abort();
     this.#tellBackoffs(record, plan);
     // Before the steps: the last status goes out before the object does.
-    if (!record.removed) this.#report(record, facts, plan);
+    if (!record.removed) this.#reporter.report(record, facts, plan.waiting);
     for (const step of plan.steps) this.#begin(record, step);
     if (plan.againInMs !== undefined) this.#queue.addAfter(uid, plan.againInMs + 1);
     this.#scheduleDeadline(record);
@@ -285,7 +290,9 @@ export class PodWorkers {
   async #run(record: PodRecord, step: Step, key: string): Promise<void> {
     const { cache } = this.#context;
     try {
+      if (step.do === "createSandbox") await this.#weigh();
       await runStep(this.#context, record, step, this.#signal);
+      if (step.do === "cleanUp") await this.#weigh();
       record.retries.delete(key);
       // The deletion comes back as a change; asking again at once would only repeat it.
       if (step.do === "finalDelete") this.#delay(record, key, limits.finalDeleteAgainMs);
@@ -297,6 +304,15 @@ export class PodWorkers {
       cache.markDirty(record.uid);
       this.#queue.add(record.uid);
     }
+  }
+
+  /** Keeps the share of the burstable class in step with its pods. */
+  async #weigh(): Promise<void> {
+    const active = [...this.#records.values()].filter(({ volumes }) => volumes !== "gone");
+    const shares = burstableShares(active.map(({ pod }) => pod));
+    if (shares === this.#burstableShares) return;
+    this.#burstableShares = shares;
+    await weighBurstable(this.#context.cgroups, shares);
   }
 
   #delay(record: PodRecord, key: string, ms: number): void {
@@ -337,62 +353,6 @@ export class PodWorkers {
     }
   }
 
-  #report(record: PodRecord, facts: PodFacts, plan: PodPlan): void {
-    if (record.busy.has("status")) return;
-    const atMs = record.retries.get("status")?.atMs ?? 0;
-    const waitMs = atMs - this.#context.runtime.clock.monotonicMs();
-    if (waitMs > 0) {
-      this.#queue.addAfter(record.uid, waitMs + 1);
-      return;
-    }
-    const patch = this.#patchOf(record, facts, plan.waiting);
-    if (patch === undefined) return;
-    record.busy.add("status");
-    void this.#sendStatus(record, patch);
-  }
-
-  #patchOf(
-    record: PodRecord,
-    facts: PodFacts,
-    planned: ReadonlyMap<string, Waiting>,
-  ): object | undefined {
-    const { prober, nodeIps } = this.#context;
-    const running = facts.cri.containers.filter(({ state }) => state === "running");
-    const isReady = (id: string): boolean => prober.verdict(id)?.ready !== false;
-    const alive = facts.cri.containers.some(
-      ({ state }) => state === "running" || state === "created",
-    );
-    const stopped = !alive && (isEnding(facts) || hasEnded(record.pod));
-    const status = podStatus({
-      ...facts,
-      waiting: new Map([...record.waiting, ...planned]),
-      ready: new Set(running.map(({ id }) => id).filter(isReady)),
-      nodeIps,
-      startedMs: record.startedMs,
-      stopped,
-    });
-    return statusPatch(record.pod, status);
-  }
-
-  async #sendStatus(record: PodRecord, patch: object): Promise<void> {
-    const { client, runtime } = this.#context;
-    const { namespace = "", name = "" } = record.pod.metadata;
-    try {
-      const options = { subresource: "status" };
-      const answer = await client.patch(pods, namespace, name, "strategic", patch, options);
-      if (uidOf(answer) === record.uid && isNewer(answer, record.pod)) record.pod = answer;
-    } catch (error) {
-      if (!isReason(error, "NotFound") && !isReason(error, "Conflict")) {
-        const pod = `${namespace}/${name}`;
-        runtime.log.warn("Cannot report the status of a pod", { pod, error: `${error}` });
-        this.#delay(record, "status", limits.retryMsMin);
-      }
-    } finally {
-      record.busy.delete("status");
-      this.#queue.add(record.uid);
-    }
-  }
-
   #checkDeadline(record: PodRecord): void {
     const seconds = record.pod.spec.activeDeadlineSeconds;
     if (seconds === undefined || record.failed !== undefined || hasEnded(record.pod)) return;
@@ -426,22 +386,8 @@ function isStarting(record: PodRecord): boolean {
   return [...record.busy].some(starts);
 }
 
-function isEnding(facts: PodFacts): boolean {
-  return (
-    facts.removed ||
-    facts.failed !== undefined ||
-    facts.pod.metadata.deletionTimestamp !== undefined
-  );
-}
-
 function isKilling(record: PodRecord, step: Extract<Step, { do: "startContainer" }>): boolean {
   return step.after !== undefined && record.killGrace.has(step.after.id);
-}
-
-/** Versions of one object grow; an equal one tells nothing new but is taken all the same. */
-function isNewer(pod: Pod, than: Pod): boolean {
-  const [a, b] = [pod.metadata.resourceVersion ?? "0", than.metadata.resourceVersion ?? "0"];
-  return a.length === b.length ? a >= b : a.length > b.length;
 }
 
 /** What the API was told of this very container: probes of an adopted one go on from there. */

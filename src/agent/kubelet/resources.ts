@@ -1,5 +1,5 @@
 /** Requests and limits as cgroup numbers, and the quality-of-service class they amount to. Pure. */
-import { type Container, containersOf, isSidecar, type Pod } from "./types.ts";
+import { type Container, containersOf, isSidecar, type NamedContainer, type Pod } from "./types.ts";
 
 export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
 
@@ -128,33 +128,42 @@ export interface PodResources {
   readonly memoryLimitBytes: number;
 }
 
-/** What the pod's own cgroup allows: the sum of its containers, or the largest init container. */
+/** The sum over what runs together, or the largest init container where that is more. */
+function podSum(pod: Pod, value: (container: Container) => number): number {
+  const together = containersOf(pod).filter((named) => named.kind === "app" || isSidecar(named));
+  const total = together.reduce((all, named) => all + value(named.container), 0);
+  // An init container runs beside the sidecars that were started before it.
+  let [before, most] = [0, total];
+  for (const named of containersOf(pod).filter(({ kind }) => kind === "init")) {
+    if (isSidecar(named)) before += value(named.container);
+    else most = Math.max(most, before + value(named.container));
+  }
+  return most;
+}
+
+/** What the pod asks of the processors, in thousandths of a core. */
+export function podCpuRequest(pod: Pod): number {
+  const whole = pod.spec.resources;
+  const own = whole?.requests?.cpu ?? whole?.limits?.cpu;
+  const sum = podSum(pod, (container) => milliCpu(requestOf(container, "cpu")));
+  return (own === undefined ? sum : milliCpu(own)) + milliCpu(pod.spec.overhead?.cpu);
+}
+
+/** What the pod's own cgroup allows: limits of the pod, else those of its containers. */
 export function podResources(pod: Pod): PodResources {
-  const sum = (value: (container: Container) => number): number => {
-    const together = containersOf(pod).filter((named) => named.kind === "app" || isSidecar(named));
-    const inits = containersOf(pod).filter((named) => named.kind === "init" && !isSidecar(named));
-    const total = together.reduce((all, named) => all + value(named.container), 0);
-    return Math.max(total, ...inits.map((named) => value(named.container)));
+  const limitOf = (resource: Resource, value: (quantity: string | undefined) => number): number => {
+    const own = pod.spec.resources?.limits?.[resource];
+    const isLimited = ({ kind, container }: NamedContainer): boolean =>
+      kind === "ephemeral" || quantityValue(container.resources?.limits?.[resource]) > 0;
+    if (own === undefined && !containersOf(pod).every(isLimited)) return 0;
+    const sum = podSum(pod, (container) => value(container.resources?.limits?.[resource]));
+    return (own === undefined ? sum : value(own)) + value(pod.spec.overhead?.[resource]);
   };
-  const everyOne = (resource: Resource): boolean =>
-    containersOf(pod).every(
-      (named) =>
-        named.kind === "ephemeral" ||
-        quantityValue(named.container.resources?.limits?.[resource]) > 0,
-    );
-  const overhead = pod.spec.overhead ?? {};
-  const limits = pod.spec.resources?.limits ?? {};
-  const request = sum((container) => milliCpu(requestOf(container, "cpu")));
-  const quota = everyOne("cpu")
-    ? sum((container) => milliCpu(container.resources?.limits?.cpu))
-    : milliCpu(limits.cpu);
-  const memory = everyOne("memory")
-    ? sum((container) => wholeValue(container.resources?.limits?.memory))
-    : wholeValue(limits.memory);
+  const quota = limitOf("cpu", milliCpu);
   return {
-    cpuShares: cpuShares(request + milliCpu(overhead.cpu)),
-    cpuQuotaUs: quota === 0 ? 0 : cpuQuotaUs(quota + milliCpu(overhead.cpu)),
-    memoryLimitBytes: memory === 0 ? 0 : memory + wholeValue(overhead.memory),
+    cpuShares: cpuShares(podCpuRequest(pod)),
+    cpuQuotaUs: quota === 0 ? 0 : cpuQuotaUs(quota),
+    memoryLimitBytes: limitOf("memory", wholeValue),
   };
 }
 

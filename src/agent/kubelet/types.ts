@@ -60,6 +60,12 @@ export function uidOf(pod: Pod): string {
   return pod.metadata.uid ?? "";
 }
 
+/** Versions of one object grow; an equal one tells nothing new but is taken all the same. */
+export function isNewer(pod: Pod, than: Pod): boolean {
+  const [a, b] = [pod.metadata.resourceVersion ?? "0", than.metadata.resourceVersion ?? "0"];
+  return a.length === b.length ? a >= b : a.length > b.length;
+}
+
 /** The field path that events about a container carry. */
 export function fieldPathOf({ kind, container }: NamedContainer): string {
   const list = { init: "initContainers", app: "containers", ephemeral: "ephemeralContainers" };

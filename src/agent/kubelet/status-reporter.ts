@@ -1,0 +1,82 @@
+/** Tells the API what became of pods: one write at a time per pod, nothing that it knows. */
+import { pods } from "../../client/resources.ts";
+import { isReason } from "../../lib/api-error.ts";
+import type { KubeletContext } from "./kubelet-context.ts";
+import { hasEnded, isEnding, type PodFacts, type Waiting } from "./plan-pod.ts";
+import type { PodRecord } from "./pod-record.ts";
+import { podStatus } from "./pod-status.ts";
+import { statusPatch } from "./status-patch.ts";
+import { isNewer, uidOf } from "./types.ts";
+
+const limits = { retryMs: 500 } as const;
+
+export class StatusReporter {
+  readonly #context: KubeletContext;
+  readonly #wake: (uid: string, afterMs: number) => void;
+
+  /** `wake` brings the pod's worker back: the status may have moved on during a write. */
+  constructor(context: KubeletContext, wake: (uid: string, afterMs: number) => void) {
+    this.#context = context;
+    this.#wake = wake;
+  }
+
+  /** Starts to write the status where it differs from what the API has. */
+  report(record: PodRecord, facts: PodFacts, waiting: ReadonlyMap<string, Waiting>): void {
+    if (record.busy.has("status")) return;
+    const atMs = record.retries.get("status")?.atMs ?? 0;
+    const waitMs = atMs - this.#context.runtime.clock.monotonicMs();
+    if (waitMs > 0) {
+      this.#wake(record.uid, waitMs + 1);
+      return;
+    }
+    const patch = this.#patchOf(record, facts, waiting);
+    if (patch === undefined) return;
+    record.busy.add("status");
+    void this.#send(record, patch);
+  }
+
+  #patchOf(
+    record: PodRecord,
+    facts: PodFacts,
+    planned: ReadonlyMap<string, Waiting>,
+  ): object | undefined {
+    const { prober, nodeIps } = this.#context;
+    const running = facts.cri.containers.filter(({ state }) => state === "running");
+    const isReady = (id: string): boolean => prober.verdict(id)?.ready !== false;
+    const alive = facts.cri.containers.some(
+      ({ state }) => state === "running" || state === "created",
+    );
+    const stopped = !alive && (isEnding(facts) || hasEnded(record.pod));
+    const status = podStatus({
+      ...facts,
+      waiting: new Map([...record.waiting, ...planned]),
+      ready: new Set(running.map(({ id }) => id).filter(isReady)),
+      nodeIps,
+      startedMs: record.startedMs,
+      stopped,
+    });
+    return statusPatch(record.pod, status);
+  }
+
+  async #send(record: PodRecord, patch: object): Promise<void> {
+    const { client, runtime } = this.#context;
+    const { namespace = "", name = "" } = record.pod.metadata;
+    try {
+      const options = { subresource: "status" };
+      const answer = await client.patch(pods, namespace, name, "strategic", patch, options);
+      if (uidOf(answer) === record.uid && isNewer(answer, record.pod)) record.pod = answer;
+    } catch (error) {
+      if (!isReason(error, "NotFound") && !isReason(error, "Conflict")) {
+        const pod = `${namespace}/${name}`;
+        runtime.log.warn("Cannot report the status of a pod", { pod, error: `${error}` });
+        record.retries.set("status", {
+          count: 0,
+          atMs: runtime.clock.monotonicMs() + limits.retryMs,
+        });
+      }
+    } finally {
+      record.busy.delete("status");
+      this.#wake(record.uid, 0);
+    }
+  }
+}
