@@ -51,6 +51,7 @@ function strictWorld(): { readonly world: World; readonly refused: Set<string> }
   world.run(
     ...allControllers(world.context, {
       rootCa: "PEM",
+      serviceLb: true,
       clusterCidr: "10.42.0.0/16",
       collectable: [configMaps, pods, replicaSets, deployments, jobs, cronJobs],
       namespacedResources: () => [configMaps, pods, services],

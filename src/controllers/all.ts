@@ -16,11 +16,14 @@ import {
   createReplicationControllerController,
 } from "./replica-set/replica-set.ts";
 import { createRootCaPublisher, createServiceAccountController } from "./service-account.ts";
+import { createServiceLbController } from "./service-lb/service-lb.ts";
 import { createStatefulSetController } from "./stateful-set/stateful-set.ts";
 
 export interface ControllerOptions extends NamespaceOptions, GarbageOptions, NodeIpamOptions {
   /** PEM of the CA that signs serving certificates, for `kube-root-ca.crt`. */
   readonly rootCa: string;
+  /** Whether Services of type LoadBalancer get the nodes' addresses. */
+  readonly serviceLb: boolean;
 }
 
 /** The service account to act as, the source of its events, and what to run. */
@@ -69,6 +72,9 @@ export function allControllers(
     ["node-controller", "node-controller", createNodeLifecycleController],
     ["node-controller", "cidrAllocator", (own) => createNodeIpamController(own, options)],
     ["pod-garbage-collector", "pod-garbage-collector", createPodGarbageCollector],
+    ...(options.serviceLb
+      ? ([["service-controller", "service-lb-controller", createServiceLbController]] as const)
+      : []),
   ];
   return rows.map(([account, component, create]) => create(contextAs(context, account, component)));
 }

@@ -7,6 +7,7 @@ test("a namespace gets its account and CA, and empties before it goes", async ()
   const world = new World();
   const controllers = allControllers(world.context, {
     rootCa: "PEM",
+    serviceLb: true,
     clusterCidr: "10.42.0.0/16",
     collectable: [configMaps, pods, serviceAccounts],
     namespacedResources: () => [configMaps, pods, serviceAccounts],

@@ -311,6 +311,7 @@ class Server {
       .filter(({ storagePrefix }) => storagePrefix !== null);
     const controllers = allControllers(context, {
       rootCa,
+      serviceLb: !this.options.disable.has("servicelb"),
       clusterCidr: this.options.clusterCidr,
       collectable: rows.filter(({ verbs }) => verbs.includes("watch")),
       namespacedResources: () =>

@@ -62,6 +62,11 @@ spec:
 ---
 apiVersion: v1
 kind: Service
+metadata: {name: balancer}
+spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 8080, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
 metadata: {name: alias}
 spec: {type: ExternalName, externalName: web.default.svc.cluster.local}
 ---
@@ -136,6 +141,13 @@ async function addNeighbour(): Promise<void> {
   await command("ip", "-n", netns, "route", "add", "default", "via", host);
 }
 
+/** Asks as the neighbour, without any program but bash. */
+function fromNeighbour(address: string, port: number): Promise<string> {
+  const request = "GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n";
+  const script = `exec 3<>/dev/tcp/${address}/${port}; printf '${request}' >&3; cat <&3`;
+  return command("ip", "netns", "exec", outside.netns, "bash", "-c", script);
+}
+
 async function get(url: string): Promise<string> {
   return (await fetch(url, { signal: AbortSignal.timeout(5000) })).text();
 }
@@ -202,31 +214,27 @@ describe.skipIf(skip !== undefined)("network of one node", () => {
   test("a node port answers on the node's address, on localhost and to a neighbour", async () => {
     expect(await get(`http://${nodeIp}:30080/cgi-bin/who`)).toContain(" web-");
     expect(await get("http://127.0.0.1:30080/cgi-bin/who")).toContain(" web-");
-    const busybox = await command(
-      "ip",
-      "netns",
-      "exec",
-      outside.netns,
-      "bash",
-      "-c",
-      `exec 3<>/dev/tcp/${outside.host}/30080; printf 'GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`,
-    );
-    expect(busybox).toContain(" web-");
+    expect(await fromNeighbour(outside.host, 30080)).toContain(" web-");
   });
 
-  test("a Local policy keeps the neighbour's address, a Cluster policy hides it", async () => {
-    const from = (port: number): Promise<string> =>
-      command(
-        "ip",
-        "netns",
-        "exec",
-        outside.netns,
-        "bash",
-        "-c",
-        `exec 3<>/dev/tcp/${outside.host}/${port}; printf 'GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`,
-      );
-    expect(await from(30081)).toMatch(/198\.51\.100\.2\]? web-/);
-    expect(await from(30080)).not.toContain(outside.address);
+  test("the neighbour's address reaches the pods of this node, whatever the policy", async () => {
+    for (const port of [30080, 30081]) {
+      expect(await fromNeighbour(outside.host, port)).toMatch(/198\.51\.100\.2\]? web-/);
+    }
+  });
+
+  test("a load balancer has the node's address and answers there", async () => {
+    const path = ".status.loadBalancer.ingress[*].ip";
+    await cluster.until("it has an address", async () => {
+      return (await field("service balancer", path)) === nodeIp;
+    });
+    expect(await get(`http://${nodeIp}:8080/cgi-bin/who`)).toContain(" web-");
+    await command("ip", "-n", outside.netns, "route", "replace", nodeIp, "via", outside.host);
+    expect(await fromNeighbour(nodeIp, 8080)).toMatch(/198\.51\.100\.2\]? web-/);
+    await cluster.run(["patch", "service", "balancer", "-p", '{"spec":{"type":"ClusterIP"}}']);
+    await cluster.until("it has lost its address", async () => {
+      return (await field("service balancer", path)) === "";
+    });
   });
 
   test("a host port leads to its pod", async () => {

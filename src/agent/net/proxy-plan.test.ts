@@ -82,8 +82,8 @@ test("ports are matched by name and protocol", () => {
     slice("a", [endpoint("10.42.0.3")], [{ name: "dns", port: 5353, protocol: "UDP" }]),
   ];
   expect(servicePortRows([named], slices, "here").map(({ id, all }) => [id, all])).toEqual([
-    ["default/a/tcp/80", [{ ip: "10.42.0.2", port: 8080 }]],
-    ["default/a/udp/53", [{ ip: "10.42.0.3", port: 5353 }]],
+    ["default/a/tcp/80", [{ ip: "10.42.0.2", port: 8080, isLocal: true }]],
+    ["default/a/udp/53", [{ ip: "10.42.0.3", port: 5353, isLocal: true }]],
   ]);
 });
 

@@ -150,7 +150,9 @@ function addExternal(builder: Builder, row: ServicePortRow, node: ProxyNode): vo
 }
 
 function externalRules(builder: Builder, row: ServicePortRow, node: ProxyNode): readonly string[] {
-  if (row.external === "all") return ["jump mark-for-masquerade", ...balance(row, row.all)];
+  if (row.external === "all") {
+    return ["fib saddr type local jump mark-for-masquerade", ...fromOutside(builder, row)];
+  }
   const anywhere = `anywhere/${row.id}`;
   builder.chains.set(anywhere, { rules: balance(row, row.all) });
   return [
@@ -167,14 +169,29 @@ function verdictOf(targets: Targets, chain: string): { served: boolean; verdict:
   return { served: true, verdict: `goto ${chain}` };
 }
 
+/** What an endpoint on this node answers comes by here anyway: the client's address may stay. */
+function fromOutside(builder: Builder, row: ServicePortRow): readonly string[] {
+  return balance(row, row.all, (target) => {
+    const near = endpointChain(row, target);
+    if (target.isLocal) return near;
+    const far = `far/${row.id}/${target.ip}/${target.port}`;
+    builder.chains.set(far, { rules: ["jump mark-for-masquerade", `goto ${near}`] });
+    return far;
+  });
+}
+
 /** First the endpoint a client sticks to, then any by lot. */
-function balance(row: ServicePortRow, targets: Targets): readonly string[] {
+function balance(
+  row: ServicePortRow,
+  targets: Targets,
+  chainOf = (target: Target): string => endpointChain(row, target),
+): readonly string[] {
   if (targets === "drop" || targets.length === 0) return [];
   const sticky =
     row.affinitySeconds > 0
-      ? targets.map((t) => `ip saddr @${affinitySet(row, t)} goto ${endpointChain(row, t)}`)
+      ? targets.map((t) => `ip saddr @${affinitySet(row, t)} goto ${chainOf(t)}`)
       : [];
-  const lots = targets.map((target, lot) => `${lot} : goto ${endpointChain(row, target)}`);
+  const lots = targets.map((target, lot) => `${lot} : goto ${chainOf(target)}`);
   return [...sticky, `numgen random mod ${targets.length} vmap { ${lots.join(", ")} }`];
 }
 

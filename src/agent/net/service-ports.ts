@@ -1,12 +1,14 @@
 /** Services and their endpoint slices as what a proxy needs: one row per service port. */
 
 import type { Service, ServicePort } from "../../gen/core-v1.ts";
-import type { Endpoint, EndpointSlice } from "../../gen/discovery-v1.ts";
+import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 
 export interface Target {
   readonly ip: string;
   readonly port: number;
+  /** Whether it is on this node: its answers come back through here without masquerading. */
+  readonly isLocal: boolean;
 }
 
 /** Where traffic of one kind goes; "drop" when only other nodes could serve it. */
@@ -31,7 +33,7 @@ export interface ServicePortRow {
   readonly internal: Targets;
   /** All usable endpoints: for pods and the node itself under a Local external policy. */
   readonly all: readonly Target[];
-  /** Traffic from outside; "all" keeps the cluster policy: masquerade and use `all`. */
+  /** Traffic from outside; "all" under the Cluster policy: `all`, far ones by masquerading. */
   readonly external: Targets | "all";
 }
 
@@ -77,8 +79,9 @@ function rowOf(
 ): ServicePortRow {
   const spec = service.spec ?? {};
   const protocol = protocolOf(port.protocol);
-  const cluster = usable(candidates(slices, port, () => true));
-  const local = usable(candidates(slices, port, (endpoint) => endpoint.nodeName === nodeName));
+  const all = candidates(slices, port, nodeName);
+  const cluster = usable(all);
+  const local = usable(all.filter(({ isLocal }) => isLocal));
   const onlyLocal = (): Targets => (local.length === 0 && cluster.length > 0 ? "drop" : local);
   const loadBalancerIps = ingressIps(service);
   const sticky = spec.sessionAffinity === "ClientIP";
@@ -110,7 +113,7 @@ interface Candidate extends Target {
 function candidates(
   slices: readonly DeepReadonly<EndpointSlice>[],
   port: DeepReadonly<ServicePort>,
-  accepts: (endpoint: DeepReadonly<Endpoint>) => boolean,
+  nodeName: string,
 ): readonly Candidate[] {
   const found = new Map<string, Candidate>();
   for (const slice of slices) {
@@ -121,11 +124,12 @@ function candidates(
       if (!same || slicePort.port === undefined) continue;
       for (const endpoint of slice.endpoints ?? []) {
         const ip = endpoint.addresses[0];
-        if (ip === undefined || !accepts(endpoint)) continue;
+        if (ip === undefined) continue;
         const { ready, serving, terminating } = endpoint.conditions ?? {};
         found.set(`${ip}:${slicePort.port}`, {
           ip,
           port: slicePort.port,
+          isLocal: endpoint.nodeName === nodeName,
           ready: ready !== false,
           draining: serving !== false && terminating === true,
         });
@@ -140,7 +144,7 @@ function usable(all: readonly Candidate[]): readonly Target[] {
   const ready = all.filter((one) => one.ready);
   const chosen = ready.length > 0 ? ready : all.filter((one) => one.draining);
   return chosen
-    .map(({ ip, port }) => ({ ip, port }))
+    .map(({ ip, port, isLocal }) => ({ ip, port, isLocal }))
     .sort((a, b) => (`${a.ip}:${a.port}` < `${b.ip}:${b.port}` ? -1 : 1));
 }
 
