@@ -1,11 +1,15 @@
 /** certificates.k8s.io/v1: requests for certificates and their approval. */
+
+import { timestamp } from "../api/object-meta.ts";
 import type { FieldError, ResourceDefinition, Subresource } from "../api/resource-definition.ts";
 import { certificateSigningRequests } from "../client/resources.ts";
 import type { CertificateSigningRequest } from "../gen/certificates-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { ageOf, humanDuration } from "../lib/human-duration.ts";
+import { readCertificateRequest } from "../pki/certificate-request.ts";
+import { certificatesOf, extendedUsageOids, keyUsageNumbers } from "../pki/x509.ts";
 import { copyJson } from "../schema/copy.ts";
-import { invalid, required } from "./field-errors.ts";
+import { duplicate, forbidden, invalid, notSupported, required } from "./field-errors.ts";
 import { validateImmutable } from "./pod-template.ts";
 import { column, define } from "./row.ts";
 
@@ -38,15 +42,30 @@ const approval: Subresource<Csr> = {
   },
 };
 
-function validate(csr: ReadCsr, old: ReadCsr | undefined): FieldError[] {
+const signerNameForm = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+\/[^/].*$/;
+const knownUsages = [...Object.keys(keyUsageNumbers), ...Object.keys(extendedUsageOids)];
+
+function validateSpec({ spec }: ReadCsr): FieldError[] {
   const errors: FieldError[] = [];
-  const { request, signerName, expirationSeconds, usages = [] } = csr.spec;
+  const { request, signerName, expirationSeconds, usages = [] } = spec;
   if (!request) errors.push(required("spec.request"));
-  else if (!atob(request).includes("CERTIFICATE REQUEST"))
-    errors.push(invalid("spec.request", "<request>", "PEM block type must be CERTIFICATE REQUEST"));
+  else errors.push(...requestProblems(request));
   if (usages.length === 0) errors.push(required("spec.usages"));
+  usages.forEach((usage, index) => {
+    const field = `spec.usages[${index}]`;
+    if (!knownUsages.includes(usage)) errors.push(notSupported(field, usage, knownUsages));
+    else if (usages.indexOf(usage) < index) errors.push(duplicate(field, usage));
+  });
   if (!signerName) errors.push(required("spec.signerName"));
-  else if (!/^[a-z0-9.-]+\.[a-z0-9.-]+\/.+$/.test(signerName))
+  else if (signerName === "kubernetes.io/legacy-unknown")
+    errors.push(
+      invalid(
+        "spec.signerName",
+        signerName,
+        "the legacy signerName is not allowed via this API version",
+      ),
+    );
+  else if (!signerNameForm.test(signerName))
     errors.push(
       invalid(
         "spec.signerName",
@@ -62,7 +81,32 @@ function validate(csr: ReadCsr, old: ReadCsr | undefined): FieldError[] {
         "may not specify a duration less than 600 seconds (10 minutes)",
       ),
     );
+  return errors;
+}
+
+function requestProblems(request: string): FieldError[] {
+  try {
+    const { isSigned } = readCertificateRequest(Buffer.from(request, "base64").toString());
+    return isSigned ? [] : [invalid("spec.request", request, "signature does not match its key")];
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return [invalid("spec.request", request, error.message)];
+  }
+}
+
+function validateConditions(csr: ReadCsr): FieldError[] {
+  const errors: FieldError[] = [];
   const conditions = csr.status?.conditions ?? [];
+  conditions.forEach((one, index) => {
+    const at = `status.conditions[${index}]`;
+    if (!one.type) errors.push(required(`${at}.type`));
+    else if (conditions.findIndex(({ type }) => type === one.type) < index)
+      errors.push(duplicate(`${at}.type`, one.type));
+    if (["Approved", "Denied", "Failed"].includes(one.type) && one.status !== "True")
+      errors.push(notSupported(`${at}.status`, one.status, ["True"]));
+    else if (!["True", "False", "Unknown"].includes(one.status))
+      errors.push(notSupported(`${at}.status`, one.status, ["True", "False", "Unknown"]));
+  });
   const has = (type: string): boolean => conditions.some((one) => one.type === type);
   if (has("Approved") && has("Denied"))
     errors.push(
@@ -72,8 +116,48 @@ function validate(csr: ReadCsr, old: ReadCsr | undefined): FieldError[] {
         "Approved and Denied conditions are mutually exclusive",
       ),
     );
-  if (old !== undefined) errors.push(...validateImmutable(csr.spec, old.spec, "spec"));
   return errors;
+}
+
+/** Verdicts are never taken back, and a certificate is written once. */
+function validateChange(csr: ReadCsr, old: ReadCsr): FieldError[] {
+  const errors: FieldError[] = [...validateImmutable(csr.spec, old.spec, "spec")];
+  const now = new Set((csr.status?.conditions ?? []).map(({ type }) => type));
+  for (const { type } of old.status?.conditions ?? []) {
+    if (!["Approved", "Denied", "Failed"].includes(type) || now.has(type)) continue;
+    errors.push(
+      forbidden("status.conditions", `updates may not remove a condition of type "${type}"`),
+    );
+  }
+  const before = old.status?.certificate;
+  if (before && csr.status?.certificate !== before)
+    errors.push(
+      forbidden("status.certificate", "updates may not modify existing certificate content"),
+    );
+  else if (!before) errors.push(...certificateProblems(csr.status?.certificate));
+  return errors;
+}
+
+function certificateProblems(text: string | undefined): FieldError[] {
+  if (!text) return [];
+  const field = "status.certificate";
+  try {
+    if (certificatesOf(Buffer.from(text, "base64").toString()).length > 0) return [];
+    return [invalid(field, text, "must contain at least one CERTIFICATE PEM block")];
+  } catch (error) {
+    return [invalid(field, text, String(error))];
+  }
+}
+
+/** Times that the writer left out: a verdict begins when it is written. */
+function stampConditions(csr: Csr, old: ReadCsr, now: Date): void {
+  const at = timestamp(now);
+  for (const condition of csr.status?.conditions ?? []) {
+    condition.lastUpdateTime ??= at;
+    const before = old.status?.conditions?.find(({ type }) => type === condition.type);
+    const isSame = before?.status === condition.status;
+    condition.lastTransitionTime ??= (isSame && before?.lastTransitionTime) || at;
+  }
 }
 
 const csr = define<Csr>(certificateSigningRequests, {
@@ -95,7 +179,7 @@ const csr = define<Csr>(certificateSigningRequests, {
     if ((spec.usages ?? []).length === 0) spec.usages = ["digital signature", "key encipherment"];
   },
   status: true,
-  prepare(object, { verb, user, subresource, old }) {
+  prepare(object, { verb, user, subresource, old, now }) {
     if (verb === "create") {
       object.spec.username = user.name;
       if (user.uid) object.spec.uid = user.uid;
@@ -107,7 +191,9 @@ const csr = define<Csr>(certificateSigningRequests, {
       object.status = {};
       return;
     }
-    if (subresource !== "status" || old === undefined) return;
+    if (subresource === "" || old === undefined) return;
+    stampConditions(object, old, now);
+    if (subresource !== "status") return;
     // A signer writes the certificate and Failed; the verdict stays.
     const isVerdict = (type: string): boolean => type === "Approved" || type === "Denied";
     const verdicts = (old.status?.conditions ?? []).filter((one) => isVerdict(one.type));
@@ -116,7 +202,12 @@ const csr = define<Csr>(certificateSigningRequests, {
     const conditions = [...verdicts.map((one) => copyJson(one)), ...rest];
     if (conditions.length > 0) object.status.conditions = conditions as typeof rest;
   },
-  validate: (object, { old }) => validate(object, old),
+  validate: (object, { old }) =>
+    old === undefined
+      ? [...validateSpec(object), ...validateConditions(object)]
+      : [...validateConditions(object), ...validateChange(object, old)],
+  validateStatus: (object, { old }) =>
+    old === undefined ? [] : [...validateConditions(object), ...validateChange(object, old)],
   subresources: { approval },
 });
 

@@ -57,6 +57,8 @@ export interface Row<T extends KubeObject> {
   readonly prepare?: Strategy<T>["prepare"];
   /** Runs for all but status writes; metadata is checked before. */
   readonly validate?: Strategy<T>["validate"];
+  /** Runs for status writes. */
+  readonly validateStatus?: Strategy<T>["validate"];
   readonly strategy?: Omit<Strategy<T>, "prepare" | "validate">;
   readonly subresources?: Readonly<Record<string, Subresource<T>>>;
   readonly storagePrefix?: string | null;
@@ -200,7 +202,9 @@ function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): S
         nameRule: row.nameRule ?? subdomainErrors,
         isUpdate: context.old !== undefined,
       });
-      if (context.subresource === "status") return meta;
+      if (context.subresource === "status") {
+        return [...meta, ...(row.validateStatus?.(object, context) ?? [])];
+      }
       return [...meta, ...(row.validate?.(object, context) ?? [])];
     },
   };

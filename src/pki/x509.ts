@@ -39,8 +39,19 @@ export interface Subject {
 export interface SubjectAltNames {
   readonly dnsNames: readonly string[];
   readonly ips: readonly string[];
+  readonly emails?: readonly string[];
+  readonly uris?: readonly string[];
 }
-export type CertificateUsage = "authority" | "client" | "server" | "server and client";
+/** What a certificate may be used for: one of the usual sets, or usages by their own names. */
+export type CertificateUsage =
+  | "authority"
+  | "client"
+  | "server"
+  | "server and client"
+  | {
+      readonly keyUsages: readonly (keyof typeof keyUsageNumbers)[];
+      readonly extended: readonly (keyof typeof extendedUsageOids)[];
+    };
 
 export interface IssueOptions {
   readonly subject: Subject;
@@ -164,8 +175,13 @@ function keyIdOf(publicKey: KeyObject): Der {
  * room for a value that looks like another attribute.
  */
 export function subjectOf(raw: Der): Subject {
+  return subjectOfName(partsOf(raw).name);
+}
+
+/** As `subjectOf`, from the bytes of a distinguished name. */
+export function subjectOfName(name: Der): Subject {
   const values = (type: Der): string[] =>
-    readDer(readDer(partsOf(raw).name)[0]?.content ?? new Uint8Array())
+    readDer(readDer(name)[0]?.content ?? new Uint8Array())
       .flatMap((set) => readDer(set.content))
       .filter((attribute) => Buffer.compare(child(attribute, 0).whole, type) === 0)
       .map((attribute) => new TextDecoder().decode(child(attribute, 1).content));
@@ -188,13 +204,58 @@ function extension(id: Der, value: Der, critical = false): Der {
   return critical ? sequence(id, trueValue, octetString(value)) : sequence(id, octetString(value));
 }
 
+/** The usages of CertificateSigningRequests, by the number of their bit from the left. */
+export const keyUsageNumbers = {
+  "digital signature": 0,
+  signing: 0,
+  "content commitment": 1,
+  "key encipherment": 2,
+  "data encipherment": 3,
+  "key agreement": 4,
+  "cert sign": 5,
+  "crl sign": 6,
+  "encipher only": 7,
+  "decipher only": 8,
+} as const;
+
+export const extendedUsageOids = {
+  any: oid("2.5.29.37.0"),
+  "server auth": oids.serverAuth,
+  "client auth": oids.clientAuth,
+  "code signing": oid("1.3.6.1.5.5.7.3.3"),
+  "email protection": oid("1.3.6.1.5.5.7.3.4"),
+  "s/mime": oid("1.3.6.1.5.5.7.3.4"),
+  "ipsec end system": oid("1.3.6.1.5.5.7.3.5"),
+  "ipsec tunnel": oid("1.3.6.1.5.5.7.3.6"),
+  "ipsec user": oid("1.3.6.1.5.5.7.3.7"),
+  timestamping: oid("1.3.6.1.5.5.7.3.8"),
+  "ocsp signing": oid("1.3.6.1.5.5.7.3.9"),
+  "microsoft sgc": oid("1.3.6.1.4.1.311.10.3.3"),
+  "netscape sgc": oid("2.16.840.1.113730.4.1"),
+} as const;
+
 /** Bits from the left: digitalSignature 0, keyEncipherment 2, keyCertSign 5, cRLSign 6. */
 const keyUsageBits = {
   authority: bitString(Uint8Array.of(0b1010_0110), 1),
   leaf: bitString(Uint8Array.of(0b1010_0000), 5),
 } as const;
 
+function keyUsageOf(usage: CertificateUsage): Der {
+  if (usage === "authority") return keyUsageBits.authority;
+  if (typeof usage === "string") return keyUsageBits.leaf;
+  const bits = new Uint8Array(2);
+  let last = 0;
+  for (const name of usage.keyUsages) {
+    const number = keyUsageNumbers[name];
+    const at = number >> 3;
+    bits[at] = (bits[at] ?? 0) | (0x80 >> (number & 7));
+    last = Math.max(last, number);
+  }
+  return bitString(bits.subarray(0, (last >> 3) + 1), 7 - (last & 7));
+}
+
 function extendedUsage(usage: CertificateUsage): readonly Der[] {
+  if (typeof usage !== "string") return usage.extended.map((name) => extendedUsageOids[name]);
   switch (usage) {
     case "authority":
       return [];
@@ -207,9 +268,11 @@ function extendedUsage(usage: CertificateUsage): readonly Der[] {
   }
 }
 
-function altNames({ dnsNames, ips }: SubjectAltNames): readonly Der[] {
+function altNames({ dnsNames, ips, emails = [], uris = [] }: SubjectAltNames): readonly Der[] {
   const encoder = new TextEncoder();
   return [
+    ...emails.map((email) => implicit(1, encoder.encode(email))),
+    ...uris.map((uri) => implicit(6, encoder.encode(uri))),
     ...dnsNames.map((name) => implicit(2, encoder.encode(name))),
     ...ips.map((ip) => implicit(7, Uint8Array.from(ipaddr.parse(ip).toByteArray()))),
   ];
@@ -217,13 +280,15 @@ function altNames({ dnsNames, ips }: SubjectAltNames): readonly Der[] {
 
 function extensionsOf(options: IssueOptions, keyId: Der, issuerKeyId: Der): Der {
   const isAuthority = options.usage === "authority";
+  const { usage } = options;
+  const hasKeyUsage = typeof usage === "string" || usage.keyUsages.length > 0;
   const list = [
-    extension(oids.keyUsage, isAuthority ? keyUsageBits.authority : keyUsageBits.leaf, true),
+    ...(hasKeyUsage ? [extension(oids.keyUsage, keyUsageOf(usage), true)] : []),
     extension(oids.basicConstraints, isAuthority ? sequence(trueValue) : sequence(), true),
     extension(oids.subjectKeyId, octetString(keyId)),
     extension(oids.authorityKeyId, sequence(implicit(0, issuerKeyId))),
   ];
-  const usages = extendedUsage(options.usage);
+  const usages = extendedUsage(usage);
   if (usages.length > 0) list.push(extension(oids.extendedKeyUsage, sequence(...usages)));
   const names = altNames(options.sans);
   if (names.length > 0) list.push(extension(oids.subjectAltName, sequence(...names)));

@@ -7,11 +7,17 @@ import type { HealthCheck } from "../api/health.ts";
 import type { ApiServer } from "../api/server.ts";
 import { namespaces, priorityClasses } from "../client/resources.ts";
 import { allControllers } from "../controllers/all.ts";
-import type { ControllerContext } from "../live/controller.ts";
+import { signerNames } from "../controllers/certificates/signer-rules.ts";
+import { identityControllers } from "../controllers/identity.ts";
+import type { Controller, ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { runController } from "../live/run-controller.ts";
+import { createRequestSigner } from "../pki/certificate-signers.ts";
 import { ensurePki, type Pki } from "../pki/ensure.ts";
-import { createServiceAccountTokens } from "../pki/service-account-tokens.ts";
+import {
+  createServiceAccountTokens,
+  type ServiceAccountTokens,
+} from "../pki/service-account-tokens.ts";
 import { ensureTokens, type ServerTokens } from "../pki/tokens.ts";
 import { type Bundle, payloadFile, unpackBundle } from "../runtime/bundle.ts";
 import { createExecutor, type TimedExecutor } from "../runtime/executor.ts";
@@ -39,6 +45,7 @@ interface Made {
   tokens?: ServerTokens;
   store?: Store;
   api?: ApiServer;
+  accountTokens?: Promise<ServiceAccountTokens>;
 }
 
 /** Starts everything; the promise resolves once `signal` aborts and all has stopped. */
@@ -201,6 +208,7 @@ class Server {
         random: runtime.random,
       }),
     );
+    this.#made.accountTokens = tokens;
     tokens.catch((error) => runtime.log.error("No service account key", { error: String(error) }));
     const api = openApiServer({
       server: options,
@@ -317,9 +325,31 @@ class Server {
       namespacedResources: () =>
         rows.filter(({ namespaced, verbs }) => namespaced && verbs.includes("delete")),
     });
-    for (const controller of controllers) {
+    for (const controller of [...controllers, ...this.#identityControllers()]) {
       scope.task(controller.name, (signal) => runController(controller, context, signal));
     }
+  }
+
+  #identityControllers(): readonly Controller[] {
+    const { client, live } = need(this.#made.api);
+    const { authorities } = need(this.#made.pki);
+    const tokens = need(this.#made.accountTokens);
+    const { clock } = this.runtime;
+    const ofClients = createRequestSigner(authorities["client-ca"], clock);
+    const ofServers = createRequestSigner(authorities["server-ca"], clock);
+    return identityControllers(
+      { client, live, runtime: this.runtime },
+      {
+        rootCa: authorities["server-ca"].certPem,
+        signSecretToken: async (claims) => (await tokens).signLegacy(claims),
+        signers: {
+          [signerNames.client]: ofClients,
+          [signerNames.kubeletClient]: ofClients,
+          [signerNames.kubeletServing]: ofServers,
+          [signerNames.legacy]: ofServers,
+        },
+      },
+    );
   }
 
   #scheduler(scope: Scope): void {

@@ -1,5 +1,10 @@
 /** The admission chain, in upstream's order of plugins that are on by default. */
 import type { AdmissionPlugin } from "../admission-plugin.ts";
+import {
+  certificateApproval,
+  certificateSigning,
+  certificateSubjectRestriction,
+} from "./certificates.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { defaultTolerationSeconds, priority, taintNodesByCondition } from "./pod-defaults.ts";
@@ -22,6 +27,9 @@ export function defaultAdmission(): readonly AdmissionPlugin[] {
     defaultStorageClass,
     storageObjectInUseProtection,
     persistentVolumeClaimResize,
+    certificateApproval,
+    certificateSigning,
+    certificateSubjectRestriction,
     rbacEscalation,
   ];
 }
