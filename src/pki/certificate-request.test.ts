@@ -1,41 +1,16 @@
 import { expect, test } from "bun:test";
-import { createPublicKey, sign, X509Certificate } from "node:crypto";
+import { createPublicKey, X509Certificate } from "node:crypto";
 import { readCertificateRequest } from "./certificate-request.ts";
 import { createRequestSigner } from "./certificate-signers.ts";
-import {
-  bitString,
-  type Der,
-  implicit,
-  integer,
-  octetString,
-  oid,
-  sequence,
-  setOf,
-  utf8String,
-} from "./der.ts";
+import { type Der, implicit } from "./der.ts";
+import { makeCertificateRequest, pemOf } from "./testing/request.ts";
 import { generateEcKey, issueCertificate, keyToPem } from "./x509.ts";
 
 const text = new TextEncoder();
 
-function pem(type: string, der: Der): string {
-  return `-----BEGIN ${type}-----\n${Buffer.from(der).toString("base64")}\n-----END ${type}-----\n`;
-}
-
 async function makeRequest(names: readonly Der[]): Promise<string> {
-  const key = await generateEcKey();
-  const part = (id: string, value: string): Der => setOf(sequence(oid(id), utf8String(value)));
-  const sans = sequence(oid("2.5.29.17"), octetString(sequence(...names)));
-  const attribute = sequence(oid("1.2.840.113549.1.9.14"), setOf(sequence(sans)));
-  const info = sequence(
-    integer(Uint8Array.of(0)),
-    sequence(part("2.5.4.10", "system:nodes"), part("2.5.4.3", "system:node:n1")),
-    createPublicKey(key).export({ type: "spki", format: "der" }),
-    // [0] of constructed values
-    Uint8Array.of(0xa0, attribute.length, ...attribute),
-  );
-  const algorithm = sequence(oid("1.2.840.10045.4.3.2"));
-  const signature = bitString(sign("sha256", info, key));
-  return pem("CERTIFICATE REQUEST", sequence(info, algorithm, signature));
+  const subject = { commonName: "system:node:n1", organizations: ["system:nodes"] };
+  return makeCertificateRequest(subject, await generateEcKey(), names);
 }
 
 test("readCertificateRequest() reads subject, names and signature", async () => {
@@ -60,8 +35,8 @@ test("readCertificateRequest() reads subject, names and signature", async () => 
 test("readCertificateRequest() says what is wrong", () => {
   const wrong = "PEM block type must be CERTIFICATE REQUEST";
   expect(() => readCertificateRequest("nonsense")).toThrow(wrong);
-  expect(() => readCertificateRequest(pem("CERTIFICATE", text.encode("x")))).toThrow(wrong);
-  expect(() => readCertificateRequest(pem("CERTIFICATE REQUEST", text.encode("x")))).toThrow(
+  expect(() => readCertificateRequest(pemOf("CERTIFICATE", text.encode("x")))).toThrow(wrong);
+  expect(() => readCertificateRequest(pemOf("CERTIFICATE REQUEST", text.encode("x")))).toThrow(
     "cannot read the certificate request",
   );
 });
