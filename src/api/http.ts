@@ -2,6 +2,7 @@
 import { type Context, Hono } from "hono";
 import { ApiError } from "../lib/api-error.ts";
 import { AssertionError } from "../lib/assert.ts";
+import type { Metrics } from "../runtime/metrics.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Authenticate, Peer } from "./authorizer.ts";
 import { Deadlines, requestTimeoutMs } from "./deadlines.ts";
@@ -18,6 +19,7 @@ import {
 import { isTrue } from "./options.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { ApiRequest, ApiResponse, RequestVerb, User } from "./request.ts";
+import { createRequestMetrics } from "./request-metrics.ts";
 import { isServed, parsePath, type Target, verbOf } from "./request-path.ts";
 
 const limits = { bodyBytesMax: 3 * 1024 * 1024 } as const;
@@ -40,9 +42,13 @@ export interface ApiAppOptions {
   /** `host:port` as `/api` tells it. */
   readonly serverAddress: string;
   readonly openapi?: OpenApi;
-  /** Further paths (metrics, OpenID discovery): undefined when it is not theirs. */
+  /** What `/metrics` tells. */
+  readonly metrics?: Metrics;
+  /** Further paths (OpenID discovery): undefined when it is not theirs. */
   readonly extra?: (request: Request, user: User) => Promise<Response | undefined>;
 }
+
+const metricsType = "text/plain; version=0.0.4; charset=utf-8";
 
 export interface ApiApp {
   readonly fetch: (request: Request, peer: Peer) => Promise<Response>;
@@ -74,6 +80,7 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
   for (const path of ["/api", "/api/*", "/apis", "/apis/*"]) {
     app.all(path, (context) => server.api(context));
   }
+  app.get("/metrics", (context) => server.open(context, () => server.metrics()));
   app.get("/", (context) => server.open(context, () => server.paths()));
   app.all("*", (context) =>
     server.open(
@@ -91,9 +98,12 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
 class ApiServer {
   readonly #discovery;
   readonly #deadlines: Deadlines;
+  readonly #requests;
 
   constructor(private readonly options: ApiAppOptions) {
     this.#deadlines = new Deadlines(options.runtime.clock);
+    this.#requests =
+      options.metrics === undefined ? undefined : createRequestMetrics(options.metrics);
     this.#discovery = createDiscovery(options.pipeline.registry, options.serverAddress);
   }
 
@@ -142,10 +152,26 @@ class ApiServer {
     if (target === undefined || !isServed(this.options.pipeline.registry, target)) {
       return this.open(context, () => this.#document(context, path));
     }
+    const { clock } = this.options.runtime;
+    const begunMs = clock.monotonicMs();
     const body = await readBody(request);
     const apiRequest = this.#requestFor(request, url, target, context.get("user"), body);
-    const answer = await this.#inTime(apiRequest);
-    return answerResponse(answer, encodingOf(request, url));
+    const record = (code: number): void =>
+      this.#requests?.record(apiRequest, code, (clock.monotonicMs() - begunMs) / 1000);
+    try {
+      const answer = await this.#inTime(apiRequest);
+      record(answer.status);
+      return answerResponse(answer, encodingOf(request, url));
+    } catch (error) {
+      record(error instanceof ApiError ? error.code : 500);
+      throw error;
+    }
+  }
+
+  metrics(): Response {
+    const text = this.options.metrics?.text();
+    if (text === undefined) return pageNotFound();
+    return new Response(text, { headers: { "content-type": metricsType } });
   }
 
   /** What streams for as long as the client likes has no deadline. */
@@ -224,7 +250,8 @@ class ApiServer {
       if (group === "") versions.add("/api").add(`/api/${version}`);
       else versions.add("/apis").add(`/apis/${group}`).add(`/apis/${group}/${version}`);
     }
-    const others = ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+    const others = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz"];
+    others.push("/version");
     return jsonResponse({ paths: [...versions, ...others].sort() }, 200);
   }
 

@@ -2,6 +2,8 @@
 import type { Client } from "../client/client.ts";
 import type { LiveSets } from "../live/live-set.ts";
 import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
+import { createMetrics } from "../runtime/metrics.ts";
+import { collectProcessMetrics } from "../runtime/process-metrics.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Store } from "../store/store.ts";
 import type { AdmissionPlugin } from "./admission-plugin.ts";
@@ -54,8 +56,11 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     codec: createSchemaCodec(),
     authorizer: options.authorizer(live),
   });
+  const metrics = createMetrics();
+  collectProcessMetrics(metrics);
   const app = createApiApp({
     ...options,
+    metrics,
     pipeline,
     authenticate: options.authenticate(live),
     openapi: createOpenApi(registry, options.version.gitVersion ?? ""),

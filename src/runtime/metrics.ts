@@ -20,8 +20,13 @@ export interface Metrics {
   gauge(name: string, help: string): Gauge;
   /** `buckets` are upper bounds in rising order, without +Inf. */
   histogram(name: string, help: string, buckets: readonly number[]): Histogram;
-  /** A gauge whose values are read when asked for. */
-  collect(name: string, help: string, read: () => Iterable<readonly [Labels, number]>): void;
+  /** A gauge, or counter, whose values are read when asked for. */
+  collect(
+    name: string,
+    help: string,
+    read: () => Iterable<readonly [Labels, number]>,
+    type?: "counter" | "gauge",
+  ): void;
   /** The whole registry in text format 0.0.4. */
   text(): string;
 }
@@ -54,10 +59,10 @@ export function createMetrics(): Metrics {
     counter: (name, help) => family(name, () => valueFamily("counter", help)),
     gauge: (name, help) => family(name, () => valueFamily("gauge", help)),
     histogram: (name, help, buckets) => family(name, () => histogramFamily(help, buckets)),
-    collect: (name, help, read) => {
+    collect: (name, help, read, type = "gauge") => {
       families.set(name, {
         help,
-        type: "gauge",
+        type,
         api: undefined,
         lines: function* () {
           for (const [labels, value] of read()) yield line(name, labelText(labels), value);
@@ -140,10 +145,17 @@ function line(name: string, labels: string, value: number): string {
   return labels === "" ? `${name} ${shown}\n` : `${name}{${labels}} ${shown}\n`;
 }
 
+/** The texts of labels that are used again and again. */
+const labelTexts = new WeakMap<Labels, string>();
+
 /** Also the key of a series, so names are sorted. */
 function labelText(labels: Labels): string {
+  const known = labelTexts.get(labels);
+  if (known !== undefined) return known;
   const names = Object.keys(labels).sort();
-  return names.map((name) => `${name}="${escapeLabel(labels[name] ?? "")}"`).join(",");
+  const text = names.map((name) => `${name}="${escapeLabel(labels[name] ?? "")}"`).join(",");
+  labelTexts.set(labels, text);
+  return text;
 }
 
 function escapeLabel(value: string): string {

@@ -3,10 +3,12 @@ import type { Client } from "../../client/client.ts";
 import { leases, nodes } from "../../client/resources.ts";
 import type * as core from "../../gen/core-v1.ts";
 import { isReason } from "../../lib/api-error.ts";
+import type { EventRecorder } from "../../live/events.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { CriClient } from "../cri/client.ts";
 import { availableMemory, type Machine } from "./machine.ts";
+import { nodeStatusEvents, tellOfNode } from "./node-events.ts";
 import {
   type NodeFacts,
   type NodeIdentity,
@@ -36,6 +38,7 @@ export interface NodeReporterOptions {
   readonly identity: NodeIdentity;
   readonly machine: Machine;
   readonly rootDir: string;
+  readonly events: EventRecorder;
 }
 
 export class NodeReporter {
@@ -43,6 +46,8 @@ export class NodeReporter {
   #node: core.Node | undefined;
   #writtenMs = 0;
   #ready = false;
+  /** The conditions that the last event was about. */
+  #told: readonly core.NodeCondition[] = [];
 
   constructor(options: NodeReporterOptions) {
     this.#options = options;
@@ -54,7 +59,8 @@ export class NodeReporter {
 
   /** Creates the Node or takes over the one that is there; tries until it works. */
   async register(signal: AbortSignal): Promise<void> {
-    const { runtime, client, identity, machine } = this.#options;
+    const { runtime, client, identity, machine, events } = this.#options;
+    tellOfNode(events, identity.name, "Starting", "Starting kubelet.");
     while (!signal.aborted) {
       try {
         const fresh = newNode(identity, await this.#facts());
@@ -64,7 +70,9 @@ export class NodeReporter {
             labels: nodeLabels(identity, machine.architecture),
             annotations: nodeAnnotations(identity),
           };
-          return await client.patch(nodes, "", identity.name, "merge", { metadata });
+          const found = await client.patch(nodes, "", identity.name, "merge", { metadata });
+          this.#told = found.status?.conditions ?? [];
+          return found;
         });
         return await this.update(true);
       } catch (error) {
@@ -119,6 +127,9 @@ export class NodeReporter {
       return await client.create(nodes, newNode(identity, facts));
     });
     this.#writtenMs = now;
+    for (const reason of nodeStatusEvents(this.#told, conditions))
+      tellOfNode(this.#options.events, identity.name, reason);
+    this.#told = conditions;
   }
 
   async #facts(): Promise<NodeFacts> {

@@ -70,6 +70,11 @@ class NodeReconciler {
 
   async reconcile(node: LiveNode): Promise<Outcome> {
     const nowMs = this.#context.runtime.clock.now().getTime();
+    const { name = "" } = node.metadata;
+    if (!this.#heartbeats.has(name)) {
+      const message = `Node ${name} event: Registered Node ${name} in Controller`;
+      this.#context.events.event(node, "Normal", "RegisteredNode", message);
+    }
     const silent = this.#silence(node, nowMs);
     let current = node;
     if (silent !== undefined) {
