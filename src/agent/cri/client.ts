@@ -4,6 +4,7 @@ import { createConnection } from "node:net";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { ImageService, RuntimeService } from "../../gen/cri/api_pb.ts";
+import { unaryOver } from "./unary-transport.ts";
 
 export interface CriClient {
   readonly runtime: Client<typeof RuntimeService>;
@@ -17,7 +18,8 @@ export function openCri(socketPath: string): CriClient {
   const sessionManager = new Http2SessionManager(baseUrl, undefined, {
     createConnection: () => createConnection(socketPath),
   });
-  const transport = createGrpcTransport({ baseUrl, sessionManager });
+  const { stream } = createGrpcTransport({ baseUrl, sessionManager });
+  const transport = { unary: unaryOver(sessionManager), stream };
   return {
     runtime: createClient(RuntimeService, transport),
     images: createClient(ImageService, transport),
