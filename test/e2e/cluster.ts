@@ -120,6 +120,21 @@ export class Cluster {
     return result.stdout;
   }
 
+  /** What `k3 crictl` prints with the words of `line`. */
+  async crictl(line: string): Promise<string> {
+    const child = Bun.spawn([binary, "crictl", ...line.split(" ")], {
+      env: { ...process.env, K3S_DATA_DIR: this.dataDir },
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [stdout, stderr] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    return `${stdout}${stderr}`;
+  }
+
   /** Asks until `condition` holds; fails with the log's tail after `limitMs`. */
   async until(what: string, condition: () => Promise<boolean>, limitMs = 60_000): Promise<void> {
     const end = Date.now() + limitMs;

@@ -1,4 +1,5 @@
 /** Small pods for the tests of the node agent, and what they left behind. */
+import type { PodStatus } from "../../src/gen/core-v1.ts";
 import { type Cluster, testImage } from "./cluster.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -42,17 +43,23 @@ export async function field(cluster: Cluster, name: string, path: string): Promi
   return await cluster.run(["get", "pod", name, "-o", `jsonpath=${path}`]);
 }
 
-/** Waits until a JSONPath of the pod has the value. */
+/** Waits until a JSONPath of the pod has the value; tells the last one seen when it never does. */
 export async function becomes(
   cluster: Cluster,
   name: string,
   path: string,
   wanted: string | RegExp,
 ): Promise<void> {
-  await cluster.until(`${path} of pod ${name} is ${wanted}`, async () => {
-    const value = await field(cluster, name, path);
+  let value = "";
+  const isThere = async (): Promise<boolean> => {
+    value = await field(cluster, name, path);
     return typeof wanted === "string" ? value === wanted : wanted.test(value);
-  });
+  };
+  try {
+    await cluster.until(`${path} of pod ${name} is ${wanted}`, isThere);
+  } catch (error) {
+    throw new Error(`Pod ${name} has ${path} ${value}, not ${wanted}`, { cause: error });
+  }
 }
 
 /** What the pod printed, line by line. */
@@ -68,4 +75,21 @@ export async function printed(cluster: Cluster, name: string): Promise<Map<strin
       return [line.slice(0, at), line.slice(at + 1)];
     }),
   );
+}
+
+/** The whole status of a pod. */
+export async function statusOf(cluster: Cluster, name: string): Promise<PodStatus> {
+  const answer: { status: PodStatus } = JSON.parse(await cluster.run(`get pod ${name} -o json`));
+  return answer.status;
+}
+
+/** What was told about a pod: a line of reason and message for each event. */
+export async function events(cluster: Cluster, name: string): Promise<string> {
+  return await cluster.run([
+    "get",
+    "events",
+    `--field-selector=involvedObject.name=${name}`,
+    "-o",
+    'jsonpath={range .items[*]}{.reason}{": "}{.message}{"\\n"}{end}',
+  ]);
 }

@@ -10,6 +10,8 @@ export type HandlerResult =
   | { readonly ok: false; readonly output: string };
 
 export interface HandlerContext {
+  /** A hook only tells: to it every HTTP answer is good, to a probe only 2xx and 3xx. */
+  readonly purpose: "probe" | "hook";
   readonly runtime: Runtime;
   readonly cri: CriClient;
   readonly pod: Pod;
@@ -74,7 +76,8 @@ export function portNumber(container: Container, port: number | string): number 
 type HttpGet = NonNullable<Handler["httpGet"]>;
 
 async function runHttp(context: HandlerContext, get: HttpGet): Promise<HandlerResult> {
-  const port = portNumber(context.container, get.port);
+  const wanted = context.purpose === "hook" && get.port === "" ? 80 : get.port;
+  const port = portNumber(context.container, wanted);
   if (port === undefined) return { ok: false, output: `couldn't find port: ${get.port}` };
   const name = (get.host ?? "") === "" ? context.podIp : (get.host ?? "");
   const host = name.includes(":") ? `[${name}]` : name;
@@ -126,7 +129,8 @@ async function followHttp(
       continue;
     }
     const body = (await response.text()).slice(0, limits.outputBytesMax);
-    if (response.status >= 200 && response.status < 400) return { ok: true, output: body };
+    const isGood = response.status >= 200 && response.status < 400;
+    if (isGood || context.purpose === "hook") return { ok: true, output: body };
     return { ok: false, output: `HTTP probe failed with statuscode: ${response.status}` };
   }
   return { ok: false, output: `Get "${url}": stopped after ${limits.redirectsMax} redirects` };

@@ -46,7 +46,9 @@ export function podStatus(facts: StatusFacts): core.PodStatus {
     containersOf(pod)
       .filter((named) => named.kind === kind)
       .map((named) => statuses.get(named.container.name))
-      .filter((status) => status !== undefined);
+      .filter((status) => status !== undefined)
+      // Init containers stay in the order they run in, the others stand by name.
+      .toSorted((a, b) => (kind === "init" || a.name === b.name ? 0 : a.name < b.name ? -1 : 1));
   const phase = podPhase(facts, statuses);
   const ips = podIps(facts);
   const [init, ephemeral] = [listOf("init"), listOf("ephemeral")];

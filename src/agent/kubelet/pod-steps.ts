@@ -139,11 +139,13 @@ function noteBackoff(
 /** The grace period the pod's containers have left, in whole seconds. */
 export function graceSecondsOf(record: PodRecord, containerName: string): number {
   const { metadata, spec } = record.pod;
+  // Deleted by force, or never known to the API: nobody waits for it any more.
+  if (record.removed) return 1;
   if (metadata.deletionTimestamp !== undefined) {
     return metadata.deletionGracePeriodSeconds ?? limits.graceSecondsDefault;
   }
   const own = spec.terminationGracePeriodSeconds ?? limits.graceSecondsDefault;
-  if (record.removed || record.failed !== undefined) return own;
+  if (record.failed !== undefined) return own;
   const container = containersOf(record.pod).find(
     (named) => named.container.name === containerName,
   )?.container;
@@ -194,6 +196,7 @@ async function preStop(
   const signal = AbortSignal.any([limit.signal, over.signal]);
   const timeoutMs = limit.graceSeconds * 1000;
   const handler = {
+    purpose: "hook" as const,
     runtime,
     cri,
     pod: record.pod,

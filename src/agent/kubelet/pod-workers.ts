@@ -257,6 +257,8 @@ export class PodWorkers {
       const hook = record.hooksRunning.has(step.id);
       if (!record.starting.signal.aborted && !hook) return;
     }
+    // One app container after the other: the hook of one may prepare what the next needs.
+    if (isStart && step.named.kind === "app" && isStartingApp(record)) return;
     if (isStart && [...record.killGrace.keys()].length > 0 && isKilling(record, step)) return;
     if (endsPod.has(step.do) && isStarting(record)) return;
     const retry = record.retries.get(key);
@@ -384,6 +386,10 @@ function isStarting(record: PodRecord): boolean {
   const starts = (key: string): boolean =>
     key === "createSandbox" || key === "prepareVolumes" || key.startsWith("container ");
   return [...record.busy].some(starts);
+}
+
+function isStartingApp(record: PodRecord): boolean {
+  return record.pod.spec.containers.some(({ name }) => record.busy.has(`container ${name}`));
 }
 
 function isKilling(record: PodRecord, step: Extract<Step, { do: "startContainer" }>): boolean {

@@ -127,6 +127,7 @@ export class Prober {
     const { pod, named, containerId, podIp } = probed.target;
     return await runHandler(
       {
+        purpose: "probe",
         runtime,
         cri,
         pod,

@@ -259,6 +259,7 @@ async function postStart(
   const { runtime, cri } = context;
   const result = await runHandler(
     {
+      purpose: "hook",
       runtime,
       cri,
       pod: record.pod,
