@@ -15,11 +15,14 @@ export interface ImageOptions {
   readonly name: string;
   readonly arch: Arch;
   readonly files: readonly TarEntry[];
+  /** Layers below the files, made by `layerOf`: images of one archive share them. */
+  readonly below?: readonly Blob[];
   readonly entrypoint?: readonly string[];
   readonly command?: readonly string[];
+  readonly user?: string;
 }
 
-interface Blob {
+export interface Blob {
   readonly digest: string;
   readonly data: Uint8Array;
 }
@@ -33,50 +36,29 @@ function jsonBlob(value: unknown): Blob {
   return { digest: sha256(data), data };
 }
 
-/** One-layer image as an OCI layout that also carries docker's manifest.json. */
+/** A layer of `files`. */
+export function layerOf(files: readonly TarEntry[]): Blob {
+  const data = writeTar(files);
+  return { digest: sha256(data), data };
+}
+
+/** One image as an OCI layout that also carries docker's manifest.json. */
 export function imageTar(options: ImageOptions): Uint8Array {
-  const layerData = writeTar(options.files);
-  const layer: Blob = { digest: sha256(layerData), data: layerData };
-  const config = jsonBlob({
-    created: "1970-01-01T00:00:00Z",
-    architecture: options.arch,
-    os: "linux",
-    config: {
-      Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-      ...(options.entrypoint && { Entrypoint: options.entrypoint }),
-      ...(options.command && { Cmd: options.command }),
-      WorkingDir: "/",
-    },
-    rootfs: { type: "layers", diff_ids: [`sha256:${layer.digest}`] },
-    history: [{ created: "1970-01-01T00:00:00Z", created_by: "k3" }],
-  });
-  const manifestType = "application/vnd.oci.image.manifest.v1+json";
-  const manifest = jsonBlob({
-    schemaVersion: 2,
-    mediaType: manifestType,
-    config: descriptor("application/vnd.oci.image.config.v1+json", config),
-    layers: [descriptor("application/vnd.oci.image.layer.v1.tar", layer)],
-  });
+  return imagesTar([options]);
+}
+
+/** Several images in one OCI layout; what they share is stored once. */
+export function imagesTar(images: readonly ImageOptions[]): Uint8Array {
+  const made = images.map(makeImage);
   const index = jsonBlob({
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.index.v1+json",
-    manifests: [
-      {
-        ...descriptor(manifestType, manifest),
-        platform: { architecture: options.arch, os: "linux" },
-        annotations: {
-          "io.containerd.image.name": options.name,
-          "org.opencontainers.image.ref.name": options.name.split(":").at(-1),
-        },
-      },
-    ],
+    manifests: made.map(({ entry }) => entry),
   });
-  const path = (blob: Blob): string => `blobs/sha256/${blob.digest}`;
-  const docker = jsonBlob([
-    { Config: path(config), RepoTags: [options.name], Layers: [path(layer)] },
-  ]);
-  const file = (name: string, data: Uint8Array): TarEntry => ({
-    path: name,
+  const docker = jsonBlob(made.map((image) => image.docker));
+  const blobs = new Map(made.flatMap((image) => image.blobs).map((blob) => [pathOf(blob), blob]));
+  const file = (path: string, data: Uint8Array): TarEntry => ({
+    path,
     type: "file",
     mode: 0o644,
     data,
@@ -84,11 +66,59 @@ export function imageTar(options: ImageOptions): Uint8Array {
   return writeTar([
     { path: "blobs", type: "dir", mode: 0o755 },
     { path: "blobs/sha256", type: "dir", mode: 0o755 },
-    ...[layer, config, manifest].map((blob) => file(path(blob), blob.data)),
+    ...[...blobs].map(([path, blob]) => file(path, blob.data)),
     file("index.json", index.data),
     file("manifest.json", docker.data),
     file("oci-layout", new TextEncoder().encode('{"imageLayoutVersion":"1.0.0"}')),
   ]);
+}
+
+interface MadeImage {
+  readonly blobs: readonly Blob[];
+  /** Its row of index.json and of manifest.json. */
+  readonly entry: unknown;
+  readonly docker: unknown;
+}
+
+const pathOf = (blob: Blob): string => `blobs/sha256/${blob.digest}`;
+
+function makeImage(options: ImageOptions): MadeImage {
+  const layers = [...(options.below ?? []), layerOf(options.files)];
+  const created = "1970-01-01T00:00:00Z";
+  const config = jsonBlob({
+    created,
+    architecture: options.arch,
+    os: "linux",
+    config: {
+      ...(options.user !== undefined && { User: options.user }),
+      Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+      ...(options.entrypoint && { Entrypoint: options.entrypoint }),
+      ...(options.command && { Cmd: options.command }),
+      WorkingDir: "/",
+    },
+    rootfs: { type: "layers", diff_ids: layers.map((layer) => `sha256:${layer.digest}`) },
+    history: layers.map(() => ({ created, created_by: "k3" })),
+  });
+  const manifestType = "application/vnd.oci.image.manifest.v1+json";
+  const layerType = "application/vnd.oci.image.layer.v1.tar";
+  const manifest = jsonBlob({
+    schemaVersion: 2,
+    mediaType: manifestType,
+    config: descriptor("application/vnd.oci.image.config.v1+json", config),
+    layers: layers.map((layer) => descriptor(layerType, layer)),
+  });
+  return {
+    blobs: [...layers, config, manifest],
+    entry: {
+      ...descriptor(manifestType, manifest),
+      platform: { architecture: options.arch, os: "linux" },
+      annotations: {
+        "io.containerd.image.name": options.name,
+        "org.opencontainers.image.ref.name": options.name.split(":").at(-1),
+      },
+    },
+    docker: { Config: pathOf(config), RepoTags: [options.name], Layers: layers.map(pathOf) },
+  };
 }
 
 function descriptor(mediaType: string, blob: Blob): Record<string, unknown> {

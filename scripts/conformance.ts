@@ -1,0 +1,121 @@
+/**
+ * Runs a part of Kubernetes' conformance suite against k3 and reports on it.
+ *
+ *   bun scripts/conformance.ts build             build the suite's programs only
+ *   bun scripts/conformance.ts A|S|R|all         a step of the ladder, or every test
+ *     --focus=REGEXP        only the tests whose names match
+ *     --procs=N             parallel processes (1)
+ *     --content-type=TYPE   what the suite's clients send, instead of its default
+ *     --timeout=DURATION    end the run after this time (6h)
+ *     --record              renew test/conformance/score.json and docs/conformance.md
+ *     --server-flag=FLAG    one more flag for k3 server; may be repeated
+ */
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { ConformanceCluster } from "../test/conformance/cluster.ts";
+import { buildImages } from "../test/conformance/images.ts";
+import {
+  compare,
+  type Ladder,
+  mergeScore,
+  readReport,
+  renderRun,
+  renderScore,
+  type Score,
+} from "../test/conformance/report.ts";
+import { buildPrograms, OUT, runSuite, suiteVersion } from "../test/conformance/suite.ts";
+import { ROOT } from "./deps.ts";
+
+const LADDER = join(ROOT, "test/conformance/ladder.json");
+const SCORE = join(ROOT, "test/conformance/score.json");
+const DOC = join(ROOT, "docs/conformance.md");
+const STEPS = ["A", "S", "R", "all"] as const;
+type Step = (typeof STEPS)[number];
+
+const ladder = JSON.parse(readFileSync(LADDER, "utf8")) as Ladder;
+
+function namesOf(step: Step, focus: string | undefined): string[] {
+  const names = step === "all" ? [...ladder.A, ...ladder.S, ...ladder.R] : ladder[step];
+  const pattern = new RegExp(focus ?? "");
+  const chosen = names.filter((name) => pattern.test(name));
+  if (chosen.length === 0) throw new Error(`No test of step ${step} matches ${focus}.`);
+  return chosen;
+}
+
+function readScore(path: string): Score {
+  if (!existsSync(path)) return { passed: [], failed: {} };
+  return JSON.parse(readFileSync(path, "utf8")) as Score;
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  await Bun.write(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: process.argv.slice(2),
+    allowPositionals: true,
+    options: {
+      focus: { type: "string" },
+      procs: { type: "string", default: "1" },
+      "content-type": { type: "string" },
+      timeout: { type: "string", default: "6h" },
+      record: { type: "boolean", default: false },
+      "server-flag": { type: "string", multiple: true, default: [] },
+    },
+  });
+  await buildPrograms();
+  if (positionals[0] === "build") return 0;
+  const step = STEPS.find((one) => one === positionals[0]);
+  if (step === undefined) throw new Error(`Say which step to run: build, ${STEPS.join(", ")}.`);
+  const names = namesOf(step, values.focus);
+  const node = step !== "A";
+  const dir = join(OUT, `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "")}-${step}`);
+  mkdirSync(dir, { recursive: true });
+  const images = node ? await buildImages() : [];
+  const cluster = new ConformanceCluster({ dir, node, images, flags: values["server-flag"] });
+  try {
+    await cluster.start();
+    console.log(`Running ${names.length} tests; the log is ${dir}/e2e.log`);
+    const contentType = values["content-type"];
+    const report = await runSuite({
+      names,
+      dir,
+      kubeconfig: cluster.kubeconfig,
+      kubectl: cluster.kubectl,
+      procs: Number(values.procs),
+      nodes: node,
+      timeout: values.timeout,
+      ...(contentType === undefined ? {} : { contentType }),
+    });
+    const results = readReport(await Bun.file(report).text(), new Set(names));
+    const last = join(OUT, "last.json");
+    const text = renderRun(
+      `Step ${step}, v${suiteVersion()}`,
+      results,
+      compare(readScore(last), results),
+    );
+    await Bun.write(join(dir, "report.md"), text);
+    await writeJson(join(dir, "results.json"), results);
+    await writeJson(last, mergeScore(readScore(last), results));
+    if (values.record) {
+      const score = mergeScore(readScore(SCORE), results);
+      await writeJson(SCORE, score);
+      await Bun.write(DOC, renderScore(score, ladder, suiteVersion()));
+    }
+    console.log(text);
+    return results.length === names.length && results.every(({ outcome }) => outcome === "passed")
+      ? 0
+      : 1;
+  } finally {
+    await cluster.destroy();
+  }
+}
+
+try {
+  process.exit(await main());
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(2);
+}

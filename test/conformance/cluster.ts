@@ -1,0 +1,89 @@
+/** The k3 under test: one server, with a node or without. */
+import { cpSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ROOT } from "../../scripts/deps.ts";
+import { hostArch } from "../../scripts/images.ts";
+
+const binary = join(ROOT, `dist/k3-${hostArch()}`);
+const START_LIMIT_MS = 120_000;
+
+export interface ClusterOptions {
+  /** Folder of the log. */
+  readonly dir: string;
+  readonly node: boolean;
+  /** Archives to import on the node. */
+  readonly images: readonly string[];
+  readonly flags: readonly string[];
+}
+
+export class ConformanceCluster {
+  readonly #dataDir = mkdtempSync(join(tmpdir(), "k3-conformance-"));
+  readonly #options: ClusterOptions;
+  #child: Bun.Subprocess | undefined;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+  }
+
+  get kubeconfig(): string {
+    return join(this.#dataDir, "k3.yaml");
+  }
+
+  /** The bundled kubectl, which runs when the binary is called by this name. */
+  get kubectl(): string {
+    return join(this.#dataDir, "kubectl");
+  }
+
+  /** Resolves when the API server answers and, with a node, when the node is Ready. */
+  async start(): Promise<void> {
+    const { dir, node, images, flags } = this.#options;
+    symlinkSync(binary, this.kubectl);
+    const imageDir = join(this.#dataDir, "agent/images");
+    mkdirSync(imageDir, { recursive: true });
+    if (node)
+      for (const image of images) cpSync(image, join(imageDir, image.split("/").at(-1) ?? ""));
+    const log = openSync(join(dir, "k3.log"), "w");
+    this.#child = Bun.spawn(
+      [
+        binary,
+        "server",
+        `--data-dir=${this.#dataDir}`,
+        `--write-kubeconfig=${this.kubeconfig}`,
+        ...(node ? ["--node-name=k3-conformance"] : ["--disable-agent"]),
+        ...flags,
+      ],
+      { stdout: log, stderr: log, stdin: "ignore" },
+    );
+    const wanted = node ? "get nodes" : "get --raw /readyz";
+    const fits = node ? / Ready / : /ok/;
+    const end = Date.now() + START_LIMIT_MS;
+    while (!fits.test(await this.#ask(wanted.split(" ")))) {
+      if (this.#child.exitCode !== null || Date.now() > end) {
+        throw new Error(`k3 did not become ready. Its log is ${dir}/k3.log.`);
+      }
+      await Bun.sleep(500);
+    }
+  }
+
+  async #ask(words: readonly string[]): Promise<string> {
+    const child = Bun.spawn([this.kubectl, ...words], {
+      env: { ...process.env, KUBECONFIG: this.kubeconfig, K3S_DATA_DIR: this.#dataDir },
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    return await new Response(child.stdout).text();
+  }
+
+  /** Stops everything and removes what was stored. */
+  async destroy(): Promise<void> {
+    this.#child?.kill("SIGTERM");
+    await this.#child?.exited;
+    const killall = Bun.spawn([binary, "killall", `--data-dir=${this.#dataDir}`], {
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    await killall.exited;
+    rmSync(this.#dataDir, { recursive: true, force: true });
+  }
+}

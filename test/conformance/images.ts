@@ -1,0 +1,172 @@
+/** The images that the suite's tests run, made without a registry under the suite's own names. */
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { mustRun } from "../../scripts/apt.ts";
+import { type Arch, BUILD, extractDeb, fetchDebs } from "../../scripts/deps.ts";
+import {
+  type Blob,
+  busyboxFiles,
+  hostArch,
+  type ImageOptions,
+  imagesTar,
+  layerOf,
+} from "../../scripts/images.ts";
+import type { TarEntry } from "../../src/runtime/tar.ts";
+import { debianRoot } from "./debian-root.ts";
+import { listImages, OUT, program, suiteVersion } from "./suite.ts";
+
+/** What agnhost's tests call in its image. */
+const TOOLS = [
+  "bash",
+  "bind9-dnsutils",
+  "coreutils",
+  "curl",
+  "dash",
+  "findutils",
+  "grep",
+  "hostname",
+  "iperf",
+  "iproute2",
+  "libc-bin",
+  "mawk",
+  "netcat-openbsd",
+  "procps",
+  "sed",
+  "util-linux",
+];
+
+const text = (path: string, content: string): TarEntry => ({
+  path,
+  type: "file",
+  mode: 0o644,
+  data: new TextEncoder().encode(content),
+});
+const copy = (path: string, from: string, mode = 0o755): TarEntry => ({
+  path,
+  type: "file",
+  mode,
+  data: readFileSync(from),
+});
+const folder = (path: string, mode = 0o755): TarEntry => ({ path, type: "dir", mode });
+
+const USERS: readonly TarEntry[] = [
+  text(
+    "etc/passwd",
+    [
+      "root:x:0:0:root:/root:/bin/sh",
+      "user-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh",
+      "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin",
+      "",
+    ].join("\n"),
+  ),
+  text(
+    "etc/group",
+    [
+      "root:x:0:",
+      "user-defined-in-image:x:1000:",
+      "group-defined-in-image:x:50000:user-defined-in-image",
+      "nogroup:x:65534:",
+      "",
+    ].join("\n"),
+  ),
+  folder("tmp", 0o1777),
+];
+
+interface Parts {
+  readonly arch: Arch;
+  readonly tools: Blob;
+  readonly agnhost: readonly TarEntry[];
+  readonly busybox: readonly TarEntry[];
+  readonly pause: TarEntry;
+  /** The folder of the module's image sources. */
+  readonly sources: string;
+}
+
+type Recipe = (parts: Parts) => Omit<ImageOptions, "name" | "arch">;
+
+const agnhost: Recipe = (parts) => ({
+  below: [parts.tools],
+  files: parts.agnhost,
+  entrypoint: ["/agnhost"],
+  command: ["pause"],
+});
+
+const picture =
+  (name: string): Recipe =>
+  (parts) => ({
+    below: [parts.tools, layerOf(parts.agnhost)],
+    files: ["data.json", `${name}.jpg`].map((file) =>
+      copy(file, join(parts.sources, name, "html", file), 0o644),
+    ),
+    entrypoint: ["/agnhost"],
+    command: ["test-webserver"],
+  });
+
+/** By the last part of the image's name. */
+const RECIPES: Readonly<Record<string, Recipe>> = {
+  agnhost,
+  busybox: (parts) => ({ files: parts.busybox, command: ["sh"] }),
+  nonroot: (parts) => ({ files: parts.busybox, command: ["sh"], user: "1234" }),
+  nonewprivs: (parts) => ({
+    below: [layerOf(parts.busybox)],
+    files: [
+      folder("usr/local"),
+      folder("usr/local/bin"),
+      copy("usr/local/bin/nnp", program("nnp"), 0o6755),
+    ],
+    command: ["nnp"],
+  }),
+  pause: (parts) => ({ files: [parts.pause], entrypoint: ["/pause", "-P"] }),
+  "glibc-dns-testing": (parts) => ({ below: [parts.tools], files: [], command: ["bash"] }),
+  kitten: picture("kitten"),
+  nautilus: picture("nautilus"),
+};
+
+/** Builds the archive once per version of the suite; answers its path. */
+export async function buildImages(): Promise<string[]> {
+  const path = join(OUT, `images-${suiteVersion()}.tar`);
+  if (existsSync(path)) return [path];
+  console.log("Building the test images");
+  const names = await listImages();
+  const parts = await prepareParts(hostArch());
+  const images: ImageOptions[] = [];
+  for (const name of names) {
+    const recipe = RECIPES[/([^/]+):[^:/]+$/.exec(name)?.[1] ?? ""];
+    if (recipe !== undefined) images.push({ ...recipe(parts), name, arch: parts.arch });
+  }
+  await Bun.write(path, imagesTar(images));
+  return [path];
+}
+
+async function prepareParts(arch: Arch): Promise<Parts> {
+  const module = await mustRun(
+    ["go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"],
+    "Run scripts/conformance build first.",
+    { cwd: import.meta.dir },
+  );
+  const sources = join(module.trim(), "test/images");
+  const porter = join(sources, "agnhost/porter");
+  return {
+    arch,
+    sources,
+    tools: layerOf([...(await debianRoot(TOOLS, arch)), ...USERS]),
+    agnhost: [
+      copy("agnhost", program("agnhost")),
+      { path: "agnhost-2", type: "symlink", mode: 0o777, target: "agnhost" },
+      copy("localhost.crt", join(porter, "localhost.crt"), 0o644),
+      copy("localhost.key", join(porter, "localhost.key"), 0o600),
+      folder("uploads"),
+    ],
+    busybox: await busyboxFiles(arch),
+    pause: copy("pause", await catatonit(arch)),
+  };
+}
+
+async function catatonit(arch: Arch): Promise<string> {
+  const deb = (await fetchDebs(arch)).find(({ name }) => name === "catatonit");
+  if (deb === undefined) throw new Error("The lock has no catatonit: bun run deps update");
+  const dir = join(BUILD, "conformance/catatonit");
+  mkdirSync(dir, { recursive: true });
+  await extractDeb(deb.path, dir);
+  return join(dir, "usr/bin/catatonit");
+}

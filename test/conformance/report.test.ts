@@ -1,0 +1,102 @@
+import { describe, expect, test } from "bun:test";
+import { compare, focusOf, mergeScore, readReport, renderRun, renderScore } from "./report.ts";
+
+const spec = (text: string, state: string, message?: string): unknown => ({
+  LeafNodeType: "It",
+  ContainerHierarchyTexts: ["[sig-apps] Job"],
+  LeafNodeText: text,
+  State: state,
+  RunTime: 1_240_000_000,
+  ...(message !== undefined && { Failure: { Message: message } }),
+});
+
+const report = JSON.stringify([
+  {
+    SpecReports: [
+      {
+        LeafNodeType: "BeforeSuite",
+        ContainerHierarchyTexts: null,
+        LeafNodeText: "",
+        State: "passed",
+      },
+      spec("b works", "passed"),
+      spec("a works", "failed", "Timed out\n  after 5 s.\n"),
+      spec("c works", "timedout", "too slow"),
+      spec("of another step", "skipped"),
+    ],
+  },
+]);
+const wanted = new Set([
+  "[sig-apps] Job a works",
+  "[sig-apps] Job b works",
+  "[sig-apps] Job c works",
+]);
+const results = readReport(report, wanted);
+
+describe("a run's report", () => {
+  test("only chosen tests count, in order, with the first words of a failure", () => {
+    expect(results).toEqual([
+      {
+        name: "[sig-apps] Job a works",
+        outcome: "failed",
+        seconds: 1.2,
+        error: "Timed out after 5 s.",
+      },
+      { name: "[sig-apps] Job b works", outcome: "passed", seconds: 1.2 },
+      {
+        name: "[sig-apps] Job c works",
+        outcome: "failed",
+        seconds: 1.2,
+        error: "timedout: too slow",
+      },
+    ]);
+  });
+
+  test("a skipped test is not a passed one", () => {
+    const [skipped] = readReport(
+      JSON.stringify([{ SpecReports: [spec("a works", "skipped", "no node")] }]),
+      wanted,
+    );
+    expect(skipped?.outcome).toBe("skipped");
+    expect(mergeScore({ passed: [], failed: {} }, skipped ? [skipped] : []).failed).toEqual({
+      "[sig-apps] Job a works": "skipped: no node",
+    });
+  });
+
+  test("a run of a part replaces only what it ran", () => {
+    const before = {
+      passed: ["[sig-apps] Job a works", "[sig-node] Pods d works"],
+      failed: { "[sig-apps] Job b works": "broken" },
+    };
+    const change = compare(before, results);
+    expect(change.mended).toEqual(["[sig-apps] Job b works"]);
+    expect(change.broken).toEqual(["[sig-apps] Job a works"]);
+    const after = mergeScore(before, results);
+    expect(after.passed).toEqual(["[sig-apps] Job b works", "[sig-node] Pods d works"]);
+    expect(Object.keys(after.failed)).toEqual(["[sig-apps] Job a works", "[sig-apps] Job c works"]);
+    expect(renderRun("Run", results, change)).toContain("| sig-apps | 1 | 3 |");
+  });
+
+  test("the score names areas, steps and what was never run", () => {
+    const ladder = {
+      A: ["[sig-apps] Job a works", "[sig-node] Pods d works"],
+      S: ["[sig-apps] Job b works"],
+      R: [],
+      twoNodes: [],
+    };
+    const text = renderScore(
+      { passed: ["[sig-apps] Job b works"], failed: { "[sig-apps] Job a works": "`x` broke" } },
+      ladder,
+      "1.36.4",
+    );
+    expect(text).toContain("| sig-apps | 0 of 1 | 1 of 1 |  | 1 of 2 |");
+    expect(text).toContain("1 tests have not been run yet.");
+    expect(text).toContain("- [sig-apps] Job a works<br>`'x' broke`");
+  });
+
+  test("the focus selects whole names", () => {
+    const focus = new RegExp(focusOf(["[sig-apps] Job a (works)"]));
+    expect(focus.test("Kubernetes e2e suite [sig-apps] Job a (works)")).toBe(true);
+    expect(focus.test("Kubernetes e2e suite [sig-apps] Job a (works) twice")).toBe(false);
+  });
+});
