@@ -38,7 +38,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "dns-packet": ["agent/dns"],
   elysia: ["server/supervisor"],
   hono: ["api", "server", "agent/kubelet-api"],
-  "ipaddr.js": ["lib", "groups", "api", "controllers", "agent", "pki", "cli", "server"],
+  "ipaddr.js": ["lib", "schema", "groups", "api", "controllers", "agent", "pki", "cli", "server"],
   jose: ["pki"],
   "reflect-metadata": ["pki", "main"],
   rfc6902: ["api"],

@@ -1,5 +1,6 @@
 /** OpenAPI v2 and v3 of what the registry serves; the documents are `schema`'s work. */
 import { OpenApiDocuments } from "../schema/openapi.ts";
+import type { Json } from "../schema/openapi-schemas.ts";
 import { subresourcesOf } from "./discovery.ts";
 import type { OpenApi } from "./http.ts";
 import type { Registry } from "./registry.ts";
@@ -12,6 +13,8 @@ export function createOpenApi(registry: Registry, version: string): OpenApi {
     resources: () =>
       registry.all().map((row) => ({
         ...row,
+        typeName: row.custom === undefined ? row.typeName : undefined,
+        ...(row.custom !== undefined && { schema: row.custom.schema as Json }),
         subresources: subresourcesOf(row).map(({ name, verbs, kind }) => ({
           name,
           verbs,

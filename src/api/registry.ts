@@ -6,6 +6,8 @@ import type { ResourceDefinition } from "./resource-definition.ts";
 export interface Registry {
   find(ref: ResourceRef): ResourceDefinition | undefined;
   findKind(group: string, version: string, kind: string): ResourceDefinition | undefined;
+  /** True when another row has the path or the kind already. */
+  isTaken(row: ResourceDefinition): boolean;
   /** In the order of registration, which is the order of discovery. */
   all(): readonly ResourceDefinition[];
   /** Grows with every change of the rows: what discovery documents are cached by. */
@@ -21,6 +23,7 @@ export function createRegistry(rows: readonly ResourceDefinition[]): Registry {
   const registry: Registry = {
     find: (ref) => byPath.get(`${ref.group}/${ref.version}/${ref.plural}`),
     findKind: (group, version, kind) => byKind.get(`${group}/${version}/${kind}`),
+    isTaken: (row) => byPath.has(pathKey(row)) || byKind.has(kindKey(row)),
     all: () => [...byPath.values()],
     get generation() {
       return generation;

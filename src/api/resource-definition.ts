@@ -4,6 +4,7 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { LiveObject, LiveSets } from "../live/live-set.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
+import type { Structural } from "../schema/structural/schema.ts";
 import type { TypeName } from "../schema/type-table.ts";
 import type { ApiRequest, ApiResponse, User } from "./request.ts";
 
@@ -11,10 +12,10 @@ export interface Column<T> {
   readonly name: string;
   /** OpenAPI type of the cell: string, integer, number, boolean, date. */
   readonly type: "string" | "integer" | "number" | "boolean" | "date";
-  readonly format?: "name";
+  readonly format?: string;
   readonly description: string;
-  /** 0 is always shown, 1 only with `-o wide`. */
-  readonly priority: 0 | 1;
+  /** 0 is always shown, more only with `-o wide`. */
+  readonly priority: number;
   readonly value: (object: DeepReadonly<T>, now: Date) => string | number | boolean | null;
 }
 
@@ -136,9 +137,15 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> extends R
   readonly categories: readonly string[];
   /** Verbs of the main resource; the standard eight unless a row says less. */
   readonly verbs: readonly Verb[];
+  /** Empty for custom resources, which have `custom` instead. */
   readonly typeName: TypeName;
   /** Told to everyone who uses the kind, for kinds that upstream has deprecated. */
   readonly deprecation?: string;
+  readonly custom?: {
+    readonly schema: Structural;
+    /** Aborts when the definition is gone: watches end. */
+    readonly removed: AbortSignal;
+  };
   /** Columns after upstream's printers, Name first and Age where upstream has it. */
   readonly columns: readonly Column<T>[];
   /** Selectable fields; metadata.name and metadata.namespace are always there. */

@@ -67,7 +67,7 @@ export async function writeScale(call: Call, paths: ScalePaths): Promise<ApiResp
 export function scaleOf(object: DeepReadonly<KubeObject>, paths: ScalePaths): KubeObject {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
   const replicas = read(object, paths.replicas);
-  const selector = selectorText(read(object, paths.selector));
+  const selector = paths.selector === "" ? "" : selectorText(read(object, paths.selector));
   const scale = {
     kind: "Scale",
     apiVersion: "autoscaling/v1",

@@ -4,7 +4,10 @@ import { applySchemaDefaults } from "../schema/defaults.ts";
 import { parseBody } from "../schema/parse.ts";
 import { decodeProtobuf, protobufType } from "../schema/protobuf-decode.ts";
 import { strategicMergePatch } from "../schema/strategic-merge.ts";
+import { decodeCustom } from "../schema/structural/decode.ts";
+import { fillSchemaDefaults } from "../schema/structural/default.ts";
 import type { Codec } from "./codec.ts";
+import { unsupportedMediaType } from "./errors.ts";
 
 export function createSchemaCodec(): Codec {
   return {
@@ -12,12 +15,20 @@ export function createSchemaCodec(): Codec {
       contentType.split(";")[0]?.trim().toLowerCase() === protobufType
         ? { value: decodeProtobuf(bytes), problems: [] }
         : parseBody(bytes, contentType),
-    decode: (definition, value) => decodeValue(definition.typeName, value),
+    decode: (definition, value) =>
+      definition.custom === undefined
+        ? decodeValue(definition.typeName, value)
+        : decodeCustom(definition, definition.custom.schema, value),
     fillDefaults(definition, object) {
-      applySchemaDefaults(definition.typeName, object);
+      if (definition.custom !== undefined) fillSchemaDefaults(object, definition.custom.schema);
+      else applySchemaDefaults(definition.typeName, object);
       definition.defaults(object);
     },
-    strategicMerge: (definition, original, patch) =>
-      strategicMergePatch(definition.typeName, original, patch),
+    strategicMerge(definition, original, patch) {
+      if (definition.custom === undefined) {
+        return strategicMergePatch(definition.typeName, original, patch);
+      }
+      throw unsupportedMediaType(["application/json-patch+json", "application/merge-patch+json"]);
+    },
   };
 }

@@ -72,6 +72,8 @@ class Watch {
       return;
     }
     this.signal.addEventListener("abort", () => this.#end(), { once: true });
+    const { custom } = this.call.definition;
+    custom?.removed.addEventListener("abort", () => this.#end(), { signal: this.signal });
     const { hasResourceVersion, notOlderThan, sendInitialEvents } = this.options;
     this.#keepTime();
     if (sendInitialEvents ?? !hasResourceVersion) this.#fromPresent();

@@ -89,7 +89,8 @@ export function count<T>(
   return { name, type: "integer", description, priority: 0, value };
 }
 
-const nameColumn: Column<KubeObject> = {
+/** The first column of every kind. */
+export const nameColumn: Column<KubeObject> = {
   name: "Name",
   type: "string",
   format: "name",

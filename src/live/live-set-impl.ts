@@ -134,6 +134,19 @@ export class LiveSetImpl<T> implements LiveSet<T> {
     this.progress(revision);
   }
 
+  /** Puts other readings of the same stored objects in their places; nobody is told. */
+  reread(objects: readonly LiveObject<T>[]): void {
+    for (const now of objects) {
+      const before = this.#objects.get(now.key);
+      if (before?.revision !== now.revision) continue;
+      this.#objects.set(now.key, now);
+      for (const index of this.#indexes.values()) {
+        removeMember(index, before);
+        addMember(index, now);
+      }
+    }
+  }
+
   /** Takes over changes in revision order. */
   apply(changes: readonly Incoming<T>[]): void {
     for (const change of changes) {

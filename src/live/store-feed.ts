@@ -21,12 +21,14 @@ export interface StoreLiveSets extends LiveSets, Disposable {
   of<T extends KubeObject>(resource: Resource<T>): LiveSet<T>;
   /** The set of a resource when it is filled: answers reads without touching the store. */
   filled<T extends KubeObject>(resource: Resource<T>): LiveSet<T> | undefined;
+  /** Asks anew how a resource is read: a custom one whose definition changed. */
+  relocate<T extends KubeObject>(resource: Resource<T>): void;
 }
 
 interface Followed {
   readonly set: LiveSetImpl<KubeObject>;
   readonly prefix: string;
-  readonly reading: Reading;
+  reading: Reading;
   /** Commits that arrive while the first list is being read. */
   pending: Change[] | undefined;
 }
@@ -58,6 +60,22 @@ class StoreFeed implements StoreLiveSets {
     return followed?.set.filled ? (followed.set as unknown as LiveSet<T>) : undefined;
   }
 
+  relocate<T extends KubeObject>(resource: Resource<T>): void {
+    const followed = this.#byResource.get(identity(resource));
+    if (followed === undefined) return;
+    followed.reading = this.#readingOf(this.options.locate(resource as Resource<KubeObject>));
+    this.#reread(followed).catch(this.options.onError);
+  }
+
+  async #reread(followed: Followed): Promise<void> {
+    const page = await this.options.store.list(prefixRange(followed.prefix), { limit: 0 });
+    followed.set.reread(page.entries.map((entry) => objectOf(followed, entry)));
+  }
+
+  #readingOf({ convert }: Location): Reading {
+    return { freeze: this.options.freeze, ...(convert === undefined ? {} : { convert }) };
+  }
+
   [Symbol.dispose](): void {
     this.#listener[Symbol.dispose]();
   }
@@ -66,8 +84,9 @@ class StoreFeed implements StoreLiveSets {
     const id = identity(resource);
     const known = this.#byResource.get(id);
     if (known !== undefined) return known;
-    const { prefix, convert } = this.options.locate(resource);
-    const reading = { freeze: this.options.freeze, ...(convert === undefined ? {} : { convert }) };
+    const location = this.options.locate(resource);
+    const { prefix } = location;
+    const reading = this.#readingOf(location);
     const set = new LiveSetImpl<KubeObject>();
     const followed: Followed = { set, prefix, reading, pending: [] };
     this.#byResource.set(id, followed);

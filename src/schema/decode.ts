@@ -81,12 +81,15 @@ function isEmpty(value: unknown, field: FieldType): boolean {
 /** One walk over one value. */
 class Walk {
   readonly problems: string[] = [];
-  readonly #root: TypeName;
-  readonly #path: string[] = [];
+  readonly #path: string[];
   readonly #structs: TypeName[] = [];
 
-  constructor(root: TypeName) {
-    this.#root = root;
+  /** `failure` makes the error for a value that cannot be read. */
+  constructor(
+    private readonly failure: (message: string, cause?: unknown) => ApiError,
+    path: readonly string[] = [],
+  ) {
+    this.#path = [...path];
   }
 
   object(value: unknown, type: TypeName): Json {
@@ -206,7 +209,7 @@ class Walk {
   }
 
   #bad(message: string, cause?: unknown): ApiError {
-    return decodeError(this.#root, message, cause);
+    return this.failure(message, cause);
   }
 }
 
@@ -242,9 +245,24 @@ function decodeError(type: TypeName, message: string, cause?: unknown): ApiError
  * quantities become canonical. Throws ApiError BadRequest worded as Go's JSON decoder.
  */
 export function decodeValue(type: TypeName, value: unknown): DecodedValue {
-  const walk = new Walk(type);
+  const walk = new Walk((message, cause) => decodeError(type, message, cause));
   const object = walk.object(value, type) as unknown as KubeObject;
   return { object, problems: walk.problems };
+}
+
+/**
+ * As `decodeValue`, for a part of a larger object that stands at `path`; answers the problems.
+ * What cannot be read is thrown as `failure` makes it.
+ */
+export function decodeMember(
+  type: TypeName,
+  value: unknown,
+  path: string,
+  failure: (message: string) => ApiError,
+): readonly string[] {
+  const walk = new Walk(failure, [path]);
+  walk.object(value, type);
+  return walk.problems;
 }
 
 /** Reads a JSON or YAML body as an object of a type. Throws ApiError BadRequest. */

@@ -1,0 +1,132 @@
+/** What may be wrong with a custom resource beyond its metadata. */
+import type { FieldError, WriteContext } from "../../api/resource-definition.ts";
+import type { CustomResourceDefinitionVersion } from "../../gen/apiextensions-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { evaluateJsonPath, parseJsonPath } from "../../lib/jsonpath.ts";
+import { subdomainErrors } from "../../lib/names.ts";
+import type { KubeObject } from "../../schema/object.ts";
+import { repeatedElements } from "../../schema/structural/ratchet.ts";
+import {
+  isJson,
+  type Json,
+  memberSchema,
+  type Structural,
+} from "../../schema/structural/schema.ts";
+import { validateStructural } from "../../schema/structural/validate.ts";
+import { invalid, invalids, required } from "../field-errors.ts";
+
+type Version = DeepReadonly<CustomResourceDefinitionVersion>;
+
+const replicasMax = 2 ** 31 - 1;
+
+/** The errors of a create, an update or a status update. */
+export function validateCustom(
+  schema: Structural,
+  version: Version,
+  object: DeepReadonly<KubeObject>,
+  context: WriteContext<KubeObject>,
+): readonly FieldError[] {
+  const old = context.old;
+  const isStatus = context.subresource === "status";
+  return [
+    ...(isStatus ? statusErrors(schema, object, old) : schemaErrors(schema, object, old)),
+    ...scaleErrors(version, object, isStatus),
+    ...(isStatus ? [] : embeddedErrors(object, schema)),
+    ...repeatedErrors(schema, object, old),
+  ];
+}
+
+function schemaErrors(
+  schema: Structural,
+  object: DeepReadonly<KubeObject>,
+  old: DeepReadonly<KubeObject> | undefined,
+): readonly FieldError[] {
+  return validateStructural(object, schema, old === undefined ? {} : { old: { value: old } });
+}
+
+function statusErrors(
+  schema: Structural,
+  object: DeepReadonly<KubeObject>,
+  old: DeepReadonly<KubeObject> | undefined,
+): readonly FieldError[] {
+  const inner = memberSchema(schema, "status");
+  const status = (object as DeepReadonly<Json>).status;
+  if (inner === undefined || status === undefined) return [];
+  const before = (old as DeepReadonly<Json> | undefined)?.status;
+  return validateStructural(status, inner, {
+    prefix: "status.",
+    ...(before === undefined ? {} : { old: { value: before } }),
+  });
+}
+
+/** Lists that repeat an element are an error unless they did before. */
+function repeatedErrors(
+  schema: Structural,
+  object: DeepReadonly<KubeObject>,
+  old: DeepReadonly<KubeObject> | undefined,
+): readonly FieldError[] {
+  const found = repeatedElements(object, schema);
+  if (found.length === 0 || old === undefined) return found;
+  return repeatedElements(old, schema).length > 0 ? [] : found;
+}
+
+function scaleErrors(
+  version: Version,
+  object: DeepReadonly<KubeObject>,
+  isStatus: boolean,
+): FieldError[] {
+  const scale = version.subresources?.scale;
+  if (scale === undefined) return [];
+  const replicas = (path: string): FieldError[] => {
+    const [value] = evaluateJsonPath(parseJsonPath(path), object);
+    if (value === undefined) return [];
+    if (typeof value !== "number" || !Number.isInteger(value)) {
+      const name = `.${path.replace(/^\./, "")}`;
+      const type = typeof value === "number" ? "float64" : typeof value;
+      const text = `${name} accessor error: ${String(value)} is of the type ${type}, expected int64`;
+      return [invalid(path, 0, text)];
+    }
+    if (value < 0) return [invalid(path, value, "should be a non-negative integer")];
+    if (value <= replicasMax) return [];
+    return [invalid(path, value, `should be less than or equal to ${replicasMax}`)];
+  };
+  return [
+    ...(isStatus ? [] : replicas(scale.specReplicasPath)),
+    ...replicas(scale.statusReplicasPath),
+  ];
+}
+
+/** Objects inside of the object need what every object needs. */
+function embeddedErrors(
+  value: unknown,
+  schema: Structural | undefined,
+  path = "",
+): readonly FieldError[] {
+  if (schema === undefined) return [];
+  if (Array.isArray(value)) {
+    return value.flatMap((item, i) => embeddedErrors(item, schema.items, `${path}[${i}]`));
+  }
+  if (!isJson(value)) return [];
+  const inner = Object.entries(value).flatMap(([name, member]) => {
+    const at = path === "" ? name : `${path}.${name}`;
+    return embeddedErrors(member, memberSchema(schema, name), at);
+  });
+  const isResource = schema["x-kubernetes-embedded-resource"] === true && path !== "";
+  return [...(isResource ? embeddedObject(value, path) : []), ...inner];
+}
+
+function embeddedObject(object: Json, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const { kind, apiVersion, metadata } = object;
+  if (!apiVersion) errors.push(required(`${path}.apiVersion`, "must not be empty"));
+  else if (!/^([a-z0-9.-]+\/)?[a-z0-9]+$/.test(String(apiVersion))) {
+    const text = `unexpected GroupVersion string: ${String(apiVersion)}`;
+    errors.push(invalid(`${path}.apiVersion`, apiVersion, text));
+  }
+  if (!kind) errors.push(required(`${path}.kind`, "must not be empty"));
+  const name = isJson(metadata) ? metadata.name : undefined;
+  if (typeof name === "string" && name !== "") {
+    errors.push(...invalids(`${path}.metadata.name`, name, subdomainErrors(name)));
+  }
+  return errors;
+}
