@@ -93,7 +93,10 @@ function patchOf(comment: Comment, tags: GoField | undefined) {
   };
 }
 
-/** In our own files a marker is all there is to tell a pointer by. */
+/**
+ * In our own files markers are all there is to tell a pointer by: `+optional` is one, unless
+ * `+value` says that an empty value means the same as none.
+ */
 function isPart(field: ProtoField): boolean {
   return field.name === "metadata" || field.name === "spec";
 }
@@ -112,7 +115,8 @@ function buildField(field: ProtoField, message: string, prefix: string, go: GoPa
   const value = parseDefault(comment.markers.get("default"), go);
   const values = tags === undefined ? undefined : go.enums.get(tags.baseType);
   const optional = comment.flags.has("optional");
-  const pointer = tags?.pointer ?? (optional && isSingle(field) && !isPart(field));
+  const isPointer = optional && isSingle(field) && !isPart(field) && !comment.flags.has("value");
+  const pointer = tags?.pointer ?? isPointer;
   const named = tags?.jsonName || field.jsonName || field.name;
   return {
     name: named === "-" ? field.name : named,

@@ -6,6 +6,7 @@ import type { HealthCheck } from "../api/health.ts";
 import { type ApiServer, createApiServer } from "../api/server.ts";
 import { createGroups } from "../groups/all.ts";
 import type { SignToken } from "../groups/core/service-account-token.ts";
+import { serveCustomResources } from "../groups/custom/serve.ts";
 import type { NodeConnector } from "../groups/node-connector.ts";
 import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -38,7 +39,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
     signToken: signerOf(tokens),
     verifyToken: async (token, audiences) => (await tokens).verify(token, audiences),
   });
-  return createApiServer({
+  const api = createApiServer({
     store: parts.store,
     runtime,
     rows,
@@ -57,6 +58,8 @@ export function openApiServer(parts: ApiParts): ApiServer {
     freeze: false,
     extra: async (request) => openIdDocument(new URL(request.url).pathname, await tokens),
   });
+  serveCustomResources(api);
+  return api;
 }
 
 /**

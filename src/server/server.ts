@@ -8,6 +8,7 @@ import type { ApiServer } from "../api/server.ts";
 import { namespaces, priorityClasses } from "../client/resources.ts";
 import { allControllers } from "../controllers/all.ts";
 import { signerNames } from "../controllers/certificates/signer-rules.ts";
+import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
 import { identityControllers } from "../controllers/identity.ts";
 import type { Controller, ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
@@ -314,18 +315,21 @@ class Server {
     const { client, live } = need(this.#made.api);
     const context = { client, live, runtime: this.runtime };
     const rootCa = need(this.#made.pki).authorities["server-ca"].certPem;
-    const rows = need(this.#made.api)
-      .registry.all()
-      .filter(({ storagePrefix }) => storagePrefix !== null);
+    const { registry } = need(this.#made.api);
+    const stored = () => registry.all().filter(({ storagePrefix }) => storagePrefix !== null);
+    const watched = stored().filter(({ verbs }) => verbs.includes("watch"));
     const controllers = allControllers(context, {
       rootCa,
       serviceLb: !this.options.disable.has("servicelb"),
       clusterCidr: this.options.clusterCidr,
-      collectable: rows.filter(({ verbs }) => verbs.includes("watch")),
+      collectable: watched.filter(({ custom }) => custom === undefined),
+      customResources: () => stored().filter(({ custom }) => custom !== undefined),
       namespacedResources: () =>
-        rows.filter(({ namespaced, verbs }) => namespaced && verbs.includes("delete")),
+        stored().filter(({ namespaced, verbs }) => namespaced && verbs.includes("delete")),
     });
-    for (const controller of [...controllers, ...this.#identityControllers()]) {
+    // The definitions are the API server's own affair: it acts with all its rights.
+    const definitions = createCustomResourceDefinitionController(this.#context("apiserver"));
+    for (const controller of [definitions, ...controllers, ...this.#identityControllers()]) {
       scope.task(controller.name, (signal) => runController(controller, context, signal));
     }
   }
