@@ -3,7 +3,7 @@ import { defaultAdmission } from "../api/admission/default-plugins.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
 import { ensureBootstrapPolicy } from "../api/auth/reconcile-policy.ts";
 import { createPipeline, type Pipeline, serverUser } from "../api/pipeline.ts";
-import { createRegistry, locateIn } from "../api/registry.ts";
+import { createRegistry, locateIn, type Registry } from "../api/registry.ts";
 import { createSchemaCodec } from "../api/schema-codec.ts";
 import type { Client } from "../client/client.ts";
 import { namespaces, serviceAccounts } from "../client/resources.ts";
@@ -20,7 +20,12 @@ export interface World extends AsyncDisposable {
   readonly live: StoreLiveSets;
   readonly runtime: ReturnType<typeof createSimulatedRuntime>;
   readonly pipeline: Pipeline;
+<<<<<<< HEAD
   readonly store: Store;
+=======
+  readonly registry: Registry;
+  readonly runtime: Runtime;
+>>>>>>> 0c385d0 (api: tests of custom resources through the pipeline)
 }
 
 /** A server with its own namespaces and the account of `default`, as controllers leave it. */
@@ -73,11 +78,15 @@ export async function openWorld(): Promise<World> {
   return {
     client,
     live,
+<<<<<<< HEAD
+=======
+    pipeline,
+    registry,
+>>>>>>> 0c385d0 (api: tests of custom resources through the pipeline)
     runtime,
     pipeline,
     store,
-    async [Symbol.asyncDispose](): Promise<void> {
-      await store[Symbol.asyncDispose]();
-    },
+    async [Symbol.asyncDispose](): Promise<void> 
+      await store[Symbol.asyncDispose]();,
   };
 }
