@@ -20,12 +20,8 @@ export interface World extends AsyncDisposable {
   readonly live: StoreLiveSets;
   readonly runtime: ReturnType<typeof createSimulatedRuntime>;
   readonly pipeline: Pipeline;
-<<<<<<< HEAD
   readonly store: Store;
-=======
   readonly registry: Registry;
-  readonly runtime: Runtime;
->>>>>>> 0c385d0 (api: tests of custom resources through the pipeline)
 }
 
 /** A server with its own namespaces and the account of `default`, as controllers leave it. */
@@ -78,15 +74,12 @@ export async function openWorld(): Promise<World> {
   return {
     client,
     live,
-<<<<<<< HEAD
-=======
-    pipeline,
-    registry,
->>>>>>> 0c385d0 (api: tests of custom resources through the pipeline)
     runtime,
     pipeline,
     store,
-    async [Symbol.asyncDispose](): Promise<void> 
-      await store[Symbol.asyncDispose]();,
+    registry,
+    async [Symbol.asyncDispose](): Promise<void> {
+      await store[Symbol.asyncDispose]();
+    },
   };
 }
