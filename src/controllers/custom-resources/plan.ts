@@ -122,7 +122,9 @@ function approvalFacts(crd: Crd): Fact[] {
       "https://github.com/kubernetes/enhancements/pull/1111";
     return [{ type, status: "False", reason: "MissingAnnotation", message }];
   }
-  const message = `protected groups must have approval annotation "${approvedAnnotation}" with a URL`;
+  const message =
+    `protected groups must have approval annotation "${approvedAnnotation}" with either a URL or ` +
+    'a reason starting with "unapproved"';
   return [{ type, status: "False", reason: "InvalidAnnotation", message }];
 }
 

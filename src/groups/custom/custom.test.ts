@@ -197,7 +197,7 @@ test("columns and selectable fields come from the definition", async () => {
   expect(listed.items.map(({ metadata }) => metadata.name)).toEqual(["blue"]);
 });
 
-test("a new schema holds for what is stored, and a second version reads the same objects", async () => {
+test("a new schema holds for what is stored, a second version reads the same", async () => {
   await world.client.create(foos, foo("stored", { color: "red" }));
   const crd = await world.client.get(customResourceDefinitions, "", "foos.example.com");
   const [first] = structuredClone(crd.spec.versions);

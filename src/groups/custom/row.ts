@@ -1,4 +1,4 @@
-/** The rows of a CustomResourceDefinition: one per served version, served like any built-in kind. */
+/** The rows of a CustomResourceDefinition: one per served version. */
 import { refused } from "../../api/errors.ts";
 import type {
   FieldError,

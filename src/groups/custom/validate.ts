@@ -83,7 +83,7 @@ function scaleErrors(
     if (typeof value !== "number" || !Number.isInteger(value)) {
       const name = `.${path.replace(/^\./, "")}`;
       const type = typeof value === "number" ? "float64" : typeof value;
-      const text = `${name} accessor error: ${String(value)} is of the type ${type}, expected int64`;
+      const text = `${name} accessor error: ${value} is of the type ${type}, expected int64`;
       return [invalid(path, 0, text)];
     }
     if (value < 0) return [invalid(path, value, "should be a non-negative integer")];

@@ -5,12 +5,22 @@ import { subdomainErrors } from "../../lib/names.ts";
 const dateTime =
   /^(\d{4})-(\d\d)-(\d\d)[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
 const date = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/;
-const goDuration =
-  /^[+-]?(0|(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*)$/;
-const scalaDuration =
-  /^\d+(\.\d+)?\s*(ns|nanos?|nanoseconds?|us|µs|micros?|microseconds?|ms|millis?|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?)$/i;
-const card =
-  /^(?:4\d{12}(?:\d{3})?|5[1-5]\d{14}|6(?:011|5\d\d)\d{12}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|(?:2131|1800|35\d{3})\d{11})$/;
+const goUnits = "ns|us|µs|μs|ms|s|m|h";
+const goPart = `(\\d+(\\.\\d*)?|\\.\\d+)(${goUnits})`;
+const goDuration = new RegExp(`^[+-]?(0|(${goPart})+)$`);
+const scalaUnits =
+  "ns|nanos?|nanoseconds?|us|µs|micros?|microseconds?|ms|millis?|milliseconds?|s|secs?|seconds?|" +
+  "m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?";
+const scalaDuration = new RegExp(`^\\d+(\\.\\d+)?\\s*(${scalaUnits})$`, "i");
+const cards = [
+  "4\\d{12}(?:\\d{3})?",
+  "5[1-5]\\d{14}",
+  "6(?:011|5\\d\\d)\\d{12}",
+  "3[47]\\d{13}",
+  "3(?:0[0-5]|[68]\\d)\\d{11}",
+  "(?:2131|1800|35\\d{3})\\d{11}",
+];
+const card = new RegExp(`^(?:${cards.join("|")})$`);
 
 const checks: Readonly<Record<string, (text: string) => boolean>> = {
   bsonobjectid: (text) => /^[0-9a-fA-F]{24}$/.test(text),
@@ -55,9 +65,11 @@ function isUri(text: string): boolean {
 
 function isHostname(text: string): boolean {
   if (text.length > 255) return false;
-  return /^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*\.?$/.test(
-    text,
-  );
+  const label = /^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$/;
+  return text
+    .replace(/\.$/, "")
+    .split(".")
+    .every((part) => label.test(part));
 }
 
 function isCidr(text: string): boolean {
