@@ -55,7 +55,12 @@ function sections(config: ContainerdConfig): readonly Section[] {
     [`${runtime}.containerd.runtimes.runc`, { runtime_type: "io.containerd.runc.v2" }],
     [
       `${runtime}.containerd.runtimes.runc.options`,
-      { BinaryName: `${config.binDir}/runc`, SystemdCgroup: config.systemdCgroup },
+      {
+        BinaryName: `${config.binDir}/runc`,
+        // Beside containerd's own state, so that nothing of ours lies in the folder of another.
+        Root: `${config.state}/runc`,
+        SystemdCgroup: config.systemdCgroup,
+      },
     ],
     [images, { snapshotter: config.snapshotter, disable_snapshot_annotations: true }],
     [`${images}.pinned_images`, { sandbox: config.pauseImage }],

@@ -15,6 +15,7 @@ import { cniFileName, cniNetworkName, writeCniConfig } from "./net/cni.ts";
 import { prepareNodeNetwork } from "./net/node-network.ts";
 import { startPolicy } from "./net/policy.ts";
 import { startProxy } from "./net/proxy.ts";
+import { switchLedger } from "./net/switches.ts";
 import { sweepOrphans } from "./orphans.ts";
 
 export interface AgentNodeOptions {
@@ -72,6 +73,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
         nodeIp: options.nodeIps[0] ?? "127.0.0.1",
         serviceCidr: options.serviceCidr,
         dnsIp: options.clusterDns,
+        switchLedger,
       },
       scope.signal,
     ),

@@ -173,7 +173,7 @@ class Machine {
       doomed.push(...processes.filter((one) => one.parent === parent).map((one) => one.pid));
     }
     for (const one of doomed) host.signal(one, "SIGKILL");
-    const root = "/run/containerd/runc/k8s.io";
+    const root = `${stateDir}/runc/k8s.io`;
     await this.#tryRun([`${binDir}/runc`, "--root", root, "delete", "--force", sandboxId]);
     const bundle = `${stateDir}/io.containerd.runtime.v2.task/k8s.io/${sandboxId}`;
     const files = `${stateDir}/io.containerd.grpc.v1.cri/sandboxes/${sandboxId}`;

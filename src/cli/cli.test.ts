@@ -298,7 +298,12 @@ test("planProcesses() finds what belongs to the data dir, and nothing else", () 
     ],
     { dataDir: "/var/lib/rancher/k3s", self: 99 },
   );
-  expect(plan).toEqual({ servers: [10, 13], runtimes: [20, 30], containers: [31, 32, 33] });
+  expect(plan).toEqual({
+    servers: [10, 13],
+    runtimes: [20],
+    shims: [30],
+    containers: [31, 32, 33],
+  });
 });
 
 test("mountsToRemove() begins with the innermost", () => {

@@ -11,8 +11,9 @@ export interface ProcessInfo {
 export interface ProcessPlan {
   /** `k3 server` and `k3 agent` of that data dir: asked to stop first. */
   readonly servers: readonly number[];
-  /** containerd and its shims. */
+  /** containerd. */
   readonly runtimes: readonly number[];
+  readonly shims: readonly number[];
   /** All that descends from the shims. */
   readonly containers: readonly number[];
 }
@@ -54,7 +55,8 @@ export function planProcesses(
   const shims = runtimes.filter((info) => nameOf(info).includes("/containerd-shim"));
   return {
     servers: others.filter((info) => isServer(info, by.dataDir)).map(({ pid }) => pid),
-    runtimes: runtimes.map(({ pid }) => pid),
+    runtimes: runtimes.filter((info) => !shims.includes(info)).map(({ pid }) => pid),
+    shims: shims.map(({ pid }) => pid),
     containers: descendants(others, new Set(shims.map(({ pid }) => pid))),
   };
 }
@@ -90,4 +92,10 @@ export function mountsToRemove(mountinfo: string): readonly string[] {
     )
     .filter((path) => mountPrefixes.some((prefix) => path.startsWith(prefix)))
     .toReversed();
+}
+
+/** Those of `paths` that no process has open, by the kernel's table of unix sockets. */
+export function unusedSockets(paths: readonly string[], table: string): readonly string[] {
+  const open = new Set(table.split("\n").map((line) => line.trim().split(/\s+/)[7] ?? ""));
+  return paths.filter((path) => !open.has(path));
 }

@@ -1,12 +1,13 @@
 /** `k3 killall`: ends the server and all pods of this node, and removes what they left behind. */
 import { cleanupNetwork } from "../agent/net/node-network.ts";
+import { restoreSwitches, switchLedger } from "../agent/net/switches.ts";
 import { type Host, realHost } from "../runtime/host.ts";
 import { createRuntime } from "../runtime/real.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { splitOwnFlags } from "./bundled.ts";
 import type { CommandContext } from "./command.ts";
 import { UsageError } from "./flags.ts";
-import { mountsToRemove, type ProcessInfo, planProcesses } from "./killall-plan.ts";
+import { mountsToRemove, type ProcessInfo, planProcesses, unusedSockets } from "./killall-plan.ts";
 
 const limits = { stopMsMax: 10_000, killMsMax: 5_000, pollMs: 50 } as const;
 
@@ -14,6 +15,7 @@ const links = ["flannel.1", "flannel-v6.1", "flannel-wg", "flannel-wg-v6", "kube
 const folders = ["/run/k3s", "/var/lib/kubelet/pods", "/var/lib/kubelet/plugins"] as const;
 const cgroups = ["kubepods", "kubepods.slice", "k3s"] as const;
 const cgroupRoots = ["/sys/fs/cgroup"] as const;
+const shimSockets = "/run/containerd/s";
 
 export async function runKillall(context: CommandContext): Promise<number> {
   const { dataDir, args } = splitOwnFlags(context);
@@ -42,22 +44,19 @@ class Killall {
     const { servers } = planProcesses(await this.#processes(), { dataDir, self: process.pid });
     await this.#end(servers, "SIGTERM", limits.stopMsMax);
     // A server that was stopped has left its containers running: look again.
-    const {
-      servers: deaf,
-      runtimes,
-      containers,
-    } = planProcesses(await this.#processes(), {
-      dataDir,
-      self: process.pid,
-    });
-    const left = [...deaf, ...runtimes, ...containers];
-    const survivors = await this.#end(left, "SIGKILL", limits.killMsMax);
+    const left = planProcesses(await this.#processes(), { dataDir, self: process.pid });
+    const survivors: number[] = [];
+    // Shims last: they take leave of the containers, which otherwise wait for process 1 to do it.
+    for (const pids of [[...left.servers, ...left.runtimes], left.containers, left.shims])
+      survivors.push(...(await this.#end(pids, "SIGKILL", limits.killMsMax)));
     const mounted = await this.#unmount();
     await cleanupNetwork(this.runtime);
+    await restoreSwitches(this.runtime, switchLedger);
     for (const link of links) await this.#quiet(["ip", "link", "delete", "dev", link]);
     await this.#removeFolders(mounted);
     await this.#removeCgroups();
-    const ended = servers.length + left.length;
+    const killed = left.servers.length + left.runtimes.length + left.shims.length;
+    const ended = servers.length + killed + left.containers.length;
     this.context.out(`Ended ${ended} ${ended === 1 ? "process" : "processes"}\n`);
     for (const pid of survivors) this.context.err(`Cannot end process ${pid}\n`);
     for (const path of mounted) this.context.err(`Cannot unmount ${path}\n`);
@@ -142,7 +141,20 @@ class Killall {
       const path = `/run/netns/${name}`;
       if (name.startsWith("cni-") && !mounted.includes(path)) await this.host.remove(path);
     }
+    await this.host.removeDirectory("/run/netns").catch(() => {}); // others' keep it
     await this.#empty("/var/lib/cni");
+    await this.#removeSockets();
+  }
+
+  /** Shims listen where those of every containerd do: only what nobody serves any more goes. */
+  async #removeSockets(): Promise<void> {
+    const table = (await this.runtime.files.readText("/proc/net/unix")) ?? "";
+    const paths = (await this.host.list(shimSockets)).map((name) => `${shimSockets}/${name}`);
+    for (const path of unusedSockets(paths, table)) await this.host.remove(path);
+    for (const folder of [shimSockets, "/run/containerd"]) {
+      // Others' files keep it.
+      await this.host.removeDirectory(folder).catch(() => {});
+    }
   }
 
   /** Removes the folder; where it is a mount point of its own, only what is in it. */

@@ -47,6 +47,7 @@ function facts(of: Pod, more: Partial<PodFacts> = {}): PodFacts {
     volumes: "ready",
     condemned: new Map(),
     started: new Set(),
+    starting: new Set(),
     backoffs: new Map(),
     restartCounts: new Map(),
     hashes: new Map(),
@@ -137,4 +138,11 @@ test("planPod() kills what a probe condemned and what another definition started
 test("planPod() makes a new sandbox when the old one died", () => {
   const cri = { sandboxes: [{ ...sandbox, ready: false }], containers: [] };
   expect(planPod(facts(pod({}), { cri })).steps).toEqual([{ do: "createSandbox", attempt: 1 }]);
+});
+
+test("planPod() removes a container that was created but never started, then starts anew", () => {
+  const left = running(container("c", { state: "created" }));
+  expect(doing(facts(pod({}), left))).toEqual(["removeContainer"]);
+  expect(doing(facts(pod({}), { ...left, removed: true }))).toEqual(["removeContainer"]);
+  expect(doing(facts(pod({}), { ...left, starting: new Set(["c"]) }))).toEqual([]);
 });

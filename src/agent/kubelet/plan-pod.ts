@@ -59,6 +59,8 @@ export interface PodFacts {
   readonly condemned: ReadonlyMap<string, string>;
   /** Container ids whose startup probe and postStart hook are done. */
   readonly started: ReadonlySet<string>;
+  /** Names of containers whose start is under way. */
+  readonly starting: ReadonlySet<string>;
   readonly backoffs: ReadonlyMap<string, CrashBackoff>;
   /** Restart counts that the API knows, for containers that the runtime has forgotten. */
   readonly restartCounts: ReadonlyMap<string, number>;
@@ -78,7 +80,12 @@ export const crashBackoffLimits = { msMin: 10_000, msMax: 300_000 } as const;
 const stopped: readonly ContainerState["state"][] = ["exited", "unknown"];
 
 export function planPod(facts: PodFacts): PodPlan {
-  const { pod } = facts;
+  const { pod, cri, starting } = facts;
+  // Created by a kubelet that ended before the start: nobody will start it any more.
+  const stale = cri.containers.filter(
+    ({ name, state }) => state === "created" && !starting.has(name),
+  );
+  if (stale.length > 0) return removalOf(stale);
   const deleted = facts.removed || pod.metadata.deletionTimestamp !== undefined;
   if (deleted || facts.failed !== undefined) return planEnd(facts, deleted);
   if (hasEnded(pod) || isFinished(facts)) return planEnd(facts, false);
@@ -149,19 +156,17 @@ function planEnd(facts: PodFacts, deleted: boolean): PodPlan {
   if (facts.volumes !== "gone") return only({ do: "cleanUp" });
   if (deleted && !removed) return only({ do: "finalDelete" });
   if (!removed) return { steps: [], waiting, againInMs: undefined };
-  if (cri.containers.length > 0) {
-    const steps = cri.containers.map(({ id, name }) => ({
-      do: "removeContainer" as const,
-      id,
-      name,
-    }));
-    return { steps, waiting, againInMs: undefined };
-  }
+  if (cri.containers.length > 0) return removalOf(cri.containers);
   if (cri.sandboxes.length > 0) {
     const steps = cri.sandboxes.map(({ id }) => ({ do: "removeSandbox" as const, id }));
     return { steps, waiting, againInMs: undefined };
   }
   return only({ do: "forget" });
+}
+
+function removalOf(containers: readonly ContainerState[]): PodPlan {
+  const steps = containers.map(({ id, name }) => ({ do: "removeContainer" as const, id, name }));
+  return { steps, waiting: new Map(), againInMs: undefined };
 }
 
 function only(step: Step): PodPlan {

@@ -176,10 +176,12 @@ export class PodWorkers {
   async #reconcile(uid: string): Promise<void> {
     const record = this.#records.get(uid);
     if (record === undefined) return;
+    // Before the read: what it shows as created may have been started since.
+    const starting = startingIn(record);
     const cri = await this.#context.cache.read(uid);
     this.#syncProbes(record, cri);
     this.#checkDeadline(record);
-    const facts = this.#factsOf(record, cri);
+    const facts = this.#factsOf(record, cri, starting);
     const plan = planPod(facts);
     if (isEnding(facts)) record.starting.abort();
     this.#tellBackoffs(record, plan);
@@ -190,7 +192,7 @@ export class PodWorkers {
     this.#scheduleDeadline(record);
   }
 
-  #factsOf(record: PodRecord, cri: PodCri): PodFacts {
+  #factsOf(record: PodRecord, cri: PodCri, starting: ReadonlySet<string>): PodFacts {
     const { prober, runtime } = this.#context;
     const condemned = new Map(record.condemned);
     const started = new Set<string>();
@@ -210,6 +212,7 @@ export class PodWorkers {
       volumes: record.volumes,
       condemned,
       started,
+      starting,
       // A restart under way has waited already.
       backoffs: new Map(
         [...record.backoffs].filter(([name]) => !record.busy.has(`container ${name}`)),
@@ -381,6 +384,13 @@ export class PodWorkers {
 
 /** These wait for what is still being started: it would be left behind otherwise. */
 const endsPod: ReadonlySet<Step["do"]> = new Set(["cleanUp", "finalDelete", "forget"]);
+
+/** Names of the containers whose start is under way. */
+function startingIn(record: PodRecord): ReadonlySet<string> {
+  const prefix = "container ";
+  const keys = [...record.busy].filter((key) => key.startsWith(prefix));
+  return new Set(keys.map((key) => key.slice(prefix.length)));
+}
 
 function isStarting(record: PodRecord): boolean {
   const starts = (key: string): boolean =>

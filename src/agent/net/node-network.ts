@@ -3,6 +3,7 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import { bridgeName } from "./cni.ts";
 import { policyTable } from "./policy-plan.ts";
 import { proxyTable } from "./proxy-plan.ts";
+import { setSwitches } from "./switches.ts";
 import { removeTable } from "./table-keeper.ts";
 
 export interface NodeNetwork {
@@ -10,17 +11,15 @@ export interface NodeNetwork {
   readonly serviceCidr: string;
   /** The address the DNS listens on, inside `serviceCidr`. */
   readonly dnsIp: string;
+  /** Where to note what the kernel's switches were; undefined notes nothing. */
+  readonly switchLedger: string | undefined;
 }
+
+/** The portmap plugin's own: it empties them pod by pod but never takes them away. */
+const hostPortTables = ["ip cni_hostport", "ip6 cni_hostport"] as const;
 
 /** The link to nowhere that carries the DNS address and the route of the service range. */
 export const serviceLink = "k3-dns";
-
-const switches: readonly (readonly [path: string, value: string])[] = [
-  ["/proc/sys/net/ipv4/ip_forward", "1"],
-  // Node ports answer on localhost, as they do with K3s.
-  ["/proc/sys/net/ipv4/conf/all/route_localnet", "1"],
-  ["/proc/sys/net/bridge/bridge-nf-call-iptables", "1"],
-];
 
 /** Sets the switches and the service link; doing it twice changes nothing. */
 export async function prepareNodeNetwork(
@@ -29,14 +28,7 @@ export async function prepareNodeNetwork(
   signal: AbortSignal,
 ): Promise<void> {
   await tryRun(runtime, ["modprobe", "br_netfilter"], signal);
-  for (const [path, value] of switches) {
-    try {
-      if ((await runtime.files.readText(path))?.trim() === value) continue;
-      await runtime.files.writeInPlace(path, value);
-    } catch (error) {
-      runtime.log.warn(`Cannot set ${path} to ${value}`, { error });
-    }
-  }
+  await setSwitches(runtime, network.switchLedger);
   await addServiceLink(runtime, signal);
   const address = `${network.dnsIp}/32`;
   await mustIp(runtime, ["address", "replace", address, "dev", serviceLink], signal);
@@ -61,7 +53,7 @@ async function addServiceLink(runtime: Runtime, signal: AbortSignal): Promise<vo
 /** Takes away all that the network of a node has left in the kernel. */
 export async function cleanupNetwork(runtime: Runtime): Promise<void> {
   const { signal } = new AbortController();
-  for (const table of [proxyTable, policyTable]) {
+  for (const table of [proxyTable, policyTable, ...hostPortTables]) {
     try {
       await removeTable(runtime, table);
     } catch (error) {

@@ -48,7 +48,12 @@ export class NodeNamespace {
       ip -n ${this.name} link add cni0 type bridge
       ip -n ${this.name} addr add 10.42.0.1/24 dev cni0
       ip -n ${this.name} link set cni0 up`);
-    const network = { nodeIp: "10.42.0.1", serviceCidr: "10.43.0.0/16", dnsIp: "10.43.0.10" };
+    const network = {
+      nodeIp: "10.42.0.1",
+      serviceCidr: "10.43.0.0/16",
+      dnsIp: "10.43.0.10",
+      switchLedger: undefined,
+    };
     await prepareNodeNetwork(this.runtime, network, never);
   }
 
