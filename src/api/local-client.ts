@@ -2,6 +2,7 @@
 import type {
   Client,
   DeleteOptions,
+  GetOptions,
   ListOptions,
   PatchType,
   Resource,
@@ -44,8 +45,9 @@ class LocalClient implements Client {
     resource: Resource<T>,
     namespace: string,
     name: string,
+    options: GetOptions = {},
   ): Promise<T> {
-    return this.#ask<T>(resource, "get", { namespace, name });
+    return this.#ask<T>(resource, "get", { namespace, name, ...options });
   }
 
   async list<T extends KubeObject>(

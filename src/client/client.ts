@@ -33,6 +33,10 @@ export type WatchEvent<T> =
   /** `object` carries only metadata.resourceVersion (and the initial-events-end annotation). */
   | { readonly type: "BOOKMARK"; readonly object: T };
 
+export interface GetOptions {
+  /** "scale" or "status"; what comes back is then of that kind. */
+  readonly subresource?: string;
+}
 export interface DeleteOptions {
   readonly propagationPolicy?: "Background" | "Foreground" | "Orphan";
   readonly gracePeriodSeconds?: number;
@@ -47,7 +51,12 @@ export interface WriteOptions {
 }
 
 export interface Client {
-  get<T extends KubeObject>(resource: Resource<T>, namespace: string, name: string): Promise<T>;
+  get<T extends KubeObject>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+    options?: GetOptions,
+  ): Promise<T>;
   /** `namespace` "" lists all namespaces. */
   list<T extends KubeObject>(
     resource: Resource<T>,

@@ -5,6 +5,7 @@ import type { KubeObject } from "../schema/object.ts";
 import type {
   Client,
   DeleteOptions,
+  GetOptions,
   ListOptions,
   ListResult,
   PatchType,
@@ -58,8 +59,14 @@ class HttpClient implements Client {
     };
   }
 
-  async get<T extends KubeObject>(resource: Resource<T>, namespace: string, name: string) {
-    return this.#json<T>({ method: "GET", path: pathOf(resource, namespace, name) });
+  async get<T extends KubeObject>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+    options: GetOptions = {},
+  ) {
+    const path = pathOf(resource, namespace, name, options.subresource);
+    return this.#json<T>({ method: "GET", path });
   }
 
   async list<T extends KubeObject>(

@@ -54,8 +54,10 @@ export class MemoryApi {
   readonly live: LiveSets = { of: (resource) => this.set(resource) };
 
   readonly client: Client = {
-    get: async (resource, namespace, name) =>
-      structuredClone(this.#read(resource, namespace, name)) as never,
+    get: async (resource, namespace, name, options) => {
+      const object = this.#read(resource, namespace, name);
+      return (options?.subresource === "scale" ? scaleOf(object) : object) as never;
+    },
     list: async (resource, namespace, options) => this.#list(resource, namespace, options) as never,
     create: async (resource, object) => this.#create(resource, object) as never,
     createSubresource: async (resource, namespace, name, subresource, body) =>
@@ -88,9 +90,9 @@ export class MemoryApi {
     };
     return {
       ...client,
-      get: async (resource, namespace, name) => {
-        ask("get", resource, name);
-        return await client.get(resource, namespace, name);
+      get: async (resource, namespace, name, options) => {
+        ask("get", resource, name, options?.subresource);
+        return await client.get(resource, namespace, name, options);
       },
       list: async (resource, namespace, options) => {
         ask("list", resource, "");
@@ -176,7 +178,11 @@ export class MemoryApi {
       throw conflict(resource, name);
     }
     const next = structuredClone(present);
-    if (options.subresource === "status") {
+    if (options.subresource === "scale") {
+      const { replicas } = object.spec as { replicas?: number };
+      next.spec = { ...(next.spec as object), replicas };
+      next.metadata.generation = (next.metadata.generation ?? 0) + 1;
+    } else if (options.subresource === "status") {
       next.status = structuredClone(object.status);
     } else if (options.subresource === "finalize") {
       next.spec = structuredClone(object.spec);
@@ -259,6 +265,28 @@ export class MemoryApi {
     this.#put(resource, pod);
     return { kind: "Status", apiVersion: "v1", status: "Success" };
   }
+}
+
+/** The autoscaling/v1 Scale of a workload. */
+function scaleOf({ metadata, spec, status }: Full): KubeObject {
+  const { name, namespace, uid, resourceVersion } = metadata;
+  const { replicas = 1, selector } = spec as {
+    replicas?: number;
+    selector?: { matchLabels?: Record<string, string> };
+  };
+  const terms = Object.entries(selector?.matchLabels ?? {}).map(
+    ([key, value]) => `${key}=${value}`,
+  );
+  return {
+    apiVersion: "autoscaling/v1",
+    kind: "Scale",
+    metadata: { name, namespace, uid, resourceVersion },
+    spec: { replicas },
+    status: {
+      replicas: (status as { replicas?: number } | undefined)?.replicas ?? 0,
+      selector: terms.join(","),
+    },
+  } as KubeObject;
 }
 
 function conflict(resource: Resource<KubeObject>, name: string): ApiError {
