@@ -2,16 +2,23 @@
 import { expect, test } from "bun:test";
 import { controllerRoles } from "../src/api/auth/controller-roles.ts";
 import {
+  clusterRoles,
   configMaps,
   cronJobs,
   daemonSets,
   deployments,
+  endpoints,
   jobs,
   namespaces,
   nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  podDisruptionBudgets,
   pods,
   replicaSets,
   replicationControllers,
+  resourceQuotas,
+  serviceCIDRs,
   services,
   statefulSets,
 } from "../src/client/resources.ts";
@@ -42,7 +49,8 @@ function strictWorld(): { readonly world: World; readonly refused: Set<string> }
   const refused = new Set<string>();
   world.api.authorize = (request) => {
     const { user, verb, resource, subresource } = request;
-    const rules = controllerRoles[user.slice(accountPrefix.length)] ?? [];
+    const name = user.slice(accountPrefix.length);
+    const rules = controllerRoles[name] ?? [];
     if (rules.some((one) => allows(one, request))) return undefined;
     const text = `${user} cannot ${verb} ${resource.plural}/${subresource}`;
     refused.add(text);
@@ -54,7 +62,7 @@ function strictWorld(): { readonly world: World; readonly refused: Set<string> }
       serviceLb: true,
       clusterCidr: "10.42.0.0/16",
       collectable: [configMaps, pods, replicaSets, deployments, jobs, cronJobs],
-      namespacedResources: () => [configMaps, pods, services],
+      namespacedResources: () => [configMaps, pods, services, replicaSets, deployments],
     }),
   );
   return { world, refused };
@@ -133,11 +141,87 @@ async function applyOneOfEach(world: World): Promise<void> {
     metadata: inDefault("cron-job"),
     spec: { schedule: "* * * * *", jobTemplate: { metadata: {}, spec: jobSpec } },
   });
+  await applyPolicies(world);
+  await applyVolumes(world);
   await client.create(services, {
     apiVersion: "v1",
     kind: "Service",
     metadata: inDefault("service"),
     spec: { selector: { app: "a" }, ports: [{ port: 80 }] },
+  });
+}
+
+async function applyPolicies({ client }: World): Promise<void> {
+  await client.create(podDisruptionBudgets, {
+    apiVersion: "policy/v1",
+    kind: "PodDisruptionBudget",
+    metadata: inDefault("budget"),
+    spec: { maxUnavailable: 1, selector },
+  });
+  await client.create(resourceQuotas, {
+    apiVersion: "v1",
+    kind: "ResourceQuota",
+    metadata: inDefault("quota"),
+    spec: { hard: { pods: "100" } },
+  });
+  await client.create(clusterRoles, {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRole",
+    metadata: { name: "sum" },
+    aggregationRule: { clusterRoleSelectors: [{ matchLabels: { a: "b" } }] },
+    rules: [{ verbs: ["get"], apiGroups: [""], resources: ["pods"] }],
+  });
+  await client.create(serviceCIDRs, {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "ServiceCIDR",
+    metadata: { name: "extra" },
+    spec: { cidrs: ["10.50.0.0/24"] },
+  });
+}
+
+async function applyVolumes({ client }: World): Promise<void> {
+  await client.create(services, {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: inDefault("manual"),
+    spec: { ports: [{ port: 80 }] },
+  });
+  await client.create(endpoints, {
+    apiVersion: "v1",
+    kind: "Endpoints",
+    metadata: inDefault("manual"),
+    subsets: [{ addresses: [{ ip: "10.1.2.3" }], ports: [{ port: 80 }] }],
+  });
+  await client.create(persistentVolumes, {
+    apiVersion: "v1",
+    kind: "PersistentVolume",
+    metadata: { name: "volume" },
+    spec: { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"] },
+  });
+  for (const name of ["first", "second"]) {
+    await client.create(persistentVolumeClaims, {
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: inDefault(name),
+      spec: {
+        storageClassName: "",
+        accessModes: ["ReadWriteOnce"],
+        resources: { requests: { storage: "1Gi" } },
+      },
+    });
+  }
+  const volumeClaimTemplate = {
+    metadata: {},
+    spec: { accessModes: ["ReadWriteOnce"], storageClassName: "" },
+  };
+  await client.create(pods, {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: inDefault("ephemeral"),
+    spec: {
+      containers: [{ name: "c", image: "i" }],
+      volumes: [{ name: "v", ephemeral: { volumeClaimTemplate } }],
+    },
   });
 }
 
@@ -160,6 +244,8 @@ test("controllers are never refused what they do", async () => {
     propagationPolicy: "Foreground",
   });
   await world.client.delete(nodes, "", "n1");
+  await world.client.delete(serviceCIDRs, "", "extra");
+  await world.client.delete(persistentVolumeClaims, "default", "first");
   await world.advance(120_000);
   expect([...refused]).toEqual([]);
   expect(world.list(namespaces)).toEqual([]);

@@ -1,25 +1,46 @@
 /** Every controller that runs in the server. */
 import type { Controller, ControllerContext } from "../live/controller.ts";
 import { type ActingContext, contextAs } from "./acting-as.ts";
+import { createClusterRoleAggregationController } from "./cluster-role-aggregation.ts";
 import { createCronJobController } from "./cron-job.ts";
 import { createDaemonSetController } from "./daemon-set/daemon-set.ts";
 import { createDeploymentController } from "./deployment/deployment.ts";
+import {
+  createDisruptionController,
+  createStaleDisruptionController,
+} from "./disruption/disruption.ts";
 import { createEndpointSliceController, createEndpointsController } from "./endpoints/endpoints.ts";
+import { createEndpointSliceMirroringController } from "./endpoints/mirroring.ts";
 import { createGarbageCollector, type GarbageOptions } from "./garbage/collector.ts";
 import { createJobController, createTtlAfterFinishedController } from "./job/job.ts";
 import { createNamespaceController, type NamespaceOptions } from "./namespace.ts";
 import { createNodeIpamController, type NodeIpamOptions } from "./node/ipam.ts";
 import { createNodeLifecycleController } from "./node/lifecycle.ts";
+import { createTtlController } from "./node/ttl.ts";
 import { createPodGarbageCollector } from "./pod-gc.ts";
 import {
   createReplicaSetController,
   createReplicationControllerController,
 } from "./replica-set/replica-set.ts";
+import { createResourceQuotaController, type QuotaOptions } from "./resource-quota.ts";
 import { createRootCaPublisher, createServiceAccountController } from "./service-account.ts";
+import { createServiceCidrController } from "./service-cidr.ts";
 import { createServiceLbController } from "./service-lb/service-lb.ts";
 import { createStatefulSetController } from "./stateful-set/stateful-set.ts";
+import { createVolumeBinder } from "./volume/binder.ts";
+import { createEphemeralVolumeController } from "./volume/ephemeral.ts";
+import { createExpandController } from "./volume/expand.ts";
+import {
+  createAttributesClassProtectionController,
+  createClaimProtectionController,
+  createVolumeProtectionController,
+} from "./volume/protection.ts";
 
-export interface ControllerOptions extends NamespaceOptions, GarbageOptions, NodeIpamOptions {
+export interface ControllerOptions
+  extends NamespaceOptions,
+    GarbageOptions,
+    NodeIpamOptions,
+    QuotaOptions {
   /** PEM of the CA that signs serving certificates, for `kube-root-ca.crt`. */
   readonly rootCa: string;
   /** Whether Services of type LoadBalancer get the nodes' addresses. */
@@ -33,24 +54,36 @@ type Row = readonly [
   create: (context: ControllerContext) => Controller,
 ];
 
-/** All controllers, each with its own identity; whoever runs them uses `runController`. */
-export function allControllers(
-  context: ActingContext,
-  options: ControllerOptions,
-): readonly Controller[] {
-  const rows: readonly Row[] = [
-    ["deployment-controller", "deployment-controller", createDeploymentController],
-    ["replicaset-controller", "replicaset-controller", createReplicaSetController],
-    ["replication-controller", "replication-controller", createReplicationControllerController],
-    ["daemon-set-controller", "daemonset-controller", createDaemonSetController],
-    ["statefulset-controller", "statefulset-controller", createStatefulSetController],
-    ["cronjob-controller", "cronjob-controller", createCronJobController],
-    ["job-controller", "job-controller", createJobController],
-    [
-      "ttl-after-finished-controller",
-      "ttl-after-finished-controller",
-      createTtlAfterFinishedController,
-    ],
+const workloadRows: readonly Row[] = [
+  ["deployment-controller", "deployment-controller", createDeploymentController],
+  ["replicaset-controller", "replicaset-controller", createReplicaSetController],
+  ["replication-controller", "replication-controller", createReplicationControllerController],
+  ["daemon-set-controller", "daemonset-controller", createDaemonSetController],
+  ["statefulset-controller", "statefulset-controller", createStatefulSetController],
+  ["cronjob-controller", "cronjob-controller", createCronJobController],
+  ["job-controller", "job-controller", createJobController],
+  [
+    "ttl-after-finished-controller",
+    "ttl-after-finished-controller",
+    createTtlAfterFinishedController,
+  ],
+];
+
+const volumeRows: readonly Row[] = [
+  ["persistent-volume-binder", "persistentvolume-controller", createVolumeBinder],
+  ["pvc-protection-controller", "pvc-protection-controller", createClaimProtectionController],
+  ["pv-protection-controller", "pv-protection-controller", createVolumeProtectionController],
+  [
+    "volumeattributesclass-protection-controller",
+    "volumeattributesclass-protection-controller",
+    createAttributesClassProtectionController,
+  ],
+  ["ephemeral-volume-controller", "ephemeral_volume", createEphemeralVolumeController],
+  ["expand-controller", "volume_expand", createExpandController],
+];
+
+function clusterRows(options: ControllerOptions): readonly Row[] {
+  return [
     [
       "namespace-controller",
       "namespace-controller",
@@ -71,10 +104,41 @@ export function allControllers(
     ],
     ["node-controller", "node-controller", createNodeLifecycleController],
     ["node-controller", "cidrAllocator", (own) => createNodeIpamController(own, options)],
+    ["ttl-controller", "ttl-controller", createTtlController],
     ["pod-garbage-collector", "pod-garbage-collector", createPodGarbageCollector],
     ...(options.serviceLb
       ? ([["service-controller", "service-lb-controller", createServiceLbController]] as const)
       : []),
+    [
+      "disruption-controller",
+      "controllermanager",
+      (own) => createDisruptionController(own, options),
+    ],
+    ["disruption-controller", "controllermanager", createStaleDisruptionController],
+    [
+      "clusterrole-aggregation-controller",
+      "clusterrole-aggregation-controller",
+      createClusterRoleAggregationController,
+    ],
+    [
+      "endpointslicemirroring-controller",
+      "endpoint-slice-mirroring-controller",
+      createEndpointSliceMirroringController,
+    ],
+    [
+      "resourcequota-controller",
+      "resourcequota-controller",
+      (own) => createResourceQuotaController(own, options),
+    ],
+    ["service-cidrs-controller", "service-cidr-controller", createServiceCidrController],
   ];
+}
+
+/** All controllers, each with its own identity; whoever runs them uses `runController`. */
+export function allControllers(
+  context: ActingContext,
+  options: ControllerOptions,
+): readonly Controller[] {
+  const rows = [...workloadRows, ...clusterRows(options), ...volumeRows];
   return rows.map(([account, component, create]) => create(contextAs(context, account, component)));
 }

@@ -72,7 +72,7 @@ test("minAvailable counts ready pods, a percentage is of what the Deployment wan
   });
 });
 
-test("maxUnavailable leaves the rest, and a granted eviction counts until it times out", async () => {
+test("maxUnavailable leaves the rest; a granted eviction counts until it times out", async () => {
   const world = await start({ maxUnavailable: 1 });
   await makeReady(world, 4);
   expect(status(world)).toMatchObject({ desiredHealthy: 3, disruptionsAllowed: 1 });

@@ -1,12 +1,12 @@
 /** What the EndpointSlices and the Endpoints of a Service must say. Pure. */
 import type { EndpointAddress, EndpointSubset, Service } from "../../gen/core-v1.ts";
-import type { Endpoint, EndpointPort, EndpointSlice } from "../../gen/discovery-v1.ts";
+import type { Endpoint, EndpointPort } from "../../gen/discovery-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { canonicalJson, controllerReference, isDeleting, sameJson } from "../objects.ts";
+import { canonicalJson, controllerReference, isDeleting } from "../objects.ts";
 import { isPodReady, isPodTerminal, type LivePod } from "../pod-state.ts";
+import { fillSlices, type LiveSlice, type PortGroup, type SlicePlan } from "./slices.ts";
 
 export type LiveService = DeepReadonly<Service>;
-export type LiveSlice = DeepReadonly<EndpointSlice>;
 export type ZoneOf = (nodeName: string) => string | undefined;
 
 export const serviceNameLabel = "kubernetes.io/service-name";
@@ -21,78 +21,21 @@ const ownLabels: ReadonlySet<string> = new Set([
   endpointsManagedByLabel,
 ]);
 
-const endpointsPerSliceMax = 100;
-
-/** One set of ports and who serves it: pods may resolve a named port differently. */
-interface PortGroup {
-  readonly addressType: string;
-  readonly ports: readonly EndpointPort[];
-  readonly endpoints: readonly Endpoint[];
-}
-
-export interface SlicePlan {
-  readonly create: readonly EndpointSlice[];
-  readonly update: readonly EndpointSlice[];
-  readonly delete: readonly LiveSlice[];
-}
-
-/** Keeps endpoints in the slices they are in, fills gaps, adds slices only when all are full. */
+/** The slices that the Service and its pods need. */
 export function planSlices(
   service: LiveService,
   pods: readonly LivePod[],
   present: readonly LiveSlice[],
   zoneOf: ZoneOf,
 ): SlicePlan {
-  const create: EndpointSlice[] = [];
-  const update: EndpointSlice[] = [];
-  const kept = new Set<LiveSlice>();
-  for (const group of portGroups(service, pods, zoneOf)) {
-    const ofGroup = present.filter(
-      (slice) =>
-        slice.addressType === group.addressType && sameJson(slice.ports ?? [], group.ports),
-    );
-    const waiting = new Map(group.endpoints.map((endpoint) => [identity(endpoint), endpoint]));
-    const contents = ofGroup.map((slice) => {
-      const staying: Endpoint[] = [];
-      for (const endpoint of slice.endpoints ?? []) {
-        const id = identity(endpoint);
-        const wanted = waiting.get(id);
-        if (wanted === undefined) continue;
-        staying.push(wanted);
-        waiting.delete(id);
-      }
-      return { slice, endpoints: staying };
-    });
-    const rest = [...waiting.values()];
-    for (const content of contents) {
-      content.endpoints.push(
-        ...rest.splice(0, Math.max(0, endpointsPerSliceMax - content.endpoints.length)),
-      );
-    }
-    const isEmpty = group.endpoints.length === 0;
-    contents.forEach(({ slice, endpoints }, index) => {
-      if (endpoints.length === 0 && !(isEmpty && index === 0)) return;
-      kept.add(slice);
-      const wanted = {
-        ...sliceOf(service, group, endpoints),
-        metadata: metadataOf(service, slice),
-      };
-      if (!sameJson(strip(slice), strip(wanted))) update.push(wanted);
-    });
-    while (rest.length > 0 || (isEmpty && contents.length === 0)) {
-      create.push(sliceOf(service, group, rest.splice(0, endpointsPerSliceMax)));
-      if (isEmpty) break;
-    }
-  }
-  return { create, update, delete: present.filter((slice) => !kept.has(slice)) };
-}
-
-function strip({ metadata, addressType, endpoints, ports }: LiveSlice): unknown {
-  return { labels: metadata.labels, addressType, endpoints, ports };
-}
-
-function identity(endpoint: DeepReadonly<Endpoint>): string {
-  return `${endpoint.addresses.join(",")}|${endpoint.targetRef?.uid ?? ""}`;
+  const owner = { ...service, apiVersion: "v1", kind: "Service" };
+  const shape = {
+    namespace: service.metadata.namespace ?? "",
+    generateName: `${service.metadata.name}-`,
+    labels: sliceLabels(service),
+    ownerReferences: [controllerReference(owner)],
+  };
+  return fillSlices(shape, portGroups(service, pods, zoneOf), present);
 }
 
 function labelsFor(service: LiveService): Record<string, string> {
@@ -110,31 +53,6 @@ function sliceLabels(service: LiveService): Record<string, string> {
     ...labelsFor(service),
     [serviceNameLabel]: service.metadata.name ?? "",
     [managedByLabel]: managedBy,
-  };
-}
-
-function metadataOf(service: LiveService, slice: LiveSlice): EndpointSlice["metadata"] {
-  const metadata = structuredClone(slice.metadata) as EndpointSlice["metadata"];
-  return { ...metadata, labels: sliceLabels(service) };
-}
-
-function sliceOf(
-  service: LiveService,
-  group: PortGroup,
-  endpoints: readonly Endpoint[],
-): EndpointSlice {
-  return {
-    apiVersion: "discovery.k8s.io/v1",
-    kind: "EndpointSlice",
-    metadata: {
-      generateName: `${service.metadata.name}-`,
-      namespace: service.metadata.namespace ?? "",
-      labels: sliceLabels(service),
-      ownerReferences: [controllerReference({ ...service, apiVersion: "v1", kind: "Service" })],
-    },
-    addressType: group.addressType,
-    endpoints: [...endpoints],
-    ports: [...group.ports],
   };
 }
 
@@ -183,7 +101,23 @@ function endpointOf(
     targetRef: targetOf(pod),
     ...(nodeName === "" ? {} : { nodeName }),
     ...(zone === undefined ? {} : { zone }),
+    ...(ready ? hintsOf(service, nodeName, zone) : {}),
   };
+}
+
+/** For whom the endpoint is near, when the Service prefers near ones. */
+function hintsOf(
+  service: LiveService,
+  nodeName: string,
+  zone: string | undefined,
+): { hints?: NonNullable<Endpoint["hints"]> } {
+  const wanted = service.spec.trafficDistribution;
+  const isPreferred = ["PreferClose", "PreferSameZone", "PreferSameNode"].includes(wanted ?? "");
+  if (!isPreferred) return {};
+  const forZones = zone === undefined ? {} : { forZones: [{ name: zone }] };
+  const isByNode = wanted === "PreferSameNode" && nodeName !== "";
+  const hints = { ...forZones, ...(isByNode ? { forNodes: [{ name: nodeName }] } : {}) };
+  return Object.keys(hints).length === 0 ? {} : { hints };
 }
 
 function targetOf(pod: LivePod) {
