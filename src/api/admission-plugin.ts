@@ -4,6 +4,7 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { LiveSets } from "../live/live-set.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
+import type { Registry } from "./registry.ts";
 import type { ApiRequest } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 
@@ -24,13 +25,33 @@ export interface AdmissionContext {
   readonly live: LiveSets;
   readonly client: Client;
   readonly runtime: Runtime;
+  readonly registry: Registry;
+  readonly reinvocation: Reinvocation;
+  /** Prunes and defaults an object that came from outside, as if it had just been decoded. */
+  normalize(object: KubeObject): void;
   /** Sends a Warning header with the answer. */
   warn(message: string): void;
 }
 
 /**
+ * What webhooks left for the second run through the mutating halves, which is made when one of
+ * them has changed the object (KEP-492).
+ */
+export interface Reinvocation {
+  isSecond: boolean;
+  /** Set by whoever changed the object so that the others should see it again. */
+  isWanted: boolean;
+  /** Webhooks that were asked and may be asked again. */
+  readonly eligible: Set<string>;
+  /** Of these, those that have not seen the last change. */
+  readonly due: Set<string>;
+  /** The object as the webhooks left it. */
+  left: KubeObject | undefined;
+}
+
+/**
  * Refuses by throwing ApiError. On DELETE and CONNECT `object` is the stored object. All `mutate`
- * halves run first, in order, then all `validate` halves.
+ * halves run first, in order and once more when one asks for it, then all `validate` halves.
  */
 export interface AdmissionPlugin {
   readonly name: string;

@@ -1,10 +1,21 @@
 /** Runs the admission chain: all mutating halves in order, then all validating halves. */
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { KubeObject } from "../schema/object.ts";
-import type { AdmissionContext, AdmissionVerb } from "./admission-plugin.ts";
+import type { AdmissionContext, AdmissionVerb, Reinvocation } from "./admission-plugin.ts";
+import { normalizeObject } from "./body.ts";
 import type { Call } from "./call.ts";
 
 type Stored = DeepReadonly<KubeObject> | undefined;
+
+function firstRun(): Reinvocation {
+  return {
+    isSecond: false,
+    isWanted: false,
+    eligible: new Set(),
+    due: new Set(),
+    left: undefined,
+  };
+}
 
 export async function admitMutating(
   call: Call,
@@ -12,8 +23,12 @@ export async function admitMutating(
   object: KubeObject,
   old: Stored,
 ): Promise<void> {
-  const context = contextOf(call, verb, object, old);
-  for (const plugin of call.parts.admission) await plugin.mutate?.(object, context);
+  const first = firstRun();
+  for (const isSecond of [false, true]) {
+    if (isSecond && !first.isWanted) return;
+    const context = contextOf(call, verb, object, old, Object.assign(first, { isSecond }));
+    for (const plugin of call.parts.admission) await plugin.mutate?.(object, context);
+  }
 }
 
 export async function admitValidating(
@@ -22,7 +37,7 @@ export async function admitValidating(
   object: DeepReadonly<KubeObject>,
   old: Stored,
 ): Promise<void> {
-  const context = contextOf(call, verb, object, old);
+  const context = contextOf(call, verb, object, old, firstRun());
   for (const plugin of call.parts.admission) await plugin.validate?.(object, context);
 }
 
@@ -31,6 +46,7 @@ function contextOf(
   verb: AdmissionVerb,
   object: DeepReadonly<KubeObject>,
   old: Stored,
+  reinvocation: Reinvocation,
 ): AdmissionContext {
   const { request, definition, parts, warnings } = call;
   return {
@@ -45,6 +61,9 @@ function contextOf(
     live: parts.live,
     client: parts.client,
     runtime: parts.runtime,
+    registry: parts.registry,
+    reinvocation,
+    normalize: (changed) => normalizeObject(call, changed),
     warn: (message) => void warnings.push(message),
   };
 }

@@ -38,6 +38,18 @@ export function acceptValue(
   return object;
 }
 
+/** Prunes and defaults an object of the resource that was changed from outside. */
+export function normalizeObject(call: Call, object: KubeObject): void {
+  const { definition, parts } = call;
+  if (object.kind !== definition.kind) return;
+  const decoded = parts.codec.decode(definition, object).object;
+  if (decoded !== object) {
+    for (const key of Object.keys(object)) delete object[key as keyof KubeObject];
+    Object.assign(object, decoded);
+  }
+  parts.codec.fillDefaults(definition, object);
+}
+
 /** The plain value of a body that is no object of the resource: patches, options, evictions. */
 export function readValue(codec: Codec, request: ApiRequest, contentType: string): unknown {
   const { body } = request;

@@ -3,7 +3,7 @@ import { ApiError } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
-import { admitValidating } from "./admit.ts";
+import { admitMutating, admitValidating } from "./admit.ts";
 import { readValue } from "./body.ts";
 import type { Call } from "./call.ts";
 import { conflict, groupResource, invalid, modified, notFound } from "./errors.ts";
@@ -51,6 +51,8 @@ export async function deleteNamed(
     const current = await read(parts, definition, definition.namespaced ? namespace : "", name);
     if (current === undefined) throw notFound(definition, name);
     checkPreconditions(definition, name, current.object, options);
+    // Whatever may change an object is asked too, as upstream does; there is nothing to change.
+    await admitMutating(dry, "DELETE", current.object as KubeObject, current.object);
     await admitValidating(dry, "DELETE", current.object, current.object);
     const deleted = await carryOut(dry, current, options);
     if (deleted !== undefined) return deleted;

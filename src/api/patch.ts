@@ -1,20 +1,17 @@
 /** PATCH: JSON patch, merge patch and strategic merge patch. */
-import { applyPatch, type Operation, Pointer } from "rfc6902";
+import type { Operation } from "rfc6902";
 import { ApiError } from "../lib/api-error.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { acceptValue, readValue } from "./body.ts";
 import type { Call } from "./call.ts";
 import { unsupportedMediaType } from "./errors.ts";
+import { applyJsonPatch } from "./json-patch.ts";
 import { matchUrl } from "./object-meta.ts";
 import type { ApiResponse } from "./request.ts";
 import { changeStored } from "./update.ts";
 
-const limits = {
-  jsonPatchOperationsMax: 10_000,
-  /** As much as a body may hold: copies of copies would double without end. */
-  jsonPatchCopyBytesMax: 3 * 1024 * 1024,
-} as const;
+const limits = { jsonPatchOperationsMax: 10_000 } as const;
 
 type PatchKind = "json" | "merge" | "strategic";
 
@@ -118,50 +115,12 @@ function operationsOf(body: unknown): readonly Operation[] {
   return body as readonly Operation[];
 }
 
+/** As `applyJsonPatch`; upstream names neither the object nor the operation that failed. */
 function applyOperations(body: readonly Operation[], original: unknown): unknown {
-  const holder = { root: original };
-  const operations = copyJson<Operation[]>(body as Operation[]).map(underRoot);
-  let failure: { readonly message: string } | undefined;
   try {
-    failure = firstFailure(holder, operations);
-  } catch (error) {
-    failure = { message: error instanceof Error ? error.message : String(error) };
+    return applyJsonPatch(body, original);
+  } catch (cause) {
+    const message = "the server rejected our request due to an error in our request";
+    throw new ApiError("Invalid", message, { details: {}, cause });
   }
-  if (failure === undefined) return holder.root;
-  throw new ApiError(
-    "Invalid",
-    "the server rejected our request due to an error in our request",
-    // Upstream names neither the object nor the operation here.
-    { details: {}, cause: failure },
-  );
-}
-
-/** Applies the operations in order, up to the first that fails. */
-function firstFailure(
-  holder: object,
-  operations: readonly Operation[],
-): { readonly message: string } | undefined {
-  let copied = 0;
-  for (const operation of operations) {
-    if (operation.op === "copy") {
-      const value: unknown = Pointer.fromJSON(operation.from).get(holder);
-      copied += value === undefined ? 0 : JSON.stringify(value).length;
-      const copiedMax = limits.jsonPatchCopyBytesMax;
-      if (copied > copiedMax) {
-        const size = `the accumulated size increase of copy is ${copied}`;
-        const message = `Unable to complete the copy, ${size}, exceeding the limit ${copiedMax}`;
-        return { message };
-      }
-    }
-    const [failure] = applyPatch(holder, [operation]);
-    if (failure) return failure;
-  }
-  return undefined;
-}
-
-/** Paths are put under a holder so that the whole document can be replaced. */
-function underRoot(operation: Operation): Operation {
-  const moved = { ...operation, path: `/root${operation.path}` } as Operation;
-  if ("from" in moved) moved.from = `/root${moved.from}`;
-  return moved;
 }

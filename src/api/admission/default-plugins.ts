@@ -1,5 +1,6 @@
 /** The admission chain, in upstream's order of plugins that are on by default. */
 import type { AdmissionPlugin } from "../admission-plugin.ts";
+import { mutatingWebhooks, validatingWebhooks } from "../webhooks/plugins.ts";
 import {
   certificateApproval,
   certificateSigning,
@@ -31,5 +32,7 @@ export function defaultAdmission(): readonly AdmissionPlugin[] {
     certificateSigning,
     certificateSubjectRestriction,
     rbacEscalation,
+    mutatingWebhooks,
+    validatingWebhooks,
   ];
 }

@@ -1,0 +1,183 @@
+/** Admission by webhooks: those that change objects, one by one, and those that refuse. */
+import {
+  mutatingWebhookConfigurations,
+  validatingWebhookConfigurations,
+} from "../../client/resources.ts";
+import { ApiError } from "../../lib/api-error.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { copyJson } from "../../schema/copy.ts";
+import type { KubeObject } from "../../schema/object.ts";
+import { everyOf } from "../admission/look-up.ts";
+import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
+import { applyJsonPatch } from "../json-patch.ts";
+import type { ResourceDefinition } from "../resource-definition.ts";
+import { sameJson } from "../same-json.ts";
+import { connectOptions } from "./connect-options.ts";
+import { ask, failed } from "./dispatch.ts";
+import { matchedDefinition, matchesNamespace, matchesObject, type Webhook } from "./match.ts";
+import type { Verdict } from "./review.ts";
+
+type Seen = DeepReadonly<KubeObject>;
+
+interface Configuration {
+  readonly metadata: { readonly name?: string | undefined };
+  readonly webhooks?: readonly Webhook[] | undefined;
+}
+interface Named {
+  /** Tells apart webhooks of one name in different configurations. */
+  readonly id: string;
+  readonly webhook: Webhook;
+}
+
+/** Webhooks cannot keep anybody from mending the webhooks. */
+const exempt: ReadonlySet<string> = new Set([
+  "mutatingwebhookconfigurations",
+  "validatingwebhookconfigurations",
+  "mutatingadmissionpolicies",
+  "mutatingadmissionpolicybindings",
+  "validatingadmissionpolicies",
+  "validatingadmissionpolicybindings",
+]);
+/** Reviews of access that a webhook's own server needs. */
+const unreviewed: ReadonlySet<string> = new Set(["authentication.k8s.io", "authorization.k8s.io"]);
+
+/** In the order of the configurations' names, then as listed. */
+function listed(configurations: readonly Configuration[]): readonly Named[] {
+  return configurations.flatMap(({ metadata, webhooks = [] }) =>
+    webhooks.map((webhook, index) => ({
+      id: `${metadata.name}/${index}/${webhook.name}`,
+      webhook,
+    })),
+  );
+}
+
+function isExempt({ definition }: AdmissionContext): boolean {
+  if (definition.group === "admissionregistration.k8s.io") return exempt.has(definition.plural);
+  return unreviewed.has(definition.group);
+}
+
+/** The version in which the webhook wants to be asked, or undefined when it does not. */
+async function wanted(
+  webhook: Webhook,
+  object: Seen,
+  context: AdmissionContext,
+): Promise<ResourceDefinition | undefined> {
+  const definition = matchedDefinition(webhook.rules ?? [], webhook.matchPolicy, context);
+  if (definition === undefined) return undefined;
+  if (!(await matchesNamespace(webhook.namespaceSelector, object, context))) return undefined;
+  const { old, verb } = context;
+  if (verb === "CONNECT") {
+    if (!matchesObject(webhook.objectSelector, undefined, undefined)) return undefined;
+  } else if (!matchesObject(webhook.objectSelector, object, old)) return undefined;
+  return definition;
+}
+
+/** The objects a webhook is shown, in the version it wants. */
+function shown(object: Seen, context: AdmissionContext, definition: ResourceDefinition) {
+  const { verb, old } = context;
+  const as = (one: Seen | undefined): Seen | null =>
+    one === undefined ? null : converted(one, context.definition, definition);
+  if (verb === "DELETE") return { definition, object: null, oldObject: as(object) };
+  if (verb === "CONNECT") return { definition, object: connectOptions(context), oldObject: null };
+  return { definition, object: as(object), oldObject: verb === "UPDATE" ? as(old) : null };
+}
+
+function converted(object: Seen, from: ResourceDefinition, to: ResourceDefinition): Seen {
+  const apiVersion = to.group === "" ? to.version : `${to.group}/${to.version}`;
+  const { group, version, kind } = from;
+  const own = group === "" ? version : `${group}/${version}`;
+  // A body of another kind (Scale, Eviction) is the same in every version of its resource.
+  if (object.kind !== undefined && object.kind !== kind) return object;
+  if (from === to) return object.kind ? object : { ...object, apiVersion: own, kind };
+  const copy = copyJson<KubeObject>(object);
+  const stored = from.conversion?.toStorage(copy) ?? copy;
+  const result = to.conversion?.fromStorage(stored) ?? stored;
+  return { ...result, apiVersion, kind: to.kind };
+}
+
+function refuse({ name }: Webhook, { code, message, reason }: Verdict): ApiError {
+  const by = `admission webhook ${JSON.stringify(name)} denied the request`;
+  const why =
+    message !== "" ? `: ${message}` : reason !== "" ? `: ${reason}` : " without explanation";
+  return new ApiError(reason as ApiError["reason"], `${by}${why}`, {
+    code: code < 400 ? 400 : code,
+  });
+}
+
+/** Puts `next` in the place of `object`, which others hold. */
+function become(object: KubeObject, next: KubeObject): void {
+  for (const key of Object.keys(object)) delete (object as unknown as Record<string, unknown>)[key];
+  Object.assign(object, next);
+}
+
+export const mutatingWebhooks: AdmissionPlugin = {
+  name: "MutatingAdmissionWebhook",
+  async mutate(object, context) {
+    const all = listed(await everyOf(context.live, mutatingWebhookConfigurations));
+    if (all.length === 0 || isExempt(context)) return;
+    const { reinvocation } = context;
+    const { isSecond } = reinvocation;
+    const changedBetween = isSecond && !sameJson(object, reinvocation.left);
+    const again = new Set(changedBetween ? reinvocation.eligible : reinvocation.due);
+    reinvocation.due.clear();
+    for (const { id, webhook } of all) {
+      if (isSecond && !again.has(id)) continue;
+      if (await mutateBy(webhook, object, context)) {
+        // Those asked before have not seen this.
+        for (const earlier of reinvocation.eligible) reinvocation.due.add(earlier);
+        reinvocation.isWanted = true;
+      }
+      const { reinvocationPolicy } = webhook as { readonly reinvocationPolicy?: string };
+      if (reinvocationPolicy === "IfNeeded") reinvocation.eligible.add(id);
+    }
+    reinvocation.left = copyJson<KubeObject>(object);
+  },
+};
+
+/** True when the webhook changed the object. */
+async function mutateBy(
+  webhook: Webhook,
+  object: KubeObject,
+  context: AdmissionContext,
+): Promise<boolean> {
+  const definition = await wanted(webhook, object, context);
+  if (definition === undefined) return false;
+  const request = shown(object, context, definition);
+  const verdict = await ask(webhook, request, context);
+  if (verdict === undefined) return false;
+  for (const warning of verdict.warnings) context.warn(warning);
+  if (!verdict.allowed) throw refuse(webhook, verdict);
+  if (verdict.patch === undefined || context.verb === "DELETE" || context.verb === "CONNECT") {
+    return false;
+  }
+  try {
+    const patched = applyJsonPatch(verdict.patch, copyJson(request.object));
+    const next = converted(patched as KubeObject, definition, context.definition);
+    const before = copyJson<KubeObject>(object);
+    become(object, copyJson<KubeObject>(next));
+    context.normalize(object);
+    return !sameJson(before, object);
+  } catch (error) {
+    failed(webhook, error, context);
+    return false;
+  }
+}
+
+export const validatingWebhooks: AdmissionPlugin = {
+  name: "ValidatingAdmissionWebhook",
+  async validate(object, context) {
+    const all = listed(await everyOf(context.live, validatingWebhookConfigurations));
+    if (all.length === 0 || isExempt(context)) return;
+    const answers = await Promise.allSettled(
+      all.map(async ({ webhook }) => {
+        const definition = await wanted(webhook, object, context);
+        if (definition === undefined) return;
+        const verdict = await ask(webhook, shown(object, context, definition), context);
+        for (const warning of verdict?.warnings ?? []) context.warn(warning);
+        if (verdict !== undefined && !verdict.allowed) throw refuse(webhook, verdict);
+      }),
+    );
+    const refused = answers.find((answer) => answer.status === "rejected");
+    if (refused !== undefined) throw refused.reason;
+  },
+};

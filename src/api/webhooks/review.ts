@@ -1,0 +1,181 @@
+/** AdmissionReview: what a webhook is asked, and what it answers (admission.k8s.io/v1). */
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { KubeObject } from "../../schema/object.ts";
+import type { AdmissionContext } from "../admission-plugin.ts";
+import type { ResourceDefinition } from "../resource-definition.ts";
+
+/** The two versions of AdmissionReview; they differ in nothing but the name. */
+export const reviewVersions = ["v1", "v1beta1"] as const;
+export type ReviewVersion = (typeof reviewVersions)[number];
+
+export interface ReviewRequest {
+  readonly uid: string;
+  readonly version: ReviewVersion;
+  /** The version of the resource in which the webhook is asked. */
+  readonly definition: ResourceDefinition;
+  readonly object: DeepReadonly<KubeObject> | null;
+  readonly oldObject: DeepReadonly<KubeObject> | null;
+}
+
+export interface Verdict {
+  readonly allowed: boolean;
+  readonly code: number;
+  readonly message: string;
+  readonly reason: string;
+  readonly warnings: readonly string[];
+  /** A JSON patch; undefined when the webhook leaves the object alone. */
+  readonly patch: readonly unknown[] | undefined;
+}
+
+export function reviewBody(ask: ReviewRequest, context: AdmissionContext): string {
+  const { request, verb, subresource, namespace, name, dryRun } = context;
+  const { username, uid, groups, extra } = {
+    ...request.user,
+    username: request.user.name,
+  };
+  const kind = kindOf(ask.object ?? ask.oldObject, ask.definition, subresource);
+  const requestKind = kindOf(ask.object ?? ask.oldObject, context.definition, subresource);
+  return JSON.stringify({
+    kind: "AdmissionReview",
+    apiVersion: `admission.k8s.io/${ask.version}`,
+    request: {
+      uid: ask.uid,
+      kind,
+      resource: resourceOf(ask.definition),
+      ...(subresource === "" ? {} : { subResource: subresource }),
+      requestKind,
+      requestResource: resourceOf(context.definition),
+      ...(subresource === "" ? {} : { requestSubResource: subresource }),
+      ...(name === "" ? {} : { name }),
+      ...(namespace === "" ? {} : { namespace }),
+      operation: verb,
+      userInfo: {
+        username,
+        ...(uid === "" ? {} : { uid }),
+        groups,
+        ...(Object.keys(extra).length === 0 ? {} : { extra }),
+      },
+      object: ask.object,
+      oldObject: ask.oldObject,
+      dryRun,
+      options: optionsOf(context),
+    },
+  });
+}
+
+function resourceOf({ group, version, plural }: ResourceDefinition) {
+  return { group, version, resource: plural };
+}
+
+/** A subresource may have a kind of its own: an Eviction is posted to pods/eviction. */
+function kindOf(
+  object: DeepReadonly<KubeObject> | null,
+  { group, version, kind }: ResourceDefinition,
+  subresource: string,
+) {
+  if (subresource === "" || !object?.kind || object.kind === kind) return { group, version, kind };
+  const [first = "", second] = (object.apiVersion ?? "").split("/");
+  return second === undefined
+    ? { group: "", version: first, kind: object.kind }
+    : { group: first, version: second, kind: object.kind };
+}
+
+const optionKinds = {
+  CREATE: "CreateOptions",
+  UPDATE: "UpdateOptions",
+  DELETE: "DeleteOptions",
+} as const;
+
+function optionsOf({ verb, request, dryRun }: AdmissionContext): object | null {
+  if (verb === "CONNECT") return null;
+  const kind = request.verb === "patch" ? "PatchOptions" : optionKinds[verb];
+  const text = (name: string) => {
+    const value = request.query.get(name);
+    return value === null || verb === "DELETE" ? {} : { [name]: value };
+  };
+  return {
+    kind,
+    apiVersion: "meta.k8s.io/v1",
+    ...(dryRun ? { dryRun: ["All"] } : {}),
+    ...text("fieldManager"),
+    ...text("fieldValidation"),
+  };
+}
+
+/**
+ * Reads a webhook's answer.
+ *
+ * @throws Error in upstream's words when it is no answer to `ask`.
+ */
+export function readVerdict(text: string, ask: Pick<ReviewRequest, "uid" | "version">): Verdict {
+  const review = parse(text);
+  const { kind, apiVersion, response } = review;
+  const wanted = `admission.k8s.io/${ask.version}`;
+  if (kind !== "AdmissionReview" || apiVersion !== wanted) {
+    const [expected, got] = [`${wanted}, Kind=AdmissionReview`, `${apiVersion}, Kind=${kind}`];
+    throw new Error(`expected webhook response of ${expected}, got ${got}`);
+  }
+  if (response === undefined || response === null) {
+    throw new Error("webhook response was absent");
+  }
+  if (response.uid !== ask.uid) {
+    throw new Error(`expected response.uid=${quote(ask.uid)}, got ${quote(response.uid ?? "")}`);
+  }
+  const { code = 0, message = "", reason = "" } = response.status ?? {};
+  return {
+    allowed: response.allowed === true,
+    code,
+    message,
+    reason,
+    warnings: response.warnings ?? [],
+    patch: patchOf(response),
+  };
+}
+
+interface Answer {
+  readonly kind?: string;
+  readonly apiVersion?: string;
+  readonly response?: {
+    readonly uid?: string;
+    readonly allowed?: boolean;
+    readonly status?: {
+      readonly code?: number;
+      readonly message?: string;
+      readonly reason?: string;
+    };
+    readonly warnings?: readonly string[];
+    readonly patch?: string;
+    readonly patchType?: string;
+  } | null;
+}
+
+function parse(text: string): Answer {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Error("couldn't get version/kind; json parse error", { cause: error });
+  }
+  if (typeof value === "object" && value !== null) return value as Answer;
+  throw new Error("webhook response was no object");
+}
+
+function patchOf({ patch, patchType }: NonNullable<Answer["response"]>): Verdict["patch"] {
+  if (patch === undefined || patch === "") {
+    if (patchType === undefined) return undefined;
+    throw new Error("webhook returned response.patchType but not response.patch");
+  }
+  if (patchType === undefined) {
+    throw new Error("webhook returned response.patch but not response.patchType");
+  }
+  if (patchType !== "JSONPatch") {
+    throw new Error(`webhook returned invalid response.patchType of ${quote(patchType)}`);
+  }
+  const operations: unknown = JSON.parse(Buffer.from(patch, "base64").toString("utf8"));
+  if (!Array.isArray(operations)) throw new Error("webhook returned a patch that is no list");
+  return operations.length === 0 ? undefined : operations;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}
