@@ -31,8 +31,8 @@ export function acceptValue(
 ): KubeObject {
   const { definition, parts } = call;
   checkKind(value, apiVersionOf(definition), definition.kind);
-  const { object, problems } = parts.codec.decode(definition, value);
-  report(call, [...parseProblems, ...problems]);
+  const { object, problems } = parts.codec.decode(definition, value, parseProblems);
+  report(call, problems);
   object.metadata ??= {};
   parts.codec.fillDefaults(definition, object);
   return object;

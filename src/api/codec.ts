@@ -15,8 +15,8 @@ export interface Codec {
     bytes: Uint8Array,
     contentType: string,
   ): { readonly value: unknown; readonly problems: readonly string[] };
-  /** Checks, prunes and normalises `value`, which becomes the object. */
-  decode(definition: ResourceDefinition, value: unknown): Decoded;
+  /** Checks, prunes and normalises `value`; problems of `parse` are told in their places. */
+  decode(definition: ResourceDefinition, value: unknown, parsed: readonly string[]): Decoded;
   /** Fills `+default` markers and the row's computed defaults. Mutates. */
   fillDefaults(definition: ResourceDefinition, object: KubeObject): void;
   /** Strategic merge by the type's patch strategies; UnsupportedMediaType where there are none. */

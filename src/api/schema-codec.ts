@@ -15,10 +15,11 @@ export function createSchemaCodec(): Codec {
       contentType.split(";")[0]?.trim().toLowerCase() === protobufType
         ? { value: decodeProtobuf(bytes), problems: [] }
         : parseBody(bytes, contentType),
-    decode: (definition, value) =>
-      definition.custom === undefined
-        ? decodeValue(definition.typeName, value)
-        : decodeCustom(definition, definition.custom.schema, value),
+    decode(definition, value, parsed) {
+      if (definition.custom === undefined) return decodeValue(definition.typeName, value, parsed);
+      const { object, problems } = decodeCustom(definition, definition.custom.schema, value);
+      return { object, problems: [...parsed, ...problems] };
+    },
     fillDefaults(definition, object) {
       if (definition.custom !== undefined) fillSchemaDefaults(object, definition.custom.schema);
       else applySchemaDefaults(definition.typeName, object);

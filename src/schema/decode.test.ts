@@ -65,6 +65,13 @@ describe("strict decoding", () => {
     const text =
       '{"metadata":{"annotations":{"a":"\\"b\\":1,{","c":"]"}},"kind":"Pod","kind":"Pod"}';
     expect(decode(text).warnings).toEqual(['duplicate field "kind"']);
+    const both =
+      '{"spec":{"alien":1,"hostNetwork":true,"hostNetwork":false,"other":2},"kind":"Pod"}';
+    expect(decode(both).warnings).toEqual([
+      'unknown field "spec.alien"',
+      'duplicate field "spec.hostNetwork"',
+      'unknown field "spec.other"',
+    ]);
   });
 });
 

@@ -83,13 +83,22 @@ class Walk {
   readonly problems: string[] = [];
   readonly #path: string[];
   readonly #structs: TypeName[] = [];
+  /** Problems of the parser that the walk has not come to yet: duplicate fields. */
+  readonly #parsed: Set<string>;
 
   /** `failure` makes the error for a value that cannot be read. */
   constructor(
     private readonly failure: (message: string, cause?: unknown) => ApiError,
     path: readonly string[] = [],
+    parsed: readonly string[] = [],
   ) {
     this.#path = [...path];
+    this.#parsed = new Set(parsed);
+  }
+
+  /** All problems in the order of the text; what the walk did not come to is last. */
+  told(): readonly string[] {
+    return [...this.problems, ...this.#parsed];
   }
 
   object(value: unknown, type: TypeName): Json {
@@ -100,6 +109,7 @@ class Walk {
     for (const name of Object.keys(value)) {
       const field = shape.fields.get(name);
       this.#path.push(name);
+      if (this.#parsed.size > 0) this.#tellDuplicate();
       if (field === undefined) {
         this.problems.push(`unknown field "${this.#pathText()}"`);
         delete value[name];
@@ -113,6 +123,11 @@ class Walk {
     }
     this.#structs.pop();
     return value;
+  }
+
+  #tellDuplicate(): void {
+    const problem = `duplicate field "${this.#pathText()}"`;
+    if (this.#parsed.delete(problem)) this.problems.push(problem);
   }
 
   #member(object: Json, field: FieldType): void {
@@ -242,12 +257,17 @@ function decodeError(type: TypeName, message: string, cause?: unknown): ApiError
 /**
  * Makes `value` an object of `type`, in place: unknown members go (and are told), nulls and empty
  * values that Go leaves out go, required ones that are absent get their zero value, times and
- * quantities become canonical. Throws ApiError BadRequest worded as Go's JSON decoder.
+ * quantities become canonical. What the parser found, `parsed`, is told in its place. Throws
+ * ApiError BadRequest worded as Go's JSON decoder.
  */
-export function decodeValue(type: TypeName, value: unknown): DecodedValue {
-  const walk = new Walk((message, cause) => decodeError(type, message, cause));
+export function decodeValue(
+  type: TypeName,
+  value: unknown,
+  parsed: readonly string[] = [],
+): DecodedValue {
+  const walk = new Walk((message, cause) => decodeError(type, message, cause), [], parsed);
   const object = walk.object(value, type) as unknown as KubeObject;
-  return { object, problems: walk.problems };
+  return { object, problems: walk.told() };
 }
 
 /**
@@ -276,15 +296,14 @@ export function decodeBody(
   if (type === undefined && !isObject(parsed.value)) {
     throw new ApiError("BadRequest", "couldn't get version/kind; the body is not a JSON object");
   }
-  const decoded =
+  const { object, problems } =
     type === undefined
-      ? { object: parsed.value as KubeObject, problems: [] }
-      : decodeValue(type, parsed.value);
-  const problems = [...parsed.problems, ...decoded.problems];
+      ? { object: parsed.value as KubeObject, problems: parsed.problems }
+      : decodeValue(type, parsed.value, parsed.problems);
   if (problems.length === 0 || fieldValidation === "Ignore") {
-    return { object: decoded.object, warnings: [] };
+    return { object, warnings: [] };
   }
-  if (fieldValidation === "Warn") return { object: decoded.object, warnings: problems };
+  if (fieldValidation === "Warn") return { object, warnings: problems };
   const message = `strict decoding error: ${problems.join(", ")}`;
   throw type === undefined ? new ApiError("BadRequest", message) : decodeError(type, message);
 }
