@@ -16,7 +16,7 @@ export interface Codec {
     contentType: string,
   ): { readonly value: unknown; readonly problems: readonly string[] };
   /** Checks, prunes and normalises `value`; problems of `parse` are told in their places. */
-  decode(definition: ResourceDefinition, value: unknown, parsed: readonly string[]): Decoded;
+  decode(definition: ResourceDefinition, value: unknown, parsed?: readonly string[]): Decoded;
   /** Fills `+default` markers and the row's computed defaults. Mutates. */
   fillDefaults(definition: ResourceDefinition, object: KubeObject): void;
   /** Strategic merge by the type's patch strategies; UnsupportedMediaType where there are none. */

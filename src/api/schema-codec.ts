@@ -15,7 +15,7 @@ export function createSchemaCodec(): Codec {
       contentType.split(";")[0]?.trim().toLowerCase() === protobufType
         ? { value: decodeProtobuf(bytes), problems: [] }
         : parseBody(bytes, contentType),
-    decode(definition, value, parsed) {
+    decode(definition, value, parsed = []) {
       if (definition.custom === undefined) return decodeValue(definition.typeName, value, parsed);
       const { object, problems } = decodeCustom(definition, definition.custom.schema, value);
       return { object, problems: [...parsed, ...problems] };
