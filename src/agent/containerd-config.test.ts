@@ -32,6 +32,7 @@ test("renderContainerdConfig() writes TOML that says what was decided", () => {
   expect(runtime?.cni).toEqual({
     bin_dirs: ["/data/cni"],
     conf_dir: "/data/agent/etc/cni/net.d",
+    use_internal_loopback: true,
   });
   const images = plugins["io.containerd.cri.v1.images"];
   expect(images?.pinned_images).toEqual({ sandbox: "k3.local/pause:1" });

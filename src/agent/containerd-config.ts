@@ -50,7 +50,15 @@ function sections(config: ContainerdConfig): readonly Section[] {
         restrict_oom_score_adj: config.restrictOomScore,
       },
     ],
-    [`${runtime}.cni`, { bin_dirs: [config.cniBinDir], conf_dir: config.cniConfDir }],
+    [
+      `${runtime}.cni`,
+      {
+        bin_dirs: [config.cniBinDir],
+        conf_dir: config.cniConfDir,
+        // One program less to run for every pod.
+        use_internal_loopback: true,
+      },
+    ],
     [`${runtime}.containerd`, { default_runtime_name: "runc" }],
     [`${runtime}.containerd.runtimes.runc`, { runtime_type: "io.containerd.runc.v2" }],
     [

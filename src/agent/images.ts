@@ -3,6 +3,7 @@
  * starts (pull policies, back-off, credentials).
  */
 
+import type { Image } from "../gen/cri/api_pb.ts";
 import type { Host } from "../runtime/host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type CriClient, criMessage } from "./cri/client.ts";
@@ -148,6 +149,13 @@ export interface ImageWish {
   readonly event: (type: "Normal" | "Warning", reason: string, message: string) => void;
 }
 
+/** What a container needs to know of its image. */
+export interface PresentImage {
+  /** The reference to create the container with. */
+  readonly id: string;
+  readonly user: { readonly uid: number | undefined; readonly username: string };
+}
+
 interface Backoff {
   readonly delayMs: number;
   readonly until: number;
@@ -172,8 +180,8 @@ export class ImageManager {
     this.#cri = cri;
   }
 
-  /** Answers the image reference to create the container with; throws `ImageError`. */
-  async ensure(wish: ImageWish, signal: AbortSignal): Promise<string> {
+  /** Answers the image once it is there; throws `ImageError`. */
+  async ensure(wish: ImageWish, signal: AbortSignal): Promise<PresentImage> {
     const image = withDefaultTag(wish.image);
     if (/\s|[A-Z].*\//.test(image.split("@")[0] ?? "") || image === ":latest") {
       const detail = "couldn't parse image name: invalid reference format";
@@ -181,11 +189,11 @@ export class ImageManager {
       wish.event("Warning", "InspectFailed", message);
       throw new ImageError("InvalidImageName", message, limits.backoffMsMax);
     }
-    const present = await this.#present(image);
+    const present = await this.#status(image);
     if (wish.policy !== "Always" && present !== undefined) {
       const text = "already present on machine and can be accessed by the pod";
       wish.event("Normal", "Pulled", `Container image "${wish.image}" ${text}`);
-      return present;
+      return presentImage(present.id, present);
     }
     if (wish.policy === "Never") {
       const message = `Container image "${wish.image}" is not present with pull policy of Never`;
@@ -201,12 +209,11 @@ export class ImageManager {
     }
   }
 
-  async #present(image: string): Promise<string | undefined> {
-    const status = await this.#cri.images.imageStatus({ image: { image } });
-    return status.image?.id;
+  async #status(image: string): Promise<Image | undefined> {
+    return (await this.#cri.images.imageStatus({ image: { image } })).image;
   }
 
-  async #pull(wish: ImageWish, image: string, signal: AbortSignal): Promise<string> {
+  async #pull(wish: ImageWish, image: string, signal: AbortSignal): Promise<PresentImage> {
     const key = `${wish.podUid} ${image}`;
     const backoff = this.#backoffs.get(key);
     const now = this.#runtime.clock.monotonicMs();
@@ -218,13 +225,13 @@ export class ImageManager {
     wish.event("Normal", "Pulling", `Pulling image "${wish.image}"`);
     try {
       const id = await this.#pullOnce(image, wish.secrets, signal);
-      const size = (await this.#cri.images.imageStatus({ image: { image } })).image?.size ?? 0n;
+      const status = await this.#status(image);
       const took = goDuration(this.#runtime.clock.monotonicMs() - now);
       const timing = `${took} (${took} including waiting)`;
       const pulled = `Successfully pulled image "${wish.image}" in ${timing}`;
-      wish.event("Normal", "Pulled", `${pulled}. Image size: ${size} bytes.`);
+      wish.event("Normal", "Pulled", `${pulled}. Image size: ${status?.size ?? 0n} bytes.`);
       this.#backoffs.delete(key);
-      return id;
+      return presentImage(id, status);
     } catch (error) {
       signal.throwIfAborted();
       throw this.#failed(wish, key, backoff, criMessage(error));
@@ -261,6 +268,11 @@ export class ImageManager {
     this.#pulls.set(key, pull);
     return await pull;
   }
+}
+
+function presentImage(id: string, status: Image | undefined): PresentImage {
+  const uid = status?.uid === undefined ? undefined : Number(status.uid.value);
+  return { id, user: { uid, username: status?.username ?? "" } };
 }
 
 /** Milliseconds as Go prints a duration: 812ms, 1.234s, 2m3.5s. */

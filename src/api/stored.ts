@@ -64,8 +64,10 @@ export async function writeStored(
   delete object.metadata.resourceVersion;
   const stored = encodeStored(toStorage(definition, object));
   const key = storageKey(definition, namespace, name);
-  const ttl = definition.ttlSeconds ?? 0;
-  const result = await parts.store.put(key, stored, expected, ttl, durability);
+  const { ttlSeconds: ttl = 0 } = definition;
+  // What vanishes by itself (events) is not worth an fsync of its own.
+  const when = ttl > 0 ? "soon" : durability;
+  const result = await parts.store.put(key, stored, expected, ttl, when);
   if (!result.ok) return { ok: false };
   return { ok: true, answer: answerWritten(call, object, result.revision, stored, status) };
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, spyOn, test } from "bun:test";
-import { leases, nodes } from "../client/resources.ts";
+import { events, leases, nodes } from "../client/resources.ts";
 import type { Lease } from "../gen/coordination-v1.ts";
 import type { Node } from "../gen/core-v1.ts";
 import { openWorld, type World } from "./test-world.ts";
@@ -35,6 +35,17 @@ test("a renewed lease is durable soon; one that changes hands is durable now", a
   const labels = () =>
     world.client.patch(leases, "default", "leader", "merge", { metadata: { labels: { a: "b" } } });
   expect(await durabilities(labels)).toEqual(["now"]);
+});
+
+test("what vanishes by itself is durable soon", async () => {
+  const create = () =>
+    world.client.create(events, {
+      apiVersion: "v1",
+      kind: "Event",
+      metadata: { name: "e", namespace: "default" },
+      involvedObject: { kind: "Pod", namespace: "default", name: "a" },
+    });
+  expect(await durabilities(create)).toEqual(["soon"]);
 });
 
 test("a node's heartbeat is durable soon; a changed condition is durable now", async () => {

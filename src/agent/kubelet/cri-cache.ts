@@ -1,7 +1,13 @@
 /**
  * The last known runtime state of every pod. Runtime events and a slow relist say which pods to
- * read again; reading is always of the whole pod, so missed events only cost time.
+ * read again, as a whole, so that missed events only cost time. What starts is taken over from the
+ * event or the answer itself: nothing of it needs to be read.
  */
+import {
+  type Container,
+  type ContainerEventResponse,
+  ContainerEventType,
+} from "../../gen/cri/api_pb.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Logger } from "../../runtime/runtime.ts";
 import { type CriClient, isCriNotFound } from "../cri/client.ts";
@@ -24,12 +30,16 @@ export interface CriPodIdentity {
   readonly name: string;
 }
 
+/** How often a pod is read again when it changes during the reading. */
+const readsMax = 3;
+
 export class CriCache {
   readonly #cri: CriClient;
   readonly #host: Host;
   readonly #log: Logger;
   readonly #pods = new Map<string, PodCri>();
   readonly #dirty = new Set<string>();
+  readonly #loading = new Set<string>();
   /** What the last relist saw of each pod, to notice what changed since. */
   #marks = new Map<string, string>();
 
@@ -54,18 +64,80 @@ export class CriCache {
 
   /** The pod's state, read from the runtime when it may have changed. */
   async read(uid: string): Promise<PodCri> {
-    const known = this.#pods.get(uid);
-    if (known !== undefined && !this.#dirty.has(uid)) return known;
-    // Cleared first: a change that comes while we read marks the pod again.
-    this.#dirty.delete(uid);
-    try {
-      const state = await this.#load(uid, known ?? emptyPodCri);
-      this.#pods.set(uid, state);
-      return state;
-    } catch (error) {
-      this.#dirty.add(uid);
-      throw error;
+    for (let reads = 1; ; reads++) {
+      const known = this.#pods.get(uid);
+      if (known !== undefined && (!this.#dirty.has(uid) || reads > readsMax)) return known;
+      // Cleared first: a change that comes while we read marks the pod again.
+      this.#dirty.delete(uid);
+      this.#loading.add(uid);
+      try {
+        this.#pods.set(uid, await this.#load(uid, known ?? emptyPodCri));
+      } catch (error) {
+        this.#dirty.add(uid);
+        throw error;
+      } finally {
+        this.#loading.delete(uid);
+      }
     }
+  }
+
+  /** Takes over what an event says; false when that is nothing new. */
+  apply(uid: string, event: ContainerEventResponse): boolean {
+    const { containerEventType: type, podSandboxStatus, containersStatuses } = event;
+    const isStart =
+      type === ContainerEventType.CONTAINER_CREATED_EVENT ||
+      type === ContainerEventType.CONTAINER_STARTED_EVENT;
+    if (!isStart || podSandboxStatus === undefined) {
+      this.markDirty(uid);
+      return true;
+    }
+    const containers = containersStatuses
+      .filter(({ state }) => stateNameOf(state) !== "exited")
+      .map((status) => containerFrom(podSandboxStatus.id, status, ""));
+    return this.#merge(uid, { sandboxes: [sandboxFrom(podSandboxStatus)], containers });
+  }
+
+  /** Looks at the sandbox that was just made, unless an event has told of it. */
+  async sandboxMade(uid: string, podSandboxId: string): Promise<void> {
+    if (this.peek(uid).sandboxes.some(({ id }) => id === podSandboxId)) return;
+    const { status } = await this.#cri.runtime.podSandboxStatus({ podSandboxId });
+    if (status === undefined) this.markDirty(uid);
+    else this.#merge(uid, { sandboxes: [sandboxFrom(status)], containers: [] });
+  }
+
+  /** Looks at the container that was just started, unless an event has told of it. */
+  async containerStarted(uid: string, sandboxId: string, containerId: string): Promise<void> {
+    const before = this.peek(uid).containers.find(({ id }) => id === containerId);
+    if (before !== undefined && before.state !== "created") return;
+    const { status } = await this.#cri.runtime.containerStatus({ containerId });
+    if (status === undefined || stateNameOf(status.state) === "exited") this.markDirty(uid);
+    else {
+      const containers = [containerFrom(sandboxId, status, "")];
+      this.#merge(uid, { sandboxes: [], containers });
+    }
+  }
+
+  /** Adds what is new; nothing goes back to a state it has left, whatever the order of news. */
+  #merge(uid: string, news: PodCri): boolean {
+    const known = this.#pods.get(uid);
+    if (known === undefined || this.#loading.has(uid) || this.#dirty.has(uid)) {
+      this.markDirty(uid);
+      return true;
+    }
+    const sandboxes = news.sandboxes.filter((sandbox) => {
+      const before = known.sandboxes.find(({ id }) => id === sandbox.id);
+      return before === undefined || (before.ips.length === 0 && sandbox.ips.length > 0);
+    });
+    const containers = news.containers.filter((container) => {
+      const before = known.containers.find(({ id }) => id === container.id);
+      return before === undefined || (before.state === "created" && container.state === "running");
+    });
+    if (sandboxes.length + containers.length === 0) return false;
+    this.#pods.set(uid, {
+      sandboxes: renewed(known.sandboxes, sandboxes).toSorted(newestFirst),
+      containers: renewed(known.containers, containers).toSorted(latestFirst),
+    });
+    return true;
   }
 
   /** Lists everything; answers the pods whose containers or sandboxes changed since last time. */
@@ -108,13 +180,9 @@ export class CriCache {
       Promise.all(sandboxes.items.map((item) => this.#sandbox(item.id, known))),
       Promise.all(containers.containers.map((item) => this.#container(item, known))),
     ]);
-    const newestFirst = (a: { createdMs: number }, b: { createdMs: number }): number =>
-      b.createdMs - a.createdMs;
     return {
       sandboxes: sandboxStates.filter((state) => state !== undefined).toSorted(newestFirst),
-      containers: containerStates
-        .filter((state) => state !== undefined)
-        .toSorted((a, b) => b.restartCount - a.restartCount || newestFirst(a, b)),
+      containers: containerStates.filter((state) => state !== undefined).toSorted(latestFirst),
     };
   }
 
@@ -130,10 +198,7 @@ export class CriCache {
     }
   }
 
-  async #container(
-    listed: Parameters<typeof containerFrom>[0],
-    known: PodCri,
-  ): Promise<ContainerState | undefined> {
+  async #container(listed: Container, known: PodCri): Promise<ContainerState | undefined> {
     const before = known.containers.find((container) => container.id === listed.id);
     // Only what is created or runs can still change.
     const same = before !== undefined && before.state === stateNameOf(listed.state);
@@ -143,7 +208,7 @@ export class CriCache {
       if (answer.status === undefined) return undefined;
       const exited = stateNameOf(answer.status.state) === "exited";
       const message = exited ? await this.#message(answer.status) : "";
-      return containerFrom(listed, answer.status, message);
+      return containerFrom(listed.podSandboxId, answer.status, message);
     } catch (error) {
       if (isCriNotFound(error)) return undefined;
       throw error;
@@ -158,4 +223,17 @@ export class CriCache {
       return "";
     }
   }
+}
+
+function renewed<T extends { readonly id: string }>(old: readonly T[], fresh: readonly T[]): T[] {
+  const ids = new Set(fresh.map(({ id }) => id));
+  return [...fresh, ...old.filter(({ id }) => !ids.has(id))];
+}
+
+function newestFirst(a: { readonly createdMs: number }, b: { readonly createdMs: number }): number {
+  return b.createdMs - a.createdMs;
+}
+
+function latestFirst(a: ContainerState, b: ContainerState): number {
+  return b.restartCount - a.restartCount || newestFirst(a, b);
 }

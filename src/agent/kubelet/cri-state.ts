@@ -1,6 +1,5 @@
 /** What the runtime runs for a pod, in the words the pod worker plans with. */
 import {
-  type Container as CriContainer,
   ContainerState as CriContainerState,
   type ContainerStatus as CriContainerStatus,
   PodSandboxState,
@@ -98,14 +97,14 @@ export function stateNameOf(state: CriContainerState): ContainerState["state"] {
 }
 
 export function containerFrom(
-  listed: CriContainer,
+  sandboxId: string,
   status: CriContainerStatus,
   terminationMessage: string,
 ): ContainerState {
   return {
     id: status.id,
-    name: status.metadata?.name ?? listed.labels[criNames.containerName] ?? "",
-    sandboxId: listed.podSandboxId,
+    name: status.metadata?.name ?? status.labels[criNames.containerName] ?? "",
+    sandboxId,
     state: stateNames[status.state],
     createdMs: msOf(status.createdAt),
     startedMs: msOf(status.startedAt),

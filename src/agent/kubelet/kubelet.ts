@@ -200,8 +200,7 @@ async function followEvents(
       for await (const event of cri.runtime.getContainerEvents({}, { signal })) {
         const uid = event.podSandboxStatus?.metadata?.uid;
         if (uid === undefined) continue;
-        cache.markDirty(uid);
-        workers.wake(uid);
+        if (cache.apply(uid, event)) workers.wake(uid);
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -105,15 +105,18 @@ async function createSandbox(
     createPodCgroup(context.cgroups, pod),
     context.host.mkdir(podLogDir(context.logRoot, pod), 0o755),
   ]);
+  let sandboxId: string;
   try {
     const config = sandboxConfigOf(context, pod, attempt);
     // Never aborted: containerd would go on and leave a sandbox that we know nothing of.
-    await context.cri.runtime.runPodSandbox({ config, runtimeHandler: "" });
+    const made = await context.cri.runtime.runPodSandbox({ config, runtimeHandler: "" });
+    sandboxId = made.podSandboxId;
   } catch (error) {
     const message = `Failed to create pod sandbox: ${criMessage(error)}`;
     context.events.event(pod, "Warning", "FailedCreatePodSandBox", message);
     throw error;
   }
+  await context.cache.sandboxMade(record.uid, sandboxId);
 }
 
 /** A container that starts after it ended waits twice as long the next time. */

@@ -302,11 +302,12 @@ export class PodWorkers {
       // The deletion comes back as a change; asking again at once would only repeat it.
       if (step.do === "finalDelete") this.#delay(record, key, limits.finalDeleteAgainMs);
       if (step.do === "startContainer") record.waiting.delete(step.named.container.name);
+      if (!keepsCache.has(step.do)) cache.markDirty(record.uid);
     } catch (error) {
+      cache.markDirty(record.uid);
       this.#failed(record, step, key, error);
     } finally {
       record.busy.delete(key);
-      cache.markDirty(record.uid);
       this.#queue.add(record.uid);
     }
   }
@@ -381,6 +382,13 @@ export class PodWorkers {
     await this.#context.host.remove(podLogDir(this.#context.logRoot, record.pod));
   }
 }
+
+/** After these the runtime holds what it held before, or what the step has told the cache. */
+const keepsCache: ReadonlySet<Step["do"]> = new Set([
+  "prepareVolumes",
+  "createSandbox",
+  "startContainer",
+]);
 
 /** These wait for what is still being started: it would be left behind otherwise. */
 const endsPod: ReadonlySet<Step["do"]> = new Set(["cleanUp", "finalDelete", "forget"]);

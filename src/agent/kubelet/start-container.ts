@@ -1,6 +1,6 @@
 /** Starts one container: image, environment, mounts, create, start, postStart. */
 import { criMessage } from "../cri/client.ts";
-import { ImageError } from "../images.ts";
+import { ImageError, type PresentImage } from "../images.ts";
 import { containerConfig, containerHash } from "./container-config.ts";
 import { latestOf, type SandboxState } from "./cri-state.ts";
 import { dnsConfigOf } from "./dns-config.ts";
@@ -12,7 +12,6 @@ import type { KubeletContext } from "./kubelet-context.ts";
 import { containerMounts } from "./mounts.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { type SandboxConfig, sandboxConfig } from "./sandbox-config.ts";
-import type { ImageUser } from "./security.ts";
 import { fieldPathOf, type NamedContainer, type Pod, podDir, podLogDir } from "./types.ts";
 
 /** Why a container could not be started, in the words of its waiting state. */
@@ -81,6 +80,7 @@ export async function startContainer(
   }
   tell("Normal", "Started", "Container started");
   if (!signal.aborted) await postStart(context, record, request, containerId);
+  await context.cache.containerStarted(record.uid, request.sandbox.id, containerId);
 }
 
 type Tell = (type: "Normal" | "Warning", reason: string, message: string) => void;
@@ -97,9 +97,9 @@ async function create(
   tell: Tell,
 ): Promise<string> {
   const { named, sandbox } = request;
-  const imageId = await ensureImage(context, record, named, tell);
+  const image = await ensureImage(context, record, named, tell);
   try {
-    const config = await configOf(context, record, request, imageId);
+    const config = await configOf(context, record, request, image);
     const answer = await context.cri.runtime.createContainer({
       podSandboxId: sandbox.id,
       config,
@@ -118,13 +118,13 @@ async function configOf(
   context: KubeletContext,
   record: PodRecord,
   request: StartRequest,
-  imageId: string,
+  image: PresentImage,
 ): Promise<ReturnType<typeof containerConfig>> {
   const { pod } = record;
   const { container } = request.named;
   const place = placeOf(context, pod, request.sandbox.ips);
   const namespace = pod.metadata.namespace ?? "";
-  const [env, imageUser, imageVolumes] = await Promise.all([
+  const [env, imageVolumes] = await Promise.all([
     containerEnv({
       pod,
       container,
@@ -132,7 +132,6 @@ async function configOf(
       services: [...context.services()],
       lookup: context.objects.lookup(namespace),
     }),
-    userOf(context, imageId),
     imageVolumesOf(context, record, request.named),
     writeHosts(context, record, request.sandbox),
   ]);
@@ -152,8 +151,8 @@ async function configOf(
     pod,
     named: request.named,
     restartCount: request.restartCount,
-    imageId,
-    imageUser,
+    imageId: image.id,
+    imageUser: image.user,
     env,
     mounts,
     devices: [],
@@ -170,7 +169,7 @@ async function ensureImage(
   record: PodRecord,
   named: NamedContainer,
   tell: Tell,
-): Promise<string> {
+): Promise<PresentImage> {
   const { image = "", imagePullPolicy } = named.container;
   const latest = /(^|\/)[^:@]+(:latest)?$/.test(image);
   const policy = (imagePullPolicy ?? (latest ? "Always" : "IfNotPresent")) as
@@ -185,7 +184,7 @@ async function ensure(
   record: PodRecord,
   wish: { readonly image: string; readonly policy: "Always" | "IfNotPresent" | "Never" },
   tell: Tell,
-): Promise<string> {
+): Promise<PresentImage> {
   const { pod, uid, starting } = record;
   const namespace = pod.metadata.namespace ?? "";
   const names = (pod.spec.imagePullSecrets ?? []).map((entry) => entry.name ?? "");
@@ -205,14 +204,6 @@ async function ensure(
   }
 }
 
-async function userOf(context: KubeletContext, image: string): Promise<ImageUser> {
-  const status = (await context.cri.images.imageStatus({ image: { image } })).image;
-  return {
-    uid: status?.uid === undefined ? undefined : Number(status.uid.value),
-    username: status?.username ?? "",
-  };
-}
-
 async function imageVolumesOf(
   context: KubeletContext,
   record: PodRecord,
@@ -226,7 +217,8 @@ async function imageVolumesOf(
   const ids = volumes.map(async (volume) => {
     const image = volume.image?.reference ?? "";
     const policy = volume.image?.pullPolicy === "Always" ? "Always" : "IfNotPresent";
-    return [volume.name, await ensure(context, record, { image, policy }, tell)] as const;
+    const { id } = await ensure(context, record, { image, policy }, tell);
+    return [volume.name, id] as const;
   });
   return new Map(await Promise.all(ids));
 }

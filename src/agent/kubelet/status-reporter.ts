@@ -1,6 +1,7 @@
 /** Tells the API what became of pods: one write at a time per pod, nothing that it knows. */
 import { pods } from "../../client/resources.ts";
 import { isReason } from "../../lib/api-error.ts";
+import type { PodCri } from "./cri-state.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import { hasEnded, isEnding, type PodFacts, type Waiting } from "./plan-pod.ts";
 import type { PodRecord } from "./pod-record.ts";
@@ -49,6 +50,7 @@ export class StatusReporter {
     const stopped = !alive && (isEnding(facts) || hasEnded(record.pod));
     const status = podStatus({
       ...facts,
+      cri: withoutStarting(record, facts.cri),
       waiting: new Map([...record.waiting, ...planned]),
       ready: new Set(running.map(({ id }) => id).filter(isReady)),
       nodeIps,
@@ -62,6 +64,8 @@ export class StatusReporter {
     const { client, runtime } = this.#context;
     const { namespace = "", name = "" } = record.pod.metadata;
     try {
+      // The calls to the runtime that were just begun go out first.
+      await runtime.clock.sleep(0, record.starting.signal);
       const options = { subresource: "status" };
       const answer = await client.patch(pods, namespace, name, "strategic", patch, options);
       if (uidOf(answer) === record.uid && isNewer(answer, record.pod)) record.pod = answer;
@@ -79,4 +83,12 @@ export class StatusReporter {
       this.#wake(record.uid, 0);
     }
   }
+}
+
+/** Between its creation and its start there is nothing to tell of a container. */
+function withoutStarting(record: PodRecord, cri: PodCri): PodCri {
+  const containers = cri.containers.filter(
+    ({ name, state }) => state !== "created" || !record.busy.has(`container ${name}`),
+  );
+  return containers.length === cri.containers.length ? cri : { ...cri, containers };
 }
