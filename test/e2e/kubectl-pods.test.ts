@@ -70,7 +70,7 @@ describe.skipIf(skip !== undefined)("kubectl on pods", () => {
     terminal.write("sleep 1000\n");
     await terminal.until(/sleep 1000\r\n/);
     // The first one may come before the shell has started the command.
-    await terminal.until(/sleep 1000[^]*\^C[^]*\/ # /, () => terminal.write("\x03"));
+    await terminal.until(/sleep 1000[\s\S]*\^C[\s\S]*\/ # /, () => terminal.write("\x03"));
     await terminal.until(/\r\n130\r\n/, () => terminal.write("echo $?\n"));
     terminal.write("exit\n");
     expect([0, 130]).toContain(await terminal.ended());
