@@ -3,14 +3,17 @@ import type { Client } from "../client/client.ts";
 import { controllerRevisions } from "../client/resources.ts";
 import type { ControllerRevision } from "../gen/apps-v1.ts";
 import type { PodTemplateSpec } from "../gen/core-v1.ts";
+import type { LabelSelector } from "../gen/meta-v1.ts";
 import { isReason } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { LiveSet } from "../live/live-set.ts";
 import type { KubeObject } from "../schema/object.ts";
-import { ownedBy } from "./claim.ts";
+import { claim, ownedBy } from "./claim.ts";
 import { controllerReference, isControlledBy, mutable, sameJson } from "./objects.ts";
 import { OwnWrites } from "./own-writes.ts";
 import { templateHash } from "./template-hash.ts";
+
+const never = new AbortController().signal;
 
 export type LiveRevision = DeepReadonly<ControllerRevision>;
 export const revisionHashLabel = "controller-revision-hash";
@@ -38,6 +41,22 @@ export class Revisions {
 
   async seen(signal: AbortSignal): Promise<void> {
     await this.#writes.seen(signal);
+  }
+
+  /** Takes over revisions that nobody owns, as are left when an owner went alone. */
+  async adopt(
+    owner: DeepReadonly<KubeObject>,
+    selector: DeepReadonly<LabelSelector>,
+    readOwner: () => Promise<KubeObject>,
+  ): Promise<void> {
+    await claim<ControllerRevision>({
+      owner,
+      selector,
+      set: this.#set,
+      writes: this.#writes,
+      readOwner,
+    });
+    await this.#writes.seen(never);
   }
 
   /** Oldest first. */

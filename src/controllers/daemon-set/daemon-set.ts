@@ -86,13 +86,16 @@ class DaemonReconciler {
     const daemonSet = this.#sets.daemonSets.get(key)?.object;
     if (daemonSet === undefined || isDeleting(daemonSet)) return "done";
     const { namespace, name } = splitKey(key);
+    const readOwner = () => this.#context.client.get(daemonSets, namespace, name);
+    const { selector } = daemonSet.spec;
     const claimed = await claim<Pod>({
       owner: daemonSet,
-      selector: daemonSet.spec.selector,
+      selector,
       set: this.#sets.pods,
       writes: this.#podWrites,
-      readOwner: () => this.#context.client.get(daemonSets, namespace, name),
+      readOwner,
     });
+    await this.#revisions.adopt(daemonSet, selector, readOwner);
     const base: DaemonInput = {
       daemonSet,
       nodes: Array.from(this.#sets.nodes.list(), ({ object }) => object),

@@ -2,6 +2,7 @@
 import type { StatefulSet, StatefulSetStatus } from "../../gen/apps-v1.ts";
 import type { PersistentVolumeClaim, Pod, PodTemplateSpec } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { scaledValue } from "../deployment/replica-sets.ts";
 import { isDeleting, mutable, omitEmpty } from "../objects.ts";
 import { podFromTemplate } from "../pod-control.ts";
 import { isPodAvailable, isPodReady, isPodTerminal, type LivePod } from "../pod-state.ts";
@@ -25,7 +26,7 @@ export interface StatefulInput {
 
 export type StatefulStep =
   | { readonly do: "create"; readonly ordinal: number; readonly revision: NamedTemplate }
-  | { readonly do: "delete"; readonly pod: LivePod };
+  | { readonly do: "delete"; readonly pod: LivePod; readonly isOver?: boolean };
 
 /** -1 for a pod that is not named by this set. */
 export function ordinalOf(set: LiveStatefulSet, pod: LivePod): number {
@@ -45,16 +46,26 @@ function isHealthy(set: LiveStatefulSet, pod: LivePod, nowMs: number): boolean {
 }
 
 /** Below the partition pods keep, or come back with, the former template. */
-function revisionFor(input: StatefulInput, ordinal: number): NamedTemplate {
-  const { set, current, update } = input;
+function revisionFor({ set, current, update }: StatefulInput, ordinal: number): NamedTemplate {
   const strategy = set.spec.updateStrategy;
   if ((strategy?.type ?? "RollingUpdate") !== "RollingUpdate") return update;
-  const partition = strategy?.rollingUpdate?.partition ?? 0;
-  const { first } = rangeOf(set);
-  // The status may be older than the pods; they tell how far the rollout is.
-  const former = input.pods.filter((pod) => !isDeleting(pod) && hashOf(pod) === current.name);
-  const kept = partition > 0 ? partition : former.length;
-  return ordinal < first + kept ? current : update;
+  const kept = strategy?.rollingUpdate?.partition ?? 0;
+  return ordinal < rangeOf(set).first + kept ? current : update;
+}
+
+function isParallel(set: LiveStatefulSet): boolean {
+  return set.spec.podManagementPolicy === "Parallel";
+}
+
+/** The pods beyond the range, the highest ordinal first. */
+export function condemnedPods(set: LiveStatefulSet, pods: readonly LivePod[]): LivePod[] {
+  const { first, end } = rangeOf(set);
+  return pods
+    .filter((pod) => {
+      const ordinal = ordinalOf(set, pod);
+      return ordinal >= 0 && (ordinal < first || ordinal >= end);
+    })
+    .sort((a, b) => ordinalOf(set, b) - ordinalOf(set, a));
 }
 
 /** Ordered sets take one step at a time; parallel ones all at once. */
@@ -62,47 +73,77 @@ export function planStatefulSet(input: StatefulInput): StatefulStep[] {
   const { set, pods, nowMs } = input;
   if (isDeleting(set)) return [];
   const { first, end } = rangeOf(set);
-  const isParallel = set.spec.podManagementPolicy === "Parallel";
   const byOrdinal = new Map(pods.map((pod) => [ordinalOf(set, pod), pod]));
   const steps: StatefulStep[] = [];
+  let mustWait = false;
   for (let ordinal = first; ordinal < end; ordinal++) {
     const pod = byOrdinal.get(ordinal);
     if (pod === undefined) {
       steps.push({ do: "create", ordinal, revision: revisionFor(input, ordinal) });
-    } else if (isPodTerminal(pod) && !isDeleting(pod)) {
-      steps.push({ do: "delete", pod });
-    } else if (isParallel || isHealthy(set, pod, nowMs)) {
+    } else if (isPodTerminal(pod)) {
+      // One that is over comes again under its name, however it ended.
+      mustWait = true;
+      if (!isDeleting(pod)) steps.push({ do: "delete", pod, isOver: true });
+    } else if (isParallel(set) || isHealthy(set, pod, nowMs)) {
       continue;
     }
-    if (!isParallel) return steps;
+    if (!isParallel(set)) return steps;
   }
-  const condemned = pods
-    .filter((pod) => {
-      const ordinal = ordinalOf(set, pod);
-      return ordinal >= 0 && (ordinal < first || ordinal >= end);
-    })
-    .sort((a, b) => ordinalOf(set, b) - ordinalOf(set, a));
-  for (const pod of condemned) {
-    if (!isDeleting(pod)) steps.push({ do: "delete", pod });
-    if (!isParallel) return steps;
-  }
-  return steps.length > 0 ? steps : planUpdate(input, byOrdinal);
+  const condemned = planCondemned(input);
+  steps.push(...condemned.steps);
+  if (mustWait || condemned.mustWait || steps.length > 0) return steps;
+  return planUpdate(input, byOrdinal);
 }
 
-/** From the highest ordinal down to the partition, each after the one before it is well again. */
+/** From the highest ordinal down; an ordered set waits for each to be gone, and for the well. */
+function planCondemned({ set, pods, nowMs }: StatefulInput): {
+  readonly steps: StatefulStep[];
+  readonly mustWait: boolean;
+} {
+  const condemned = condemnedPods(set, pods);
+  // The lowest unhealthy pod may go although it is not well: none else would ever be.
+  const firstUnhealthy = condemned.findLast((pod) => !isHealthy(set, pod, nowMs));
+  const steps: StatefulStep[] = [];
+  for (const pod of condemned) {
+    if (isDeleting(pod)) {
+      if (!isParallel(set)) return { steps, mustWait: true };
+      continue;
+    }
+    const isStuck = !isHealthy(set, pod, nowMs) && pod !== firstUnhealthy;
+    if (isStuck && !isParallel(set)) return { steps, mustWait: true };
+    steps.push({ do: "delete", pod });
+    if (!isParallel(set)) return { steps, mustWait: true };
+  }
+  return { steps, mustWait: false };
+}
+
+function maxUnavailableOf(set: LiveStatefulSet): number {
+  const wanted = set.spec.updateStrategy?.rollingUpdate?.maxUnavailable;
+  return Math.max(1, scaledValue(wanted ?? 1, set.spec.replicas ?? 1, "down"));
+}
+
+/** From the highest ordinal down to the partition, as many at once as may be unavailable. */
 function planUpdate(input: StatefulInput, byOrdinal: ReadonlyMap<number, LivePod>): StatefulStep[] {
   const { set, update, nowMs } = input;
   const strategy = set.spec.updateStrategy;
   if ((strategy?.type ?? "RollingUpdate") !== "RollingUpdate") return [];
   const { first, end } = rangeOf(set);
   const lowest = first + (strategy?.rollingUpdate?.partition ?? 0);
-  for (let ordinal = end - 1; ordinal >= lowest; ordinal--) {
+  const most = maxUnavailableOf(set);
+  const steps: StatefulStep[] = [];
+  let unavailable = 0;
+  for (let ordinal = end - 1; ordinal >= lowest && unavailable < most; ordinal--) {
     const pod = byOrdinal.get(ordinal);
-    if (pod === undefined) return [];
-    if (hashOf(pod) !== update.name && !isDeleting(pod)) return [{ do: "delete", pod }];
-    if (!isHealthy(set, pod, nowMs)) return [];
+    if (pod === undefined) {
+      unavailable++;
+    } else if (hashOf(pod) !== update.name && !isDeleting(pod)) {
+      steps.push({ do: "delete", pod });
+      unavailable++;
+    } else if (!isHealthy(set, pod, nowMs)) {
+      unavailable++;
+    }
   }
-  return [];
+  return steps;
 }
 
 export function planStatefulStatus(input: StatefulInput): StatefulSetStatus {
@@ -131,7 +172,21 @@ export function planStatefulStatus(input: StatefulInput): StatefulSetStatus {
   };
 }
 
-function claimName(template: string, set: LiveStatefulSet, ordinal: number): string {
+/** Names and claims a pod must have to be the one of its ordinal; undefined when it has them. */
+export function identityLabels(
+  set: LiveStatefulSet,
+  pod: LivePod,
+): Record<string, string> | undefined {
+  const { name = "", labels } = pod.metadata;
+  const wanted = {
+    "statefulset.kubernetes.io/pod-name": name,
+    "apps.kubernetes.io/pod-index": String(ordinalOf(set, pod)),
+  };
+  const isSame = Object.entries(wanted).every(([key, value]) => labels?.[key] === value);
+  return isSame ? undefined : wanted;
+}
+
+export function claimName(template: string, set: LiveStatefulSet, ordinal: number): string {
   return `${template}-${set.metadata.name}-${ordinal}`;
 }
 

@@ -6,8 +6,8 @@ import {
   statefulSets,
 } from "../../client/resources.ts";
 import type { StatefulSet, StatefulSetStatus } from "../../gen/apps-v1.ts";
-import type { Pod, PodTemplateSpec } from "../../gen/core-v1.ts";
-import { isReason } from "../../lib/api-error.ts";
+import type { PersistentVolumeClaim, Pod, PodTemplateSpec } from "../../gen/core-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import {
   type Controller,
   type ControllerContext,
@@ -20,17 +20,19 @@ import { claim, indexByController } from "../claim.ts";
 import { isDeleting, mutable, sameJson } from "../objects.ts";
 import { OwnWrites } from "../own-writes.ts";
 import { isNamespaceTerminating, textOf } from "../pod-control.ts";
-import { untilAvailableMs } from "../pod-state.ts";
+import { type LivePod, untilAvailableMs } from "../pod-state.ts";
 import { hashOf, type LiveRevision, Revisions } from "../revisions.ts";
 import { ownerKeys } from "../watch-owner.ts";
+import { StatefulClaims } from "./claims.ts";
 import {
+  condemnedPods,
+  identityLabels,
   type LiveStatefulSet,
   type NamedTemplate,
   ordinalOf,
   planStatefulSet,
   planStatefulStatus,
   type StatefulInput,
-  statefulClaims,
   statefulPod,
 } from "./plan.ts";
 
@@ -49,9 +51,26 @@ export function createStatefulSetController(context: ControllerContext): Control
     watches: [
       watchRule(statefulSets, ({ now }) => [now.key]),
       watchRule(pods, (change) => ownerKeys(change, "StatefulSet", setSet)),
+      // A claim that is gone at last makes room for the next one of its name.
+      watchRule(persistentVolumeClaims, ({ type, now }) =>
+        type === "deleted" ? claimantsOf(now.object, setSet) : [],
+      ),
     ],
     reconcile: (key, signal) => reconciler.reconcile(key, signal),
   };
+}
+
+/** Sets that may be waiting for the claim to go: by its name. */
+function* claimantsOf(
+  { metadata }: DeepReadonly<PersistentVolumeClaim>,
+  sets: LiveSet<StatefulSet>,
+): Iterable<string> {
+  for (const { key, object } of sets.list(`${metadata.namespace}/`)) {
+    const isTheirs = (object.spec.volumeClaimTemplates ?? []).some((template) =>
+      metadata.name?.startsWith(`${template.metadata.name}-${object.metadata.name}-`),
+    );
+    if (isTheirs) yield key;
+  }
 }
 
 function named(revision: LiveRevision): NamedTemplate {
@@ -68,6 +87,7 @@ class StatefulReconciler {
   readonly #revisions: Revisions;
   readonly #writes: OwnWrites<StatefulSet>;
   readonly #podWrites: OwnWrites<Pod>;
+  readonly #claims: StatefulClaims;
 
   constructor(
     context: ControllerContext,
@@ -81,23 +101,27 @@ class StatefulReconciler {
     this.#revisions = revisions;
     this.#writes = new OwnWrites(context.client, statefulSets, setSet);
     this.#podWrites = new OwnWrites(context.client, pods, podSet);
+    this.#claims = new StatefulClaims(context);
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<Outcome> {
     await this.#writes.seen(signal);
     await this.#podWrites.seen(signal);
     await this.#revisions.seen(signal);
+    await this.#claims.seen(signal);
     const set = this.#sets.get(key)?.object;
     if (set === undefined) return "done";
     const { namespace, name } = splitKey(key);
+    const readOwner = () => this.#context.client.get(statefulSets, namespace, name);
     const claimed = await claim<Pod>({
       owner: set,
       selector: set.spec.selector,
       set: this.#pods,
       writes: this.#podWrites,
-      readOwner: () => this.#context.client.get(statefulSets, namespace, name),
+      readOwner,
     });
     if (isDeleting(set)) return "done";
+    await this.#revisions.adopt(set, set.spec.selector, readOwner);
     const { collisionCount } = set.status ?? {};
     const newest = await this.#revisions.current(set, set.spec.template, collisionCount, (count) =>
       this.#writeStatus(set, {
@@ -128,24 +152,45 @@ class StatefulReconciler {
 
   async #apply(input: StatefulInput): Promise<void> {
     const { set } = input;
+    await this.#keepIdentities(input);
     for (const step of planStatefulSet(input)) {
       if (step.do === "delete") {
+        if (step.isOver === true) this.#tellOver(set, step.pod);
         if (!this.#podWrites.isDeleted(step.pod)) await this.#delete(set, step.pod);
         continue;
       }
-      for (const volumeClaim of statefulClaims(set, step.ordinal)) {
-        try {
-          await this.#context.client.create(persistentVolumeClaims, volumeClaim);
-        } catch (error) {
-          if (!isReason(error, "AlreadyExists")) throw error;
-        }
-      }
       try {
+        await this.#claims.ensure(set, step.ordinal);
         await this.#create(set, statefulPod(set, step.ordinal, step.revision));
       } catch (error) {
         if (!isNamespaceTerminating(error)) throw error;
       }
     }
+  }
+
+  /** Pods that were adopted get their labels, claims their owners, lost claims come again. */
+  async #keepIdentities({ set, pods: all }: StatefulInput): Promise<void> {
+    const condemned = new Set(condemnedPods(set, all));
+    for (const pod of all) {
+      const ordinal = ordinalOf(set, pod);
+      await this.#claims.retain(set, ordinal, pod, condemned.has(pod));
+      if (condemned.has(pod) || isDeleting(pod)) continue;
+      if (pod.status?.phase === "Pending") await this.#claims.ensure(set, ordinal);
+      const labels = identityLabels(set, pod);
+      if (labels !== undefined) await this.#podWrites.merge(pod, { metadata: { labels } });
+    }
+  }
+
+  #tellOver(set: LiveStatefulSet, pod: LivePod): void {
+    const { namespace, name } = set.metadata;
+    const what = `StatefulSet ${namespace}/${name} is recreating`;
+    const isFailed = pod.status?.phase === "Failed";
+    this.#context.events.event(
+      set,
+      isFailed ? "Warning" : "Normal",
+      isFailed ? "RecreatingFailedPod" : "RecreatingTerminatedPod",
+      `${what} ${isFailed ? "failed" : "terminated"} Pod ${pod.metadata.name}`,
+    );
   }
 
   async #create(set: LiveStatefulSet, pod: Pod): Promise<void> {
