@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { configMaps, pods, replicaSets } from "../../client/resources.ts";
+import { configMaps, nodes, pods, replicaSets } from "../../client/resources.ts";
 import type { OwnerReference } from "../../gen/meta-v1.ts";
 import { World } from "../testing/world.ts";
 import { createGarbageCollector } from "./collector.ts";
@@ -73,4 +73,44 @@ test("dependents of an owner that never was go, unless another owner is there", 
   expect(names()).toEqual(["child", "kept", "owner"]);
   expect(world.get(configMaps, "default/kept").metadata.ownerReferences).toEqual([reference]);
   expect(world.failures).toEqual([]);
+});
+
+test("foreground: a circle of owners goes as a whole", async () => {
+  const { world, names } = await family();
+  const names3 = ["one", "two", "three"];
+  for (const name of names3) {
+    await world.client.create(configMaps, {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name, namespace: "default" },
+    });
+  }
+  for (const [index, name] of names3.entries()) {
+    const owner = names3[(index + 2) % 3] ?? "";
+    const { uid = "" } = world.get(configMaps, `default/${owner}`).metadata;
+    const reference = { apiVersion: "v1", kind: "ConfigMap", name: owner, uid };
+    await world.change(configMaps, `default/${name}`, (copy) => {
+      copy.metadata.ownerReferences = [{ ...reference, blockOwnerDeletion: true }];
+    });
+  }
+  await world.settle();
+  await world.client.delete(configMaps, "default", "one", { propagationPolicy: "Foreground" });
+  await world.settle();
+  expect(names()).toEqual(["child", "owner"]);
+  expect(world.failures).toEqual([]);
+});
+
+test("an object without a namespace is not collected for an owner in one", async () => {
+  const world = new World();
+  world.run(createGarbageCollector(world.context, { collectable: [configMaps, nodes] }));
+  const owner = { apiVersion: "v1", kind: "ConfigMap", name: "nobody", uid: "gone" };
+  await world.client.create(nodes, {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name: "n1", ownerReferences: [owner] },
+    spec: {},
+  });
+  await world.settle();
+  expect(world.list(nodes)).toHaveLength(1);
+  expect(world.messages("OwnerRefInvalidNamespace")).toHaveLength(1);
 });

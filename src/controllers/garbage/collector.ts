@@ -17,6 +17,7 @@ import type { KubeObject } from "../../schema/object.ts";
 import { isDeleting } from "../objects.ts";
 import {
   blocks,
+  type Dependents,
   foregroundFinalizer,
   type OwnerState,
   orphanFinalizer,
@@ -142,13 +143,17 @@ class Collector {
   }
 
   /** What the live set does not show is asked of the API itself: deleting needs certainty. */
-  async #stateOf(owner: LiveOwner, namespace: string): Promise<OwnerState> {
+  async #stateOf(owner: LiveOwner, dependent: LiveKube): Promise<OwnerState> {
+    const { namespace = "" } = dependent.metadata;
     const resource = this.#resourceOf(owner);
     // A kind nobody serves (yet) cannot be proven absent.
     if (resource === undefined) return "solid";
     let object: LiveKube | undefined = this.#find(owner, namespace)?.object;
     if (object === undefined) {
-      if (resource.namespaced && namespace === "") return "absent";
+      if (resource.namespaced && namespace === "") {
+        this.#tellUnresolvable(dependent, owner);
+        return "solid";
+      }
       try {
         object = await this.#context.client.get(
           resource,
@@ -166,31 +171,54 @@ class Collector {
     return isWaiting ? "waiting" : "solid";
   }
 
+  /** No namespace, so no owner to look for: such an object is never collected. */
+  #tellUnresolvable(dependent: LiveKube, { apiVersion, kind, name, uid }: LiveOwner): void {
+    const reference = `${apiVersion}/${kind}, namespace: , name: ${name}, uid: ${uid}`;
+    const message = `ownerRef [${reference}] does not exist in namespace ""`;
+    this.#context.events.event(dependent, "Warning", "OwnerRefInvalidNamespace", message);
+  }
+
   async #collect(item: Item): Promise<void> {
     const { resource, object } = item;
     const { namespace = "", name = "", uid, resourceVersion } = object.metadata;
     const owners: (readonly [LiveOwner, OwnerState])[] = [];
     for (const owner of object.metadata.ownerReferences ?? []) {
-      owners.push([owner, await this.#stateOf(owner, namespace)]);
+      owners.push([owner, await this.#stateOf(owner, object)]);
     }
-    const hasDependents = [...this.#dependents(uid ?? "")].some(({ object: dependent }) =>
-      blocks(dependent, uid ?? ""),
-    );
-    const step = planGarbage(object, owners, hasDependents);
+    const step = planGarbage(object, owners, this.#dependentsState(uid ?? ""));
     if (step.do === "nothing") return;
     await ignoreGone(async () => {
       if (step.do === "forget") {
         await this.#patch(item, { ownerReferences: step.ownerReferences });
         return;
       }
+      // Unblocking changes the version: what the owners are was just looked at.
+      const isSame = step.unblocks === true ? {} : { resourceVersion: resourceVersion ?? "" };
+      if (step.unblocks === true) await this.#unblock(item);
       await this.#context.client.delete(resource, namespace, name, {
         propagationPolicy: step.policy,
-        preconditions: {
-          ...(uid === undefined ? {} : { uid }),
-          ...(resourceVersion === undefined ? {} : { resourceVersion }),
-        },
+        preconditions: { ...(uid === undefined ? {} : { uid }), ...isSame },
       });
     });
+  }
+
+  #dependentsState(uid: string): Dependents {
+    let state: Dependents = "none";
+    for (const { object } of this.#dependents(uid)) {
+      const isWaiting =
+        isDeleting(object) && object.metadata.finalizers?.includes(foregroundFinalizer) === true;
+      if (isWaiting) return "waiting";
+      state = "some";
+    }
+    return state;
+  }
+
+  async #unblock(item: Item): Promise<void> {
+    const ownerReferences = (item.object.metadata.ownerReferences ?? []).map((owner) => ({
+      ...owner,
+      blockOwnerDeletion: false,
+    }));
+    await this.#patch(item, { ownerReferences });
   }
 
   /** Does what the finalizers of a deleted object ask for, then takes them off. */

@@ -15,13 +15,21 @@ export type GarbageStep =
   | { readonly do: "nothing" }
   /** Drops owners that are gone, as another one still wants the object. */
   | { readonly do: "forget"; readonly ownerReferences: readonly LiveOwner[] }
-  | { readonly do: "delete"; readonly policy: "Background" | "Foreground" | "Orphan" };
+  | {
+      readonly do: "delete";
+      readonly policy: "Background" | "Foreground" | "Orphan";
+      /** Its owners need not wait for it: they wait for each other in a circle. */
+      readonly unblocks?: boolean;
+    };
 
-/** `hasDependents` says whether others would wait in turn for this object. */
+/** What depends on an object; "waiting" when one of that is itself waiting to go. */
+export type Dependents = "none" | "some" | "waiting";
+
+/** `dependents` says whether others would wait in turn for this object. */
 export function planGarbage(
   object: DeepReadonly<KubeObject>,
   owners: readonly (readonly [LiveOwner, OwnerState])[],
-  hasDependents: boolean,
+  dependents: Dependents,
 ): GarbageStep {
   if (owners.length === 0) return { do: "nothing" };
   const solid = owners.filter(([, state]) => state === "solid").map(([owner]) => owner);
@@ -30,7 +38,9 @@ export function planGarbage(
     return { do: "forget", ownerReferences: solid };
   }
   const isAwaited = owners.some(([, state]) => state === "waiting");
-  if (isAwaited && hasDependents) return { do: "delete", policy: "Foreground" };
+  if (isAwaited && dependents !== "none") {
+    return { do: "delete", policy: "Foreground", unblocks: dependents === "waiting" };
+  }
   const finalizers = object.metadata.finalizers ?? [];
   if (finalizers.includes(orphanFinalizer)) return { do: "delete", policy: "Orphan" };
   if (finalizers.includes(foregroundFinalizer)) return { do: "delete", policy: "Foreground" };
