@@ -50,7 +50,10 @@ export function createResourceQuotaController(
     name: "resourcequota",
     concurrent: 5,
     watches: [
-      watchRule(resourceQuotas, ({ now }) => [now.key]),
+      // A charge of admission comes before its object: counting then would give it back.
+      watchRule(resourceQuotas, ({ now, before }) =>
+        before !== undefined && sameJson(now.object.spec, before.object.spec) ? [] : [now.key],
+      ),
       ...namespaced.map((resource) =>
         watchRule(resource, (change) =>
           setsFree(resource, change, context) ? quotasIn(quotas, change, resource) : [],

@@ -33,11 +33,11 @@ const approval: Subresource<Csr> = {
   type: "part",
   verbs: ["get", "patch", "update"],
   merge(old, sent): Csr {
-    const next = copyJson<Csr>(old);
-    next.status = { ...next.status };
-    if (sent.status?.conditions) next.status.conditions = sent.status.conditions;
-    if (sent.metadata.resourceVersion)
-      next.metadata.resourceVersion = sent.metadata.resourceVersion;
+    const next = copyJson<Csr>(sent);
+    next.spec = copyJson<Csr["spec"]>(old.spec);
+    const { conditions: _verdicts, ...rest } = old.status ?? {};
+    const conditions = sent.status?.conditions;
+    next.status = { ...copyJson<typeof rest>(rest), ...(conditions && { conditions }) };
     return next;
   },
 };

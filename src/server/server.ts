@@ -7,13 +7,10 @@ import type { HealthCheck } from "../api/health.ts";
 import type { ApiServer } from "../api/server.ts";
 import { namespaces, priorityClasses } from "../client/resources.ts";
 import { allControllers } from "../controllers/all.ts";
-import { signerNames } from "../controllers/certificates/signer-rules.ts";
 import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
-import { identityControllers } from "../controllers/identity.ts";
-import type { Controller, ControllerContext } from "../live/controller.ts";
+import type { ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { runController } from "../live/run-controller.ts";
-import { createRequestSigner } from "../pki/certificate-signers.ts";
 import { ensurePki, type Pki } from "../pki/ensure.ts";
 import {
   createServiceAccountTokens,
@@ -36,6 +33,7 @@ import { writeKubeconfig } from "./kubeconfig.ts";
 import { ensureDnsService, ensureKubernetesService } from "./kubernetes-service.ts";
 import { LocalNodes } from "./local-nodes.ts";
 import type { ServerOptions } from "./options.ts";
+import { serverControllers } from "./server-controllers.ts";
 import { createSupervisor } from "./supervisor.ts";
 import { k3Version } from "./version.ts";
 
@@ -327,33 +325,15 @@ class Server {
       namespacedResources: () =>
         stored().filter(({ namespaced, verbs }) => namespaced && verbs.includes("delete")),
     });
+    const own = serverControllers(context, {
+      authorities: need(this.#made.pki).authorities,
+      tokens: need(this.#made.accountTokens),
+    });
     // The definitions are the API server's own affair: it acts with all its rights.
     const definitions = createCustomResourceDefinitionController(this.#context("apiserver"));
-    for (const controller of [definitions, ...controllers, ...this.#identityControllers()]) {
+    for (const controller of [definitions, ...controllers, ...own]) {
       scope.task(controller.name, (signal) => runController(controller, context, signal));
     }
-  }
-
-  #identityControllers(): readonly Controller[] {
-    const { client, live } = need(this.#made.api);
-    const { authorities } = need(this.#made.pki);
-    const tokens = need(this.#made.accountTokens);
-    const { clock } = this.runtime;
-    const ofClients = createRequestSigner(authorities["client-ca"], clock);
-    const ofServers = createRequestSigner(authorities["server-ca"], clock);
-    return identityControllers(
-      { client, live, runtime: this.runtime },
-      {
-        rootCa: authorities["server-ca"].certPem,
-        signSecretToken: async (claims) => (await tokens).signLegacy(claims),
-        signers: {
-          [signerNames.client]: ofClients,
-          [signerNames.kubeletClient]: ofClients,
-          [signerNames.kubeletServing]: ofServers,
-          [signerNames.legacy]: ofServers,
-        },
-      },
-    );
   }
 
   #scheduler(scope: Scope): void {

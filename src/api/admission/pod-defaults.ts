@@ -1,6 +1,8 @@
 /** The small plugins that fill pods and nodes in: tolerations, priority, the not-ready taint. */
 import { priorityClasses } from "../../client/resources.ts";
 import type { Node, Pod, Toleration } from "../../gen/core-v1.ts";
+import type { PriorityClass } from "../../gen/scheduling-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
 import { refused } from "../errors.ts";
 import { everyOf } from "./look-up.ts";
@@ -37,31 +39,50 @@ export const defaultTolerationSeconds: AdmissionPlugin = {
 export const priority: AdmissionPlugin = {
   name: "Priority",
   async mutate(object, context) {
-    if (!creates(context, "pods")) return;
-    const { spec } = object as Pod;
-    const classes = await everyOf(context.live, priorityClasses);
-    const named = spec.priorityClassName;
-    const found = named
-      ? classes.find(({ metadata }) => metadata.name === named)
-      : classes
-          .filter((one) => one.globalDefault)
-          .toSorted((a, b) => (a.value ?? 0) - (b.value ?? 0))[0];
-    if (named && found === undefined) {
-      const why = `no PriorityClass with name ${named} was found`;
-      throw refused(context.definition, context.name, why);
-    }
-    const value = found?.value ?? 0;
-    if (spec.priority !== undefined && spec.priority !== value) {
-      const why =
-        `the integer value of priority (${spec.priority}) must not be provided in pod spec; ` +
-        `priority admission controller computed ${value} from the given PriorityClass name`;
-      throw refused(context.definition, context.name, why);
-    }
-    if (found?.metadata.name !== undefined) spec.priorityClassName = found.metadata.name;
-    spec.priority = value;
-    spec.preemptionPolicy ??= found?.preemptionPolicy ?? "PreemptLowerPriority";
+    if (creates(context, "pods")) await fillPriority(object as Pod, context);
+  },
+  async validate(object, context) {
+    const { definition, verb, name } = context;
+    if (definition.plural !== "priorityclasses" || verb === "DELETE" || verb === "CONNECT") return;
+    if (!(object as DeepReadonly<PriorityClass>).globalDefault) return;
+    const other = (await everyOf(context.live, priorityClasses)).find(
+      (one) => one.globalDefault && one.metadata.name !== name,
+    );
+    if (other === undefined) return;
+    const why =
+      `PriorityClass ${other.metadata.name} is already marked as default. ` +
+      "Only one default can exist";
+    throw refused(definition, name, why);
   },
 };
+
+async function fillPriority({ spec }: Pod, context: AdmissionContext): Promise<void> {
+  const classes = await everyOf(context.live, priorityClasses);
+  const named = spec.priorityClassName;
+  const found = named
+    ? classes.find(({ metadata }) => metadata.name === named)
+    : classes
+        .filter((one) => one.globalDefault)
+        .toSorted((a, b) => (a.value ?? 0) - (b.value ?? 0))[0];
+  const refuse = (why: string): Error => refused(context.definition, context.name, why);
+  if (named && found === undefined) throw refuse(`no PriorityClass with name ${named} was found`);
+  const value = found?.value ?? 0;
+  const computed = (what: unknown): string =>
+    `must not be provided in pod spec; priority admission controller computed ${what} from the ` +
+    "given PriorityClass name";
+  if (spec.priority !== undefined && spec.priority !== value) {
+    throw refuse(`the integer value of priority (${spec.priority}) ${computed(value)}`);
+  }
+  const policy = found?.preemptionPolicy ?? "PreemptLowerPriority";
+  if (spec.preemptionPolicy !== undefined && spec.preemptionPolicy !== policy) {
+    throw refuse(
+      `the string value of PreemptionPolicy (${spec.preemptionPolicy}) ${computed(policy)}`,
+    );
+  }
+  if (found?.metadata.name !== undefined) spec.priorityClassName = found.metadata.name;
+  spec.priority = value;
+  spec.preemptionPolicy = policy;
+}
 
 /** A new node takes no pods until the node lifecycle controller has seen it Ready. */
 export const taintNodesByCondition: AdmissionPlugin = {

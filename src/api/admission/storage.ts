@@ -1,6 +1,8 @@
 /** The plugins about volumes: the default class, finalizers while in use, growing claims. */
 import { storageClasses } from "../../client/resources.ts";
 import type { PersistentVolumeClaim } from "../../gen/core-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { KubeObject } from "../../schema/object.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
 import { refused } from "../errors.ts";
 import { everyOf, lookUp } from "./look-up.ts";
@@ -32,16 +34,20 @@ export const defaultStorageClass: AdmissionPlugin = {
     const defaults = (await everyOf(context.live, storageClasses)).filter(({ metadata }) =>
       defaultAnnotations.some((key) => metadata.annotations?.[key] === "true"),
     );
-    const created = (one: (typeof defaults)[number]): string =>
-      one.metadata.creationTimestamp ?? "";
-    const [newest] = defaults.toSorted((a, b) =>
-      created(a) === created(b)
-        ? (a.metadata.name ?? "").localeCompare(b.metadata.name ?? "")
-        : created(b).localeCompare(created(a)),
-    );
+    const [newest] = newestFirst(defaults);
     if (newest?.metadata.name !== undefined) claim.spec.storageClassName = newest.metadata.name;
   },
 };
+
+/** By age; what was made in the same second, by name. */
+export function newestFirst<T extends DeepReadonly<KubeObject>>(objects: readonly T[]): T[] {
+  const created = (one: T): string => one.metadata.creationTimestamp ?? "";
+  return objects.toSorted((a, b) =>
+    created(a) === created(b)
+      ? (a.metadata.name ?? "").localeCompare(b.metadata.name ?? "")
+      : created(b).localeCompare(created(a)),
+  );
+}
 
 const protections: Readonly<Record<string, string>> = {
   persistentvolumeclaims: "kubernetes.io/pvc-protection",

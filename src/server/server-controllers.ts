@@ -1,0 +1,36 @@
+/** The controllers that need what only a server has: authorities and keys. */
+import type { ActingContext } from "../controllers/acting-as.ts";
+import { signerNames } from "../controllers/certificates/signer-rules.ts";
+import { identityControllers } from "../controllers/identity.ts";
+import type { Controller } from "../live/controller.ts";
+import { createRequestSigner } from "../pki/certificate-signers.ts";
+import type { Pki } from "../pki/ensure.ts";
+import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
+
+export interface ServerControllerOptions {
+  readonly authorities: Pki["authorities"];
+  /** Its key may still be in the making. */
+  readonly tokens: Promise<ServiceAccountTokens>;
+}
+
+/** Each with its own identity; whoever runs them uses `runController`. */
+export function serverControllers(
+  context: ActingContext,
+  { authorities, tokens }: ServerControllerOptions,
+): readonly Controller[] {
+  const { clock } = context.runtime;
+  const ofClients = createRequestSigner(authorities["client-ca"], clock);
+  const ofServers = createRequestSigner(authorities["server-ca"], clock);
+  return [
+    ...identityControllers(context, {
+      rootCa: authorities["server-ca"].certPem,
+      signSecretToken: async (claims) => (await tokens).signLegacy(claims),
+      signers: {
+        [signerNames.client]: ofClients,
+        [signerNames.kubeletClient]: ofClients,
+        [signerNames.kubeletServing]: ofServers,
+        [signerNames.legacy]: ofServers,
+      },
+    }),
+  ];
+}
