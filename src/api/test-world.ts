@@ -12,7 +12,7 @@ import { createPipeline, serverUser } from "./pipeline.ts";
 import { createRegistry, locateIn } from "./registry.ts";
 import type { ApiRequest } from "./request.ts";
 import type { ResourceDefinition, WriteContext } from "./resource-definition.ts";
-import { sameJson } from "./same-json.ts";
+import { sameJson } from "../schema/same-json.ts";
 
 export interface Thing extends KubeObject {
   spec?: {

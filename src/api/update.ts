@@ -10,7 +10,7 @@ import { conflict, invalid, modified, notFound } from "./errors.ts";
 import { keepSystemMetadata, matchUrl, validateMetadataUpdate } from "./object-meta.ts";
 import { storageKey } from "./registry.ts";
 import type { ApiResponse } from "./request.ts";
-import { sameJson } from "./same-json.ts";
+import { sameJson } from "../schema/same-json.ts";
 import {
   answerObject,
   answerStored,
