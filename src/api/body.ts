@@ -31,9 +31,11 @@ export function acceptValue(
 ): KubeObject {
   const { definition, parts } = call;
   checkKind(value, apiVersionOf(definition), definition.kind);
+  const forgets = isEmptyRecord(value);
   const { object, problems } = parts.codec.decode(definition, value, parseProblems);
   report(call, problems);
   object.metadata ??= {};
+  if (forgets) object.metadata.managedFields = [{}];
   parts.codec.fillDefaults(definition, object);
   return object;
 }
@@ -48,6 +50,13 @@ export function normalizeObject(call: Call, object: KubeObject): void {
     Object.assign(object, decoded);
   }
   parts.codec.fillDefaults(definition, object);
+}
+
+/** An empty record of managers asks to forget them; decoding would leave it out. */
+function isEmptyRecord(value: unknown): boolean {
+  const { metadata } = value as { metadata?: { managedFields?: unknown } | null };
+  const entries = metadata?.managedFields;
+  return Array.isArray(entries) && entries.length === 0;
 }
 
 /** The plain value of a body that is no object of the resource: patches, options, evictions. */

@@ -1,4 +1,5 @@
 /** Turns bodies into objects of a resource; the type tables of `schema` stand behind it. */
+import type { MergeType } from "../schema/merge-type.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 
@@ -19,6 +20,10 @@ export interface Codec {
   decode(definition: ResourceDefinition, value: unknown, parsed?: readonly string[]): Decoded;
   /** Fills `+default` markers and the row's computed defaults. Mutates. */
   fillDefaults(definition: ResourceDefinition, object: KubeObject): void;
+  /** How objects of the resource merge when they are applied. */
+  mergeType(definition: ResourceDefinition): MergeType;
+  /** What a new object holds before anyone has written to it. */
+  emptyObject(definition: ResourceDefinition): object;
   /** Strategic merge by the type's patch strategies; UnsupportedMediaType where there are none. */
   strategicMerge(definition: ResourceDefinition, original: unknown, patch: unknown): unknown;
 }

@@ -5,6 +5,7 @@ import { admitMutating, admitValidating } from "./admit.ts";
 import { readObject } from "./body.ts";
 import { type Call, writeContext } from "./call.ts";
 import { alreadyExists, generatedNameExists, invalid } from "./errors.ts";
+import { trackWrite } from "./field-managers.ts";
 import { fillCreateMetadata, generatedName, matchUrl } from "./object-meta.ts";
 import type { ApiResponse } from "./request.ts";
 import type { Undo } from "./resource-definition.ts";
@@ -24,10 +25,15 @@ export async function create(call: Call): Promise<ApiResponse> {
 }
 
 /** The steps of a create after decoding; PUT of an absent object may come here too. */
-export async function createObject(call: Call, object: KubeObject): Promise<ApiResponse> {
+export async function createObject(
+  call: Call,
+  object: KubeObject,
+  options: { readonly isTracked?: boolean } = {},
+): Promise<ApiResponse> {
   const { definition, parts, request } = call;
   matchUrl(object, request, definition);
   fillCreateMetadata(object, parts.runtime, call.now);
+  if (options.isTracked !== true) trackWrite(call, object, undefined);
   await admitMutating(call, "CREATE", object, undefined);
   const context = writeContext(call, "create", undefined);
   const { strategy } = definition;

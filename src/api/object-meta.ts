@@ -88,11 +88,10 @@ export function keepSystemMetadata(object: KubeObject, old: DeepReadonly<KubeObj
   clearUnserved(object);
 }
 
-/** Fields that no server writes any more, and empty maps that mean nothing. */
+/** A field that no server writes any more, and empty maps that mean nothing. */
 function clearUnserved(object: KubeObject): void {
   const metadata = object.metadata as Record<string, unknown>;
   delete metadata.selfLink;
-  delete metadata.managedFields;
   for (const field of ["labels", "annotations", "finalizers", "ownerReferences"]) {
     const value = metadata[field];
     if (value === null) delete metadata[field];

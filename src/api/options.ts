@@ -30,6 +30,7 @@ export function readWriteQuery(request: ApiRequest): WriteQuery {
   const errors = [
     ...dryRunErrors(dryRuns),
     ...fieldManagerErrors(fieldManager),
+    ...(request.verb === "patch" ? applyErrors(request, fieldManager) : []),
     ...fieldValidationErrors(fieldValidation),
   ];
   if (errors.length > 0) throw invalid({ group: "meta.k8s.io", plural: "", kind }, "", errors);
@@ -43,6 +44,18 @@ export function dryRunErrors(values: readonly string[]): readonly FieldError[] {
   if (values.every((value) => value === "All")) return [];
   const detail = 'supported values: "All"';
   return [{ type: "FieldValueNotSupported", field: "dryRun", value: values, detail }];
+}
+
+/** Only an apply may use force, and it must say who applies. */
+function applyErrors(request: ApiRequest, fieldManager: string): readonly FieldError[] {
+  const isApply = request.contentType.startsWith("application/apply-patch+");
+  if (!isApply && request.query.has("force")) {
+    const detail = "may not be specified for non-apply patch";
+    return [{ type: "FieldValueForbidden", field: "force", detail }];
+  }
+  if (!isApply || fieldManager !== "") return [];
+  const detail = "is required for apply patch";
+  return [{ type: "FieldValueRequired", field: "fieldManager", detail }];
 }
 
 function fieldManagerErrors(name: string): readonly FieldError[] {

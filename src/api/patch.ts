@@ -3,12 +3,13 @@ import type { Operation } from "rfc6902";
 import { ApiError } from "../lib/api-error.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { applyPatch as applyConfig, applyType } from "./apply.ts";
 import { acceptValue, readValue } from "./body.ts";
 import type { Call } from "./call.ts";
 import { unsupportedMediaType } from "./errors.ts";
 import { applyJsonPatch } from "./json-patch.ts";
 import { matchUrl } from "./object-meta.ts";
-import type { ApiResponse } from "./request.ts";
+import type { ApiRequest, ApiResponse } from "./request.ts";
 import { changeStored } from "./update.ts";
 
 const limits = { jsonPatchOperationsMax: 10_000 } as const;
@@ -23,6 +24,7 @@ const kinds: Readonly<Record<string, PatchKind>> = {
 
 export async function patch(call: Call): Promise<ApiResponse> {
   const { definition, request } = call;
+  if (patchTypeOf(request) === applyType) return applyConfig(call);
   const { kind, body } = readPatch(call);
   const part = definition.subresources[request.subresource];
   return changeStored(call, async (current) => {
@@ -36,12 +38,16 @@ export interface PatchBody {
   readonly body: unknown;
 }
 
+/** The media type of the patch, without parameters. */
+export function patchTypeOf(request: ApiRequest): string {
+  return (request.contentType.split(";")[0] ?? "").trim().toLowerCase();
+}
+
 /** Reads the patch; UnsupportedMediaType for forms that are not served. */
 export function readPatch(call: Call): PatchBody {
   const { parts, request } = call;
-  const type = (request.contentType.split(";")[0] ?? "").trim().toLowerCase();
-  const kind = kinds[type];
-  if (kind === undefined) throw unsupportedMediaType(Object.keys(kinds));
+  const kind = kinds[patchTypeOf(request)];
+  if (kind === undefined) throw unsupportedMediaType([...Object.keys(kinds), applyType]);
   const body = readValue(parts.codec, request, "application/json");
   if (kind === "json") return { kind, body: operationsOf(body) };
   if (typeof body !== "object" || body === null || Array.isArray(body)) {

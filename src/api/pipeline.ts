@@ -9,12 +9,13 @@ import type { ByteStream } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { actionContext, runAction, targetOf } from "./action.ts";
 import { admitValidating } from "./admit.ts";
+import { attributesOf, authorize } from "./authorize-call.ts";
 import type { Attributes } from "./authorizer.ts";
 import type { Call, Parts } from "./call.ts";
 import { create } from "./create.ts";
 import { deleteOne } from "./delete.ts";
 import { deleteCollection } from "./delete-collection.ts";
-import { forbidden, methodNotAllowed, notFound, unknownResource } from "./errors.ts";
+import { methodNotAllowed, notFound, unknownResource } from "./errors.ts";
 import { currentSet, listObjects } from "./list.ts";
 import { readListOptions } from "./list-options.ts";
 import { createLocalClient } from "./local-client.ts";
@@ -62,7 +63,7 @@ export function createPipeline(options: Omit<Parts, "client">): Pipeline {
       planned.start(sink, request.signal);
     },
     upgrade: async (request, socket) => upgrade(await open(request), socket),
-    authorize: (attributes) => authorize(parts, attributes),
+    authorize: (attributes) => authorize(parts.authorizer, attributes),
     clientOf: (user) => createLocalClient(pipeline, user, options.runtime),
   };
   const parts: Parts = { ...options, client: pipeline.clientOf(serverUser) };
@@ -73,45 +74,10 @@ export function createPipeline(options: Omit<Parts, "client">): Pipeline {
 async function openCall(parts: Parts, request: ApiRequest): Promise<Call> {
   const definition = parts.registry.find(request.resource);
   if (definition === undefined) throw unknownResource();
-  await authorize(parts, attributesOf(request));
+  await authorize(parts.authorizer, attributesOf(request));
   const now = parts.runtime.clock.now();
   const warnings = definition.deprecation === undefined ? [] : [definition.deprecation];
   return { parts, request, definition, ...readWriteQuery(request), now, warnings };
-}
-
-async function authorize(parts: Parts, attributes: Attributes): Promise<void> {
-  const decision = await parts.authorizer.authorize(attributes);
-  if (!decision.allowed) throw forbidden(attributes, decision.reason);
-}
-
-/** The verb of `connect` follows the method: exec by POST or WebSocket GET is a create. */
-export function attributesOf(request: ApiRequest): Attributes {
-  const { group, version, plural } = request.resource;
-  return {
-    user: request.user,
-    verb: request.verb === "connect" ? connectVerb(request) : request.verb,
-    group,
-    version,
-    resource: plural,
-    subresource: request.subresource,
-    // A namespace counts as inside of itself.
-    namespace: group === "" && plural === "namespaces" ? request.name : request.namespace,
-    name: request.name,
-    path: "",
-    isResourceRequest: true,
-  };
-}
-
-const connectVerbs: Readonly<Record<string, string>> = {
-  POST: "create",
-  PUT: "update",
-  PATCH: "patch",
-  DELETE: "delete",
-};
-
-function connectVerb(request: ApiRequest): string {
-  if (["exec", "attach", "portforward"].includes(request.subresource)) return "create";
-  return connectVerbs[request.method] ?? "get";
 }
 
 async function dispatch(call: Call): Promise<ApiResponse> {

@@ -1,4 +1,6 @@
 /** The scale subresource: autoscaling/v1 Scale over a workload's own fields. */
+
+import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { ageOf } from "../lib/human-duration.ts";
@@ -9,11 +11,19 @@ import {
   selectorOfMap,
 } from "../lib/selector.ts";
 import { copyJson } from "../schema/copy.ts";
+import type { Manager } from "../schema/managers.ts";
+import { mergeTypeOf } from "../schema/merge-type.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { fieldElement } from "../schema/path-element.ts";
+import { managersAfterScale, managersOfScale, scaleVersion } from "../schema/scale-managers.ts";
+import { trackUpdate, type Write } from "../schema/track-fields.ts";
+import { validateValue } from "../schema/typed-validate.ts";
+import { applyType, checkConfig, checkIdentity, mergedOrConflict, readConfig } from "./apply.ts";
 import { readValue } from "./body.ts";
 import type { Call } from "./call.ts";
 import { invalid, notFound } from "./errors.ts";
-import { applyTo, readPatch } from "./patch.ts";
+import { setManagers, storedManagers, writeOf } from "./field-managers.ts";
+import { applyTo, patchTypeOf, readPatch } from "./patch.ts";
 import type { ApiResponse } from "./request.ts";
 import type { Column, Subresource } from "./resource-definition.ts";
 import { answerObject, readStored } from "./stored.ts";
@@ -46,21 +56,71 @@ export async function getScale(call: Call, paths: ScalePaths): Promise<ApiRespon
 
 export async function writeScale(call: Call, paths: ScalePaths): Promise<ApiResponse> {
   const { request } = call;
-  const patch = request.verb === "patch" ? readPatch(call) : undefined;
-  const sent = patch === undefined ? readValue(call.parts.codec, request, request.contentType) : {};
-  const answer = await changeStored(call, async (current) => {
-    const scale = scaleOf(current.object, paths);
-    const next = patch === undefined ? sent : applyTo(call, patch.kind, patch.body, scale);
-    const object = copyJson<KubeObject>(current.object as KubeObject);
-    const { metadata, replicas } = checkScale(call, next);
-    if (metadata.resourceVersion) object.metadata.resourceVersion = metadata.resourceVersion;
-    else delete object.metadata.resourceVersion;
-    if (metadata.uid) object.metadata.uid = metadata.uid;
-    write(object, paths.replicas, replicas);
-    return object;
-  });
+  const next = readScaleChange(call);
+  const answer = await changeStored(
+    call,
+    async (current) => {
+      const scale = scaleOf(current.object, paths);
+      const managers = storedManagers(current.object);
+      const { value, after } = next(scale, managersOfScale(managers, elementsOf(paths.replicas)));
+      const object = copyJson<KubeObject>(current.object as KubeObject);
+      const { metadata, replicas } = checkScale(call, value);
+      if (metadata.resourceVersion) object.metadata.resourceVersion = metadata.resourceVersion;
+      else delete object.metadata.resourceVersion;
+      if (metadata.uid) object.metadata.uid = metadata.uid;
+      write(object, paths.replicas, replicas);
+      const version = apiVersionOf(call.definition);
+      const path = elementsOf(paths.replicas);
+      const isRecorded = managers.length > 0 || patchTypeOf(request) === applyType;
+      const record = isRecorded ? managersAfterScale(managers, after, path, version) : [];
+      setManagers(object, record);
+      return object;
+    },
+    { isTracked: true },
+  );
   if (answer.type !== "object") return answer;
   return answerObject(call, scaleOf(answer.object, paths));
+}
+
+/** The next Scale and who manages its replicas then. */
+type ScaleChange = (
+  scale: KubeObject,
+  managers: readonly Manager[],
+) => { readonly value: unknown; readonly after: readonly Manager[] };
+
+/** Reads the body once: it may be used again when another writer was faster. */
+function readScaleChange(call: Call): ScaleChange {
+  const { request } = call;
+  const type = mergeTypeOf("io.k8s.api.autoscaling.v1.Scale");
+  const writeAt = (live: object, managers: readonly Manager[]): Write => ({
+    ...writeOf(call, live, managers),
+    view: (version) =>
+      version === scaleVersion ? { type, ignored: { "f:status": {} } } : undefined,
+    apiVersion: scaleVersion,
+  });
+  if (request.verb === "patch" && patchTypeOf(request) === applyType) {
+    const config = readConfig(call);
+    checkIdentity(config, scaleVersion, "Scale");
+    checkConfig(config, validateValue(type, config));
+    return (scale, managers) => {
+      const { object, managers: after } = mergedOrConflict(call, writeAt(scale, managers), config);
+      return { value: object, after };
+    };
+  }
+  const patch = request.verb === "patch" ? readPatch(call) : undefined;
+  const sent = patch === undefined ? readValue(call.parts.codec, request, request.contentType) : {};
+  return (scale, managers) => {
+    const value =
+      patch === undefined
+        ? sent
+        : applyTo(call, patch.kind, patch.body, copyJson<KubeObject>(scale));
+    const isObject = typeof value === "object" && value !== null;
+    return { value, after: isObject ? trackUpdate(writeAt(scale, managers), value) : managers };
+  };
+}
+
+function elementsOf(path: string): readonly string[] {
+  return steps(path).map(fieldElement);
 }
 
 /** The Scale of an object, by the paths of its row. */

@@ -1,6 +1,8 @@
 /** The Codec over the type tables of `schema`: what a real server uses. */
 import { decodeValue } from "../schema/decode.ts";
 import { applySchemaDefaults } from "../schema/defaults.ts";
+import { emptyObject, type MergeType, mergeTypeOf } from "../schema/merge-type.ts";
+import { customMergeType } from "../schema/merge-type-custom.ts";
 import { parseBody } from "../schema/parse.ts";
 import { decodeProtobuf, protobufType } from "../schema/protobuf-decode.ts";
 import { strategicMergePatch } from "../schema/strategic-merge.ts";
@@ -8,6 +10,24 @@ import { decodeCustom } from "../schema/structural/decode.ts";
 import { fillSchemaDefaults } from "../schema/structural/default.ts";
 import type { Codec } from "./codec.ts";
 import { unsupportedMediaType } from "./errors.ts";
+
+const customPatchTypes = [
+  "application/json-patch+json",
+  "application/merge-patch+json",
+  "application/apply-patch+yaml",
+];
+
+const customTypes = new WeakMap<object, MergeType>();
+
+/** Made once for a schema, which is replaced as a whole when it changes. */
+function customType(schema: object): MergeType {
+  let type = customTypes.get(schema);
+  if (type === undefined) {
+    type = customMergeType(schema);
+    customTypes.set(schema, type);
+  }
+  return type;
+}
 
 export function createSchemaCodec(): Codec {
   return {
@@ -25,11 +45,17 @@ export function createSchemaCodec(): Codec {
       else applySchemaDefaults(definition.typeName, object);
       definition.defaults(object);
     },
+    mergeType: (definition) =>
+      definition.custom === undefined
+        ? mergeTypeOf(definition.typeName)
+        : customType(definition.custom.schema),
+    emptyObject: (definition) =>
+      definition.custom === undefined ? emptyObject(definition.typeName) : {},
     strategicMerge(definition, original, patch) {
       if (definition.custom === undefined) {
         return strategicMergePatch(definition.typeName, original, patch);
       }
-      throw unsupportedMediaType(["application/json-patch+json", "application/merge-patch+json"]);
+      throw unsupportedMediaType(customPatchTypes);
     },
   };
 }

@@ -2,7 +2,9 @@
 import type { Resource } from "../client/client.ts";
 import { createStoreLiveSets } from "../live/store-feed.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
+import { deduced } from "../schema/merge-type.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { sameJson } from "../schema/same-json.ts";
 import { openMemoryStore } from "../store/memory.ts";
 import type { AdmissionPlugin } from "./admission-plugin.ts";
 import type { Authorizer } from "./authorizer.ts";
@@ -12,7 +14,6 @@ import { createPipeline, serverUser } from "./pipeline.ts";
 import { createRegistry, locateIn } from "./registry.ts";
 import type { ApiRequest } from "./request.ts";
 import type { ResourceDefinition, WriteContext } from "./resource-definition.ts";
-import { sameJson } from "../schema/same-json.ts";
 
 export interface Thing extends KubeObject {
   spec?: {
@@ -29,6 +30,8 @@ const plainCodec: Codec = {
   parse: (bytes) => ({ value: JSON.parse(new TextDecoder().decode(bytes)), problems: [] }),
   decode: (_definition, value) => ({ object: value as KubeObject, problems: [] }),
   fillDefaults: (definition, object) => definition.defaults(object),
+  mergeType: () => deduced,
+  emptyObject: () => ({}),
   strategicMerge: (_definition, original, patch) => mergePatch(original, patch),
 };
 

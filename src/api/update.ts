@@ -2,15 +2,17 @@
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { sameJson } from "../schema/same-json.ts";
 import { admitMutating, admitValidating } from "./admit.ts";
+import { attributesOf, authorize } from "./authorize-call.ts";
 import { readObject } from "./body.ts";
 import { type Call, writeContext } from "./call.ts";
 import { createObject, withUndo } from "./create.ts";
 import { conflict, invalid, modified, notFound } from "./errors.ts";
+import { trackWrite } from "./field-managers.ts";
 import { keepSystemMetadata, matchUrl, validateMetadataUpdate } from "./object-meta.ts";
 import { storageKey } from "./registry.ts";
 import type { ApiResponse } from "./request.ts";
-import { sameJson } from "../schema/same-json.ts";
 import {
   answerObject,
   answerStored,
@@ -36,18 +38,21 @@ export async function update(call: Call): Promise<ApiResponse> {
   });
 }
 
-function createFromUpdate(call: Call, sent: KubeObject): Promise<ApiResponse> {
+async function createFromUpdate(call: Call, sent: KubeObject): Promise<ApiResponse> {
   const object = copyJson<KubeObject>(sent);
   if (object.metadata.resourceVersion && object.metadata.resourceVersion !== "0") {
     throw notFound(call.definition, call.request.name);
   }
   delete object.metadata.resourceVersion;
+  await authorize(call.parts.authorizer, { ...attributesOf(call.request), verb: "create" });
   return createObject(call, object);
 }
 
 export interface ChangeOptions {
   readonly ifAbsent?: () => Promise<ApiResponse>;
   readonly requiresVersion?: boolean;
+  /** The next state comes with its record of managers. */
+  readonly isTracked?: boolean;
 }
 
 /**
@@ -71,7 +76,7 @@ export async function changeStored(
     }
     const object = await change(current);
     checkPreconditions(call, object, current, options.requiresVersion ?? false);
-    const answer = await writeChange(call, object, current);
+    const answer = await writeChange(call, object, current, options.isTracked ?? false);
     if (answer !== undefined) return answer;
     if (tries === limits.raceTriesMax) throw modified(definition, name);
   }
@@ -119,15 +124,20 @@ async function writeChange(
   call: Call,
   object: KubeObject,
   current: Stored,
+  isTracked: boolean,
 ): Promise<ApiResponse | undefined> {
   const { definition } = call;
   const { strategy } = definition;
   const old = current.object;
   object.metadata.name ??= old.metadata.name ?? "";
   keepSystemMetadata(object, old);
+  if (!isTracked) trackWrite(call, object, old);
+  const { managedFields } = object.metadata;
   await admitMutating(call, "UPDATE", object, old);
   const context = writeContext(call, "update", old);
   strategy.prepare?.(object, context);
+  if (managedFields === undefined) delete object.metadata.managedFields;
+  else object.metadata.managedFields = managedFields;
   const errors = [
     ...validateMetadataUpdate(object, old),
     ...(strategy.validate?.(object, context) ?? []),

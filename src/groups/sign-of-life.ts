@@ -1,7 +1,8 @@
 /** Tells updates that only repeat "I am alive" from those that say something. */
-import { sameJson } from "../api/same-json.ts";
+
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { sameJson } from "../schema/same-json.ts";
 
 /** Compares what `rest` leaves of two objects: all but the time of the sign of life. */
 export function sameWithout<T extends KubeObject>(

@@ -22,7 +22,8 @@ const scalars: Readonly<Record<string, MergeType>> = {
 
 /** The merge type of a custom resource; without a schema everything is as it says it is. */
 export function customMergeType(schema: unknown): MergeType {
-  return isObject(schema) ? resourceType(schema) : deduced;
+  const tells = isObject(schema) && (schema.type !== undefined || isObject(schema.properties));
+  return tells ? resourceType(schema) : deduced;
 }
 
 /** An object with apiVersion, kind and metadata, whatever its schema says of them. */

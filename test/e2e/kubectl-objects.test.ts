@@ -1,6 +1,7 @@
 /** Every day's commands on objects, by the embedded kubectl and by the machine's own. */
 import { afterAll, beforeAll, describe, test } from "bun:test";
 import { Cluster, reasonToSkip } from "./cluster.ts";
+import { serverSideCases } from "./kubectl-apply-cases.ts";
 import { applyCases, changeCases, deleteCases, otherCases } from "./kubectl-change-cases.ts";
 import { createCases, describeCases, getCases } from "./kubectl-object-cases.ts";
 import { check, type Kubectl, kubectlsOf } from "./kubectls.ts";
@@ -14,6 +15,7 @@ const groups = {
   describe: describeCases,
   change: changeCases,
   apply: applyCases,
+  serverSide: serverSideCases,
   other: otherCases,
   delete: deleteCases,
 } as const;

@@ -11,7 +11,7 @@ import { everyOf } from "../admission/look-up.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
 import { applyJsonPatch } from "../json-patch.ts";
 import type { ResourceDefinition } from "../resource-definition.ts";
-import { sameJson } from "../same-json.ts";
+import { sameJson } from "../../schema/same-json.ts";
 import { connectOptions } from "./connect-options.ts";
 import { ask, failed } from "./dispatch.ts";
 import { matchedDefinition, matchesNamespace, matchesObject, type Webhook } from "./match.ts";

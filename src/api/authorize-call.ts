@@ -1,0 +1,40 @@
+/** Asks the authorizer whether a request may be. */
+import type { Attributes, Authorizer } from "./authorizer.ts";
+import { forbidden } from "./errors.ts";
+import type { ApiRequest } from "./request.ts";
+
+/** Throws Forbidden when the answer is no. */
+export async function authorize(authorizer: Authorizer, attributes: Attributes): Promise<void> {
+  const decision = await authorizer.authorize(attributes);
+  if (!decision.allowed) throw forbidden(attributes, decision.reason);
+}
+
+/** The verb of `connect` follows the method: exec by POST or WebSocket GET is a create. */
+export function attributesOf(request: ApiRequest): Attributes {
+  const { group, version, plural } = request.resource;
+  return {
+    user: request.user,
+    verb: request.verb === "connect" ? connectVerb(request) : request.verb,
+    group,
+    version,
+    resource: plural,
+    subresource: request.subresource,
+    // A namespace counts as inside of itself.
+    namespace: group === "" && plural === "namespaces" ? request.name : request.namespace,
+    name: request.name,
+    path: "",
+    isResourceRequest: true,
+  };
+}
+
+const connectVerbs: Readonly<Record<string, string>> = {
+  POST: "create",
+  PUT: "update",
+  PATCH: "patch",
+  DELETE: "delete",
+};
+
+function connectVerb(request: ApiRequest): string {
+  if (["exec", "attach", "portforward"].includes(request.subresource)) return "create";
+  return connectVerbs[request.method] ?? "get";
+}
