@@ -142,7 +142,7 @@ test("a create is recorded under the program's name, without what nobody owns", 
   );
 });
 
-test("apply creates, applies again without a change, and drops what it no longer names", async () => {
+test("apply creates, changes nothing twice, and drops what it no longer names", async () => {
   const path = `${core}/configmaps/one`;
   const made = await apply(path, "a", configMap("one", { x: "1", y: "2" }));
   expect(made).toMatchObject({ status: 201, data: { x: "1", y: "2" } });
@@ -192,7 +192,7 @@ test("two appliers share an object, and neither overwrites the other without for
   );
 });
 
-test("kubectl's own client-side apply does not stand in the way of its server-side one", async () => {
+test("what kubectl applied by itself before is no conflict for its server-side apply", async () => {
   const path = `${core}/configmaps/moved`;
   const config = configMap("moved", { x: "1" });
   const last = `${JSON.stringify(config)}\n`;

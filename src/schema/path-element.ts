@@ -1,6 +1,6 @@
 /**
- * Elements of the paths in `managedFields`: `f:name` is a field, `k:{"name":"web"}` the list item of
- * that key, `v:"a"` the set item of that value, `i:0` the item at that place.
+ * Elements of the paths in `managedFields`: `f:name` is a field, `k:{"name":"web"}` the list item
+ * of that key, `v:"a"` the set item of that value, `i:0` the item at that place.
  */
 
 export function fieldElement(name: string): string {

@@ -39,7 +39,7 @@ interface State {
   readonly managers: readonly Manager[];
 }
 
-/** A name alone updates `spec`; `+name` applies it, `!name` with force, `name/status` the status. */
+/** A name alone updates `spec`; `+name` applies it, `!name` by force, `name/status` the status. */
 type Step = readonly [who: string, spec: object | undefined];
 
 const status = { "f:status": {} };
