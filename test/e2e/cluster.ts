@@ -96,7 +96,7 @@ export class Cluster {
   async kubectl(line: string | readonly string[], stdin = ""): Promise<Result> {
     const words = typeof line === "string" ? line.split(" ") : line;
     const child = Bun.spawn([binary, "kubectl", ...words], {
-      env: { ...process.env, KUBECONFIG: this.kubeconfig, K3S_DATA_DIR: this.dataDir },
+      env: this.#environment(),
       stdin: new TextEncoder().encode(stdin),
       stdout: "pipe",
       stderr: "pipe",
@@ -133,6 +133,51 @@ export class Cluster {
       child.exited,
     ]);
     return `${stdout}${stderr}`;
+  }
+
+  /** All that kubectl prints until it ends or `signal` aborts. */
+  async following(
+    args: readonly string[],
+    signal: AbortSignal,
+    onText: (text: string) => void = () => {},
+  ): Promise<string> {
+    const child = Bun.spawn([binary, "kubectl", ...args], {
+      env: this.#environment(),
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
+    const decoder = new TextDecoder();
+    let all = "";
+    for await (const chunk of child.stdout) {
+      const text = decoder.decode(chunk, { stream: true });
+      all += text;
+      onText(text);
+    }
+    await child.exited;
+    return all;
+  }
+
+  /** What kubectl shows on a terminal of the given size, where `typed` is typed. */
+  async onTerminal(
+    line: string,
+    options: { readonly rows: number; readonly columns: number; readonly typed?: string },
+  ): Promise<string> {
+    const { rows, columns, typed = "" } = options;
+    const command = `stty rows ${rows} cols ${columns}; ${binary} kubectl ${line}`;
+    const child = Bun.spawn(["script", "-qec", command, "/dev/null"], {
+      env: this.#environment(),
+      stdin: new TextEncoder().encode(typed),
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const text = await new Response(child.stdout).text();
+    await child.exited;
+    return text;
+  }
+
+  #environment(): Record<string, string | undefined> {
+    return { ...process.env, KUBECONFIG: this.kubeconfig, K3S_DATA_DIR: this.dataDir };
   }
 
   /** Asks until `condition` holds; fails with the log's tail after `limitMs`. */

@@ -14,6 +14,7 @@ import { CriCache } from "./cri-cache.ts";
 import { parseResolvConf } from "./dns-config.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
+import { logLimits, rotateLogs } from "./log-rotation.ts";
 import { readMachine } from "./machine.ts";
 import { type NodeIdentity, nodeAllocatable } from "./node-object.ts";
 import { NodeReporter } from "./node-reporter.ts";
@@ -99,6 +100,16 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   scope.task("runtime-relist", async (signal) => {
     await live.ready(signal);
     await relistLoop(context, workers, signal);
+  });
+  scope.task("logs", async (signal) => {
+    const { clock, log } = runtime;
+    const reopen = async (containerId: string): Promise<void> => {
+      await cri.runtime.reopenContainerLog({ containerId });
+    };
+    while (!signal.aborted) {
+      await clock.sleep(logLimits.everyMs, signal);
+      await rotateLogs({ host, clock, log, reopen }, workers.logs());
+    }
   });
   scope.task("volumes", async (signal) => {
     while (!signal.aborted) {

@@ -2,6 +2,7 @@
 import type { Host } from "../../runtime/host.ts";
 import type { Clock } from "../../runtime/runtime.ts";
 import { type LogLine, parseLogLine } from "./log-line.ts";
+import { logFiles } from "./log-rotation.ts";
 
 export interface LogOptions {
   readonly follow: boolean;
@@ -81,31 +82,62 @@ async function* lines(
   const { host, clock, path } = source;
   let offset = from;
   let inode = (await host.stat(path, true))?.inode;
-  const decoder = new TextDecoder();
-  let rest = "";
+  const parts = new LineParts();
   while (!signal.aborted) {
     const runs = source.isRunning();
-    const chunk = await host.readAt(path, offset, limits.chunkBytes).catch(() => new Uint8Array());
-    if (chunk.length > 0) {
-      offset += chunk.length;
-      const parts = `${rest}${decoder.decode(chunk, { stream: true })}`.split("\n");
-      rest = parts.pop() ?? "";
-      for (const part of parts) {
-        const line = parseLogLine(part);
-        if (line !== undefined) yield line;
-      }
-      continue;
-    }
-    if (!follow) return;
     const info = await host.stat(path, true);
-    if (info !== undefined && (info.inode !== inode || info.size < offset)) {
-      // The file was rotated away and begun anew.
+    if (info !== undefined && info.inode !== inode) {
+      // The file was set aside and begun anew: what was not read of it comes first.
+      const aside = await fileOf(host, path, inode);
+      if (aside !== undefined) {
+        for await (const chunk of rest(host, aside, offset)) yield* parts.add(chunk);
+      }
       inode = info.inode;
       offset = 0;
-      rest = "";
-      continue;
+    } else if (info !== undefined && info.size < offset) {
+      offset = 0;
     }
-    if (!runs) return;
+    const chunk = await host.readAt(path, offset, limits.chunkBytes).catch(() => new Uint8Array());
+    offset += chunk.length;
+    yield* parts.add(chunk);
+    if (chunk.length > 0) continue;
+    if (!follow || !runs) return;
     await clock.sleep(limits.pollMs, signal);
+  }
+}
+
+/** Puts lines together that reads have cut. */
+class LineParts {
+  readonly #decoder = new TextDecoder();
+  #rest = "";
+
+  *add(chunk: Uint8Array): Generator<LogLine> {
+    const parts = `${this.#rest}${this.#decoder.decode(chunk, { stream: true })}`.split("\n");
+    this.#rest = parts.pop() ?? "";
+    for (const part of parts) {
+      const line = parseLogLine(part);
+      if (line !== undefined) yield line;
+    }
+  }
+}
+
+/** The file of this log that has the inode. */
+async function fileOf(
+  host: Host,
+  path: string,
+  inode: number | undefined,
+): Promise<string | undefined> {
+  for (const file of await logFiles(host, path)) {
+    if ((await host.stat(file, false))?.inode === inode) return file;
+  }
+  return undefined;
+}
+
+async function* rest(host: Host, path: string, from: number): AsyncGenerator<Uint8Array> {
+  for (let offset = from; ; ) {
+    const chunk = await host.readAt(path, offset, limits.chunkBytes).catch(() => new Uint8Array());
+    if (chunk.length === 0) return;
+    offset += chunk.length;
+    yield chunk;
   }
 }

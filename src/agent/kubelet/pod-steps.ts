@@ -5,6 +5,7 @@ import { criMessage, isCriNotFound } from "../cri/client.ts";
 import { createPodCgroup, removePodCgroup } from "./cgroups.ts";
 import { runHandler } from "./handlers.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
+import { logFiles } from "./log-rotation.ts";
 import { crashBackoffLimits, type Step } from "./plan-pod.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { placeOf, sandboxConfigOf, startContainer } from "./start-container.ts";
@@ -228,7 +229,8 @@ async function removeContainer(
   const known = context.cache.peek(record.uid).containers.find(({ id }) => id === step.id);
   await unlessGone(context.cri.runtime.removeContainer({ containerId: step.id }));
   context.prober.remove(step.id);
-  if (known?.logPath.startsWith(context.logRoot) === true) await context.host.remove(known.logPath);
+  if (known?.logPath.startsWith(context.logRoot) !== true) return;
+  for (const file of await logFiles(context.host, known.logPath)) await context.host.remove(file);
 }
 
 async function cleanUp(

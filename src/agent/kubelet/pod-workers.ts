@@ -11,6 +11,7 @@ import { containerHash } from "./container-config.ts";
 import type { CriPodIdentity } from "./cri-cache.ts";
 import { type ContainerState, latestOf, type PodCri } from "./cri-state.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
+import type { RotatedLog } from "./log-rotation.ts";
 import { objectRefs } from "./object-refs.ts";
 import { hasEnded, isEnding, type PodFacts, type PodPlan, planPod, type Step } from "./plan-pod.ts";
 import { newRecord, orphanPod, type PodRecord } from "./pod-record.ts";
@@ -84,6 +85,15 @@ export class PodWorkers {
 
   list(): Iterable<PodRecord> {
     return this.#records.values();
+  }
+
+  /** The logs that are written to. */
+  *logs(): Iterable<RotatedLog> {
+    for (const uid of this.#records.keys()) {
+      for (const { id, state, logPath } of this.#context.cache.peek(uid).containers) {
+        if (state === "running" && logPath !== "") yield { containerId: id, path: logPath };
+      }
+    }
   }
 
   find(namespace: string, name: string): PodRecord | undefined {
