@@ -15,7 +15,8 @@ export function readObject(call: Call): KubeObject {
   const body = request.body;
   if (body === undefined) throw emptyBody();
   if (!(body instanceof Uint8Array)) {
-    const object = copyJson<KubeObject>(body);
+    const { object } = parts.codec.decode(definition, copyJson<KubeObject>(body));
+    object.metadata ??= {};
     parts.codec.fillDefaults(definition, object);
     return object;
   }

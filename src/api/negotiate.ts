@@ -16,6 +16,7 @@ export interface Wanted {
 export interface Offer {
   /** False where objects have no protobuf form (custom resources). */
   readonly protobuf: boolean;
+  readonly table: boolean;
   /** A watch: forms that cannot be framed are out. */
   readonly stream: boolean;
 }
@@ -35,7 +36,7 @@ const plain: Wanted = { format: "json", as: "object", metaVersion: "v1", pretty:
 /** Throws NotAcceptable when no clause can be served. */
 export function negotiate(accept: string, offer: Offer): Wanted {
   if (accept === "") return plain;
-  const key = `${offer.protobuf} ${offer.stream} ${accept}`;
+  const key = `${offer.protobuf} ${offer.stream} ${offer.table} ${accept}`;
   const cached = known.get(key);
   if (cached !== undefined) return cached;
   const wanted = choose(accept, offer);
@@ -78,7 +79,9 @@ function accepted(clause: Clause, offer: Offer): Wanted | undefined {
   switch (as) {
     case "Table":
       // Cells of a Table have no protobuf form.
-      return format === "protobuf" ? undefined : { format, as, metaVersion, pretty };
+      return format === "protobuf" || !offer.table
+        ? undefined
+        : { format, as, metaVersion, pretty };
     case "PartialObjectMetadata":
     case "PartialObjectMetadataList":
       return { format, as, metaVersion, pretty };

@@ -21,7 +21,9 @@ const encoder = new TextEncoder();
 export function wantedOf(call: Call, stream: boolean): Wanted {
   const { definition, request } = call;
   const protobuf = request.subresource === "scale" || isBuiltIn(definition.typeName);
-  return negotiate(request.accept, { protobuf, stream });
+  // Kinds that are never stored have no columns.
+  const table = definition.virtual === undefined;
+  return negotiate(request.accept, { protobuf, stream, table });
 }
 
 /** The answer to `get`, `create` and other verbs about one object. */

@@ -137,6 +137,16 @@ test("the best clause that can be served wins; none is 406, an unknown body 415"
   });
 });
 
+test("kinds that are never stored have no Table", async () => {
+  const review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  const body = JSON.stringify({ spec: { nonResourceAttributes: { path: "/", verb: "get" } } });
+  const ask = (accept: string) =>
+    send(review, { method: "POST", body, headers: { accept, "content-type": "application/json" } });
+  const table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+  expect((await ask(table)).status).toBe(406);
+  expect((await ask(`${table},application/json`)).status).toBe(201);
+});
+
 test("discovery is served in protobuf", async () => {
   const answer = await send("/api/v1", accepting(protobuf));
   const list = decodeProtobuf(await bytesOf(answer)) as { resources: { name: string }[] };

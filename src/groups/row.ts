@@ -15,7 +15,9 @@ import { ageOf } from "../lib/human-duration.ts";
 import { subdomainErrors } from "../lib/names.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
 import { copyJson } from "../schema/copy.ts";
+import { zeroMember } from "../schema/decode.ts";
 import type { KubeObject } from "../schema/object.ts";
+import type { TypeName } from "../schema/type-table.ts";
 import { type NameRule, validateMetadata } from "./metadata.ts";
 
 export const allVerbs: readonly Verb[] = [
@@ -144,11 +146,14 @@ function keepParts<T extends KubeObject>(
   object: T,
   context: WriteContext<T>,
   keepsInitial: boolean,
+  type: TypeName,
 ): void {
   const parts = object as unknown as Parts;
   const old = context.old as Parts | undefined;
   if (context.verb === "create" || old === undefined) {
-    if (!keepsInitial) delete parts.status;
+    if (keepsInitial) return;
+    parts.status = zeroMember(type, "status");
+    if (parts.status === undefined) delete parts.status;
     return;
   }
   if (context.subresource === "") {
@@ -190,10 +195,11 @@ function countGeneration<T extends KubeObject>(object: T, context: WriteContext<
 }
 
 function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): Strategy<T> {
+  const type = row.typeName ?? typeNameOf(identity as Resource<KubeObject>);
   return {
     ...row.strategy,
     prepare(object, context): void {
-      if (row.status) keepParts(object, context, row.status === "kept");
+      if (row.status) keepParts(object, context, row.status === "kept", type);
       row.prepare?.(object, context);
       if (row.generation && context.subresource !== "status") countGeneration(object, context);
     },

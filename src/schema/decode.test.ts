@@ -34,7 +34,8 @@ describe("strict decoding", () => {
     ]);
     expect(object as unknown).toEqual({
       metadata: { name: "b" },
-      spec: { containers: [{ name: "c" }] },
+      spec: { containers: [{ name: "c", resources: {} }] },
+      status: {},
     });
   });
 
@@ -127,14 +128,23 @@ describe("the normal form", () => {
         containers: [{ name: "a", resources: { limits: { cpu: "500m", memory: "1Gi" } } }],
         restartPolicy: "Always",
       },
+      status: {},
     });
   });
 
   test("pointers keep what is empty, required members are there", () => {
     const claim = "io.k8s.api.core.v1.PersistentVolumeClaim";
     const kept = decode('{"spec":{"storageClassName":""}}', undefined, claim).object;
-    expect(kept as unknown).toEqual({ metadata: {}, spec: { storageClassName: "" } });
-    expect(decode("{}").object as unknown).toEqual({ metadata: {}, spec: { containers: [] } });
+    expect(kept as unknown).toEqual({
+      metadata: {},
+      spec: { resources: {}, storageClassName: "" },
+      status: {},
+    });
+    expect(decode("{}").object as unknown).toEqual({
+      metadata: {},
+      spec: { containers: [] },
+      status: {},
+    });
   });
 
   test("defaults of the schema are filled at every depth", () => {
@@ -169,6 +179,7 @@ describe("texts", () => {
     expect(decode(yaml, "application/yaml").object as unknown).toEqual({
       metadata: { name: "a", labels: { x: "on", z: "1" } },
       spec: { hostNetwork: true, priority: 8, nodeName: "1:30", containers: [] },
+      status: {},
     });
     const time = "metadata: {creationTimestamp: 2024-01-01T00:00:00Z}";
     expect(decode(time, "application/yaml").object.metadata.creationTimestamp).toBe(
@@ -178,7 +189,7 @@ describe("texts", () => {
       "error converting YAML to JSON: yaml: line 1",
     );
     expect(decode("kind: Pod\nkind: Pod\n", "application/yaml").warnings[0]).toContain(
-      'key "kind" already set in map',
+      'line 2: key "kind" already set in map',
     );
   });
 

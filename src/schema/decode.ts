@@ -47,11 +47,11 @@ function shapeOf(type: TypeName): Shape {
   return shape;
 }
 
+/** Go leaves no struct out, and no required member. */
 function isFilled(field: FieldType): boolean {
   if (field.pointer === true) return false;
-  if (field.required) return true;
-  const isPart = field.name === "metadata" || field.name === "spec";
-  return isPart && field.shape === "single" && "message" in field.of;
+  const isStruct = field.shape === "single" && "message" in field.of;
+  return field.required || isStruct;
 }
 
 function goType(field: FieldType): string {
@@ -241,6 +241,12 @@ function zeroOf(field: FieldType): unknown {
     if (zero !== undefined) value[inner.name] = zero;
   }
   return value;
+}
+
+/** What Go writes for a member that nobody gave; undefined where it writes none. */
+export function zeroMember(type: TypeName, name: string): unknown {
+  const field = shapeOf(type).filled.find((filled) => filled.name === name);
+  return field === undefined ? undefined : zeroOf(field);
 }
 
 /** Kubernetes' answer to a body that cannot be read as the type. */

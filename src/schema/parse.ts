@@ -1,5 +1,15 @@
 /** From the bytes of a body to a JSON value, as Go's JSON and YAML readers take them. */
-import { type Document, isAlias, isMap, isPair, parseAllDocuments, type Tags, visit } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isPair,
+  LineCounter,
+  parseAllDocuments,
+  type Tags,
+  visit,
+} from "yaml";
 import { ApiError } from "../lib/api-error.ts";
 import { setOwn } from "./copy.ts";
 import { countMembers, countParsed, duplicateMembers } from "./json-scan.ts";
@@ -59,7 +69,7 @@ function goTags(tags: Tags): Tags {
   );
 }
 
-function checkYaml(document: Document): readonly string[] {
+function checkYaml(document: Document, lines: LineCounter): readonly string[] {
   const problems: string[] = [];
   let aliases = 0;
   visit(document, (_, node, path) => {
@@ -67,21 +77,24 @@ function checkYaml(document: Document): readonly string[] {
     if (isAlias(node) && ++aliases > limits.yamlAliasesMax) {
       throw badYaml("document contains excessive aliasing");
     }
-    if (isMap(node)) problems.push(...repeatedKeys(node.items));
+    if (isMap(node)) problems.push(...repeatedKeys(node.items, lines));
   });
   return problems.length === 0
     ? []
     : [`yaml: unmarshal errors:\n${problems.map((problem) => `  ${problem}`).join("\n")}`];
 }
 
-function repeatedKeys(items: readonly unknown[]): string[] {
+function repeatedKeys(items: readonly unknown[], lines: LineCounter): string[] {
   const seen = new Set<string>();
   const problems: string[] = [];
   for (const item of items) {
     if (!isPair(item)) continue;
     const key = String(item.key);
-    if (seen.has(key) && key !== "<<")
-      problems.push(`key ${JSON.stringify(key)} already set in map`);
+    if (seen.has(key) && key !== "<<") {
+      const place = isNode(item.key) ? (item.key.range?.[0] ?? 0) : 0;
+      const { line } = lines.linePos(place);
+      problems.push(`line ${line}: key ${JSON.stringify(key)} already set in map`);
+    }
     seen.add(key);
   }
   return problems;
@@ -93,7 +106,9 @@ function badYaml(message: string): ApiError {
 
 /** The JSON value of the first document, read by the rules of YAML 1.1 as Go's reader does. */
 function parseYaml(bytes: Uint8Array): Parsed {
+  const lineCounter = new LineCounter();
   const documents = parseAllDocuments(textOf(bytes), {
+    lineCounter,
     version: "1.1",
     schema: "yaml-1.1",
     merge: true,
@@ -109,7 +124,7 @@ function parseYaml(bytes: Uint8Array): Parsed {
     const line = error.linePos?.[0].line ?? 1;
     throw badYaml(`line ${line}: ${error.message.split("\n")[0]}`);
   }
-  const problems = checkYaml(document);
+  const problems = checkYaml(document, lineCounter);
   return { value: jsonOnly(plainValue(document)), problems };
 }
 
