@@ -4,6 +4,7 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { LiveSets } from "../live/live-set.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
+import type { Authorizer } from "./authorizer.ts";
 import type { Registry } from "./registry.ts";
 import type { ApiRequest } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
@@ -26,6 +27,7 @@ export interface AdmissionContext {
   readonly client: Client;
   readonly runtime: Runtime;
   readonly registry: Registry;
+  readonly authorizer: Authorizer;
   readonly reinvocation: Reinvocation;
   /** Prunes and defaults an object that came from outside, as if it had just been decoded. */
   normalize(object: KubeObject): void;

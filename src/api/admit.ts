@@ -62,6 +62,7 @@ function contextOf(
     client: parts.client,
     runtime: parts.runtime,
     registry: parts.registry,
+    authorizer: parts.authorizer,
     reinvocation,
     normalize: (changed) => normalizeObject(call, changed),
     warn: (message) => void warnings.push(message),

@@ -22,6 +22,11 @@ import type {
   ValidatingWebhookConfiguration,
 } from "../gen/admissionregistration-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import {
+  policyExpressionErrors,
+  validationErrors,
+  webhookConditionErrors,
+} from "./admission-expressions.ts";
 import { duplicate, invalid, oneOf, required } from "./field-errors.ts";
 import { column, count, define } from "./row.ts";
 
@@ -71,6 +76,7 @@ function validateWebhooks(hooks: readonly DeepReadonly<Webhook>[] | undefined): 
           "the timeout value must be between 1 and 30 seconds",
         ),
       );
+    errors.push(...webhookConditionErrors(at, hook.matchConditions));
   });
   return errors;
 }
@@ -135,12 +141,8 @@ const validatingPolicy = define<ValidatingAdmissionPolicy>(validatingAdmissionPo
           "validations or auditAnnotations must contain at least one item",
         ),
       );
-    validations.forEach((validation, index) => {
-      if (!validation.expression?.trim())
-        errors.push(
-          required(`spec.validations[${index}].expression`, "expression is not specified"),
-        );
-    });
+    if (object.spec)
+      errors.push(...policyExpressionErrors(object.spec), ...validationErrors(object.spec));
     return errors;
   },
 });
@@ -163,6 +165,7 @@ const mutatingPolicy = define<MutatingAdmissionPolicy>(mutatingAdmissionPolicies
     if (object.spec?.matchConstraints === undefined) errors.push(required("spec.matchConstraints"));
     if ((object.spec?.mutations ?? []).length === 0)
       errors.push(required("spec.mutations", "mutations must contain at least one item"));
+    if (object.spec) errors.push(...policyExpressionErrors(object.spec));
     return errors;
   },
 });

@@ -1,5 +1,6 @@
 /** The admission chain, in upstream's order of plugins that are on by default. */
 import type { AdmissionPlugin } from "../admission-plugin.ts";
+import { validatingPolicies } from "../policies/validating.ts";
 import { mutatingWebhooks, validatingWebhooks } from "../webhooks/plugins.ts";
 import {
   certificateApproval,
@@ -45,6 +46,7 @@ export function defaultAdmission(): readonly AdmissionPlugin[] {
     // Policies come here: they see what the plugins above made of the object.
     mutatingWebhooks,
     rbacEscalation,
+    validatingPolicies,
     validatingWebhooks,
     // Last, as what is counted must not be refused afterwards.
     resourceQuota,

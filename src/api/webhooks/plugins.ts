@@ -10,12 +10,13 @@ import type { KubeObject } from "../../schema/object.ts";
 import { sameJson } from "../../schema/same-json.ts";
 import { everyOf } from "../admission/look-up.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
+import { refused } from "../errors.ts";
 import { applyJsonPatch } from "../json-patch.ts";
 import type { ResourceDefinition } from "../resource-definition.ts";
-import { connectOptions } from "./connect-options.ts";
 import { ask, failed } from "./dispatch.ts";
 import { matchedDefinition, matchesNamespace, matchesObject, type Webhook } from "./match.ts";
 import type { Verdict } from "./review.ts";
+import { converted, type Shown, shown } from "./shown.ts";
 
 type Seen = DeepReadonly<KubeObject>;
 
@@ -72,27 +73,21 @@ async function wanted(
   return definition;
 }
 
-/** The objects a webhook is shown, in the version it wants. */
-function shown(object: Seen, context: AdmissionContext, definition: ResourceDefinition) {
-  const { verb, old } = context;
-  const as = (one: Seen | undefined): Seen | null =>
-    one === undefined ? null : converted(one, context.definition, definition);
-  if (verb === "DELETE") return { definition, object: null, oldObject: as(object) };
-  if (verb === "CONNECT") return { definition, object: connectOptions(context), oldObject: null };
-  return { definition, object: as(object), oldObject: verb === "UPDATE" ? as(old) : null };
-}
-
-function converted(object: Seen, from: ResourceDefinition, to: ResourceDefinition): Seen {
-  const apiVersion = to.group === "" ? to.version : `${to.group}/${to.version}`;
-  const { group, version, kind } = from;
-  const own = group === "" ? version : `${group}/${version}`;
-  // A body of another kind (Scale, Eviction) is the same in every version of its resource.
-  if (object.kind !== undefined && object.kind !== kind) return object;
-  if (from === to) return object.kind ? object : { ...object, apiVersion: own, kind };
-  const copy = copyJson<KubeObject>(object);
-  const stored = from.conversion?.toStorage(copy) ?? copy;
-  const result = to.conversion?.fromStorage(stored) ?? stored;
-  return { ...result, apiVersion, kind: to.kind };
+/** Whether the webhook's own conditions hold; one that fails counts by the failure policy. */
+async function passes(
+  webhook: Webhook,
+  request: Shown,
+  context: AdmissionContext,
+): Promise<boolean> {
+  const conditions = webhook.matchConditions ?? [];
+  if (conditions.length === 0) return true;
+  // CEL is only loaded where somebody uses it.
+  const cel = await import("../cel/admission-cel.ts");
+  const bindings = cel.requestBindings(request, request.definition, context);
+  const outcome = await cel.matchConditions(cel.webhookEnvironment, conditions, bindings);
+  if (outcome.type !== "error") return outcome.type === "match";
+  if (webhook.failurePolicy === "Ignore") return false;
+  throw refused(context.definition, context.name, outcome.error.message);
 }
 
 function refuse({ name }: Webhook, { code, message, reason }: Verdict): ApiError {
@@ -143,6 +138,7 @@ async function mutateBy(
   const definition = await wanted(webhook, object, context);
   if (definition === undefined) return false;
   const request = shown(object, context, definition);
+  if (!(await passes(webhook, request, context))) return false;
   const verdict = await ask(webhook, request, context);
   if (verdict === undefined) return false;
   for (const warning of verdict.warnings) context.warn(warning);
@@ -172,7 +168,9 @@ export const validatingWebhooks: AdmissionPlugin = {
       all.map(async ({ webhook }) => {
         const definition = await wanted(webhook, object, context);
         if (definition === undefined) return;
-        const verdict = await ask(webhook, shown(object, context, definition), context);
+        const request = shown(object, context, definition);
+        if (!(await passes(webhook, request, context))) return;
+        const verdict = await ask(webhook, request, context);
         for (const warning of verdict?.warnings ?? []) context.warn(warning);
         if (verdict !== undefined && !verdict.allowed) throw refuse(webhook, verdict);
       }),

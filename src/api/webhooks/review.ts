@@ -28,39 +28,41 @@ export interface Verdict {
 }
 
 export function reviewBody(ask: ReviewRequest, context: AdmissionContext): string {
-  const { request, verb, subresource, namespace, name, dryRun } = context;
-  const { username, uid, groups, extra } = {
-    ...request.user,
-    username: request.user.name,
-  };
-  const kind = kindOf(ask.object ?? ask.oldObject, ask.definition, subresource);
-  const requestKind = kindOf(ask.object ?? ask.oldObject, context.definition, subresource);
+  const { uid, object, oldObject, version } = ask;
   return JSON.stringify({
     kind: "AdmissionReview",
-    apiVersion: `admission.k8s.io/${ask.version}`,
-    request: {
-      uid: ask.uid,
-      kind,
-      resource: resourceOf(ask.definition),
-      ...(subresource === "" ? {} : { subResource: subresource }),
-      requestKind,
-      requestResource: resourceOf(context.definition),
-      ...(subresource === "" ? {} : { requestSubResource: subresource }),
-      ...(name === "" ? {} : { name }),
-      ...(namespace === "" ? {} : { namespace }),
-      operation: verb,
-      userInfo: {
-        username,
-        ...(uid === "" ? {} : { uid }),
-        groups,
-        ...(Object.keys(extra).length === 0 ? {} : { extra }),
-      },
-      object: ask.object,
-      oldObject: ask.oldObject,
-      dryRun,
-      options: optionsOf(context),
-    },
+    apiVersion: `admission.k8s.io/${version}`,
+    request: { uid, ...requestPart(ask, context), object, oldObject },
   });
+}
+
+/** An AdmissionRequest without its uid and objects: what CEL calls `request`. */
+export function requestPart(
+  ask: Pick<ReviewRequest, "definition" | "object" | "oldObject">,
+  context: AdmissionContext,
+) {
+  const { request, verb, subresource, namespace, name, dryRun } = context;
+  const { uid, groups, extra } = request.user;
+  const shown = ask.object ?? ask.oldObject;
+  return {
+    kind: kindOf(shown, ask.definition, subresource),
+    resource: resourceOf(ask.definition),
+    ...(subresource === "" ? {} : { subResource: subresource }),
+    requestKind: kindOf(shown, context.definition, subresource),
+    requestResource: resourceOf(context.definition),
+    ...(subresource === "" ? {} : { requestSubResource: subresource }),
+    ...(name === "" ? {} : { name }),
+    ...(namespace === "" ? {} : { namespace }),
+    operation: verb,
+    userInfo: {
+      username: request.user.name,
+      ...(uid === "" ? {} : { uid }),
+      groups,
+      ...(Object.keys(extra).length === 0 ? {} : { extra }),
+    },
+    dryRun,
+    options: optionsOf(context),
+  };
 }
 
 function resourceOf({ group, version, plural }: ResourceDefinition) {

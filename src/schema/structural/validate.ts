@@ -13,7 +13,6 @@ export interface SchemaProblem {
     | "FieldValueTooLong"
     | "FieldValueTooMany"
     | "FieldValueTypeInvalid"
-    | "FieldValueForbidden"
     | "FieldValueDuplicate";
   readonly field: string;
   readonly value?: unknown;

@@ -1,0 +1,184 @@
+/** ValidatingAdmissionPolicy: refuses, warns or notes by expressions (KEP-3488). */
+import {
+  validatingAdmissionPolicies,
+  validatingAdmissionPolicyBindings,
+} from "../../client/resources.ts";
+import type {
+  ValidatingAdmissionPolicy,
+  ValidatingAdmissionPolicyBinding,
+  Validation,
+} from "../../gen/admissionregistration-v1.ts";
+import { ApiError } from "../../lib/api-error.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { celOfJson } from "../../schema/cel/values.ts";
+import type { KubeObject } from "../../schema/object.ts";
+import { everyOf } from "../admission/look-up.ts";
+import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
+import { refused } from "../errors.ts";
+import { shown } from "../webhooks/shown.ts";
+import { isPolicy, matchResources } from "./match.ts";
+import { paramsOf } from "./params.ts";
+
+type Policy = DeepReadonly<ValidatingAdmissionPolicy>;
+type Binding = DeepReadonly<ValidatingAdmissionPolicyBinding>;
+type Seen = DeepReadonly<KubeObject>;
+
+interface Refusal {
+  readonly policy: string;
+  readonly binding: string;
+  readonly message: string;
+  readonly reason: string;
+}
+
+const codes: Readonly<Record<string, number>> = {
+  Unauthorized: 401,
+  Forbidden: 403,
+  RequestEntityTooLarge: 413,
+  Invalid: 422,
+};
+
+export const validatingPolicies: AdmissionPlugin = {
+  name: "ValidatingAdmissionPolicy",
+  async validate(object, context) {
+    const bindings = await everyOf(context.live, validatingAdmissionPolicyBindings);
+    if (bindings.length === 0 || isPolicy(context.definition)) return;
+    const policies = await everyOf(context.live, validatingAdmissionPolicies);
+    const refusals: Refusal[] = [];
+    for (const policy of policies) {
+      const own = bindings.filter(({ spec }) => spec.policyName === policy.metadata.name);
+      if (own.length === 0) continue;
+      const found = await judge(policy, own, object, context);
+      refusals.push(...found.filter(({ isDenied }) => isDenied).map(({ refusal }) => refusal));
+    }
+    const [first] = refusals;
+    if (first !== undefined) throw denied(first, context);
+  },
+};
+
+function denied({ policy, binding, message, reason }: Refusal, context: AdmissionContext) {
+  const { definition, name } = context;
+  const by = `ValidatingAdmissionPolicy '${policy}' with binding '${binding}'`;
+  const why = `${by} denied request: ${message}`;
+  const { message: text, details } = refused(definition, name, why);
+  return new ApiError(reason as ApiError["reason"], text, {
+    code: codes[reason] ?? 422,
+    details: { ...details, causes: [{ reason: "", message: why }] },
+  });
+}
+
+interface Found {
+  readonly isDenied: boolean;
+  readonly refusal: Refusal;
+}
+
+/** Every failed validation of one policy under its bindings; warnings are sent on the way. */
+async function judge(
+  policy: Policy,
+  bindings: readonly Binding[],
+  object: Seen,
+  context: AdmissionContext,
+): Promise<readonly Found[]> {
+  const { spec } = policy;
+  const failsClosed = spec.failurePolicy !== "Ignore";
+  const found: Found[] = [];
+  const definition = await matchResources(spec.matchConstraints, object, context);
+  if (definition === undefined) return found;
+  for (const binding of bindings) {
+    if ((await matchResources(binding.spec.matchResources, object, context)) === undefined)
+      continue;
+    const names = { policy: policy.metadata.name ?? "", binding: binding.metadata.name ?? "" };
+    const request = shown(object, context, definition);
+    const failures = await evaluate(policy, binding, request, context).catch((error: Error) =>
+      failsClosed ? [{ message: error.message, reason: "Invalid" }] : [],
+    );
+    for (const failure of failures) {
+      const refusal = { ...names, ...failure };
+      const actions = binding.spec.validationActions ?? [];
+      if (actions.includes("Warn")) context.warn(warning(refusal));
+      found.push({ isDenied: actions.includes("Deny"), refusal });
+    }
+  }
+  return found;
+}
+
+function warning({ policy, binding, message }: Refusal): string {
+  const by = `ValidatingAdmissionPolicy '${policy}' with binding '${binding}'`;
+  return `Validation failed for ${by}: ${message}`;
+}
+
+type Failure = Pick<Refusal, "message" | "reason">;
+
+async function evaluate(
+  { spec }: Policy,
+  binding: Binding,
+  request: ReturnType<typeof shown>,
+  context: AdmissionContext,
+): Promise<readonly Failure[]> {
+  // CEL is only loaded where somebody uses it.
+  const cel = await import("../cel/admission-cel.ts");
+  const { withVariables } = await import("./variables.ts");
+  const base = {
+    ...cel.requestBindings(request, request.definition, context),
+    namespaceObject: await cel.namespaceBinding(context),
+  };
+  const failsClosed = spec.failurePolicy !== "Ignore";
+  const failures: Failure[] = [];
+  for (const params of await paramsOf(spec.paramKind, binding.spec.paramRef, context)) {
+    const bindings = await withVariables(spec.variables ?? [], {
+      ...base,
+      params: celOfJson(params),
+    });
+    const conditions = spec.matchConditions ?? [];
+    const outcome = await cel.matchConditions(cel.policyEnvironment, conditions, bindings);
+    if (outcome.type === "no-match") continue;
+    if (outcome.type === "error") throw outcome.error;
+    for (const validation of spec.validations ?? []) {
+      const failure = await validate(validation, bindings, cel.policyEnvironment, failsClosed);
+      if (failure !== undefined) failures.push(failure);
+    }
+  }
+  return failures;
+}
+
+type Environment = typeof import("../cel/admission-cel.ts").policyEnvironment;
+
+async function validate(
+  validation: DeepReadonly<Validation>,
+  bindings: Readonly<Record<string, unknown>>,
+  environment: Environment,
+  failsClosed: boolean,
+): Promise<Failure | undefined> {
+  const { expression, message, messageExpression } = validation;
+  const reason = validation.reason || "Invalid";
+  try {
+    const passed = await environment.compile(expression, "bool").evaluate(bindings);
+    if (passed === true) return undefined;
+  } catch (error) {
+    if (!failsClosed) return undefined;
+    const why = error instanceof Error ? error.message : String(error);
+    return { message: `expression '${expression}' resulted in error: ${why}`, reason: "Invalid" };
+  }
+  const made = messageExpression
+    ? await madeMessage(messageExpression, bindings, environment)
+    : undefined;
+  return {
+    message: made ?? (message?.trim() || `failed expression: ${expression.trim()}`),
+    reason,
+  };
+}
+
+/** Undefined when the expression fails or makes nothing that fits on a line. */
+async function madeMessage(
+  expression: string,
+  bindings: Readonly<Record<string, unknown>>,
+  environment: Environment,
+): Promise<string | undefined> {
+  try {
+    const text = await environment.compile(expression, "string").evaluate(bindings);
+    return typeof text === "string" && text.trim() !== "" && !text.includes("\n")
+      ? text
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
