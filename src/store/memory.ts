@@ -10,6 +10,7 @@ import {
   revisionOf,
   type Write,
 } from "./backend.ts";
+import { KeyIndex } from "./key-index.ts";
 import { LocalStore, type LocalStoreOptions } from "./local-store.ts";
 import {
   type Change,
@@ -34,9 +35,7 @@ export const memoryDriver: Driver = {
 };
 
 class MemoryBackend implements Backend {
-  readonly #current = new Map<string, Entry>();
-  /** The keys of `#current`, sorted. */
-  readonly #keys: string[] = [];
+  readonly #current = new KeyIndex<Entry>();
   /** All changes after `#compacted`, so `#log[i]` has revision `#compacted + 1 + i`. */
   #log: Change[] = [];
   #compacted: Revision = 0;
@@ -63,7 +62,7 @@ class MemoryBackend implements Backend {
   list(range: KeyRange, limit: number, at: Revision | undefined): Page {
     const all =
       at === undefined
-        ? this.#keysIn(range).map((key) => this.#current.get(key) as Entry)
+        ? this.#current.keys(range).flatMap((key) => this.#current.get(key) ?? [])
         : this.#listAt(range, at);
     const entries = limit > 0 ? all.slice(0, limit) : all;
     const remaining = all.length - entries.length;
@@ -71,7 +70,7 @@ class MemoryBackend implements Backend {
   }
 
   count(range: KeyRange): number {
-    return this.#position(range.end) - this.#position(range.start);
+    return this.#current.count(range);
   }
 
   changes(range: KeyRange, from: Revision, limit: number): readonly Change[] {
@@ -110,32 +109,14 @@ class MemoryBackend implements Backend {
         createRevision: previous?.createRevision ?? revision,
         leaseSeconds: write.leaseSeconds,
       };
-      if (previous === undefined) this.#keys.splice(this.#position(key), 0, key);
       this.#current.set(key, entry);
       this.#log.push({ type: "put", entry, previous });
       return { ok: true, revision };
     }
     if (previous === undefined) return { ok: false, current: undefined };
-    this.#keys.splice(this.#position(key), 1);
     this.#current.delete(key);
     this.#log.push({ type: "delete", revision, previous });
     return { ok: true, revision };
-  }
-
-  /** Index of the first key that is not below `key`. */
-  #position(key: string): number {
-    let low = 0;
-    let high = this.#keys.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (compareKeys(this.#keys[middle] ?? "", key) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  #keysIn(range: KeyRange): string[] {
-    return this.#keys.slice(this.#position(range.start), this.#position(range.end));
   }
 
   /** What each key changed after `at` was at `at`. */
@@ -161,7 +142,7 @@ class MemoryBackend implements Backend {
     for (const { entry } of this.#undone(at).values()) {
       if (entry !== undefined && inRange(entry.key, range)) entries.push(entry);
     }
-    for (const key of this.#keysIn(range)) {
+    for (const key of this.#current.keys(range)) {
       const entry = this.#unlessUndone(key, at);
       if (entry !== undefined) entries.push(entry);
     }

@@ -1,7 +1,7 @@
 /** The tables of the SQLite store, how the file is opened, and every statement it runs. */
 import type { Database, Statement } from "bun:sqlite";
 
-export const formatVersion = 1;
+export const formatVersion = 2;
 
 export const settings = [
   // No second process may write behind our watchers; it also spares the shared-memory file.
@@ -9,8 +9,8 @@ export const settings = [
   "PRAGMA busy_timeout = 5000",
   "PRAGMA journal_mode = WAL",
   "PRAGMA synchronous = FULL",
-  "PRAGMA wal_autocheckpoint = 1000",
-  "PRAGMA journal_size_limit = 16777216",
+  "PRAGMA wal_autocheckpoint = 6000",
+  "PRAGMA journal_size_limit = 33554432",
   "PRAGMA cache_size = -8192",
   "PRAGMA temp_store = MEMORY",
 ];
@@ -25,11 +25,16 @@ export const schema = `
     lease_seconds INTEGER NOT NULL,
     value BLOB
   ) STRICT;
-  CREATE INDEX log_leases ON log (key) WHERE lease_seconds > 0;
-  CREATE TABLE current (key TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   INSERT INTO meta VALUES ('compacted', 0);
   PRAGMA user_version = ${formatVersion};
+`;
+
+/** From the format before: it kept the living versions in a table of their own. */
+export const fromFormat1 = `
+  DROP INDEX log_leases;
+  DROP TABLE current;
+  PRAGMA user_version = 2;
 `;
 
 export interface LogRow {
@@ -44,24 +49,14 @@ export interface LogRow {
 /** Every statement is prepared once: preparing costs more than running most of them. */
 export function prepareStatements(database: Database) {
   const columns = "revision, key, create_revision, previous_revision, lease_seconds, value";
-  const living = "SELECT log.* FROM current JOIN log ON log.revision = current.revision";
   return {
-    current: database.prepare<LogRow, [string]>(`${living} WHERE current.key = ?`),
     version: database.prepare<LogRow, [number]>(`SELECT ${columns} FROM log WHERE revision = ?`),
     append: database.prepare<
       undefined,
       [number, string, number, number, number, Uint8Array | null]
     >(`INSERT INTO log (${columns}) VALUES (?, ?, ?, ?, ?, ?)`),
-    point: database.prepare<undefined, [string, number]>("REPLACE INTO current VALUES (?, ?)"),
-    unpoint: database.prepare<undefined, [string]>("DELETE FROM current WHERE key = ?"),
-    page: database.prepare<LogRow, [string, string, number]>(
-      `${living} WHERE current.key >= ? AND current.key < ? ORDER BY current.key LIMIT ?`,
-    ),
-    keys: database.prepare<{ key: string; revision: number }, [string, string, number]>(
-      "SELECT key, revision FROM current WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
-    ),
-    count: database.prepare<{ n: number }, [string, string]>(
-      "SELECT count(*) AS n FROM current WHERE key >= ? AND key < ?",
+    versions: database.prepare<LogRow, [string]>(
+      `SELECT log.* FROM json_each(?) AS wanted CROSS JOIN log ON log.revision = wanted.value`,
     ),
     changes: database.prepare<LogRow, [number, string, string, number]>(
       `SELECT ${columns} FROM log WHERE revision > ? AND key >= ? AND key < ?
@@ -79,14 +74,11 @@ export function prepareStatements(database: Database) {
        WHERE revision > ? AND revision <= ? ORDER BY revision`,
     ),
     forget: database.prepare<undefined, [number]>("DELETE FROM log WHERE revision = ?"),
-    newest: database.prepare<{ revision: number }, []>(
-      "SELECT coalesce(max(revision), 0) AS revision FROM log",
-    ),
     meta: database.prepare<{ value: number }, [string]>("SELECT value FROM meta WHERE name = ?"),
     setMeta: database.prepare<undefined, [string, number]>("REPLACE INTO meta VALUES (?, ?)"),
-    leased: database.prepare<LogRow, []>(
-      `SELECT log.* FROM log JOIN current ON current.revision = log.revision
-       AND current.key = log.key WHERE log.lease_seconds > 0`,
-    ),
+    heads: database.prepare<
+      { revision: number; key: string; lease_seconds: number; deleted: number },
+      []
+    >(`SELECT revision, key, lease_seconds, value IS NULL AS deleted FROM log ORDER BY revision`),
   } satisfies Record<string, Statement<unknown, never>>;
 }

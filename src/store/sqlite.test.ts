@@ -205,3 +205,30 @@ test("endpoints name their driver", async () => {
   expect(await file.revision()).toBe(0);
   expect(await real.files.list(`${dir}/by url`)).toContain("state.db");
 });
+
+test("a file of the first format is taken over", async () => {
+  const path = join(dir, "first.db");
+  const database = new Database(path);
+  database.run(`
+    CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL,
+      create_revision INTEGER NOT NULL, previous_revision INTEGER NOT NULL,
+      lease_seconds INTEGER NOT NULL, value BLOB) STRICT;
+    CREATE INDEX log_leases ON log (key) WHERE lease_seconds > 0;
+    CREATE TABLE current (key TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO meta VALUES ('compacted', 0);
+    INSERT INTO log VALUES (1, '/b', 1, 0, 0, x'01'), (2, '/a', 2, 0, 60, x'02'),
+      (3, '/b', 1, 1, 0, x'03'), (4, '/c', 4, 0, 0, x'04'), (5, '/c', 4, 4, 0, NULL);
+    INSERT INTO current VALUES ('/a', 2), ('/b', 3);
+    PRAGMA user_version = 1`);
+  database.close();
+  for (let opened = 0; opened < 2; opened++) {
+    await using store = await openSqliteStore(path, real);
+    const { entries, revision } = await store.list(all, { limit: 0 });
+    expect(revision).toBe(5);
+    expect(entries.map((entry) => [entry.key, entry.revision, entry.leaseSeconds])).toEqual([
+      ["/a", 2, 60],
+      ["/b", 3, 0],
+    ]);
+  }
+});

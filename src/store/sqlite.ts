@@ -1,16 +1,18 @@
 /**
- * The store of a single server: one SQLite file. `log` holds every version, `current` says which
- * version of a key is the living one, so a value is written once. Compaction follows
- * `previous_revision` and needs no index on the log's keys.
+ * The store of a single server: one SQLite file whose `log` holds every version once, in the order
+ * of revisions. Which version of a key is the living one is known in memory, so a change touches
+ * the end of the log and nothing else. Compaction follows `previous_revision`.
  */
 import { Database } from "bun:sqlite";
 import { dirname } from "node:path";
 import { assert } from "../lib/assert.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Applied, type Backend, compareKeys, type Write } from "./backend.ts";
+import { KeyIndex } from "./key-index.ts";
 import { LocalStore, type LocalStoreOptions } from "./local-store.ts";
 import {
   formatVersion,
+  fromFormat1,
   type LogRow,
   prepareStatements,
   schema,
@@ -66,6 +68,10 @@ function openBackend(path: string): SqliteBackend {
 function prepareSchema(database: Database, path: string): void {
   const row = database.query("PRAGMA user_version").get() as { user_version: number };
   if (row.user_version === formatVersion) return;
+  if (row.user_version === 1) {
+    database.transaction(() => database.run(fromFormat1)).immediate();
+    return;
+  }
   if (row.user_version !== 0) {
     throw new Error(
       `The store ${path} has format ${row.user_version}; this version reads ${formatVersion}`,
@@ -76,6 +82,8 @@ function prepareSchema(database: Database, path: string): void {
 
 /** Rows an open transaction may have changed before it is committed all the same. */
 const mostOpenRows = 1000;
+/** Versions that one statement fetches. */
+const versionsAtOnce = 500;
 /** Revisions set aside at once for writes that are durable "soon". */
 const reserveRevisions = 1000;
 
@@ -93,10 +101,15 @@ class SqliteBackend implements Backend {
   /** Told to watchers, but not committed yet. */
   #uncommitted: Put[] = [];
   #openRows = 0;
+  /** The revision of each living key. */
+  readonly #index: KeyIndex<Revision>;
+  readonly #leasedAtOpen: Leased[];
 
   constructor(private readonly database: Database) {
     this.#sql = prepareStatements(database);
-    const newest = this.#sql.newest.get()?.revision ?? 0;
+    const { living, leased, newest } = this.#readHeads();
+    this.#index = new KeyIndex(living);
+    this.#leasedAtOpen = leased;
     this.#compacted = this.#meta("compacted");
     this.#reserved = this.#meta("reserved");
     this.#reserving = this.#reserved;
@@ -108,16 +121,25 @@ class SqliteBackend implements Backend {
     const results: WriteResult[] = [];
     const changes: Change[] = [];
     let revision = this.#revision;
+    // Keys that this batch has changed; the index learns of them once it has succeeded.
+    const fresh = new Map<string, Entry | undefined>();
     this.#transact(() => {
       for (const write of writes) {
-        const change = this.#applyOne(write, revision + 1, results);
+        const { key } = write;
+        const previous = fresh.has(key) ? fresh.get(key) : this.#living(key);
+        const change = this.#applyOne(write, previous, revision + 1, results);
         if (change === undefined) continue;
         revision += 1;
         changes.push(change);
+        fresh.set(key, change.type === "put" ? change.entry : undefined);
       }
       return writes.every(isSoon) ? this.#mayStayOpen(revision, changes.length) : false;
     });
     this.#revision = revision;
+    for (const [key, entry] of fresh) {
+      if (entry === undefined) this.#index.delete(key);
+      else this.#index.set(key, entry.revision);
+    }
     if (this.#openRows > 0) this.#uncommitted.push(...changes.filter(isPut));
     return { results, changes };
   }
@@ -137,15 +159,14 @@ class SqliteBackend implements Backend {
 
   list(range: KeyRange, limit: number, at: Revision | undefined): Page {
     if (at !== undefined && at !== this.#revision) return this.#listAt(range, limit, at);
-    const rows = this.#sql.page.all(range.start, range.end, limit > 0 ? limit : -1);
-    const entries = rows.map(entryOf);
-    const full = limit > 0 && entries.length === limit;
-    const remaining = full ? this.count(range) - entries.length : 0;
+    const keys = this.#index.keys(range, limit);
+    const entries = this.#versions(keys.map((key) => this.#index.get(key) ?? 0));
+    const remaining = this.#index.count(range) - keys.length;
     return { entries, revision: this.#revision, more: remaining > 0, remaining };
   }
 
   count(range: KeyRange): number {
-    return this.#sql.count.get(range.start, range.end)?.n ?? 0;
+    return this.#index.count(range);
   }
 
   changes(range: KeyRange, from: Revision, limit: number): readonly Change[] {
@@ -173,8 +194,8 @@ class SqliteBackend implements Backend {
     if (this.#openRows > 0) this.#transact(() => false);
   }
 
-  leased(): Iterable<Entry> {
-    return this.#sql.leased.all().map(entryOf);
+  leased(): Iterable<Leased> {
+    return this.#leasedAtOpen.splice(0);
   }
 
   close(): void {
@@ -247,9 +268,13 @@ class SqliteBackend implements Backend {
     }
   }
 
-  #applyOne(write: Write, revision: Revision, results: WriteResult[]): Change | undefined {
+  #applyOne(
+    write: Write,
+    previous: Entry | undefined,
+    revision: Revision,
+    results: WriteResult[],
+  ): Change | undefined {
     const { key } = write;
-    const previous = this.#living(key);
     if ((previous?.revision ?? 0) !== write.expected) {
       results.push({ ok: false, current: previous });
       return undefined;
@@ -260,7 +285,6 @@ class SqliteBackend implements Backend {
         return undefined;
       }
       this.#sql.append.run(revision, key, previous.createRevision, previous.revision, 0, null);
-      this.#sql.unpoint.run(key);
       results.push({ ok: true, revision });
       return { type: "delete", revision, previous };
     }
@@ -276,12 +300,39 @@ class SqliteBackend implements Backend {
     const { key, value, revision, createRevision, leaseSeconds } = entry;
     const before = previous?.revision ?? 0;
     this.#sql.append.run(revision, key, createRevision, before, leaseSeconds, value);
-    this.#sql.point.run(key, revision);
   }
 
   #living(key: string): Entry | undefined {
-    const row = this.#sql.current.get(key);
-    return row === null ? undefined : entryOf(row);
+    return this.#version(this.#index.get(key) ?? 0);
+  }
+
+  /** The entries of these revisions, in their order. */
+  #versions(revisions: readonly Revision[]): Entry[] {
+    const entries: Entry[] = [];
+    for (let at = 0; at < revisions.length; at += versionsAtOnce) {
+      const wanted = JSON.stringify(revisions.slice(at, at + versionsAtOnce));
+      for (const row of this.#sql.versions.all(wanted)) entries.push(entryOf(row));
+    }
+    assert(entries.length === revisions.length, "the log keeps every living version");
+    return entries;
+  }
+
+  /** The heads of all log rows, in order: later ones win. */
+  #readHeads(): { living: Map<string, Revision>; leased: Leased[]; newest: Revision } {
+    const living = new Map<string, Revision>();
+    const leases = new Map<string, Leased>();
+    let newest = 0;
+    for (const row of this.#sql.heads.iterate()) {
+      const { key, revision, lease_seconds: leaseSeconds } = row;
+      newest = revision;
+      leases.delete(key);
+      if (row.deleted === 1) living.delete(key);
+      else {
+        living.set(key, revision);
+        if (leaseSeconds > 0) leases.set(key, { key, revision, leaseSeconds });
+      }
+    }
+    return { living, leased: [...leases.values()], newest };
   }
 
   #version(revision: Revision): Entry | undefined {
@@ -308,12 +359,12 @@ class SqliteBackend implements Backend {
     }
     const versions: { key: string; revision: Revision }[] = [];
     for (const [key, revision] of undone) if (revision > 0) versions.push({ key, revision });
-    for (const row of this.#sql.keys.all(range.start, range.end, -1)) {
-      if (!undone.has(row.key)) versions.push(row);
+    for (const key of this.#index.keys(range)) {
+      if (!undone.has(key)) versions.push({ key, revision: this.#index.get(key) ?? 0 });
     }
     versions.sort((a, b) => compareKeys(a.key, b.key));
     const taken = limit > 0 ? versions.slice(0, limit) : versions;
-    const entries = taken.flatMap(({ revision }) => this.#version(revision) ?? []);
+    const entries = this.#versions(taken.map(({ revision }) => revision));
     const remaining = versions.length - taken.length;
     return { entries, revision: at, more: remaining > 0, remaining };
   }
@@ -329,6 +380,7 @@ function entryOf(row: LogRow): Entry {
   };
 }
 
+type Leased = Pick<Entry, "key" | "revision" | "leaseSeconds">;
 type Put = Extract<Change, { readonly type: "put" }>;
 
 function isPut(change: Change): change is Put {
