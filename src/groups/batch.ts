@@ -150,11 +150,8 @@ function completionsCell(job: ReadJob): string {
 function durationCell(job: ReadJob, now: Date): string {
   const { startTime, completionTime } = job.status ?? {};
   if (!startTime) return "";
-  const failed = (job.status?.conditions ?? []).find(
-    (one) => one.type === "Failed" && one.status === "True",
-  );
-  const end = completionTime ?? failed?.lastTransitionTime;
-  return humanDuration((end ? Date.parse(end) : now.getTime()) - Date.parse(startTime));
+  const endMs = completionTime ? Date.parse(completionTime) : now.getTime();
+  return humanDuration(endMs - Date.parse(startTime));
 }
 
 function prepareJob(job: Job, context: WriteContext<Job>): void {

@@ -56,15 +56,17 @@ const ingress = define<Ingress>(ingresses, {
   columns: [
     column("Class", (one) => one.spec?.ingressClassName ?? "<none>"),
     column("Hosts", (one) => {
-      const hosts = (one.spec?.rules ?? []).map((rule) => rule.host ?? "").filter(Boolean);
+      const rules = one.spec?.rules ?? [];
+      const hosts = rules.map((rule) => rule.host ?? "").filter(Boolean);
       if (hosts.length === 0) return "*";
-      const more = hosts.length > 3 ? ` + ${hosts.length - 3} more...` : "";
+      const more = hosts.length > 3 ? ` + ${rules.length - 3} more...` : "";
       return hosts.slice(0, 3).join(",") + more;
     }),
     column("Address", (one) =>
       (one.status?.loadBalancer?.ingress ?? [])
         .map((point) => point.ip || point.hostname || "")
         .filter(Boolean)
+        .sort()
         .join(","),
     ),
     column("Ports", (one) => ((one.spec?.tls ?? []).length > 0 ? "80, 443" : "80")),
@@ -87,7 +89,7 @@ const ingressClass = define<IngressClass>(ingressClasses, {
       const parameters = one.spec?.parameters;
       if (!parameters) return "<none>";
       const group = parameters.apiGroup ? `.${parameters.apiGroup}` : "";
-      return `${parameters.kind.toLowerCase()}${group}/${parameters.name}`;
+      return `${parameters.kind}${group}/${parameters.name}`;
     }),
   ],
   generation: true,
@@ -166,11 +168,12 @@ const ipAddress = define<IPAddress>(ipAddresses, {
     column("ParentRef", (one) => {
       const ref = one.spec?.parentRef;
       if (!ref) return "<none>";
-      const group = ref.group ? `${ref.group}/` : "";
-      const namespace = ref.namespace ? `${ref.namespace}/` : "";
-      return `${group}${ref.resource}/${namespace}${ref.name}`;
+      const group = ref.group ? `.${ref.group}` : "";
+      const namespace = ref.namespace ? `/${ref.namespace}` : "";
+      return `${`${ref.resource}${group}`.toLowerCase()}${namespace}/${ref.name}`;
     }),
   ],
+  age: -1,
   fields: {
     "spec.parentRef.group": (one) => one.spec?.parentRef?.group ?? "",
     "spec.parentRef.resource": (one) => one.spec?.parentRef?.resource ?? "",
@@ -224,7 +227,7 @@ const endpointSlice = define<EndpointSlice>(endpointSlices, {
   columns: [
     column("AddressType", (one) => one.addressType ?? ""),
     column("Ports", (one) => {
-      const ports = (one.ports ?? []).map((port) => String(port.port ?? "*"));
+      const ports = (one.ports ?? []).map((port) => String(port.port ?? port.name ?? "*"));
       if (ports.length === 0) return "<unset>";
       const more = ports.length > 3 ? ` + ${ports.length - 3} more...` : "";
       return ports.slice(0, 3).join(",") + more;

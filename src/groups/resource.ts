@@ -48,7 +48,7 @@ const resourceClaimTemplate = define<ResourceClaimTemplate>(resourceClaimTemplat
 
 const resourceSlice = define<ResourceSlice>(resourceSlices, {
   columns: [
-    column("Node", (one) => one.spec?.nodeName ?? "<unset>"),
+    column("Node", (one) => one.spec?.nodeName ?? ""),
     column("Driver", (one) => one.spec?.driver ?? ""),
     column("Pool", (one) => one.spec?.pool?.name ?? ""),
   ],

@@ -23,7 +23,8 @@ function externalIps(service: ReadService): string {
       const given = (service.status?.loadBalancer?.ingress ?? []).map(
         (one) => one.ip || one.hostname || "",
       );
-      return [...given, ...asked].join(",") || "<pending>";
+      const own = [...new Set(given.filter(Boolean))].sort();
+      return [...own, ...asked].join(",") || "<pending>";
     }
     default:
       return asked.join(",") || "<none>";
