@@ -50,6 +50,7 @@ export async function runBundled(
   dataDir: string,
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
+  stdin: "inherit" | "ignore" = "inherit",
 ): Promise<number> {
-  return runForeground([await bundledProgram(name, dataDir), ...args], env);
+  return runForeground([await bundledProgram(name, dataDir), ...args], env, stdin);
 }

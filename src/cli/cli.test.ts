@@ -4,7 +4,9 @@ import type { ServerOptions } from "../server/options.ts";
 import { checkKernel, parseKernelConfig } from "./check-plan.ts";
 import { commands, dispatch } from "./commands.ts";
 import { readConfigFile } from "./config-file.ts";
-import { agoText, imageRows, sizeText, tableText, toJsonText } from "./crictl-format.ts";
+import { agoText, imageRows, sizeText, tableText } from "./crictl-format.ts";
+import { timeText } from "./crictl-inspect.ts";
+import { sinceMs } from "./crictl-run.ts";
 import { agentFlags, serverFlags } from "./flag-rows.ts";
 import { completeFlags, type FlagValues, nearestName, parseArguments } from "./flags.ts";
 import { mountsToRemove, type ProcessInfo, planProcesses } from "./killall-plan.ts";
@@ -341,7 +343,7 @@ test("checkKernel() fails what is required and missing", () => {
 
 test("crictl's columns, ages and sizes", () => {
   expect(tableText(["A", "NAME"], [["long cell", "x"]])).toBe(
-    "A             NAME\nlong cell     x\n",
+    "A                   NAME\nlong cell           x\n",
   );
   const now = new Date("2026-01-01T00:00:00Z");
   const ago = (seconds: number): string =>
@@ -351,14 +353,20 @@ test("crictl's columns, ages and sizes", () => {
   expect(ago(90)).toBe("About a minute ago");
   expect(ago(600)).toBe("10 minutes ago");
   expect(ago(5000)).toBe("About an hour ago");
+  expect(ago(5500)).toBe("2 hours ago");
   expect(ago(30 * 3600)).toBe("30 hours ago");
   expect(ago(5 * 86_400)).toBe("5 days ago");
   expect(ago(20 * 86_400)).toBe("2 weeks ago");
   expect([sizeText(0n), sizeText(999n), sizeText(1_447_000n)]).toEqual(["0B", "999B", "1.45MB"]);
-  expect(
-    imageRows([
-      { id: `sha256:${"a".repeat(64)}`, repoTags: ["host:5/x:1"], repoDigests: [], size: 1000n },
-    ]),
-  ).toEqual([["host:5/x", "1", "aaaaaaaaaaaaa", "1kB"]]);
-  expect(toJsonText({ $typeName: "x", n: 5n })).toBe('{\n  "n": "5"\n}\n');
+  const id = `sha256:${"a".repeat(64)}`;
+  const [row] = imageRows(
+    [{ id, repoTags: ["host:5/x:1"], repoDigests: [], size: 1000n }],
+    (long) => long.slice(7, 20),
+  );
+  const rest = { digest: "<none>", id: "aaaaaaaaaaaaa", size: "1kB" };
+  expect(row).toEqual({ name: "host:5/x", tag: "1", ...rest });
+  expect(timeText(1_767_225_600_120_000_000n)).toBe("2026-01-01T00:00:00.12Z");
+  expect(sinceMs("1m", now)).toBe(now.getTime() - 60_000);
+  expect(sinceMs("2025-12-31T00:00:00Z", now)).toBe(now.getTime() - 86_400_000);
+  expect(() => sinceMs("soon", now)).toThrow("--since=soon");
 });

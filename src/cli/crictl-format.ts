@@ -12,17 +12,20 @@ export const podStates: Readonly<Record<PodSandboxState, string>> = {
   [PodSandboxState.SANDBOX_NOTREADY]: "NotReady",
 };
 
-/** Columns as wide as their widest cell; the last one ends where it ends. */
+const columnWidthMin = 20;
+const columnGap = 3;
+
+/** Columns of crictl's width, or as wide as their widest cell; the last one ends where it ends. */
 export function tableText(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const gap = 5;
-  const widths = heads.map((head, column) =>
-    Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
+  const widths = heads.map((head, column) => {
+    const longest = Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0));
+    return Math.max(columnWidthMin, longest + columnGap);
+  });
   return [heads, ...rows]
     .map((row) =>
       row
         .map((cell, column) =>
-          column === row.length - 1 ? cell : cell.padEnd((widths[column] ?? 0) + gap),
+          column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0),
         )
         .join("")
         .trimEnd(),
@@ -31,31 +34,26 @@ export function tableText(heads: readonly string[], rows: readonly (readonly str
     .join("");
 }
 
-const steps: readonly (readonly [seconds: number, word: string])[] = [
-  [365 * 86_400, "year"],
-  [30 * 86_400, "month"],
-  [7 * 86_400, "week"],
-  [86_400, "day"],
-  [3600, "hour"],
-  [60, "minute"],
-  [1, "second"],
-];
-
-/** `3 minutes ago`, as crictl's library words it. */
+/** `3 minutes ago`, as crictl's library words it: hours are rounded, the rest is cut. */
 export function agoText(createdAtNs: bigint, now: Date): string {
-  const seconds = Math.floor((now.getTime() - Number(createdAtNs / 1_000_000n)) / 1000);
-  if (seconds < 1) return "Less than a second ago";
-  if (seconds >= 60 && seconds < 120) return "About a minute ago";
-  if (seconds >= 3600 && seconds < 7200) return "About an hour ago";
-  // A unit is used from two of it on: 13 days are days, 14 are two weeks.
-  const step = steps.find(([unit, word]) => seconds >= unit * (isCounted(word) ? 2 : 1));
-  const [unit, word] = step ?? [1, "second"];
-  const count = Math.floor(seconds / unit);
-  return `${count} ${word}${count === 1 ? "" : "s"} ago`;
+  return `${durationText((now.getTime() - Number(createdAtNs / 1_000_000n)) / 1000)} ago`;
 }
 
-function isCounted(word: string): boolean {
-  return word === "week" || word === "month" || word === "year" || word === "day";
+function durationText(seconds: number): string {
+  if (seconds < 1) return "Less than a second";
+  if (seconds < 2) return "1 second";
+  if (seconds < 60) return `${Math.floor(seconds)} seconds`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes === 1) return "About a minute";
+  if (minutes < 60) return `${minutes} minutes`;
+  const hours = Math.floor(seconds / 3600 + 0.5);
+  if (hours === 1) return "About an hour";
+  if (hours < 48) return `${hours} hours`;
+  const days = Math.floor(hours / 24);
+  if (days < 14) return `${days} days`;
+  if (days < 60) return `${Math.floor(days / 7)} weeks`;
+  if (days < 730) return `${Math.floor(days / 30)} months`;
+  return `${Math.floor(days / 365)} years`;
 }
 
 /** Decimal units with three significant digits: `1.45MB`. */
@@ -70,29 +68,32 @@ export function sizeText(bytes: bigint): string {
   return `${Number(size.toPrecision(3))}${units[at]}`;
 }
 
+export interface ImageRow {
+  readonly name: string;
+  readonly tag: string;
+  readonly digest: string;
+  readonly id: string;
+  readonly size: string;
+}
+
 /** One row per tag; an image without any is shown by its digest. */
 export function imageRows(
   images: readonly Pick<Image, "id" | "repoTags" | "repoDigests" | "size">[],
-): readonly (readonly string[])[] {
+  shortId: (id: string) => string,
+): readonly ImageRow[] {
   return images
     .flatMap(({ id, repoTags, repoDigests, size }) => {
-      const tail = [id.replace(/^sha256:/, "").slice(0, 13), sizeText(size)];
-      if (repoTags.length === 0)
-        return [[repoDigests[0]?.split("@")[0] ?? "<none>", "<none>", ...tail]];
-      return repoTags.map((tag) => {
-        const at = tag.lastIndexOf(":");
-        return [tag.slice(0, at), tag.slice(at + 1), ...tail];
+      const [source = "<none>", digest = "<none>"] = (repoDigests[0] ?? "").split("@");
+      const rest = {
+        digest: digest === "<none>" ? digest : shortId(digest),
+        id: shortId(id),
+        size: sizeText(size),
+      };
+      if (repoTags.length === 0) return [{ name: source || "<none>", tag: "<none>", ...rest }];
+      return repoTags.map((text) => {
+        const at = text.lastIndexOf(":");
+        return { name: text.slice(0, at), tag: text.slice(at + 1), ...rest };
       });
     })
-    .toSorted((a, b) => `${a[0]}:${a[1]}`.localeCompare(`${b[0]}:${b[1]}`));
-}
-
-/** protobuf's JSON: whole numbers of 64 bits are texts. */
-export function toJsonText(value: unknown): string {
-  const replace = (key: string, item: unknown): unknown => {
-    if (key.startsWith("$")) return undefined;
-    if (typeof item === "bigint") return String(item);
-    return item instanceof Uint8Array ? Buffer.from(item).toString("base64") : item;
-  };
-  return `${JSON.stringify(value, replace, 2)}\n`;
+    .toSorted((a, b) => `${a.name}:${a.tag}`.localeCompare(`${b.name}:${b.tag}`));
 }

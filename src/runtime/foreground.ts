@@ -6,9 +6,10 @@ const relayed = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGWINCH"] as const;
 export async function runForeground(
   argv: readonly [string, ...string[]],
   env: Readonly<Record<string, string | undefined>>,
+  stdin: "inherit" | "ignore" = "inherit",
 ): Promise<number> {
   const child = Bun.spawn([...argv], {
-    stdin: "inherit",
+    stdin,
     stdout: "inherit",
     stderr: "inherit",
     env: { ...env },
