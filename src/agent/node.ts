@@ -10,6 +10,7 @@ import { type CriClient, openCri } from "./cri/client.ts";
 import { startDns } from "./dns/dns-server.ts";
 import { ensureArchive, importImagesDir } from "./images.ts";
 import { type Kubelet, startKubelet } from "./kubelet/kubelet.ts";
+import type { NodeIdentity } from "./kubelet/node-object.ts";
 import { parseTaint } from "./kubelet/taint.ts";
 import { cniFileName, cniNetworkName, writeCniConfig } from "./net/cni.ts";
 import { prepareNodeNetwork } from "./net/node-network.ts";
@@ -30,6 +31,11 @@ export interface AgentNodeOptions {
   readonly dataDir: string;
   readonly nodeName: string;
   readonly nodeIps: readonly string[];
+  readonly nodeAddresses: NodeIdentity["addresses"];
+  /** Undefined: the host's own. */
+  readonly resolvConf: string | undefined;
+  /** False: the administrator brings a CNI configuration. */
+  readonly configuresCni: boolean;
   readonly nodeLabels: Readonly<Record<string, string>>;
   /** `key=value:Effect` as given on the command line. */
   readonly nodeTaints: readonly string[];
@@ -61,12 +67,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
       cniBinDir: bundle.cni,
       pauseImage: options.pauseImage,
     }),
-    writeCniConfig(runtime, {
-      dir: `${dataDir}/agent/etc/cni/net.d`,
-      podCidr: firstPodCidr(options.clusterCidr),
-      leaseDir,
-      mtu: mtuDefault,
-    }),
+    configureCni(options),
     prepareNodeNetwork(
       runtime,
       {
@@ -108,6 +109,8 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     cri,
     nodeName: options.nodeName,
     nodeIps: options.nodeIps,
+    nodeAddresses: options.nodeAddresses,
+    ...(options.resolvConf === undefined ? {} : { resolvConf: options.resolvConf }),
     isServer: options.isServer,
     kubeletVersion: options.version,
     clusterDns: [options.clusterDns],
@@ -115,6 +118,14 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     nodeLabels: options.nodeLabels,
     nodeTaints: options.nodeTaints.map(parseTaint),
   });
+}
+
+/** Ours, or none: another network then puts its own configuration into the same folder. */
+async function configureCni({ runtime, ...options }: AgentNodeOptions): Promise<void> {
+  const dir = `${options.dataDir}/agent/etc/cni/net.d`;
+  if (!options.configuresCni) return await runtime.files.remove(`${dir}/${cniFileName}`);
+  const podCidr = firstPodCidr(options.clusterCidr);
+  await writeCniConfig(runtime, { dir, podCidr, leaseDir, mtu: mtuDefault });
 }
 
 /** Removes what a killed containerd has left without knowing of it. */
@@ -141,6 +152,7 @@ async function startNodeServices(options: AgentNodeOptions): Promise<void> {
       scope,
       address: options.clusterDns,
       domain: options.clusterDomain,
+      ...(options.resolvConf === undefined ? {} : { resolvConfs: [options.resolvConf] }),
     });
   }
   if (options.runsProxy) {

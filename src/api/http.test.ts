@@ -14,9 +14,9 @@ function open(authenticate: Authenticate = async () => serverUser) {
     pipeline: world.pipeline,
     authenticate,
     runtime: world.runtime,
-    health: () => [
+    health: async () => [
       { name: "ping", ok: true },
-      { name: "store", ok: false },
+      { name: "store", ok: false, reason: "disk I/O error" },
     ],
     version: { gitVersion: "v1.36.4+k3.1" },
     serverAddress: "127.0.0.1:6443",
@@ -140,6 +140,12 @@ test("health endpoints tell checks by name", async () => {
   expect(await (await send("/readyz?verbose&exclude=store")).text()).toBe(
     "[+]ping ok\n[+]store excluded: ok\nreadyz check passed\n",
   );
+  expect(await (await send("/readyz?verbose&exclude=store&exclude=other")).text()).toBe(
+    "[+]ping ok\n[+]store excluded: ok\n" +
+      'warn: some health checks cannot be excluded: no matches for "other"\n' +
+      "readyz check passed\n",
+  );
+  expect(await (await send("/livez/store")).text()).toBe("internal server error: disk I/O error\n");
   expect(await (await send("/livez/ping")).text()).toBe("ok");
   expect((await send("/livez/none")).status).toBe(404);
   expect(await (await send("/version")).json()).toEqual({ gitVersion: "v1.36.4+k3.1" });

@@ -36,7 +36,7 @@ export interface ApiAppOptions {
   readonly authenticate: Authenticate;
   readonly runtime: Runtime;
   /** The checks of an endpoint, in order. */
-  readonly health: (endpoint: HealthEndpoint) => readonly HealthCheck[];
+  readonly health: (endpoint: HealthEndpoint) => Promise<readonly HealthCheck[]>;
   /** The object of `/version`. */
   readonly version: Readonly<Record<string, string>>;
   /** `host:port` as `/api` tells it. */
@@ -128,9 +128,9 @@ class ApiServer {
   }
 
   health(context: Context<Environment>, endpoint: HealthEndpoint): Promise<Response> {
-    return this.open(context, () => {
+    return this.open(context, async () => {
       const { path } = context.req;
-      const answer = healthAnswer(endpoint, this.options.health(endpoint), {
+      const answer = healthAnswer(endpoint, await this.options.health(endpoint), {
         single: path.slice(endpoint.length + 2),
         verbose: context.req.query("verbose") !== undefined,
         exclude: context.req.queries("exclude") ?? [],

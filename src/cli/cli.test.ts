@@ -16,16 +16,19 @@ function parse(args: readonly string[], env: Record<string, string> = {}): FlagV
   return completeFlags(serverFlags, parseArguments(serverFlags, args, "k3 server"), env);
 }
 
-function options(
+async function options(
   args: readonly string[],
   env: Record<string, string> = {},
+  files = createMemoryFiles(),
 ): Promise<ServerOptions> {
-  return serverOptionsOf(parse(args, env), {
+  return await serverOptionsOf(parse(args, env), {
+    env,
+    nodeId: async () => "0a1b2c3d",
     hostName: "Board-7",
     isRoot: true,
     home: "/home/me",
     cwd: "/work-dir",
-    files: createMemoryFiles(),
+    files,
   });
 }
 
@@ -100,6 +103,14 @@ const badValues: readonly (readonly [args: string, message: string])[] = [
   ["--datastore-endpoint=postgres://u:secret@h/db", "with postgres: this version stores"],
   ["--token-file=/nowhere", "it cannot be read, or is empty"],
   ["--cluster-domain=a..b", "it is not a DNS name"],
+  ["--tls-san=a_b..c", "it is neither a DNS name nor an IP address"],
+  ["--tls-san=*", "it is neither a DNS name nor an IP address"],
+  ["--tls-san-security=false", "the certificate holds no other names than those given"],
+  ["--write-kubeconfig-group=nobody-here", "this machine has no group of that name"],
+  ["--resolv-conf=/nowhere", "it cannot be read"],
+  ["--node-external-ip=here", "it is not an IP address"],
+  ["--advertise-port=0", "a port must be between 1 and 65535"],
+  ["--servicelb-namespace=lb", "the load balancer has no pods"],
 ];
 for (const [args, message] of badValues) {
   test(`${args} is a bad value`, async () => {
@@ -116,14 +127,20 @@ test("serverOptionsOf() fills in K3s's defaults", async () => {
     nodeName: "board-7",
     bindAddress: "",
     httpsListenPort: 6443,
-    writeKubeconfig: "/etc/rancher/k3s/k3s.yaml",
-    writeKubeconfigMode: 0o600,
+    kubeconfig: {
+      path: "/etc/rancher/k3s/k3s.yaml",
+      mode: 0o600,
+      group: undefined,
+      name: "default",
+    },
     clusterCidr: "10.42.0.0/16",
     serviceCidr: "10.43.0.0/16",
     clusterDns: "10.43.0.10",
     clusterDomain: "cluster.local",
     serviceNodePortRange: { first: 30000, last: 32767 },
-    datastoreEndpoint: "",
+    databaseFile: "/var/lib/rancher/k3s/server/db/state.db",
+    advertise: { address: undefined, port: 6443 },
+    configuresCni: true,
     disableAgent: false,
   });
 });
@@ -149,7 +166,42 @@ test("serverOptionsOf() takes what was given", async () => {
     nodeTaints: ["dedicated=db:NoSchedule"],
     dataDir: "/work-dir/state",
     clusterDns: "10.96.0.10",
-    writeKubeconfigMode: 0o644,
+    kubeconfig: { mode: 0o644 },
+  });
+});
+
+test("serverOptionsOf() takes what describes the node and its kubeconfig", async () => {
+  const files = createMemoryFiles();
+  await files.writeAtomic("/etc/group", "root:x:0:\nstaff:x:50:me\n", 0o644);
+  await files.writeAtomic("/etc/hosts.conf", "nameserver 192.0.2.1\n", 0o644);
+  const args = [
+    "--with-node-id",
+    "--node-external-ip=198.51.100.7,2001:db8::7",
+    "--node-internal-dns=a.example",
+    "--tls-san=*.example.com,192.0.2.9",
+    "--advertise-address=192.0.2.9",
+    "--advertise-port=443",
+    "--write-kubeconfig-group=staff",
+    "--write-kubeconfig-name=home",
+    "--resolv-conf=/etc/hosts.conf",
+    "--flannel-backend=none",
+    "--datastore-endpoint=sqlite://./db/other.db?_journal=WAL",
+  ];
+  const env = { CATTLE_NEW_SIGNED_CERT_EXPIRATION_DAYS: "30" };
+  expect(await options(args, env, files)).toMatchObject({
+    nodeName: "board-7-0a1b2c3d",
+    nodeAddresses: {
+      externalIps: ["198.51.100.7", "2001:db8::7"],
+      internalDns: ["a.example"],
+      externalDns: [],
+    },
+    tlsSans: ["*.example.com", "192.0.2.9"],
+    advertise: { address: "192.0.2.9", port: 443 },
+    kubeconfig: { group: 50, name: "home" },
+    resolvConf: "/etc/hosts.conf",
+    configuresCni: false,
+    databaseFile: "/var/lib/rancher/k3s/server/db/other.db",
+    leafDays: 30,
   });
 });
 
@@ -288,6 +340,7 @@ test("planProcesses() finds what belongs to the data dir, and nothing else", () 
       process(11, 1, "/usr/local/bin/k3", "k3", "server", "--data-dir=/other"),
       process(12, 1, "/usr/local/bin/k3", "k3", "kubectl", "get", "pods"),
       process(13, 1, "/usr/bin/bun", "bun", "/src/k3/src/main.ts", "server"),
+      process(14, 1, "/usr/local/bin/k3", "k3", "server", "--config=/elsewhere"),
       process(20, 1, `${bin}/containerd`, `${bin}/containerd`, "-c", "x"),
       process(30, 1, `${bin}/containerd-shim-runc-v2`, `${bin}/containerd-shim-runc-v2`),
       process(31, 30, "/pause", "/pause"),
@@ -298,10 +351,10 @@ test("planProcesses() finds what belongs to the data dir, and nothing else", () 
       process(42, 41, "/bin/httpd", "httpd"),
       process(99, 1, "/usr/local/bin/k3", "k3", "server"),
     ],
-    { dataDir: "/var/lib/rancher/k3s", self: 99 },
+    { dataDir: "/var/lib/rancher/k3s", self: 99, lockedBy: 14 },
   );
   expect(plan).toEqual({
-    servers: [10, 13],
+    servers: [10, 13, 14],
     runtimes: [20],
     shims: [30],
     containers: [31, 32, 33],

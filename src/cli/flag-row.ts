@@ -14,6 +14,10 @@ export interface FlagRow {
   readonly help: string;
   /** A sentence on why the flag cannot be used yet; absent when it works. */
   readonly unsupported?: string;
+  /** A sentence on why a boolean that is true by itself cannot be set to false. */
+  readonly refusedNo?: string;
+  /** What the user should know of a flag that is taken but has little to do here. */
+  readonly note?: string;
   readonly hidden?: true;
 }
 

@@ -3,49 +3,19 @@ import { later, rows } from "./flag-row.ts";
 
 export const node = rows("node", [
   ["node-name", "string", "Name of the node", { env: "K3S_NODE_NAME" }],
-  [
-    "with-node-id",
-    "bool",
-    "Append an id to the name",
-    {
-      unsupported: "name the node by --node-name in this version",
-    },
-  ],
+  ["with-node-id", "bool", "Append the id in /etc/rancher/node/id to the name"],
   ["node-label", "list", "Labels of the node (key=value)"],
   ["node-taint", "list", "Taints of the node at its first start (key=value:Effect)"],
   ["node-ip", "list", "Addresses of the node", { alias: "i", commas: true }],
-  [
-    "node-external-ip",
-    "list",
-    "External addresses of the node",
-    {
-      commas: true,
-      unsupported: "nodes have internal addresses only in this version; use --node-ip",
-    },
-  ],
-  [
-    "node-internal-dns",
-    "list",
-    "Internal names of the node",
-    {
-      unsupported: "nodes have addresses only in this version; use --node-ip",
-    },
-  ],
-  [
-    "node-external-dns",
-    "list",
-    "External names of the node",
-    {
-      unsupported: "nodes have addresses only in this version; use --node-ip",
-    },
-  ],
+  ["node-external-ip", "list", "External addresses of the node", { commas: true }],
+  ["node-internal-dns", "list", "Internal names of the node", { commas: true }],
+  ["node-external-dns", "list", "External names of the node", { commas: true }],
   [
     "resolv-conf",
     "string",
     "The kubelet's resolv.conf",
     {
       env: "K3S_RESOLV_CONF",
-      unsupported: "the host's own resolv.conf is used in this version",
     },
   ],
   ["flannel-iface", "string", "Link of the overlay", { unsupported: later.overlay }],

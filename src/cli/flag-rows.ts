@@ -16,18 +16,16 @@ const general = rows("general", [
   ],
   ["data-dir", "string", "Folder to hold state", { alias: "d", env: "K3S_DATA_DIR" }],
   ["debug", "bool", "Turn on debug logs", { env: "K3S_DEBUG" }],
-  ["v", "int", "Log level verbosity", { default: "0" }],
-  [
-    "vmodule",
-    "string",
-    "Log levels of single files",
-    {
-      unsupported: "k3 has no log levels per file; use --debug",
-    },
-  ],
+  ["v", "int", "Log level verbosity; 4 and more is as --debug", { default: "0" }],
+  ["vmodule", "string", "Log levels of single components (kubelet=4,sched*=4)"],
   ["log", "string", "Log to this file", { alias: "l" }],
   ["alsologtostderr", "bool", "Log to standard error as well as to the file"],
-  ["prefer-bundled-bin", "bool", "Prefer bundled programs over those of the host"],
+  [
+    "prefer-bundled-bin",
+    "bool",
+    "Prefer bundled programs over those of the host",
+    { note: "k3 always does" },
+  ],
 ]);
 
 const listener = rows("listener", [
@@ -63,22 +61,8 @@ const listener = rows("listener", [
       unsupported: later.split,
     },
   ],
-  [
-    "advertise-address",
-    "string",
-    "Address that the kubernetes Service leads to",
-    {
-      unsupported: "the address of the node is advertised in this version; use --node-ip",
-    },
-  ],
-  [
-    "advertise-port",
-    "int",
-    "Port that the kubernetes Service leads to",
-    {
-      unsupported: "the port of --https-listen-port is advertised in this version",
-    },
-  ],
+  ["advertise-address", "string", "Address that the kubernetes Service leads to"],
+  ["advertise-port", "int", "Port that the kubernetes Service leads to"],
   ["tls-san", "list", "More names and addresses for the serving certificate", { commas: true }],
   [
     "tls-san-security",
@@ -86,6 +70,7 @@ const listener = rows("listener", [
     "Refuse names that nobody asked for in the certificate",
     {
       default: "true",
+      refusedNo: "the certificate holds no other names than those given; give them by --tls-san",
     },
   ],
 ]);
@@ -113,9 +98,10 @@ const networking = rows("networking", [
   [
     "flannel-backend",
     "string",
-    "none, vxlan, host-gw or wireguard-native",
+    "none, vxlan or host-gw",
     {
       default: "vxlan",
+      note: "one node needs no overlay; none leaves the CNI configuration to you",
     },
   ],
   ["flannel-ipv6-masq", "bool", "Masquerade IPv6 of pods", { unsupported: later.overlay }],
@@ -127,13 +113,19 @@ const networking = rows("networking", [
       unsupported: later.overlay,
     },
   ],
-  ["egress-selector-mode", "string", "agent, cluster, pod or disabled", { default: "agent" }],
+  [
+    "egress-selector-mode",
+    "string",
+    "agent, cluster, pod or disabled",
+    { default: "agent", note: "one node is reached directly, whatever the mode" },
+  ],
   [
     "servicelb-namespace",
     "string",
     "Namespace of the load balancer's pods",
     {
       default: "kube-system",
+      unsupported: "the load balancer has no pods in this version",
     },
   ],
 ]);
@@ -164,7 +156,6 @@ const client = rows("client", [
     "Group of that file",
     {
       env: "K3S_KUBECONFIG_GROUP",
-      unsupported: "the group cannot be set in this version; use --write-kubeconfig-mode",
     },
   ],
   [
@@ -173,7 +164,7 @@ const client = rows("client", [
     "Name of cluster, user and context in it",
     {
       env: "K3S_KUBECONFIG_NAME",
-      unsupported: "cluster, user and context are always called default in this version",
+      default: "default",
     },
   ],
 ]);
@@ -256,7 +247,12 @@ const database = rows("database", [
   ),
   ["kine-tls", "bool", "TLS on the kine socket", { hidden: true, unsupported: later.external }],
   ["etcd-expose-metrics", "bool", "Metrics of etcd to the network", { unsupported: later.etcd }],
-  ["etcd-disable-snapshots", "bool", "No snapshots on schedule"],
+  [
+    "etcd-disable-snapshots",
+    "bool",
+    "No snapshots on schedule",
+    { note: "there are none in this version" },
+  ],
   ...snapshotRows(),
 ]);
 
@@ -301,10 +297,20 @@ function snapshotRows(): readonly (readonly [string, FlagType, string, RowOption
 const components = rows("components", [
   ["disable", "list", "Built-in services not to run", { commas: true }],
   ["disable-scheduler", "bool", "Do not run the scheduler"],
-  ["disable-cloud-controller", "bool", "Do not run the built-in cloud controller"],
+  [
+    "disable-cloud-controller",
+    "bool",
+    "Do not run the built-in cloud controller",
+    { note: "there is none in this version" },
+  ],
   ["disable-kube-proxy", "bool", "Do not run the service proxy"],
   ["disable-network-policy", "bool", "Do not enforce network policies"],
-  ["disable-helm-controller", "bool", "Do not run the Helm controller"],
+  [
+    "disable-helm-controller",
+    "bool",
+    "Do not run the Helm controller",
+    { note: "there is none in this version" },
+  ],
   ["disable-apiserver", "bool", "Server without API", { hidden: true, unsupported: later.etcd }],
   ["disable-controller-manager", "bool", "Do not run the controllers", { hidden: true }],
   ["disable-etcd", "bool", "Server without etcd", { hidden: true, unsupported: later.etcd }],

@@ -6,6 +6,10 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
+export function bad(flag: string, value: string, why: string): UsageError {
+  return new UsageError(`Cannot use --${flag}=${value}: ${why}`);
+}
+
 /** One occurrence of a flag; `source` tells where it stands, for messages. */
 export interface GivenFlag {
   readonly name: string;
@@ -110,6 +114,8 @@ function checkFlag(rows: readonly FlagRow[], flag: GivenFlag): void {
     throw new UsageError(`Cannot use ${place}: ${quote(flag.value)} is neither true nor false`);
   if (row.type === "int" && !/^-?\d+$/.test(flag.value))
     throw new UsageError(`Cannot use ${place}: ${quote(flag.value)} is not a whole number`);
+  if (row.refusedNo !== undefined && boolOf(flag.value) === false)
+    throw new UsageError(`Cannot set ${place} to false yet: ${row.refusedNo}`);
   if (row.unsupported === undefined) return;
   // Saying no to a thing that k3 does not do anyway is fine.
   const isNo = row.type === "bool" ? boolOf(flag.value) === false : flag.value === "";

@@ -29,20 +29,23 @@ function dataDirOf(args: readonly string[]): string {
   return dataDirDefault;
 }
 
-/** `k3 server ...`, or `bun .../src/main.ts server ...` from a working tree. */
-function isServer(info: ProcessInfo, dataDir: string): boolean {
+/**
+ * `k3 server ...`, or `bun .../src/main.ts server ...` from a working tree. Its data directory
+ * stands in its arguments, or it holds the lock there.
+ */
+function isServer(info: ProcessInfo, dataDir: string, lockedBy: number): boolean {
   const [program = "", first = "", ...rest] = info.args;
   const name = program.slice(program.lastIndexOf("/") + 1);
   const isSource = name === "bun" && first.endsWith("/src/main.ts");
   if (!isSource && !/^k3s?(-[a-z0-9]+)?$/.test(name)) return false;
   const args = isSource ? rest : [first, ...rest];
   const runs = args.some((argument) => argument === "server" || argument === "agent");
-  return runs && dataDirOf(args) === dataDir;
+  return runs && (info.pid === lockedBy || dataDirOf(args) === dataDir);
 }
 
 export function planProcesses(
   processes: readonly ProcessInfo[],
-  by: { readonly dataDir: string; readonly self: number },
+  by: { readonly dataDir: string; readonly self: number; readonly lockedBy: number },
 ): ProcessPlan {
   const others = processes.filter(({ pid, isZombie }) => pid !== by.self && !isZombie);
   const bundled = others.filter(({ exe, args }) => {
@@ -54,7 +57,7 @@ export function planProcesses(
   const runtimes = bundled.filter((info) => /\/containerd(-shim[\w-]*)?(\s|$)/.test(nameOf(info)));
   const shims = runtimes.filter((info) => nameOf(info).includes("/containerd-shim"));
   return {
-    servers: others.filter((info) => isServer(info, by.dataDir)).map(({ pid }) => pid),
+    servers: others.filter((info) => isServer(info, by.dataDir, by.lockedBy)).map(({ pid }) => pid),
     runtimes: runtimes.filter((info) => !shims.includes(info)).map(({ pid }) => pid),
     shims: shims.map(({ pid }) => pid),
     containers: descendants(others, new Set(shims.map(({ pid }) => pid))),

@@ -41,10 +41,12 @@ class Killall {
   ) {}
 
   async run(dataDir: string): Promise<number> {
-    const { servers } = planProcesses(await this.#processes(), { dataDir, self: process.pid });
+    const lockedBy = Number(await this.runtime.files.readText(`${dataDir}/server/k3.lock`));
+    const by = { dataDir, self: process.pid, lockedBy };
+    const { servers } = planProcesses(await this.#processes(), by);
     await this.#end(servers, "SIGTERM", limits.stopMsMax);
     // A server that was stopped has left its containers running: look again.
-    const left = planProcesses(await this.#processes(), { dataDir, self: process.pid });
+    const left = planProcesses(await this.#processes(), by);
     const survivors: number[] = [];
     // Shims last: they take leave of the containers, which otherwise wait for process 1 to do it.
     for (const pids of [[...left.servers, ...left.runtimes], left.containers, left.shims])

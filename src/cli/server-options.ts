@@ -1,8 +1,9 @@
 /** Flags of `k3 server` decoded into `ServerOptions`; every mistake is a UsageError. */
 import ipaddr from "ipaddr.js";
 import type { Files } from "../runtime/runtime.ts";
-import type { ServerOptions } from "../server/options.ts";
-import { type FlagValues, UsageError } from "./flags.ts";
+import type { KubeconfigFile, ServerOptions } from "../server/options.ts";
+import { bad, type FlagValues, UsageError } from "./flags.ts";
+import { address, labelsOf, nodeAddressesOf, nodeNameOf, taintsOf } from "./node-options.ts";
 
 /** The name under which the bundled pause image is known to containerd. */
 const pauseImageDefault = "docker.io/rancher/mirrored-pause:3.6";
@@ -24,6 +25,9 @@ export interface OptionsContext {
   /** For relative paths. */
   readonly cwd: string;
   readonly files: Files;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Eight digits that tell this machine from others of its name; made when asked for first. */
+  nodeId(): Promise<string>;
 }
 
 export async function serverOptionsOf(
@@ -39,20 +43,21 @@ export async function serverOptionsOf(
     );
   return {
     dataDir: dataDirOf(flags, context),
-    nodeName: nodeNameOf(flags, context.hostName),
+    nodeName: await nodeNameOf(flags, context),
     nodeIps: flags.list("node-ip").map((text) => address(text, "node-ip")),
+    nodeAddresses: nodeAddressesOf(flags),
     bindAddress: bindAddressOf(flags),
     httpsListenPort: port(flags, "https-listen-port"),
-    tlsSans: flags.list("tls-san"),
+    tlsSans: tlsSansOf(flags),
     token: await tokenOf(flags, context),
-    writeKubeconfig: absolute(flags.string("write-kubeconfig"), context.cwd),
-    writeKubeconfigMode: modeOf(flags),
+    kubeconfig: await kubeconfigOf(flags, context),
+    advertise: advertiseOf(flags),
     clusterCidr,
     serviceCidr,
     clusterDns: clusterDnsOf(flags, serviceCidr),
     clusterDomain: domainOf(flags),
     serviceNodePortRange: portRange(flags),
-    datastoreEndpoint: datastoreOf(flags),
+    databaseFile: databaseFileOf(flags, dataDirOf(flags, context)),
     disable: disableOf(flags),
     disableAgent: flags.bool("disable-agent"),
     disableScheduler: flags.bool("disable-scheduler"),
@@ -62,12 +67,17 @@ export async function serverOptionsOf(
     nodeLabels: labelsOf(flags),
     nodeTaints: taintsOf(flags),
     pauseImage: flags.string("pause-image") || pauseImageDefault,
+    configuresCni: flags.string("flannel-backend") !== "none",
+    resolvConf: await resolvConfOf(flags, context),
+    leafDays: positive(context.env.CATTLE_NEW_SIGNED_CERT_EXPIRATION_DAYS),
     debug: flags.bool("debug"),
   };
 }
 
-const bad = (flag: string, value: string, why: string): UsageError =>
-  new UsageError(`Cannot use --${flag}=${value}: ${why}`);
+/** An environment variable that is no positive number counts for nothing, as with K3s. */
+function positive(text: string | undefined): number | undefined {
+  return text !== undefined && /^[1-9]\d{0,5}$/.test(text) ? Number(text) : undefined;
+}
 
 function absolute(path: string, cwd: string): string {
   return path.startsWith("/") ? path : `${cwd}/${path.replace(/^\.\//, "")}`;
@@ -101,25 +111,6 @@ function disableOf(flags: FlagValues): ReadonlySet<string> {
       throw bad("disable", name, `it must be one of ${disableNames.join(", ")}`);
   }
   return new Set(names);
-}
-
-function nodeNameOf(flags: FlagValues, hostName: string): string {
-  const given = flags.string("node-name");
-  const name = (given || hostName).toLowerCase();
-  const isName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(name);
-  if (!isName || name.length > 253)
-    throw bad(
-      "node-name",
-      name,
-      "a node name consists of lower case letters, digits, - and . (give one by --node-name)",
-    );
-  return name;
-}
-
-function address(text: string, flag: string): string {
-  if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !ipaddr.IPv6.isValid(text))
-    throw bad(flag, text, "it is not an IP address");
-  return text;
 }
 
 function bindAddressOf(flags: FlagValues): string {
@@ -191,13 +182,6 @@ function portRange(flags: FlagValues): { readonly first: number; readonly last: 
   return { first, last };
 }
 
-function modeOf(flags: FlagValues): number {
-  const text = flags.string("write-kubeconfig-mode");
-  if (!/^0?[0-7]{3}$/.test(text))
-    throw bad("write-kubeconfig-mode", text, "it must be an octal mode such as 0600");
-  return Number.parseInt(text, 8);
-}
-
 async function tokenOf(flags: FlagValues, context: OptionsContext): Promise<string | undefined> {
   const given = flags.string("token");
   if (given !== "") return given;
@@ -209,47 +193,65 @@ async function tokenOf(flags: FlagValues, context: OptionsContext): Promise<stri
   return text.trim();
 }
 
-function datastoreOf(flags: FlagValues): string {
-  const text = flags.string("datastore-endpoint");
-  if (text === "" || text === "sqlite" || text.startsWith("sqlite://")) return text;
-  const scheme = text.split("://")[0] ?? text;
-  throw new UsageError(
-    `Cannot use --datastore-endpoint with ${scheme}: this version stores its data in SQLite only`,
-  );
+function advertiseOf(flags: FlagValues): ServerOptions["advertise"] {
+  const given = flags.string("advertise-address");
+  return {
+    address: given === "" ? undefined : address(given, "advertise-address"),
+    port: port(flags, flags.isGiven("advertise-port") ? "advertise-port" : "https-listen-port"),
+  };
 }
 
-const labelName = /^([a-z0-9A-Z]([-\w.]*[a-zA-Z0-9])?)$/;
-
-function isQualifiedName(key: string): boolean {
-  const [name = "", prefix, ...rest] = key.split("/").toReversed();
-  if (rest.length > 0 || !labelName.test(name) || name.length > 63) return false;
-  return (
-    prefix === undefined ||
-    (/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(prefix) && prefix.length <= 253)
-  );
-}
-
-function labelsOf(flags: FlagValues): Readonly<Record<string, string>> {
-  const labels: Record<string, string> = {};
-  for (const text of flags.list("node-label")) {
-    const at = text.indexOf("=");
-    const [key, value] = at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
-    if (!isQualifiedName(key)) throw bad("node-label", text, `${key} is not a label key`);
-    if (value !== "" && (!labelName.test(value) || value.length > 63))
-      throw bad("node-label", text, `${value} is not a label value`);
-    labels[key] = value;
-  }
-  return labels;
-}
-
-function taintsOf(flags: FlagValues): readonly string[] {
-  const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-  return flags.list("node-taint").map((text) => {
-    const [, key = "", value = "", effect = ""] = /^([^=:]+)(?:=([^:]*))?:(\w+)$/.exec(text) ?? [];
-    if (!isQualifiedName(key) || (value !== "" && !labelName.test(value)))
-      throw bad("node-taint", text, "it must look like key=value:Effect");
-    if (!effects.includes(effect))
-      throw bad("node-taint", text, `its effect must be one of ${effects.join(", ")}`);
-    return `${key}=${value}:${effect}`;
+/** Names, names with a wildcard in front, and addresses. */
+function tlsSansOf(flags: FlagValues): readonly string[] {
+  return flags.list("tls-san").map((text) => {
+    const isName = /^(\*\.)?([a-z0-9_]([-a-z0-9_]*[a-z0-9_])?\.)*[a-z0-9]([-a-z0-9]*[a-z0-9])?$/i;
+    if (ipaddr.isValid(text) || (isName.test(text) && text.length <= 253)) return text;
+    throw bad("tls-san", text, "it is neither a DNS name nor an IP address");
   });
+}
+
+async function kubeconfigOf(flags: FlagValues, context: OptionsContext): Promise<KubeconfigFile> {
+  const mode = flags.string("write-kubeconfig-mode");
+  if (!/^0?[0-7]{3}$/.test(mode))
+    throw bad("write-kubeconfig-mode", mode, "it must be an octal mode such as 0600");
+  return {
+    path: absolute(flags.string("write-kubeconfig"), context.cwd),
+    mode: Number.parseInt(mode, 8),
+    group: await groupOf(flags.string("write-kubeconfig-group"), context.files),
+    name: flags.string("write-kubeconfig-name"),
+  };
+}
+
+async function groupOf(text: string, files: Files): Promise<number | undefined> {
+  if (text === "") return undefined;
+  const lines = ((await files.readText("/etc/group")) ?? "").split("\n");
+  const row = lines.map((line) => line.split(":")).find(([name]) => name === text);
+  const id = Number(row?.[2] ?? text);
+  if (Number.isInteger(id) && id >= 0) return id;
+  throw bad("write-kubeconfig-group", text, "this machine has no group of that name");
+}
+
+/** kine's spelling: a path may follow, below `server/` unless absolute, and settings behind it. */
+function databaseFileOf(flags: FlagValues, dataDir: string): string {
+  const text = flags.string("datastore-endpoint");
+  const [, path] = /^sqlite(?::\/\/([^?]*)(?:\?.*)?)?$/.exec(text) ?? [];
+  if (text !== "" && text !== "sqlite" && path === undefined) {
+    const scheme = text.split("://")[0] ?? text;
+    throw new UsageError(
+      `Cannot use --datastore-endpoint with ${scheme}: this version stores its data in SQLite only`,
+    );
+  }
+  return absolute(path || "db/state.db", `${dataDir}/server`);
+}
+
+async function resolvConfOf(
+  flags: FlagValues,
+  { files, cwd }: OptionsContext,
+): Promise<string | undefined> {
+  const given = flags.string("resolv-conf");
+  if (given === "") return undefined;
+  const path = absolute(given, cwd);
+  const text = await files.readText(path).catch(() => undefined);
+  if (text === undefined) throw bad("resolv-conf", given, "it cannot be read");
+  return path;
 }

@@ -8,16 +8,20 @@ import { readConfigFile } from "./config-file.ts";
 import type { FlagRow } from "./flag-row.ts";
 import { serverFlags } from "./flag-rows.ts";
 import { completeFlags, type FlagValues, parseArguments, UsageError } from "./flags.ts";
+import { loggingOf } from "./logging.ts";
 import { serverOptionsOf } from "./server-options.ts";
+
+/** Tells machines of one name apart, with --with-node-id. */
+const nodeIdFile = "/etc/rancher/node/id";
 
 export async function runServerCommand(context: CommandContext): Promise<number> {
   if (context.args.some((argument) => argument === "--help" || argument === "-h")) {
     context.out(flagHelp("server", serverFlags));
     return 0;
   }
-  const { options, warnings } = await readOptions(context);
+  const { options, flags, warnings } = await readOptions(context);
   if (process.getuid?.() !== 0) throw new UsageError("Cannot run k3 server: it needs root");
-  const runtime = createRuntime({ logLevel: options.debug ? "debug" : "info" });
+  const runtime = createRuntime(loggingOf(flags));
   for (const warning of warnings) runtime.log.warn(warning);
   if (runtime.clock.now().getUTCFullYear() < 1980)
     throw new UsageError("Cannot run k3 server: the clock of this machine is before 1980");
@@ -38,15 +42,19 @@ async function runUntilSignal(options: ServerOptions, runtime: Runtime): Promise
   // A service manager's pipe may break at any time; the server must not fall with it.
   process.on("SIGHUP", () => {});
   const { runServer } = await import("../server/server.ts");
-  await runServer(options, runtime, stop.signal);
+  const { StartError } = await import("../server/start-error.ts");
+  await runServer(options, runtime, stop.signal).catch((error: unknown) => {
+    throw error instanceof StartError ? new UsageError(error.message) : error;
+  });
 }
 
 /** Arguments over file over environment, as K3s has it. */
 export async function readOptions(context: CommandContext): Promise<{
   readonly options: ServerOptions;
+  readonly flags: FlagValues;
   readonly warnings: readonly string[];
 }> {
-  const { files } = createRuntime({ logLevel: "error" });
+  const { files, random } = createRuntime({ logLevel: "error" });
   const args = parseArguments(serverFlags, context.args, "k3 server");
   const path =
     context.env.K3S_CONFIG_FILE ||
@@ -60,8 +68,17 @@ export async function readOptions(context: CommandContext): Promise<{
     home: homedir(),
     cwd: process.cwd(),
     files,
+    env: context.env,
+    nodeId: async () => {
+      const known = (await files.readText(nodeIdFile))?.trim();
+      if (known !== undefined && known !== "") return known;
+      const fresh = random.bytes(4).toHex();
+      await files.mkdir(nodeIdFile.slice(0, nodeIdFile.lastIndexOf("/")), 0o755);
+      await files.writeAtomic(nodeIdFile, `${fresh}\n`, 0o644);
+      return fresh;
+    },
   });
-  return { options, warnings: file.warnings };
+  return { options, flags, warnings: file.warnings };
 }
 
 /** Help for a flag table, by group; hidden flags and those not yet supported are left out. */

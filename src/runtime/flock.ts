@@ -1,6 +1,7 @@
 /** The kernel's whole-file lock: it ends with its owner, however the owner ends. */
 import { dlopen } from "bun:ffi";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const LOCK_EXCLUSIVE = 2;
@@ -24,4 +25,21 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>): Pro
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * Takes the lock on `path` for the rest of this process' life and leaves our id in it, or answers
+ * with the id of the process that has it.
+ */
+export function holdFileLock(path: string): { readonly heldBy: number } | undefined {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+  const fd = openSync(path, "a+", 0o600);
+  if (flock(fd, LOCK_EXCLUSIVE | LOCK_NONBLOCKING) !== 0) {
+    closeSync(fd);
+    return { heldBy: Number(readFileSync(path, "utf8").trim()) };
+  }
+  // Open until the end: closing the file would give the lock away.
+  ftruncateSync(fd, 0);
+  writeSync(fd, `${process.pid}\n`);
+  return undefined;
 }

@@ -13,8 +13,16 @@ const labels: Readonly<Record<LogLevel, string>> = {
 
 type Fields = Readonly<Record<string, unknown>>;
 
+/** A level for the components whose name, or a part of it between slashes, fits `pattern`. */
+export interface ComponentLevel {
+  /** `*` stands for any characters, `?` for one. */
+  readonly pattern: string;
+  readonly level: LogLevel;
+}
+
 export interface LogOptions {
   readonly level: LogLevel;
+  readonly levels?: readonly ComponentLevel[];
   readonly json: boolean;
   /** Whole seconds since the process started. */
   readonly uptimeSeconds: () => number;
@@ -24,8 +32,9 @@ export interface LogOptions {
 
 /** A logger that drops lines below `options.level`. */
 export function createLogger(options: LogOptions, component = ""): Logger {
+  const least = order[levelOf(component, options)];
   const emit = (level: LogLevel, message: string, fields: Fields | undefined): void => {
-    if (order[level] < order[options.level]) return;
+    if (order[level] < least) return;
     const all = component === "" ? fields : { component, ...fields };
     options.write(
       options.json
@@ -40,6 +49,16 @@ export function createLogger(options: LogOptions, component = ""): Logger {
     error: (message, fields) => emit("error", message, fields),
     named: (name) => createLogger(options, component === "" ? name : `${component}/${name}`),
   };
+}
+
+function levelOf(component: string, { level, levels = [] }: LogOptions): LogLevel {
+  const names = [component, ...component.split("/")];
+  const row = levels.find(({ pattern }) => {
+    const escaped = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
+    const fits = new RegExp(`^${escaped.replaceAll("*", ".*").replaceAll("?", ".")}$`);
+    return names.some((name) => fits.test(name));
+  });
+  return row?.level ?? level;
 }
 
 function textLine(

@@ -2,12 +2,15 @@
 import { listen, udp } from "./datagrams.ts";
 import { createExec } from "./exec.ts";
 import { createFiles } from "./files.ts";
-import { createLogger, type LogLevel } from "./log.ts";
+import { type ComponentLevel, createLogger, type LogLevel } from "./log.ts";
 import { createNet } from "./net.ts";
 import type { Clock, Random, Runtime } from "./runtime.ts";
 
 export interface RuntimeOptions {
   readonly logLevel?: LogLevel;
+  readonly logLevels?: readonly ComponentLevel[];
+  /** Where log lines go; default standard error. */
+  readonly writeLog?: (line: string) => void;
   /** JSON lines in place of text. */
   readonly json?: boolean;
 }
@@ -25,10 +28,11 @@ export function createRuntime(options: RuntimeOptions = {}): Runtime {
     net: { ...createNet(), udp, listen },
     log: createLogger({
       level: options.logLevel ?? "info",
+      levels: options.logLevels ?? [],
       json: options.json ?? false,
       uptimeSeconds: () => Math.floor(process.uptime()),
       now: () => new Date(),
-      write: (line) => void process.stderr.write(line),
+      write: options.writeLog ?? ((line) => void process.stderr.write(line)),
     }),
   };
 }

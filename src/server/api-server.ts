@@ -3,6 +3,7 @@ import { defaultAdmission } from "../api/admission/default-plugins.ts";
 import { createAuthenticate, type StaticUser } from "../api/auth/authenticate.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
 import type { HealthCheck } from "../api/health.ts";
+import type { HealthEndpoint } from "../api/http.ts";
 import { type ApiServer, createApiServer } from "../api/server.ts";
 import { createGroups } from "../groups/all.ts";
 import type { SignToken } from "../groups/core/service-account-token.ts";
@@ -24,7 +25,7 @@ export interface ApiParts {
   readonly nodes: NodeConnector;
   /** `host:port` as `/api` tells it. */
   readonly address: string;
-  readonly health: () => readonly HealthCheck[];
+  readonly health: (endpoint: HealthEndpoint) => Promise<readonly HealthCheck[]>;
 }
 
 export function openApiServer(parts: ApiParts): ApiServer {

@@ -9,10 +9,15 @@ import type { ConfigMap } from "../gen/core-v1.ts";
 
 const namespace = "kube-system";
 
+export interface ExtensionConfig {
+  readonly clientCaPem: string;
+  readonly requestHeaderCaPem: string;
+}
+
 /** Makes or corrects the ConfigMap; safe to call at every start. */
 export async function ensureExtensionConfig(
   client: Client,
-  authorities: { readonly clientCaPem: string; readonly requestHeaderCaPem: string },
+  authorities: ExtensionConfig,
 ): Promise<void> {
   const data = {
     "client-ca-file": authorities.clientCaPem,

@@ -19,6 +19,7 @@ import { certificatesOf, subjectOf } from "../pki/x509.ts";
 import { byteStreamOf } from "../runtime/net.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
+import { StartError } from "./start-error.ts";
 import { dotSegmentOf, toWebRequest, upgradeRequest } from "./web-request.ts";
 
 const limits = {
@@ -369,15 +370,17 @@ function badRequest(target: string): Response {
 function listenError(host: string, port: number, code: string, cause: unknown): Error {
   const place = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   if (code === "EADDRINUSE")
-    return new Error(
+    return new StartError(
       `Cannot listen on ${place}: the port is taken by another process ` +
         `(\`ss -ltnp 'sport = :${port}'\` names it; --https-listen-port chooses another)`,
       { cause },
     );
   if (code === "EACCES")
-    return new Error(`Cannot listen on ${place}: ports below 1024 need more rights`, { cause });
+    return new StartError(`Cannot listen on ${place}: ports below 1024 need more rights`, {
+      cause,
+    });
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new Error(`Cannot listen on ${place}: ${reason}`, { cause });
+  return new StartError(`Cannot listen on ${place}: ${reason}`, { cause });
 }
 
 /**

@@ -1,3 +1,14 @@
+/** Where and how the admin's kubeconfig is written. */
+export interface KubeconfigFile {
+  readonly path: string;
+  /** For example 0o600. */
+  readonly mode: number;
+  /** Id of the group that it is given to. */
+  readonly group: number | undefined;
+  /** Of cluster, user and context. */
+  readonly name: string;
+}
+
 /** What `k3 server` was asked for, decoded once from flags, environment and config file. */
 export interface ServerOptions {
   /** K3s's `/var/lib/rancher/k3s`; absolute. */
@@ -5,22 +16,28 @@ export interface ServerOptions {
   readonly nodeName: string;
   /** Empty: the machine's own choice (address of the default route). */
   readonly nodeIps: readonly string[];
+  /** Beside the internal addresses: what the Node object tells. */
+  readonly nodeAddresses: {
+    readonly externalIps: readonly string[];
+    readonly internalDns: readonly string[];
+    readonly externalDns: readonly string[];
+  };
   /** "" listens on all addresses. */
   readonly bindAddress: string;
   readonly httpsListenPort: number;
   readonly tlsSans: readonly string[];
   /** Undefined: the token file, or a new one. */
   readonly token: string | undefined;
-  readonly writeKubeconfig: string;
-  /** For example 0o600. */
-  readonly writeKubeconfigMode: number;
+  readonly kubeconfig: KubeconfigFile;
+  /** What the `kubernetes` Service leads to. */
+  readonly advertise: { readonly address: string | undefined; readonly port: number };
   readonly clusterCidr: string;
   readonly serviceCidr: string;
   readonly clusterDns: string;
   readonly clusterDomain: string;
   readonly serviceNodePortRange: { readonly first: number; readonly last: number };
-  /** "" is the SQLite file in the data dir. */
-  readonly datastoreEndpoint: string;
+  /** The SQLite file. */
+  readonly databaseFile: string;
   /** K3s's names: coredns, servicelb, traefik, local-storage, metrics-server, runtimes. */
   readonly disable: ReadonlySet<string>;
   readonly disableAgent: boolean;
@@ -32,5 +49,11 @@ export interface ServerOptions {
   /** `key=value:Effect` as given. */
   readonly nodeTaints: readonly string[];
   readonly pauseImage: string;
+  /** False: the administrator brings a CNI configuration. */
+  readonly configuresCni: boolean;
+  /** The resolv.conf that pods and the DNS build on; undefined chooses one of the host. */
+  readonly resolvConf: string | undefined;
+  /** Lifetime of issued certificates; undefined is K3s' year. */
+  readonly leafDays: number | undefined;
   readonly debug: boolean;
 }

@@ -1,22 +1,20 @@
 /** `k3 server` from decoded options to a running node; resolves when it has stopped. */
 import { createKubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
-import { createIfAbsent } from "../api/auth/bootstrap-policy.ts";
-import { ensureBootstrapPolicy, ensureNamespacedPolicy } from "../api/auth/reconcile-policy.ts";
 import type { HealthCheck } from "../api/health.ts";
+import type { HealthEndpoint } from "../api/http.ts";
 import type { ApiServer } from "../api/server.ts";
-import { namespaces, priorityClasses } from "../client/resources.ts";
 import { allControllers } from "../controllers/all.ts";
 import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { runController } from "../live/run-controller.ts";
-import { ensurePki, type Pki } from "../pki/ensure.ts";
+import type { Pki } from "../pki/ensure.ts";
 import {
   createServiceAccountTokens,
   type ServiceAccountTokens,
 } from "../pki/service-account-tokens.ts";
-import { ensureTokens, type ServerTokens } from "../pki/tokens.ts";
+import type { ServerTokens } from "../pki/tokens.ts";
 import { type Bundle, payloadFile, unpackBundle } from "../runtime/bundle.ts";
 import { createExecutor, type TimedExecutor } from "../runtime/executor.ts";
 import { realHost } from "../runtime/host.ts";
@@ -27,13 +25,15 @@ import { createScheduler } from "../scheduler/scheduler.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { openApiServer } from "./api-server.ts";
-import { ensureExtensionConfig } from "./extension-config.ts";
-import { startFrontDoor } from "./front-door.ts";
-import { writeKubeconfig } from "./kubeconfig.ts";
-import { ensureDnsService, ensureKubernetesService } from "./kubernetes-service.ts";
+import { bootstrapCluster } from "./bootstrap.ts";
+import { type DoorCertificates, type FrontDoor, startFrontDoor } from "./front-door.ts";
+import { healthChecks } from "./health.ts";
+import { keepCertificates, prepareIdentity } from "./identity.ts";
 import { LocalNodes } from "./local-nodes.ts";
 import type { ServerOptions } from "./options.ts";
 import { serverControllers } from "./server-controllers.ts";
+import { ServiceManager } from "./service-manager.ts";
+import { refuseSecondServer } from "./single.ts";
 import { createSupervisor } from "./supervisor.ts";
 import { k3Version } from "./version.ts";
 
@@ -45,6 +45,7 @@ interface Made {
   store?: Store;
   api?: ApiServer;
   accountTokens?: Promise<ServiceAccountTokens>;
+  door?: FrontDoor;
 }
 
 /** Starts everything; the promise resolves once `signal` aborts and all has stopped. */
@@ -53,20 +54,22 @@ export async function runServer(
   runtime: Runtime,
   signal: AbortSignal,
 ): Promise<void> {
+  refuseSecondServer(options);
   const executor = createExecutor(runtime);
   const stopped = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
+  const manager = new ServiceManager(runtime, process.env);
   runtime.log.info(`Starting k3 ${k3Version}`, { dataDir: options.dataDir });
-  const server = new Server(options, runtime, executor);
+  const server = new Server(options, runtime, executor, signal);
   try {
     await executor.start(server.components());
     if (options.debug) tellTimings(executor, runtime);
     runtime.log.info("k3 is up and running");
-    await notifySystemd(runtime, "READY=1");
+    manager.ready(signal);
     await stopped;
-    await notifySystemd(runtime, "STOPPING=1");
+    manager.stopping();
   } finally {
     await executor[Symbol.asyncDispose]();
     runtime.log.info("k3 has stopped");
@@ -80,14 +83,6 @@ function tellTimings(executor: TimedExecutor, runtime: Runtime): void {
   }
 }
 
-/** Tells the service manager, when there is one (sd_notify(3)). */
-async function notifySystemd(runtime: Runtime, state: string): Promise<void> {
-  if (process.env.NOTIFY_SOCKET === undefined) return;
-  const argv = ["systemd-notify", state] as const;
-  const { exitCode, stderr } = await runtime.exec.run({ argv }, new AbortController().signal);
-  if (exitCode !== 0) runtime.log.warn("Cannot tell systemd that k3 is ready", { stderr });
-}
-
 /** The first IPv4 address that is not loopback and not of a link of ours; else loopback. */
 function ownAddress(): string {
   for (const [link, addresses] of Object.entries(networkInterfaces())) {
@@ -97,9 +92,6 @@ function ownAddress(): string {
   }
   return "127.0.0.1";
 }
-
-/** A server is ready without its own node: that one reports by its Node object. */
-const nodeComponents: ReadonlySet<string> = new Set(["bundle", "agent"]);
 
 class Server {
   readonly #made: Made = {};
@@ -111,6 +103,7 @@ class Server {
     private readonly options: ServerOptions,
     private readonly runtime: Runtime,
     private readonly executor: TimedExecutor,
+    private readonly stop: AbortSignal,
   ) {
     this.#nodes = new LocalNodes();
     this.#nodeIps = options.nodeIps.length === 0 ? [ownAddress()] : options.nodeIps;
@@ -127,7 +120,7 @@ class Server {
       wanted: boolean,
     ])[] = [
       ["bundle", [], () => this.#unpack(), true],
-      ["pki", [], () => this.#keys(), true],
+      ["pki", [], (scope) => this.#keys(scope), true],
       ["store", [], (scope) => this.#openStore(scope), true],
       ["api", ["store", "pki"], (scope) => this.#api(scope), true],
       ["bootstrap", ["api"], () => this.#bootstrap(), true],
@@ -162,36 +155,24 @@ class Server {
     process.env.PATH = `${this.#made.bundle.bin}:${process.env.PATH ?? ""}`;
   }
 
-  async #keys(): Promise<void> {
+  async #keys(scope: Scope): Promise<void> {
     const { options, runtime } = this;
-    this.#made.pki = await ensurePki({
-      dataDir: options.dataDir,
-      runtime,
-      nodeName: options.nodeName,
-      nodeIps: this.#nodeIps,
-      serviceIp: this.#serviceIp,
-      clusterDomain: options.clusterDomain,
-      tlsSans: options.tlsSans,
-    });
-    const { authorities, leaves } = this.#made.pki;
-    this.#made.tokens = await ensureTokens({
-      dataDir: options.dataDir,
-      runtime,
-      host: realHost,
-      serverCaPem: authorities["server-ca"].certPem,
-      token: options.token,
-      agentToken: undefined,
-    });
-    await writeKubeconfig(runtime, options.writeKubeconfig, options.writeKubeconfigMode, {
-      server: `https://127.0.0.1:${options.httpsListenPort}`,
-      serverCaPem: authorities["server-ca"].certPem,
-      client: leaves["client-admin"],
-    });
+    const of = { options, runtime, nodeIps: this.#nodeIps, serviceIp: this.#serviceIp };
+    const { pki, tokens } = await prepareIdentity(of);
+    this.#made.pki = pki;
+    this.#made.tokens = tokens;
+    scope.task("certificates", (signal) =>
+      keepCertificates(
+        of,
+        pki,
+        (renewed) => this.#made.door?.replaceCertificates(doorCertificates(renewed)),
+        signal,
+      ),
+    );
   }
 
   async #openStore(scope: Scope): Promise<void> {
-    const path = `${this.options.dataDir}/server/db/state.db`;
-    const store = await openSqliteStore(path, this.runtime);
+    const store = await openSqliteStore(this.options.databaseFile, this.runtime);
     this.#made.store = store;
     scope.defer(async () => store[Symbol.asyncDispose]());
   }
@@ -217,81 +198,60 @@ class Server {
       staticUsers: need(this.#made.tokens).users,
       nodes: this.#nodes,
       address: `${this.#nodeIps[0]}:${options.httpsListenPort}`,
-      health: () => this.#healthChecks(),
+      health: (endpoint) => this.#health(endpoint),
     });
     scope.defer(() => api.live[Symbol.dispose]());
     this.#made.api = api;
   }
 
-  #healthChecks(): readonly HealthCheck[] {
-    const checks = [...this.executor.health()]
-      .filter(([name]) => !nodeComponents.has(name))
-      .map(([name, { ok }]) => ({ name, ok }));
-    return [{ name: "ping", ok: true }, ...checks];
+  #health(endpoint: HealthEndpoint): Promise<readonly HealthCheck[]> {
+    return healthChecks(endpoint, {
+      clock: this.runtime.clock,
+      store: this.#made.store,
+      components: this.executor.health(),
+      isStopping: this.stop.aborted,
+    });
+  }
+
+  /** A server is ready without its own node: that one reports by its Node object. */
+  #isReady(): boolean {
+    const { stop, executor } = this;
+    const own = [...executor.health()].filter(([name]) => name !== "bundle" && name !== "agent");
+    return !stop.aborted && own.every(([, { ok }]) => ok);
   }
 
   async #bootstrap(): Promise<void> {
-    const { client } = need(this.#made.api);
-    const names = ["default", "kube-system", "kube-public", "kube-node-lease"];
-    await Promise.all([
-      ...names.map((name) =>
-        createIfAbsent(client, namespaces, {
-          apiVersion: "v1",
-          kind: "Namespace",
-          metadata: { name },
-          spec: {},
-        }),
-      ),
-      ...Object.entries({
-        "system-cluster-critical": 2_000_000_000,
-        "system-node-critical": 2_000_001_000,
-      }).map(([name, value]) =>
-        createIfAbsent(client, priorityClasses, {
-          apiVersion: "scheduling.k8s.io/v1",
-          kind: "PriorityClass",
-          metadata: { name },
-          value,
-          description: `Used for system critical pods that must run in the cluster: ${name}`,
-        }),
-      ),
-      ensureBootstrapPolicy(client),
-    ]);
+    const { options } = this;
     const { authorities } = need(this.#made.pki);
-    await Promise.all([
-      ensureNamespacedPolicy(client),
-      ensureExtensionConfig(client, {
+    await bootstrapCluster(need(this.#made.api).client, {
+      service: {
+        serviceIp: this.#serviceIp,
+        address: options.advertise.address ?? this.#nodeIps[0] ?? "127.0.0.1",
+        port: options.advertise.port,
+      },
+      authorities: {
         clientCaPem: authorities["client-ca"].certPem,
         requestHeaderCaPem: authorities["request-header-ca"].certPem,
-      }),
-    ]);
-    await ensureKubernetesService(client, {
-      serviceIp: this.#serviceIp,
-      address: this.#nodeIps[0] ?? "127.0.0.1",
-      port: this.options.httpsListenPort,
+      },
+      clusterDns: options.disable.has("coredns") ? undefined : options.clusterDns,
     });
-    if (!this.options.disable.has("coredns"))
-      await ensureDnsService(client, this.options.clusterDns);
   }
 
   async #frontDoor(scope: Scope): Promise<void> {
     const { options, runtime } = this;
-    const { authorities, leaves } = need(this.#made.pki);
+    const pki = need(this.#made.pki);
+    const { authorities } = pki;
     const { app } = need(this.#made.api);
     const supervisor = createSupervisor({
       serverCaPem: authorities["server-ca"].certPem,
       clientCaPem: authorities["client-ca"].certPem,
       users: need(this.#made.tokens).users,
-      isReady: () => this.#healthChecks().every(({ ok }) => ok),
+      isReady: () => this.#isReady(),
     });
-    await startFrontDoor({
+    this.#made.door = await startFrontDoor({
       port: options.httpsListenPort,
       host: options.bindAddress === "" ? undefined : options.bindAddress,
-      certificates: {
-        certPem: leaves["serving-kube-apiserver"].certPem,
-        keyPem: leaves["serving-kube-apiserver"].keyPem,
-        clientCaPem: authorities["client-ca"].certPem,
-        requestHeaderCaPem: authorities["request-header-ca"].certPem,
-      },
+      certificates: doorCertificates(pki),
       runtime,
       scope,
       fetch: (request, peer) =>
@@ -354,6 +314,9 @@ class Server {
       dataDir: options.dataDir,
       nodeName: options.nodeName,
       nodeIps: this.#nodeIps,
+      nodeAddresses: options.nodeAddresses,
+      resolvConf: options.resolvConf,
+      configuresCni: options.configuresCni,
       nodeLabels: options.nodeLabels,
       nodeTaints: options.nodeTaints,
       isServer: true,
@@ -369,6 +332,15 @@ class Server {
     });
     this.#nodes.add(options.nodeName, createKubeletApp({ kubelet }));
   }
+}
+
+function doorCertificates({ authorities, leaves }: Pki): DoorCertificates {
+  return {
+    certPem: leaves["serving-kube-apiserver"].certPem,
+    keyPem: leaves["serving-kube-apiserver"].keyPem,
+    clientCaPem: authorities["client-ca"].certPem,
+    requestHeaderCaPem: authorities["request-header-ca"].certPem,
+  };
 }
 
 function need<T>(value: T | undefined): T {

@@ -44,6 +44,7 @@ export interface KubeletOptions {
   readonly clusterDomain: string;
   readonly nodeLabels?: Readonly<Record<string, string>>;
   readonly nodeTaints?: NodeIdentity["taints"];
+  readonly nodeAddresses?: NodeIdentity["addresses"];
   readonly nodeAnnotations?: Readonly<Record<string, string>>;
   readonly kubeletPort?: number;
   readonly maxPods?: number;
@@ -134,6 +135,7 @@ function identityOf(options: KubeletOptions): NodeIdentity {
   return {
     name: options.nodeName,
     ips: options.nodeIps,
+    addresses: options.nodeAddresses ?? { externalIps: [], internalDns: [], externalDns: [] },
     isServer: options.isServer,
     labels: options.nodeLabels ?? {},
     taints: options.nodeTaints ?? [],

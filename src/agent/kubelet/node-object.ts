@@ -8,6 +8,12 @@ import type { Node } from "./types.ts";
 export interface NodeIdentity {
   readonly name: string;
   readonly ips: readonly string[];
+  /** What else the node can be reached by. */
+  readonly addresses: {
+    readonly externalIps: readonly string[];
+    readonly internalDns: readonly string[];
+    readonly externalDns: readonly string[];
+  };
   readonly isServer: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly taints: readonly core.Taint[];
@@ -76,7 +82,13 @@ export function newNode(identity: NodeIdentity, facts: NodeFacts): core.Node {
 }
 
 export function nodeAnnotations(identity: NodeIdentity): Record<string, string> {
+  const { externalIps, internalDns, externalDns } = identity.addresses;
+  const given = (key: string, values: readonly string[]): Record<string, string> =>
+    values.length === 0 ? {} : { [`k3s.io/${key}`]: values.join(",") };
   return {
+    ...given("external-ip", externalIps),
+    ...given("internal-dns", internalDns),
+    ...given("external-dns", externalDns),
     "k3s.io/hostname": identity.name,
     "k3s.io/internal-ip": identity.ips.join(","),
     "node.alpha.kubernetes.io/ttl": "0",
@@ -124,7 +136,10 @@ export function nodeStatus(
   return {
     addresses: [
       ...identity.ips.map((address) => ({ type: "InternalIP", address })),
+      ...identity.addresses.externalIps.map((address) => ({ type: "ExternalIP", address })),
       { type: "Hostname", address: identity.name },
+      ...identity.addresses.internalDns.map((address) => ({ type: "InternalDNS", address })),
+      ...identity.addresses.externalDns.map((address) => ({ type: "ExternalDNS", address })),
     ],
     capacity: nodeCapacity(identity, machine, disk),
     allocatable: nodeAllocatable(identity, machine, disk),

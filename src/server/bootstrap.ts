@@ -1,0 +1,54 @@
+/** The objects that every cluster has from its first start on. */
+import { createIfAbsent } from "../api/auth/bootstrap-policy.ts";
+import { ensureBootstrapPolicy, ensureNamespacedPolicy } from "../api/auth/reconcile-policy.ts";
+import type { Client } from "../client/client.ts";
+import { namespaces, priorityClasses } from "../client/resources.ts";
+import { type ExtensionConfig, ensureExtensionConfig } from "./extension-config.ts";
+import {
+  ensureDnsService,
+  ensureKubernetesService,
+  type KubernetesServiceOptions,
+} from "./kubernetes-service.ts";
+
+const namespaceNames = ["default", "kube-system", "kube-public", "kube-node-lease"] as const;
+const priorities = {
+  "system-cluster-critical": 2_000_000_000,
+  "system-node-critical": 2_000_001_000,
+} as const;
+
+export interface BootstrapOptions {
+  readonly service: KubernetesServiceOptions;
+  readonly authorities: ExtensionConfig;
+  /** Undefined when k3 serves no DNS. */
+  readonly clusterDns: string | undefined;
+}
+
+/** Makes what is missing; safe at every start. */
+export async function bootstrapCluster(client: Client, options: BootstrapOptions): Promise<void> {
+  await Promise.all([
+    ...namespaceNames.map((name) =>
+      createIfAbsent(client, namespaces, {
+        apiVersion: "v1",
+        kind: "Namespace",
+        metadata: { name },
+        spec: {},
+      }),
+    ),
+    ...Object.entries(priorities).map(([name, value]) =>
+      createIfAbsent(client, priorityClasses, {
+        apiVersion: "scheduling.k8s.io/v1",
+        kind: "PriorityClass",
+        metadata: { name },
+        value,
+        description: `Used for system critical pods that must run in the cluster: ${name}`,
+      }),
+    ),
+    ensureBootstrapPolicy(client),
+  ]);
+  await Promise.all([
+    ensureNamespacedPolicy(client),
+    ensureExtensionConfig(client, options.authorities),
+  ]);
+  await ensureKubernetesService(client, options.service);
+  if (options.clusterDns !== undefined) await ensureDnsService(client, options.clusterDns);
+}

@@ -1,0 +1,82 @@
+/** The checks behind `/healthz`, `/livez` and `/readyz`, under upstream's names. */
+import type { HealthCheck } from "../api/health.ts";
+import type { HealthEndpoint } from "../api/http.ts";
+import type { Clock } from "../runtime/runtime.ts";
+import type { Health } from "../runtime/scope.ts";
+import type { Store } from "../store/store.ts";
+
+const limits = { storeMsMax: 2_000 } as const;
+
+const all: readonly HealthEndpoint[] = ["healthz", "livez", "readyz"];
+const readyOnly: readonly HealthEndpoint[] = ["readyz"];
+
+/** Each check stands for the component of ours that does what it asks about. */
+const rows: readonly {
+  readonly name: string;
+  readonly endpoints: readonly HealthEndpoint[];
+  readonly by: "nothing" | "the store" | "no stop" | { readonly component: string };
+}[] = [
+  { name: "ping", endpoints: all, by: "nothing" },
+  { name: "log", endpoints: all, by: "nothing" },
+  { name: "etcd", endpoints: all, by: "the store" },
+  { name: "etcd-readiness", endpoints: readyOnly, by: "the store" },
+  { name: "informer-sync", endpoints: readyOnly, by: { component: "api" } },
+  ...[
+    ["generic-apiserver-start-informers", "api"],
+    ["start-apiextensions-informers", "api"],
+    ["crd-informer-synced", "api"],
+    ["start-system-namespaces-controller", "bootstrap"],
+    ["start-cluster-authentication-info-controller", "bootstrap"],
+    ["rbac/bootstrap-roles", "bootstrap"],
+    ["scheduling/bootstrap-system-priority-classes", "bootstrap"],
+    ["bootstrap-controller", "bootstrap"],
+  ].map(([name, component = ""]) => ({
+    name: `poststarthook/${name}`,
+    endpoints: all,
+    by: { component },
+  })),
+  { name: "shutdown", endpoints: readyOnly, by: "no stop" },
+];
+
+export interface HealthSources {
+  readonly clock: Clock;
+  /** Undefined while it is being opened. */
+  readonly store: Store | undefined;
+  readonly components: ReadonlyMap<string, Health>;
+  readonly isStopping: boolean;
+}
+
+export async function healthChecks(
+  endpoint: HealthEndpoint,
+  sources: HealthSources,
+): Promise<readonly HealthCheck[]> {
+  const store = await storeHealth(sources);
+  return rows
+    .filter(({ endpoints }) => endpoints.includes(endpoint))
+    .map(({ name, by }) => ({ name, ...healthBy(by, sources, store) }));
+}
+
+function healthBy(by: (typeof rows)[number]["by"], sources: HealthSources, store: Health): Health {
+  if (by === "nothing") return { ok: true };
+  if (by === "the store") return store;
+  if (by === "no stop")
+    return sources.isStopping ? { ok: false, reason: "process is shutting down" } : { ok: true };
+  const health = sources.components.get(by.component);
+  return health ?? { ok: false, reason: `${by.component} has not started` };
+}
+
+/** A read through to the disk: it shows a database that is damaged, locked or gone. */
+async function storeHealth({ store, clock }: HealthSources): Promise<Health> {
+  if (store === undefined) return { ok: false, reason: "the store is not open" };
+  const over = new AbortController();
+  const late = clock.sleep(limits.storeMsMax, over.signal).then((): Health => {
+    return { ok: false, reason: `the store did not answer in ${limits.storeMsMax} ms` };
+  });
+  const read = store.get("/registry/health").then(
+    (): Health => ({ ok: true }),
+    (error: unknown): Health => ({ ok: false, reason: `error getting data from etcd: ${error}` }),
+  );
+  const health = await Promise.race([read, late]);
+  over.abort();
+  return health;
+}
