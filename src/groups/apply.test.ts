@@ -32,7 +32,7 @@ beforeAll(async () => {
     pipeline: world.pipeline,
     authenticate: async () => serverUser,
     runtime: world.runtime,
-    health: () => [],
+    health: async () => [],
     version: {},
     serverAddress: "127.0.0.1:6443",
   });
