@@ -1,6 +1,7 @@
 /** Runs the admission chain: all mutating halves in order, then all validating halves. */
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { mergeValues } from "../schema/typed-merge.ts";
 import type { AdmissionContext, AdmissionVerb, Reinvocation } from "./admission-plugin.ts";
 import { normalizeObject } from "./body.ts";
 import type { Call } from "./call.ts";
@@ -64,6 +65,7 @@ function contextOf(
     registry: parts.registry,
     authorizer: parts.authorizer,
     reinvocation,
+    merge: (live, change) => mergeValues(parts.codec.mergeType(definition), live, change),
     normalize: (changed) => normalizeObject(call, changed),
     warn: (message) => void warnings.push(message),
   };

@@ -2,7 +2,7 @@
 
 import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
-import { copyJson } from "../schema/copy.ts";
+import { copyJson, replaceMembers } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Call } from "./call.ts";
 import type { Codec } from "./codec.ts";
@@ -46,10 +46,7 @@ export function normalizeObject(call: Call, object: KubeObject): void {
   const { definition, parts } = call;
   if (object.kind !== definition.kind) return;
   const decoded = parts.codec.decode(definition, object).object;
-  if (decoded !== object) {
-    for (const key of Object.keys(object)) delete object[key as keyof KubeObject];
-    Object.assign(object, decoded);
-  }
+  if (decoded !== object) replaceMembers(object, decoded);
   parts.codec.fillDefaults(definition, object);
 }
 

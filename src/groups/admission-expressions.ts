@@ -3,13 +3,14 @@
 import type { FieldError } from "../api/resource-definition.ts";
 import type {
   MatchCondition,
+  Mutation,
   ValidatingAdmissionPolicySpec,
   Variable,
 } from "../gen/admissionregistration-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { labelKeyErrors } from "../lib/names.ts";
 import type { CelEnvironment, CelResult } from "../schema/cel/environment.ts";
-import { duplicate, invalid, required } from "./field-errors.ts";
+import { duplicate, invalid, oneOf, required } from "./field-errors.ts";
 
 const limits = { matchConditionsMax: 64 } as const;
 
@@ -90,6 +91,23 @@ export function policyExpressionErrors(spec: {
     errors.push(...faults(policyEnvironment, `${at}.expression`, expression, "any"));
   });
   return errors;
+}
+
+/** Of the mutations of a MutatingAdmissionPolicy. */
+export function mutationErrors(mutations: readonly DeepReadonly<Mutation>[] = []): FieldError[] {
+  const { policyEnvironment } = environments();
+  return mutations.flatMap(({ patchType, applyConfiguration, jsonPatch }, index) => {
+    const at = `spec.mutations[${index}]`;
+    if (patchType === "ApplyConfiguration") {
+      const field = `${at}.applyConfiguration.expression`;
+      return faults(policyEnvironment, field, applyConfiguration?.expression, "map");
+    }
+    if (patchType === "JSONPatch") {
+      const field = `${at}.jsonPatch.expression`;
+      return faults(policyEnvironment, field, jsonPatch?.expression, "list");
+    }
+    return oneOf(`${at}.patchType`, patchType, ["ApplyConfiguration", "JSONPatch"]);
+  });
 }
 
 /** Of the validations and audit annotations of a ValidatingAdmissionPolicy. */

@@ -23,6 +23,7 @@ import type {
 } from "../gen/admissionregistration-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import {
+  mutationErrors,
   policyExpressionErrors,
   validationErrors,
   webhookConditionErrors,
@@ -165,7 +166,8 @@ const mutatingPolicy = define<MutatingAdmissionPolicy>(mutatingAdmissionPolicies
     if (object.spec?.matchConstraints === undefined) errors.push(required("spec.matchConstraints"));
     if ((object.spec?.mutations ?? []).length === 0)
       errors.push(required("spec.mutations", "mutations must contain at least one item"));
-    if (object.spec) errors.push(...policyExpressionErrors(object.spec));
+    if (object.spec)
+      errors.push(...policyExpressionErrors(object.spec), ...mutationErrors(object.spec.mutations));
     return errors;
   },
 });

@@ -31,3 +31,10 @@ export function setOwn(target: Record<string, unknown>, key: string, value: unkn
     });
   }
 }
+
+/** Puts the members of `next` in the place of those of `target`, which others hold on to. */
+export function replaceMembers(target: object, next: object): void {
+  const members = target as Record<string, unknown>;
+  for (const key of Object.keys(members)) delete members[key];
+  for (const [key, value] of Object.entries(next)) setOwn(members, key, value);
+}

@@ -1,5 +1,6 @@
 /** The admission chain, in upstream's order of plugins that are on by default. */
 import type { AdmissionPlugin } from "../admission-plugin.ts";
+import { mutatingPolicies } from "../policies/mutating.ts";
 import { validatingPolicies } from "../policies/validating.ts";
 import { mutatingWebhooks, validatingWebhooks } from "../webhooks/plugins.ts";
 import {
@@ -44,6 +45,7 @@ export function defaultAdmission(): readonly AdmissionPlugin[] {
     defaultIngressClass,
     podTopologyLabels,
     // Policies come here: they see what the plugins above made of the object.
+    mutatingPolicies,
     mutatingWebhooks,
     rbacEscalation,
     validatingPolicies,

@@ -1,7 +1,7 @@
 /** What expressions about admission requests are compiled with, and what they get to see. */
 import { namespaces } from "../../client/resources.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { CelEnvironment } from "../../schema/cel/environment.ts";
+import { type CelDeclarations, CelEnvironment } from "../../schema/cel/environment.ts";
 import { celOfJson } from "../../schema/cel/values.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { lookUp } from "../admission/look-up.ts";
@@ -24,8 +24,23 @@ export const webhookEnvironment = new CelEnvironment(common, registerAuthorizer)
 /** For all expressions of admission policies. */
 export const policyEnvironment = new CelEnvironment(
   { ...common, params: "dyn", namespaceObject: "dyn", variables: "dyn" },
-  registerAuthorizer,
+  (declarations) => {
+    registerAuthorizer(declarations);
+    registerJsonPatch(declarations);
+  },
 );
+
+/** `jsonpatch.escapeKey`: a member's name as a part of a JSON pointer (RFC 6901). */
+function registerJsonPatch(declarations: CelDeclarations): void {
+  class JsonPatchNamespace {}
+  declarations.registerType("JsonPatchNamespace", JsonPatchNamespace);
+  declarations.registerConstant("jsonpatch", "JsonPatchNamespace", new JsonPatchNamespace());
+  declarations.registerFunction(
+    "JsonPatchNamespace.escapeKey(string): string",
+    (_namespace: JsonPatchNamespace, key: string) =>
+      key.replaceAll("~", "~0").replaceAll("/", "~1"),
+  );
+}
 
 export interface Expression {
   readonly name: string;

@@ -10,14 +10,13 @@ import type {
 } from "../../gen/admissionregistration-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { celOfJson } from "../../schema/cel/values.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { everyOf } from "../admission/look-up.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
 import { refused } from "../errors.ts";
-import { shown } from "../webhooks/shown.ts";
+import { type Shown, shown } from "../webhooks/shown.ts";
+import { evaluations } from "./evaluations.ts";
 import { isPolicy, matchResources } from "./match.ts";
-import { paramsOf } from "./params.ts";
 
 type Policy = DeepReadonly<ValidatingAdmissionPolicy>;
 type Binding = DeepReadonly<ValidatingAdmissionPolicyBinding>;
@@ -111,29 +110,15 @@ type Failure = Pick<Refusal, "message" | "reason">;
 async function evaluate(
   { spec }: Policy,
   binding: Binding,
-  request: ReturnType<typeof shown>,
+  request: Shown,
   context: AdmissionContext,
 ): Promise<readonly Failure[]> {
-  // CEL is only loaded where somebody uses it.
-  const cel = await import("../cel/admission-cel.ts");
-  const { withVariables } = await import("./variables.ts");
-  const base = {
-    ...cel.requestBindings(request, request.definition, context),
-    namespaceObject: await cel.namespaceBinding(context),
-  };
+  const { policyEnvironment } = await import("../cel/admission-cel.ts");
   const failsClosed = spec.failurePolicy !== "Ignore";
   const failures: Failure[] = [];
-  for (const params of await paramsOf(spec.paramKind, binding.spec.paramRef, context)) {
-    const bindings = await withVariables(spec.variables ?? [], {
-      ...base,
-      params: celOfJson(params),
-    });
-    const conditions = spec.matchConditions ?? [];
-    const outcome = await cel.matchConditions(cel.policyEnvironment, conditions, bindings);
-    if (outcome.type === "no-match") continue;
-    if (outcome.type === "error") throw outcome.error;
+  for await (const bindings of evaluations(spec, binding.spec.paramRef, request, context)) {
     for (const validation of spec.validations ?? []) {
-      const failure = await validate(validation, bindings, cel.policyEnvironment, failsClosed);
+      const failure = await validate(validation, bindings, policyEnvironment, failsClosed);
       if (failure !== undefined) failures.push(failure);
     }
   }

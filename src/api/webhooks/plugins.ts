@@ -5,7 +5,7 @@ import {
 } from "../../client/resources.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { copyJson } from "../../schema/copy.ts";
+import { copyJson, replaceMembers } from "../../schema/copy.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { sameJson } from "../../schema/same-json.ts";
 import { everyOf } from "../admission/look-up.ts";
@@ -99,12 +99,6 @@ function refuse({ name }: Webhook, { code, message, reason }: Verdict): ApiError
   });
 }
 
-/** Puts `next` in the place of `object`, which others hold. */
-function become(object: KubeObject, next: KubeObject): void {
-  for (const key of Object.keys(object)) delete (object as unknown as Record<string, unknown>)[key];
-  Object.assign(object, next);
-}
-
 export const mutatingWebhooks: AdmissionPlugin = {
   name: "MutatingAdmissionWebhook",
   async mutate(object, context) {
@@ -150,7 +144,7 @@ async function mutateBy(
     const patched = applyJsonPatch(verdict.patch, copyJson(request.object));
     const next = converted(patched as KubeObject, definition, context.definition);
     const before = copyJson<KubeObject>(object);
-    become(object, copyJson<KubeObject>(next));
+    replaceMembers(object, copyJson<KubeObject>(next));
     context.normalize(object);
     return !sameJson(before, object);
   } catch (error) {

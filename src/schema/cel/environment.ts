@@ -5,6 +5,7 @@
 import { type Environment, Environment as Library } from "@marcbachmann/cel-js";
 import { registerFormats } from "./formats.ts";
 import { registerLists } from "./lists.ts";
+import { rewriteMessages } from "./message-literals.ts";
 import { registerNet } from "./net.ts";
 import { registerQuantities } from "./quantities.ts";
 import { registerStrings } from "./strings.ts";
@@ -14,7 +15,7 @@ import { registerVersions } from "./versions.ts";
 export type CelDeclarations = Environment;
 
 /** What an expression may yield; "any" is not checked. */
-export type CelResult = "bool" | "string" | "int" | "map" | "any";
+export type CelResult = "bool" | "string" | "int" | "list" | "map" | "any";
 
 export interface CelProgram {
   /** What the checker found the expression to yield: `bool`, `list<string>`, `dyn`. */
@@ -91,7 +92,7 @@ export class CelEnvironment {
       return new CelError("compilation failed: expression code point size exceeds limit");
     }
     try {
-      const parsed = this.#environment.parse(expression);
+      const parsed = this.#environment.parse(rewriteMessages(expression));
       const { valid, error, type = "dyn" } = parsed.check();
       if (!valid) return compileError(expression, error);
       if (wanted !== "any" && !yields(type, wanted)) {
