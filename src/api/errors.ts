@@ -163,7 +163,6 @@ const withoutValue: ReadonlySet<FieldError["type"]> = new Set([
   "FieldValueRequired",
   "FieldValueForbidden",
   "FieldValueTooLong",
-  "FieldValueTooMany",
 ]);
 
 /** Go writes maps, of which labels are the usual ones, with their keys in order. */

@@ -35,6 +35,11 @@ export function tooLong(field: string, max: number): FieldError {
   return { type: "FieldValueTooLong", field, detail: `may not be more than ${max} bytes` };
 }
 
+export function tooMany(field: string, count: number, max: number): FieldError {
+  const detail = `must have at most ${max} ${max === 1 ? "item" : "items"}`;
+  return { type: "FieldValueTooMany", field, value: count, detail };
+}
+
 /** One Invalid per message. */
 export function invalids(field: string, value: unknown, details: readonly string[]): FieldError[] {
   return details.map((detail) => invalid(field, value, detail));

@@ -20,8 +20,9 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { formatSelector, labelSelectorOf } from "../lib/selector.ts";
 import { isAddress } from "./core/address-allocator.ts";
 import { invalid, oneOf, required } from "./field-errors.ts";
-import { validateImmutable, validateSelector } from "./pod-template.ts";
+import { validateImmutable } from "./pod-template.ts";
 import { column, define } from "./row.ts";
+import { validateSelector } from "./selector-validation.ts";
 
 const pathTypes = ["Exact", "ImplementationSpecific", "Prefix"];
 

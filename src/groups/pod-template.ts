@@ -3,52 +3,21 @@ import type { Column, FieldError } from "../api/resource-definition.ts";
 import type { PodTemplateSpec } from "../gen/core-v1.ts";
 import type { LabelSelector as MetaSelector } from "../gen/meta-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
-import { labelKeyErrors, labelValueErrors } from "../lib/names.ts";
 import { formatSelector, labelSelectorOf, matchesLabels } from "../lib/selector.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { podSpecDefaults } from "./core/pod-defaults.ts";
 import { validatePodSpec } from "./core/pod-spec-validation.ts";
-import { forbidden, invalid, invalids, notSupported, required } from "./field-errors.ts";
+import { forbidden, invalid, notSupported, required } from "./field-errors.ts";
 import { validateAnnotations, validateLabels } from "./metadata.ts";
 import { wide } from "./row.ts";
+import { validateSelector } from "./selector-validation.ts";
 
 type ReadTemplate = DeepReadonly<PodTemplateSpec>;
 type ReadSelector = DeepReadonly<MetaSelector>;
 
 export function templateDefaults(template: PodTemplateSpec | undefined): void {
   if (template?.spec) podSpecDefaults(template.spec, false);
-}
-
-const selectorOperators = ["In", "NotIn", "Exists", "DoesNotExist"];
-
-/** The errors of a meta/v1 LabelSelector. */
-export function validateSelector(selector: ReadSelector | undefined, field: string): FieldError[] {
-  const errors: FieldError[] = [];
-  for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) {
-    errors.push(...invalids(`${field}.matchLabels`, key, labelKeyErrors(key)));
-    errors.push(...invalids(`${field}.matchLabels`, value, labelValueErrors(value)));
-  }
-  (selector?.matchExpressions ?? []).forEach((expression, index) => {
-    const at = `${field}.matchExpressions[${index}]`;
-    const values = expression.values ?? [];
-    if (!selectorOperators.includes(expression.operator))
-      errors.push(invalid(`${at}.operator`, expression.operator, "not a valid selector operator"));
-    else if (expression.operator.endsWith("In") && values.length === 0)
-      errors.push(required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
-    else if (!expression.operator.endsWith("In") && values.length > 0)
-      errors.push(
-        forbidden(
-          `${at}.values`,
-          "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-        ),
-      );
-    errors.push(...invalids(`${at}.key`, expression.key, labelKeyErrors(expression.key)));
-    values.forEach((value, at2) => {
-      errors.push(...invalids(`${at}.values[${at2}]`, value, labelValueErrors(value)));
-    });
-  });
-  return errors;
 }
 
 /** A workload's selector: there, valid, and not empty. */

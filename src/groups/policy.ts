@@ -13,8 +13,9 @@ import type { PriorityClass } from "../gen/scheduling-v1.ts";
 import { labelErrors } from "../lib/names.ts";
 import { forbidden, invalid, invalids, oneOf, required } from "./field-errors.ts";
 import { validateIntOrPercent } from "./int-or-percent.ts";
-import { validateImmutable, validateSelector } from "./pod-template.ts";
+import { validateImmutable } from "./pod-template.ts";
 import { column, count, define } from "./row.ts";
+import { validateSelector } from "./selector-validation.ts";
 import { sameWithout } from "./sign-of-life.ts";
 
 export const podDisruptionBudget: ResourceDefinition = define<PodDisruptionBudget>(

@@ -13,8 +13,8 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { pathSegmentErrors, subdomainErrors } from "../lib/names.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
 import { invalid, invalids, notSupported, required } from "./field-errors.ts";
-import { validateSelector } from "./pod-template.ts";
 import { column, createdAtColumn, define, wide } from "./row.ts";
+import { validateSelector } from "./selector-validation.ts";
 
 const rbacGroup = "rbac.authorization.k8s.io";
 

@@ -1,6 +1,6 @@
 /** Rules of containers: names, images, ports, environment, mounts. */
 import type { FieldError } from "../../api/resource-definition.ts";
-import type { Container, ContainerPort, EnvVar, PodSpec } from "../../gen/core-v1.ts";
+import type { Container, ContainerPort, PodSpec, VolumeMount } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelErrors, portNameErrors } from "../../lib/names.ts";
 import {
@@ -9,12 +9,16 @@ import {
   invalid,
   invalids,
   notFound,
+  notSupported,
   oneOf,
   portNumber,
   required,
+  tooMany,
 } from "../field-errors.ts";
+import { validateEnv, validateEnvFrom } from "./env-validation.ts";
 import { validateProbesAndHooks } from "./probe-validation.ts";
 import { validateResources } from "./resource-requirements.ts";
+import { validateContainerSecurity } from "./security-validation.ts";
 
 type ReadContainer = DeepReadonly<Container>;
 type ReadSpec = DeepReadonly<PodSpec>;
@@ -39,65 +43,32 @@ function validatePorts(ports: readonly DeepReadonly<ContainerPort>[], field: str
   return errors;
 }
 
-const envNameDetail =
-  "a valid environment variable name must consist only of printable ASCII characters other " +
-  "than '='";
-const fieldPaths = [
-  "metadata.name",
-  "metadata.namespace",
-  "metadata.uid",
-  "spec.nodeName",
-  "spec.serviceAccountName",
-  "status.hostIP",
-  "status.hostIPs",
-  "status.podIP",
-  "status.podIPs",
-];
-
-function validateEnv(env: readonly DeepReadonly<EnvVar>[], field: string): FieldError[] {
+function validatePropagation(
+  mount: DeepReadonly<VolumeMount>,
+  container: ReadContainer,
+  field: string,
+): FieldError[] {
   const errors: FieldError[] = [];
-  env.forEach((variable, index) => {
-    const at = `${field}[${index}]`;
-    if (!variable.name) errors.push(required(`${at}.name`));
-    else if (/[^\x20-\x7e]|=/.test(variable.name))
-      errors.push(invalid(`${at}.name`, variable.name, envNameDetail));
-    const from = variable.valueFrom;
-    if (from === undefined) return;
-    const sources = Object.values(from).filter((source) => source !== undefined && source !== null);
-    if (sources.length === 0)
+  const { mountPropagation, recursiveReadOnly, readOnly } = mount;
+  if (mountPropagation !== undefined) {
+    const at = `${field}.mountPropagation`;
+    const modes = ["Bidirectional", "HostToContainer", "None"];
+    if (!modes.includes(mountPropagation)) errors.push(notSupported(at, mountPropagation, modes));
+    if (mountPropagation === "Bidirectional" && container.securityContext?.privileged !== true)
       errors.push(
-        invalid(
-          `${at}.valueFrom`,
-          "",
-          "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, " +
-            "`secretKeyRef` or `fileKeyRef`",
-        ),
+        forbidden(at, "Bidirectional mount propagation is available only to privileged containers"),
       );
-    else if (variable.value)
-      errors.push(invalid(`${at}.valueFrom`, "", "may not be specified when `value` is not empty"));
-    else if (sources.length > 1)
-      errors.push(
-        invalid(`${at}.valueFrom`, "", "may not have more than one field specified at a time"),
-      );
-    const path = from.fieldRef?.fieldPath;
-    if (from.fieldRef && !path) errors.push(required(`${at}.valueFrom.fieldRef.fieldPath`));
-    else if (
-      path &&
-      !fieldPaths.includes(path) &&
-      !/^metadata\.(labels|annotations)\['.+'\]$/.test(path)
-    )
-      errors.push(
-        invalid(
-          `${at}.valueFrom.fieldRef.fieldPath`,
-          path,
-          `error converting fieldPath: field label not supported: ${path}`,
-        ),
-      );
-    if (from.configMapKeyRef && !from.configMapKeyRef.key)
-      errors.push(required(`${at}.valueFrom.configMapKeyRef.key`));
-    if (from.secretKeyRef && !from.secretKeyRef.key)
-      errors.push(required(`${at}.valueFrom.secretKeyRef.key`));
-  });
+  }
+  if (recursiveReadOnly === undefined || recursiveReadOnly === "Disabled") return errors;
+  const at = `${field}.recursiveReadOnly`;
+  const modes = ["Disabled", "Enabled", "IfPossible"];
+  if (!modes.includes(recursiveReadOnly))
+    return [...errors, notSupported(at, recursiveReadOnly, modes)];
+  if (!readOnly) errors.push(forbidden(at, "may only be specified when readOnly is true"));
+  if (mountPropagation !== undefined && mountPropagation !== "None")
+    errors.push(
+      forbidden(at, "may only be specified when mountPropagation is None or not specified"),
+    );
   return errors;
 }
 
@@ -108,7 +79,7 @@ function validateMounts(container: ReadContainer, spec: ReadSpec, field: string)
   (container.volumeMounts ?? []).forEach((mount, index) => {
     const at = `${field}.volumeMounts[${index}]`;
     if (!mount.name) errors.push(required(`${at}.name`));
-    else if (!volumes.has(mount.name)) errors.push(notFound(`${at}.name`, mount.name));
+    if (!volumes.has(mount.name)) errors.push(notFound(`${at}.name`, mount.name));
     if (!mount.mountPath) errors.push(required(`${at}.mountPath`));
     else if (paths.has(mount.mountPath))
       errors.push(invalid(`${at}.mountPath`, mount.mountPath, "must be unique"));
@@ -116,10 +87,11 @@ function validateMounts(container: ReadContainer, spec: ReadSpec, field: string)
     for (const key of ["subPath", "subPathExpr"] as const) {
       const path = mount[key];
       if (!path) continue;
-      if (path.startsWith("/"))
-        errors.push(invalid(`${at}.${key}`, path, "must be a relative path"));
+      // Upstream leaves the index out of these two.
+      const place = `${field}.volumeMounts.${key}`;
+      if (path.startsWith("/")) errors.push(invalid(place, path, "must be a relative path"));
       if (path.split("/").includes(".."))
-        errors.push(invalid(`${at}.${key}`, path, "must not contain '..'"));
+        errors.push(invalid(place, path, "must not contain '..'"));
     }
     if (mount.subPath && mount.subPathExpr)
       errors.push(
@@ -129,14 +101,9 @@ function validateMounts(container: ReadContainer, spec: ReadSpec, field: string)
           "subPathExpr and subPath are mutually exclusive",
         ),
       );
-    if (mount.mountPropagation)
-      errors.push(
-        ...oneOf(`${at}.mountPropagation`, mount.mountPropagation, [
-          "None",
-          "HostToContainer",
-          "Bidirectional",
-        ]),
-      );
+    if ((container.volumeDevices ?? []).some(({ name }) => name === mount.name))
+      errors.push(invalid(`${at}.name`, mount.name, "must not already exist in volumeDevices"));
+    errors.push(...validatePropagation(mount, container, `${field}.volumeMounts`));
   });
   (container.volumeDevices ?? []).forEach((device, index) => {
     const at = `${field}.volumeDevices[${index}]`;
@@ -147,37 +114,55 @@ function validateMounts(container: ReadContainer, spec: ReadSpec, field: string)
   return errors;
 }
 
-function validateSecurity(container: ReadContainer, spec: ReadSpec, field: string): FieldError[] {
-  const context = container.securityContext;
-  if (!context) return [];
+function validateResizePolicy(
+  container: ReadContainer,
+  spec: ReadSpec,
+  field: string,
+): FieldError[] {
   const errors: FieldError[] = [];
-  const at = `${field}.securityContext`;
-  const adds = context.capabilities?.add ?? [];
-  if (context.privileged && context.allowPrivilegeEscalation === false)
+  const at = `${field}.resizePolicy`;
+  const seen = new Set<string>();
+  (container.resizePolicy ?? []).forEach(({ resourceName, restartPolicy }, index) => {
+    if (seen.has(resourceName)) errors.push(duplicate(`${at}[${index}]`, resourceName));
+    seen.add(resourceName);
+    errors.push(...oneOf(at, resourceName, ["cpu", "memory"]));
+    errors.push(...oneOf(at, restartPolicy, ["NotRequired", "RestartContainer"]));
+    if (spec.restartPolicy === "Never" && restartPolicy !== "NotRequired") {
+      const detail = "must be 'NotRequired' when pod `restartPolicy` is 'Never'";
+      errors.push(invalid(at, restartPolicy, detail));
+    }
+  });
+  return errors;
+}
+
+const ruleLimits = { rulesMax: 20, valuesMax: 255 } as const;
+
+/** A container's own restart policy and its rules by exit code. */
+function validateRestart(container: ReadContainer, field: string): FieldError[] {
+  const { restartPolicy, restartPolicyRules: rules = [] } = container;
+  const errors: FieldError[] = [];
+  if (restartPolicy !== undefined)
     errors.push(
-      invalid(
-        at,
-        context,
-        "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
-      ),
+      ...oneOf(`${field}.restartPolicy`, restartPolicy, ["Always", "Never", "OnFailure"]),
     );
-  else if (adds.includes("CAP_SYS_ADMIN") && context.allowPrivilegeEscalation === false)
+  else if (rules.length > 0)
     errors.push(
-      invalid(
-        at,
-        context,
-        "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
-      ),
+      required(`${field}.restartPolicy`, "must specify restartPolicy when restart rules are used"),
     );
-  for (const key of ["runAsUser", "runAsGroup"] as const) {
-    const id = context[key];
-    if (id !== undefined && (id < 0 || id > 2147483647))
-      errors.push(invalid(`${at}.${key}`, id, "must be between 0 and 2147483647, inclusive"));
-  }
-  if (context.procMount === "Unmasked" && spec.hostUsers !== false)
-    errors.push(
-      invalid(`${at}.procMount`, context.procMount, "`hostUsers` must be false to use `Unmasked`"),
-    );
+  if (rules.length > ruleLimits.rulesMax)
+    errors.push(tooMany(`${field}.restartPolicyRules`, rules.length, ruleLimits.rulesMax));
+  rules.forEach(({ action, exitCodes }, index) => {
+    const at = `${field}.restartPolicyRules[${index}]`;
+    errors.push(...oneOf(`${at}.action`, action, ["Restart", "RestartAllContainers"]));
+    if (!exitCodes) {
+      errors.push(required(`${at}.exitCodes`, "must be specified"));
+      return;
+    }
+    errors.push(...oneOf(`${at}.exitCodes.operator`, exitCodes.operator, ["In", "NotIn"]));
+    const count = (exitCodes.values ?? []).length;
+    if (count > ruleLimits.valuesMax)
+      errors.push(tooMany(`${at}.exitCodes.values`, count, ruleLimits.valuesMax));
+  });
   return errors;
 }
 
@@ -186,10 +171,6 @@ function validateCommon(container: ReadContainer, spec: ReadSpec, field: string)
   if (!container.name) errors.push(required(`${field}.name`));
   else errors.push(...invalids(`${field}.name`, container.name, labelErrors(container.name)));
   if (!container.image) errors.push(required(`${field}.image`));
-  else if (container.image !== container.image.trim())
-    errors.push(
-      invalid(`${field}.image`, container.image, "must not have leading or trailing whitespace"),
-    );
   errors.push(
     ...oneOf(`${field}.terminationMessagePolicy`, container.terminationMessagePolicy, [
       "File",
@@ -197,6 +178,7 @@ function validateCommon(container: ReadContainer, spec: ReadSpec, field: string)
     ]),
     ...validatePorts(container.ports ?? [], `${field}.ports`),
     ...validateEnv(container.env ?? [], `${field}.env`),
+    ...validateEnvFrom(container.envFrom ?? [], `${field}.envFrom`),
     ...validateMounts(container, spec, field),
     ...oneOf(`${field}.imagePullPolicy`, container.imagePullPolicy, [
       "Always",
@@ -204,7 +186,8 @@ function validateCommon(container: ReadContainer, spec: ReadSpec, field: string)
       "Never",
     ]),
     ...validateResources(container.resources, `${field}.resources`),
-    ...validateSecurity(container, spec, field),
+    ...validateResizePolicy(container, spec, field),
+    ...validateContainerSecurity(container, spec, field),
   );
   return errors;
 }
@@ -252,15 +235,17 @@ export function validateContainers(spec: ReadSpec, field: string): FieldError[] 
     const at = `${field}.containers[${index}]`;
     errors.push(...validateCommon(container, spec, at));
     unique(container, at);
-    errors.push(...validateProbesAndHooks(container, at, grace));
+    errors.push(...validateProbesAndHooks(container, at, grace, spec.os?.name));
+    errors.push(...validateRestart(container, at));
   });
   (spec.initContainers ?? []).forEach((container, index) => {
     const at = `${field}.initContainers[${index}]`;
     errors.push(...validateCommon(container, spec, at));
     unique(container, at);
-    errors.push(...validateInit(container, at));
+    errors.push(...validateRestart(container, at), ...validateInit(container, at));
+    errors.push(...validateHostPorts([container], `${field}.initContainers`));
     if (container.restartPolicy === "Always")
-      errors.push(...validateProbesAndHooks(container, at, grace));
+      errors.push(...validateProbesAndHooks(container, at, grace, spec.os?.name));
   });
   errors.push(...validateHostPorts(spec.containers ?? [], `${field}.containers`));
   return errors;

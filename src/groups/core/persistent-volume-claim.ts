@@ -10,9 +10,9 @@ import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { subdomainErrors } from "../../lib/names.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { forbidden, invalid, invalids, notSupported, oneOf, required } from "../field-errors.ts";
-import { validateSelector } from "../pod-template.ts";
 import { compareQuantities, quantityErrors } from "../quantities.ts";
 import { column, define, wide } from "../row.ts";
+import { validateSelector } from "../selector-validation.ts";
 
 const accessModes = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
 const shortModes: Readonly<Record<string, string>> = {

@@ -1,6 +1,6 @@
 /** Rules of a pod spec as a whole. */
 import type { FieldError } from "../../api/resource-definition.ts";
-import type { PodSpec, Toleration, TopologySpreadConstraint } from "../../gen/core-v1.ts";
+import type { PodSpec, Toleration } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelErrors, labelKeyErrors, labelValueErrors, subdomainErrors } from "../../lib/names.ts";
 import {
@@ -9,16 +9,23 @@ import {
   invalid,
   invalids,
   nonNegativeDetail,
+  notSupported,
   oneOf,
   required,
+  tooLong,
 } from "../field-errors.ts";
 import { validateLabels } from "../metadata.ts";
+import { quantityErrors } from "../quantities.ts";
+import { isAddress } from "./address-allocator.ts";
+import { validateAffinity, validateSpread } from "./affinity-validation.ts";
 import { validateContainers } from "./container-validation.ts";
+import { validateHostUsers, validatePodSecurity } from "./security-validation.ts";
 import { validateVolumes } from "./volume-validation.ts";
 
 type ReadSpec = DeepReadonly<PodSpec>;
 
 const dnsPolicies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+const ipDetail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 function validateToleration(toleration: DeepReadonly<Toleration>, at: string): FieldError[] {
@@ -46,7 +53,7 @@ function validateToleration(toleration: DeepReadonly<Toleration>, at: string): F
     case "Exists":
       if (value)
         errors.push(
-          invalid(`${at}.operator`, toleration, "value must be empty when `operator` is 'Exists'"),
+          invalid(`${at}.operator`, value, "value must be empty when `operator` is 'Exists'"),
         );
       break;
     default:
@@ -56,48 +63,47 @@ function validateToleration(toleration: DeepReadonly<Toleration>, at: string): F
   return errors;
 }
 
-function validateSpread(
-  constraints: readonly DeepReadonly<TopologySpreadConstraint>[],
-  field: string,
-): FieldError[] {
-  const errors: FieldError[] = [];
-  const seen = new Set<string>();
-  constraints.forEach((constraint, index) => {
-    const at = `${field}[${index}]`;
-    if ((constraint.maxSkew ?? 0) <= 0)
-      errors.push(invalid(`${at}.maxSkew`, constraint.maxSkew ?? 0, "must be greater than zero"));
-    if (!constraint.topologyKey) errors.push(required(`${at}.topologyKey`, "can not be empty"));
-    errors.push(
-      ...oneOf(`${at}.whenUnsatisfiable`, constraint.whenUnsatisfiable, [
-        "DoNotSchedule",
-        "ScheduleAnyway",
-      ]),
-    );
-    const pair = `{${constraint.topologyKey}, ${constraint.whenUnsatisfiable}}`;
-    if (seen.has(pair)) errors.push(duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pair));
-    seen.add(pair);
-  });
-  return errors;
-}
+const dnsLimits = { nameserversMax: 3, searchesMax: 32, searchCharactersMax: 2048 } as const;
 
 function validateDns(spec: ReadSpec, field: string): FieldError[] {
-  const errors = oneOf(`${field}.dnsPolicy`, spec.dnsPolicy, dnsPolicies);
-  const servers = spec.dnsConfig?.nameservers ?? [];
-  if (spec.dnsPolicy === "None" && spec.dnsConfig === undefined)
-    errors.push(
-      required(`${field}.dnsConfig`, "must provide `dnsConfig` when `dnsPolicy` is None"),
-    );
-  else if (spec.dnsPolicy === "None" && servers.length === 0)
-    errors.push(
-      required(
-        `${field}.dnsConfig.nameservers`,
-        "must provide at least one DNS nameserver when `dnsPolicy` is None",
-      ),
-    );
-  if (servers.length > 3)
-    errors.push(
-      invalid(`${field}.dnsConfig.nameservers`, servers, "must not have more than 3 nameservers"),
-    );
+  const errors: FieldError[] = [];
+  const { dnsConfig, dnsPolicy } = spec;
+  const at = `${field}.dnsConfig`;
+  if (dnsPolicy === "None" && dnsConfig === undefined)
+    return [required(at, "must provide `dnsConfig` when `dnsPolicy` is None")];
+  const { nameservers = [], searches = [], options = [] } = dnsConfig ?? {};
+  if (dnsPolicy === "None" && nameservers.length === 0) {
+    const detail = "must provide at least one DNS nameserver when `dnsPolicy` is None";
+    return [required(`${at}.nameservers`, detail)];
+  }
+  const { nameserversMax, searchesMax, searchCharactersMax } = dnsLimits;
+  if (nameservers.length > nameserversMax) {
+    const detail = `must not have more than ${nameserversMax} nameservers`;
+    errors.push(invalid(`${at}.nameservers`, nameservers, detail));
+  }
+  nameservers.forEach((address, index) => {
+    if (!isAddress(address)) errors.push(invalid(`${at}.nameservers[${index}]`, address, ipDetail));
+  });
+  if (searches.length > searchesMax) {
+    const detail = `must not have more than ${searchesMax} search paths`;
+    errors.push(invalid(`${at}.searches`, searches, detail));
+  }
+  if (searches.join(" ").length > searchCharactersMax) {
+    const detail =
+      `must not have more than ${searchCharactersMax} characters (including spaces) in the ` +
+      "search list";
+    errors.push(invalid(`${at}.searches`, searches, detail));
+  }
+  searches.forEach((search, index) => {
+    if (search === ".") return;
+    const name = search.replace(/\.$/, "");
+    // Search paths may begin their labels with an underscore, as service records do.
+    const problems = subdomainErrors(name.replaceAll("_", "a"));
+    errors.push(...invalids(`${at}.searches[${index}]`, name, problems));
+  });
+  options.forEach((option, index) => {
+    if (!option.name) errors.push(required(`${at}.options[${index}]`, "must not be empty"));
+  });
   return errors;
 }
 
@@ -116,48 +122,128 @@ function validateIdentity(spec: ReadSpec, field: string): FieldError[] {
   return errors;
 }
 
-function validateHostNamespaces(spec: ReadSpec, field: string): FieldError[] {
+function validateHostNamespaces(spec: ReadSpec, field: string, isPod: boolean): FieldError[] {
   const errors: FieldError[] = [];
   if (spec.hostPID && spec.shareProcessNamespace)
     errors.push(
       invalid(
-        `${field}.shareProcessNamespace`,
+        `${field}.securityContext.shareProcessNamespace`,
         spec.shareProcessNamespace,
         "ShareProcessNamespace and HostPID cannot both be enabled",
       ),
     );
   if (!spec.hostNetwork) return errors;
   (spec.containers ?? []).forEach((container, index) => {
-    (container.ports ?? []).forEach((port, portIndex) => {
-      if (port.hostPort !== port.containerPort)
-        errors.push(
-          invalid(
-            `${field}.containers[${index}].ports[${portIndex}].hostPort`,
-            port.hostPort,
-            "must match `containerPort` when `hostNetwork` is true",
-          ),
-        );
+    (container.ports ?? []).forEach(({ hostPort, containerPort }, portIndex) => {
+      // In a template the port may still be left out: it is filled in when the pod is made.
+      if (hostPort === containerPort || (!isPod && !hostPort)) return;
+      errors.push(
+        invalid(
+          `${field}.containers[${index}].ports[${portIndex}].hostPort`,
+          hostPort ?? 0,
+          "must match `containerPort` when `hostNetwork` is true",
+        ),
+      );
     });
   });
   return errors;
 }
 
-/** The errors of a pod spec; `field` is `spec` or `spec.template.spec`. */
-export function validatePodSpec(spec: ReadSpec, field: string): FieldError[] {
+/** Gates, aliases and other lists of small things. */
+function validateLists(spec: ReadSpec, field: string): FieldError[] {
   const errors: FieldError[] = [];
-  errors.push(...validateVolumes(spec, field), ...validateContainers(spec, field));
-  errors.push(
-    ...oneOf(`${field}.restartPolicy`, spec.restartPolicy, ["Always", "OnFailure", "Never"]),
-  );
-  errors.push(...validateDns(spec, field));
-  if (spec.nodeSelector) errors.push(...validateLabels(spec.nodeSelector, `${field}.nodeSelector`));
-  errors.push(...validateIdentity(spec, field), ...validateHostNamespaces(spec, field));
-  (spec.tolerations ?? []).forEach((toleration, index) => {
-    errors.push(...validateToleration(toleration, `${field}.tolerations[${index}]`));
+  (spec.readinessGates ?? []).forEach(({ conditionType }, index) => {
+    const at = `${field}.readinessGates[${index}].conditionType`;
+    errors.push(...invalids(at, conditionType, labelKeyErrors(conditionType)));
   });
-  errors.push(
+  const gates = new Set<string>();
+  (spec.schedulingGates ?? []).forEach(({ name }, index) => {
+    const at = `${field}.schedulingGates[${index}]`;
+    errors.push(...invalids(at, name, labelKeyErrors(name)));
+    if (gates.has(name)) errors.push(duplicate(at, name));
+    gates.add(name);
+  });
+  (spec.hostAliases ?? []).forEach(({ ip, hostnames = [] }, index) => {
+    const at = `${field}.hostAliases[${index}]`;
+    if (!isAddress(ip ?? "")) errors.push(invalid(`${at}.ip`, ip ?? "", ipDetail));
+    hostnames.forEach((name, place) => {
+      errors.push(...invalids(`${at}.hostnames[${place}]`, name, subdomainErrors(name)));
+    });
+  });
+  const claims = new Set<string>();
+  (spec.resourceClaims ?? []).forEach((claim, index) => {
+    const at = `${field}.resourceClaims[${index}]`;
+    if (!claim.name) errors.push(required(`${at}.name`));
+    else if (claims.has(claim.name)) errors.push(duplicate(`${at}.name`, claim.name));
+    else errors.push(...invalids(`${at}.name`, claim.name, labelErrors(claim.name)));
+    claims.add(claim.name);
+    const { resourceClaimName, resourceClaimTemplateName } = claim;
+    const detail =
+      "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+    if (resourceClaimName && resourceClaimTemplateName) errors.push(invalid(at, claim, detail));
+    else if (!resourceClaimName && !resourceClaimTemplateName)
+      errors.push(
+        invalid(at, claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
+      );
+  });
+  return errors;
+}
+
+/** Fields that take one word, and the name that is not to be any. */
+function validateWords(spec: ReadSpec, field: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if (spec.preemptionPolicy)
+    errors.push(
+      ...oneOf(`${field}.preemptionPolicy`, spec.preemptionPolicy, [
+        "Never",
+        "PreemptLowerPriority",
+      ]),
+    );
+  for (const [name, amount] of Object.entries(spec.overhead ?? {}))
+    errors.push(...quantityErrors(`${field}.overhead[${name}]`, amount));
+  if (spec.os) {
+    if (!spec.os.name) errors.push(required(`${field}.os.name`));
+    else if (!["linux", "windows"].includes(spec.os.name))
+      errors.push(notSupported(`${field}.os`, spec.os.name, ["linux", "windows"]));
+  }
+  const { hostnameOverride } = spec;
+  if (hostnameOverride === undefined) return errors;
+  const at = `${field}.hostnameOverride`;
+  if (spec.setHostnameAsFQDN)
+    errors.push(forbidden(at, "may not be specified when setHostnameAsFQDN is true"));
+  if (spec.hostNetwork) errors.push(forbidden(at, "may not be specified when hostNetwork is true"));
+  if (hostnameOverride.length > 64) errors.push(tooLong(at, 64));
+  return [...errors, ...invalids(at, hostnameOverride, subdomainErrors(hostnameOverride))];
+}
+
+/** The errors of a pod spec; `field` is `spec` of a pod, or `spec.template.spec`. */
+export function validatePodSpec(spec: ReadSpec, field: string): FieldError[] {
+  const isPod = field === "spec";
+  const errors = [
+    ...validateVolumes(spec, field),
+    ...validateContainers(spec, field),
+    ...validateHostNamespaces(spec, field, isPod),
+    ...oneOf(`${field}.restartPolicy`, spec.restartPolicy, ["Always", "Never", "OnFailure"]),
+    ...oneOf(`${field}.dnsPolicy`, spec.dnsPolicy, dnsPolicies),
+    ...validateLabels(spec.nodeSelector, `${field}.nodeSelector`),
+    ...validatePodSecurity(spec, field),
+    ...validateAffinity(spec.affinity, `${field}.affinity`),
+    ...validateDns(spec, field),
+    ...validateLists(spec, field),
     ...validateSpread(spec.topologySpreadConstraints ?? [], `${field}.topologySpreadConstraints`),
-  );
+    ...validateHostUsers(spec, field),
+    ...validateIdentity(spec, field),
+    ...validateSeconds(spec, field),
+    ...(spec.tolerations ?? []).flatMap((toleration, index) =>
+      validateToleration(toleration, `${field}.tolerations[${index}]`),
+    ),
+    ...validateWords(spec, field),
+  ];
+  return errors;
+}
+
+function validateSeconds(spec: ReadSpec, field: string): FieldError[] {
+  const errors: FieldError[] = [];
   const grace = spec.terminationGracePeriodSeconds;
   if (grace !== undefined && grace < 0)
     errors.push(invalid(`${field}.terminationGracePeriodSeconds`, grace, nonNegativeDetail));
@@ -170,9 +256,29 @@ export function validatePodSpec(spec: ReadSpec, field: string): FieldError[] {
         "must be between 1 and 2147483647, inclusive",
       ),
     );
+  return errors;
+}
+
+/** What only a pod itself must fulfil, and templates need not. */
+export function validatePodAlone(spec: ReadSpec): FieldError[] {
+  const errors: FieldError[] = [];
   if ((spec.schedulingGates ?? []).length > 0 && spec.nodeName)
     errors.push(
-      forbidden(`${field}.nodeName`, "cannot be set until all schedulingGates have been cleared"),
+      forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"),
     );
+  if (!spec.serviceAccountName)
+    (spec.volumes ?? []).forEach(({ projected }, index) => {
+      (projected?.sources ?? []).forEach(({ serviceAccountToken }, place) => {
+        if (!serviceAccountToken) return;
+        const at = `spec.volumes[${index}].projected.sources[${place}].serviceAccountToken`;
+        errors.push(forbidden(at, "must not be specified when serviceAccountName is not set"));
+      });
+    });
+  for (const key of ["containers", "initContainers"] as const)
+    (spec[key] ?? []).forEach(({ image }, index) => {
+      if (!image || image === image.trim()) return;
+      const detail = "must not have leading or trailing whitespace";
+      errors.push(invalid(`spec.${key}[${index}].image`, image, detail));
+    });
   return errors;
 }

@@ -85,10 +85,48 @@ function validateGates(pod: ReadPod, old: ReadPod): FieldError[] {
   );
 }
 
+const mirrorAnnotation = "kubernetes.io/config.mirror";
+const costAnnotation = "controller.kubernetes.io/pod-deletion-cost";
+
+/** The errors of annotations that mean something on pods. */
+export function validatePodAnnotations(pod: ReadPod): FieldError[] {
+  const errors: FieldError[] = [];
+  const { annotations = {} } = pod.metadata;
+  const mirror = annotations[mirrorAnnotation];
+  if (mirror !== undefined && !pod.spec.nodeName)
+    errors.push(
+      invalid(
+        `metadata.annotations[${mirrorAnnotation}]`,
+        mirror,
+        "must set spec.nodeName if mirror pod annotation is set",
+      ),
+    );
+  const cost = annotations[costAnnotation];
+  if (cost !== undefined && !isWholeNumber(cost))
+    errors.push(
+      invalid(`metadata.annotations[${costAnnotation}]`, cost, "must be a 32bit integer"),
+    );
+  return errors;
+}
+
+/** As Go reads it: no plus sign and no leading zeros. */
+function isWholeNumber(text: string): boolean {
+  return /^(0|-?[1-9]\d*)$/.test(text) && Math.abs(Number(text)) <= 2 ** 31 - 1;
+}
+
+function validateMirrorUpdate(pod: ReadPod, old: ReadPod): FieldError[] {
+  const [now, before] = [pod, old].map((one) => one.metadata.annotations?.[mirrorAnnotation]);
+  if (now === before) return [];
+  const what = before === undefined ? "add" : "remove or update";
+  const field = `metadata.annotations[${mirrorAnnotation}]`;
+  return [forbidden(field, `may not ${what} mirror pod annotation`)];
+}
+
 /** The errors of an update of the pod itself. */
 export function validatePodUpdate(pod: ReadPod, old: ReadPod): FieldError[] {
-  if (semanticEqual(pod.spec, old.spec)) return [];
-  const errors: FieldError[] = [];
+  const marked = [...validateMirrorUpdate(pod, old), ...validatePodAnnotations(pod)];
+  if (semanticEqual(pod.spec, old.spec)) return marked;
+  const errors: FieldError[] = [...marked];
   const field = "spec.containers";
   if ((pod.spec.containers ?? []).length !== (old.spec.containers ?? []).length)
     return [forbidden(field, "pod updates may not add or remove containers")];

@@ -19,8 +19,12 @@ import { podColumns } from "./pod-columns.ts";
 import { podLog, podStreams } from "./pod-connect.ts";
 import { podSpecDefaults } from "./pod-defaults.ts";
 import { podEviction } from "./pod-eviction.ts";
-import { validatePodSpec } from "./pod-spec-validation.ts";
-import { validateEphemeralUpdate, validatePodUpdate } from "./pod-update.ts";
+import { validatePodAlone, validatePodSpec } from "./pod-spec-validation.ts";
+import {
+  validateEphemeralUpdate,
+  validatePodAnnotations,
+  validatePodUpdate,
+} from "./pod-update.ts";
 import { proxy } from "./proxy.ts";
 import { qosClassOf } from "./resource-requirements.ts";
 
@@ -37,7 +41,11 @@ function prepare(pod: Pod, context: WriteContext<Pod>): void {
 
 function validate(pod: DeepReadonly<Pod>, context: WriteContext<Pod>): readonly FieldError[] {
   if (context.old === undefined) {
-    const errors = validatePodSpec(pod.spec, "spec");
+    const errors = [
+      ...validatePodAnnotations(pod),
+      ...validatePodSpec(pod.spec, "spec"),
+      ...validatePodAlone(pod.spec),
+    ];
     if ((pod.spec.ephemeralContainers ?? []).length > 0)
       errors.push(forbidden("spec.ephemeralContainers", "cannot be set on create"));
     return errors;

@@ -1,10 +1,17 @@
 /** Rules of a pod's volumes. */
 import type { FieldError } from "../../api/resource-definition.ts";
-import type { KeyToPath, PodSpec, Volume } from "../../gen/core-v1.ts";
+import type {
+  DownwardAPIVolumeFile,
+  KeyToPath,
+  PodSpec,
+  Volume,
+  VolumeProjection,
+} from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelErrors } from "../../lib/names.ts";
 import { duplicate, forbidden, invalid, invalids, oneOf, required } from "../field-errors.ts";
 import { quantityErrors } from "../quantities.ts";
+import { validateFieldRef, validateResourceRef, volumeFieldPaths } from "./env-validation.ts";
 
 type ReadVolume = DeepReadonly<Volume>;
 
@@ -47,33 +54,102 @@ const hostPathTypes = [
   "Socket",
 ];
 
-function validateProjected(volume: ReadVolume, field: string): FieldError[] {
-  const errors: FieldError[] = [];
-  if (!volume.projected) return errors;
-  errors.push(...validateMode(volume.projected.defaultMode, `${field}.projected.defaultMode`));
-  (volume.projected.sources ?? []).forEach((source, index) => {
-    const at = `${field}.projected.sources[${index}]`;
-    const set = Object.values(source).filter((one) => one !== undefined && one !== null);
-    if (set.length > 1) errors.push(forbidden(at, "may not specify more than 1 volume type"));
-    if (source.secret) {
-      if (!source.secret.name) errors.push(required(`${at}.secret.name`));
-      errors.push(...validateItems(source.secret.items, `${at}.secret`));
-    }
-    if (source.configMap) {
-      if (!source.configMap.name) errors.push(required(`${at}.configMap.name`));
-      errors.push(...validateItems(source.configMap.items, `${at}.configMap`));
-    }
-    const token = source.serviceAccountToken;
-    if (token) {
-      if (!token.path) errors.push(required(`${at}.path`));
-      if ((token.expirationSeconds ?? 3600) < 600)
-        errors.push(
+function validateFiles(
+  files: readonly DeepReadonly<DownwardAPIVolumeFile>[],
+  field: string,
+): FieldError[] {
+  // Upstream names the volume, not the file.
+  return files.flatMap(({ path, fieldRef, resourceFieldRef, mode }) => [
+    ...(path ? validateRelativePath(path, `${field}.path`) : [required(`${field}.path`)]),
+    ...(fieldRef ? validateFieldRef(fieldRef, volumeFieldPaths, `${field}.fieldRef`) : []),
+    ...(fieldRef && resourceFieldRef
+      ? [
           invalid(
-            `${at}.expirationSeconds`,
-            token.expirationSeconds,
-            "may not specify a duration less than 10 minutes",
+            field,
+            "resource",
+            "fieldRef and resourceFieldRef can not be specified simultaneously",
           ),
-        );
+        ]
+      : []),
+    ...(!fieldRef && resourceFieldRef
+      ? validateResourceRef(resourceFieldRef, `${field}.resourceFieldRef`, true)
+      : []),
+    ...(fieldRef || resourceFieldRef
+      ? []
+      : [required(field, "one of fieldRef and resourceFieldRef is required")]),
+    ...validateMode(mode, `${field}.mode`),
+  ]);
+}
+
+type Source = DeepReadonly<VolumeProjection>;
+
+function validateTokenSource(token: NonNullable<Source["serviceAccountToken"]>, at: string) {
+  const { path, expirationSeconds: seconds = 3600 } = token;
+  const errors: FieldError[] = [];
+  const field = `${at}.serviceAccountToken.expirationSeconds`;
+  if (seconds < 600)
+    errors.push(invalid(field, seconds, "may not specify a duration less than 10 minutes"));
+  if (seconds > 2 ** 32)
+    errors.push(invalid(field, seconds, "may not specify a duration larger than 2^32 seconds"));
+  const place = `${at.replace(/\.sources\[\d+\]$/, "")}.path`;
+  errors.push(...(path ? validateRelativePath(path, place) : [required(place)]));
+  return errors;
+}
+
+/** Where the files of one source will lie. */
+function pathsOf(source: Source): readonly (string | undefined)[] {
+  const { secret, configMap, downwardAPI, clusterTrustBundle, podCertificate } = source;
+  return [
+    ...(secret?.items ?? []).map(({ path }) => path),
+    ...(configMap?.items ?? []).map(({ path }) => path),
+    ...(downwardAPI?.items ?? []).map(({ path }) => path),
+    clusterTrustBundle?.path,
+    podCertificate?.credentialBundlePath,
+    podCertificate?.keyPath,
+    podCertificate?.certificateChainPath,
+  ];
+}
+
+function validateProjectedSource(source: Source, at: string): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const key of ["secret", "configMap"] as const) {
+    const one = source[key];
+    if (!one) continue;
+    if (!one.name) errors.push(required(`${at}.${key}.name`));
+    errors.push(...validateItems(one.items, `${at}.${key}`));
+  }
+  if (source.downwardAPI)
+    errors.push(...validateFiles(source.downwardAPI.items ?? [], `${at}.downwardAPI`));
+  if (source.serviceAccountToken)
+    errors.push(...validateTokenSource(source.serviceAccountToken, at));
+  const bundle = source.clusterTrustBundle;
+  if (bundle) {
+    const field = `${at}.clusterTrustBundle`;
+    if (bundle.name !== undefined && bundle.signerName !== undefined)
+      errors.push(invalid(field, bundle, "only one of name and signerName may be used"));
+    else if (bundle.name === undefined && bundle.signerName === undefined)
+      errors.push(required(field, "either name or signerName must be specified"));
+    if (!bundle.path) errors.push(required(`${field}.path`));
+    else errors.push(...validateRelativePath(bundle.path, `${field}.path`));
+  }
+  const set = Object.values(source).filter((one) => one !== undefined && one !== null);
+  if (set.length > 1)
+    errors.push(forbidden(at, "may not specify more than 1 volume type per source"));
+  return errors;
+}
+
+function validateProjected(volume: ReadVolume, field: string): FieldError[] {
+  const { projected } = volume;
+  if (!projected) return [];
+  const at = `${field}.projected`;
+  const errors = validateMode(projected.defaultMode, `${at}.defaultMode`);
+  const taken = new Set<string>();
+  (projected.sources ?? []).forEach((source, index) => {
+    errors.push(...validateProjectedSource(source, `${at}.sources[${index}]`));
+    for (const path of pathsOf(source)) {
+      if (!path) continue;
+      if (taken.has(path)) errors.push(invalid(at, path, "conflicting duplicate paths"));
+      taken.add(path);
     }
   });
   return errors;
@@ -100,6 +176,12 @@ function validateSource(volume: ReadVolume, field: string): FieldError[] {
   }
   if (volume.persistentVolumeClaim && !volume.persistentVolumeClaim.claimName)
     errors.push(required(`${field}.persistentVolumeClaim.claimName`));
+  if (volume.downwardAPI) {
+    const at = `${field}.downwardAPI`;
+    errors.push(...validateMode(volume.downwardAPI.defaultMode, `${at}.defaultMode`));
+    errors.push(...validateFiles(volume.downwardAPI.items ?? [], at));
+  }
+  if (volume.image && !volume.image.reference) errors.push(required(`${field}.image.reference`));
   if (volume.emptyDir?.sizeLimit)
     errors.push(...quantityErrors(`${field}.emptyDir.sizeLimit`, volume.emptyDir.sizeLimit));
   if (volume.nfs) {

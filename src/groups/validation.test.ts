@@ -1,0 +1,270 @@
+/** What is wrong with objects, field by field, in upstream's words. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { Resource } from "../client/client.ts";
+import { pods } from "../client/resources.ts";
+import type { Container, Pod, PodSpec } from "../gen/core-v1.ts";
+import { ApiError } from "../lib/api-error.ts";
+import type { KubeObject } from "../schema/object.ts";
+import { openWorld, type World } from "./test-world.ts";
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(async () => {
+  await world[Symbol.asyncDispose]();
+});
+
+/** `field: message` of every cause; empty when the object is accepted. */
+async function problems<T extends KubeObject>(
+  resource: Resource<T>,
+  object: T,
+): Promise<readonly string[]> {
+  try {
+    await world.client.create(resource, object);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== 422) throw error;
+    return (error.details?.causes ?? []).map(({ field, message }) => `${field}: ${message}`);
+  }
+}
+
+let count = 0;
+function pod(spec: Partial<PodSpec>, container: Partial<Container> = {}): Pod {
+  count += 1;
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: `p${count}`, namespace: "default" },
+    spec: { containers: [{ name: "c", image: "i", ...container }], ...spec },
+  };
+}
+
+const ofSpec: readonly (readonly [string, Partial<PodSpec>, ...string[]])[] = [
+  ["nothing wrong", {}],
+  [
+    "host aliases",
+    { hostAliases: [{ ip: "nope", hostnames: ["ok", "Not_ok"] }] },
+    'spec.hostAliases[0].ip: Invalid value: "nope": must be a valid IP address, (e.g. 10.9.8.7 or ' +
+      "2001:db8::ffff)",
+    'spec.hostAliases[0].hostnames[1]: Invalid value: "Not_ok": a lowercase RFC 1123 subdomain must ' +
+      "consist of lower case alphanumeric characters, '-' or '.', and must start and end with an " +
+      "alphanumeric character (e.g. 'example.com', regex used for validation is " +
+      "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+  ],
+  [
+    "sysctls",
+    {
+      securityContext: {
+        sysctls: [
+          { name: "foo-", value: "1" },
+          { name: "kernel.shmmax", value: "1" },
+          { name: "kernel.shmmax", value: "2" },
+        ],
+      },
+    },
+    'spec.securityContext.sysctls[0].name: Invalid value: "foo-": must have at most 253 characters ' +
+      "and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$",
+    'spec.securityContext.sysctls[2].name: Duplicate value: "kernel.shmmax"',
+  ],
+  [
+    "identities",
+    { securityContext: { runAsUser: -1, fsGroup: 2147483648, supplementalGroups: [1, -2] } },
+    "spec.securityContext.fsGroup: Invalid value: 2147483648: must be between 0 and 2147483647, " +
+      "inclusive",
+    "spec.securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+    "spec.securityContext.supplementalGroups[1]: Invalid value: -2: must be between 0 and " +
+      "2147483647, inclusive",
+  ],
+  [
+    "profiles",
+    {
+      securityContext: {
+        seccompProfile: { type: "Localhost", localhostProfile: "/abs" },
+        appArmorProfile: { type: "Odd" },
+      },
+    },
+    'spec.securityContext.seccompProfile.localhostProfile: Invalid value: "/abs": must be a ' +
+      "relative path",
+    'spec.securityContext.appArmorProfile.type: Unsupported value: "Odd": supported values: ' +
+      '"Localhost", "RuntimeDefault", "Unconfined"',
+  ],
+  [
+    "node affinity",
+    {
+      affinity: {
+        nodeAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: {
+            nodeSelectorTerms: [
+              { matchExpressions: [{ key: "a", operator: "In" }] },
+              { matchFields: [{ key: "spec.x", operator: "In", values: ["y"] }] },
+            ],
+          },
+          preferredDuringSchedulingIgnoredDuringExecution: [
+            { weight: 101, preference: { matchExpressions: [{ key: "a", operator: "Near" }] } },
+          ],
+        },
+      },
+    },
+    "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution." +
+      "nodeSelectorTerms[0].matchExpressions[0].values: Required value: must be specified when " +
+      "`operator` is 'In' or 'NotIn'",
+    "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution." +
+      'nodeSelectorTerms[1].matchFields[0].key: Invalid value: "spec.x": not a valid field ' +
+      "selector key",
+    "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: " +
+      "Invalid value: 101: must be in the range 1-100",
+    "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference." +
+      'matchExpressions[0].operator: Invalid value: "Near": not a valid selector operator',
+  ],
+  [
+    "pod affinity and spread",
+    {
+      affinity: {
+        podAntiAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: [
+            { labelSelector: { matchLabels: { a: "b" } }, topologyKey: "", namespaces: ["X"] },
+          ],
+        },
+      },
+      topologySpreadConstraints: [
+        { maxSkew: 0, topologyKey: "zone", whenUnsatisfiable: "ScheduleAnyway", minDomains: 2 },
+      ],
+    },
+    "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].namespace: " +
+      'Invalid value: "X": a lowercase RFC 1123 label must consist of lower case alphanumeric ' +
+      "characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  " +
+      "or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+    "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]." +
+      "topologyKey: Required value: can not be empty",
+    "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]." +
+      'topologyKey: Invalid value: "": name part must be non-empty',
+    "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]." +
+      "topologyKey: Invalid value: \"\": name part must consist of alphanumeric characters, '-', " +
+      "'_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or " +
+      "'my.name',  or '123-abc', regex used for validation is " +
+      "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+    "spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero",
+    "spec.topologySpreadConstraints[0].minDomains: Invalid value: 2: can only use minDomains if " +
+      "whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway",
+  ],
+  [
+    "name servers",
+    { dnsPolicy: "None", dnsConfig: { nameservers: ["1.1.1.1", "x"], options: [{ name: "" }] } },
+    'spec.dnsConfig.nameservers[1]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 ' +
+      "or 2001:db8::ffff)",
+    "spec.dnsConfig.options[0]: Required value: must not be empty",
+  ],
+  [
+    "gates",
+    { schedulingGates: [{ name: "a/b" }, { name: "a/b" }], nodeName: "n" },
+    'spec.schedulingGates[1]: Duplicate value: "a/b"',
+    "spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared",
+  ],
+  [
+    "users of its own beside the host's network",
+    { hostUsers: false, hostPID: true },
+    "spec.HostPID: Forbidden: when `hostUsers` is false",
+  ],
+  [
+    "downward files and projected paths",
+    {
+      volumes: [
+        { name: "d", downwardAPI: { items: [{ path: "../x" }] } },
+        {
+          name: "p",
+          projected: {
+            sources: [
+              { configMap: { name: "a", items: [{ key: "k", path: "same" }] } },
+              { secret: { name: "b", items: [{ key: "k", path: "same" }] } },
+            ],
+          },
+        },
+      ],
+    },
+    "spec.volumes[0].downwardAPI.path: Invalid value: \"../x\": must not contain '..'",
+    "spec.volumes[0].downwardAPI: Required value: one of fieldRef and resourceFieldRef is required",
+    'spec.volumes[1].projected: Invalid value: "same": conflicting duplicate paths',
+  ],
+];
+
+const ofContainer: readonly (readonly [string, Partial<Container>, ...string[]])[] = [
+  [
+    "environment",
+    {
+      env: [
+        { name: "A=B", value: "x" },
+        { name: "F", valueFrom: { fieldRef: { fieldPath: "spec.nope" } } },
+        { name: "R", valueFrom: { resourceFieldRef: { resource: "limits.disk" } } },
+        { name: "N", valueFrom: {} },
+        {
+          name: "C",
+          value: "x",
+          valueFrom: { configMapKeyRef: { name: "m", key: "k" } },
+        },
+      ],
+    },
+    'spec.containers[0].env[0].name: Invalid value: "A=B": a valid environment variable name ' +
+      "must consist only of printable ASCII characters other than '='",
+    'spec.containers[0].env[1].valueFrom.fieldRef.fieldPath: Invalid value: "spec.nope": error ' +
+      "converting fieldPath: field label not supported: spec.nope",
+    "spec.containers[0].env[2].valueFrom.resourceFieldRef.resource: Unsupported value: " +
+      '"limits.disk": supported values: "limits.cpu", "limits.ephemeral-storage", ' +
+      '"limits.memory", "requests.cpu", "requests.ephemeral-storage", "requests.memory"',
+    'spec.containers[0].env[3].valueFrom: Invalid value: "": must specify one of: `fieldRef`, ' +
+      "`resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
+    'spec.containers[0].env[4].valueFrom: Invalid value: "": may not be specified when `value` is ' +
+      "not empty",
+  ],
+  [
+    "environment from objects",
+    { envFrom: [{ configMapRef: { name: "m" }, secretRef: { name: "s" } }, {}] },
+    'spec.containers[0].envFrom: Invalid value: "": may not have more than one field specified at ' +
+      "a time",
+    'spec.containers[0].envFrom: Invalid value: "": must specify one of: `configMapRef` or ' +
+      "`secretRef`",
+  ],
+  [
+    "mounts",
+    { volumeMounts: [{ name: "gone", mountPath: "/a", mountPropagation: "Bidirectional" }] },
+    'spec.containers[0].volumeMounts[0].name: Not found: "gone"',
+    "spec.containers[0].volumeMounts.mountPropagation: Forbidden: Bidirectional mount propagation " +
+      "is available only to privileged containers",
+  ],
+  [
+    "resizing and restarting",
+    {
+      resizePolicy: [{ resourceName: "disk", restartPolicy: "NotRequired" }],
+      restartPolicyRules: [{ action: "Restart", exitCodes: { operator: "Near", values: [1] } }],
+    },
+    'spec.containers[0].resizePolicy: Unsupported value: "disk": supported values: "cpu", "memory"',
+    "spec.containers[0].restartPolicy: Required value: must specify restartPolicy when restart " +
+      "rules are used",
+    'spec.containers[0].restartPolicyRules[0].exitCodes.operator: Unsupported value: "Near": ' +
+      'supported values: "In", "NotIn"',
+  ],
+  [
+    "stop signals",
+    { lifecycle: { stopSignal: "SIGTERM" } },
+    "spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for containers with empty " +
+      "`spec.os.name`",
+  ],
+  [
+    "white space around the image",
+    { image: " i" },
+    'spec.containers[0].image: Invalid value: " i": must not have leading or trailing whitespace',
+  ],
+];
+
+describe("pods", () => {
+  for (const [what, spec, ...expected] of ofSpec) {
+    test(`are judged by their spec: ${what}`, async () => {
+      expect(await problems(pods, pod(spec))).toEqual([...expected]);
+    });
+  }
+  for (const [what, container, ...expected] of ofContainer) {
+    test(`are judged by their containers: ${what}`, async () => {
+      expect(await problems(pods, pod({}, container))).toEqual([...expected]);
+    });
+  }
+});
