@@ -5,17 +5,21 @@ import type { CronJob, Job, JobSpec } from "../gen/batch-v1.ts";
 import { parseCron } from "../lib/cron.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { ageOf, humanDuration } from "../lib/human-duration.ts";
-import { semanticEqual } from "../lib/semantic-equal.ts";
 import { invalid, nonNegative, oneOf, required } from "./field-errors.ts";
+import {
+  validateGeneratedSelector,
+  validateJobName,
+  validateJobSpec,
+  validateJobUpdate,
+} from "./job-validation.ts";
 import {
   containerColumns,
   selectorText,
   templateDefaults,
-  validateImmutable,
-  validateTemplate,
   validateTemplateLabels,
 } from "./pod-template.ts";
 import { column, count, define, wide } from "./row.ts";
+import { validateSelector } from "./selector-validation.ts";
 
 type ReadJob = DeepReadonly<Job>;
 
@@ -53,79 +57,6 @@ function generateSelector(job: Job): void {
     ...job.spec.selector.matchLabels,
     "batch.kubernetes.io/controller-uid": uid,
   };
-}
-
-function validateJobSpec(spec: DeepReadonly<JobSpec>, field: string): FieldError[] {
-  const errors: FieldError[] = [];
-  for (const key of [
-    "parallelism",
-    "completions",
-    "activeDeadlineSeconds",
-    "backoffLimit",
-    "ttlSecondsAfterFinished",
-    "backoffLimitPerIndex",
-    "maxFailedIndexes",
-  ] as const)
-    errors.push(...nonNegative(`${field}.${key}`, spec[key]));
-  if (spec.completionMode)
-    errors.push(
-      ...oneOf(`${field}.completionMode`, spec.completionMode, ["Indexed", "NonIndexed"]),
-    );
-  if (spec.completionMode === "Indexed" && spec.completions === undefined)
-    errors.push(required(`${field}.completions`, "when completion mode is Indexed"));
-  if (spec.backoffLimitPerIndex !== undefined && spec.completionMode !== "Indexed")
-    errors.push(
-      invalid(
-        `${field}.backoffLimitPerIndex`,
-        spec.backoffLimitPerIndex,
-        "requires indexed completion mode",
-      ),
-    );
-  const policy = spec.template?.spec?.restartPolicy;
-  errors.push(
-    ...validateTemplate(
-      spec.template,
-      { restartPolicies: ["OnFailure", "Never"], allowsDeadline: true },
-      `${field}.template`,
-    ),
-  );
-  if (spec.podFailurePolicy && policy && policy !== "Never")
-    errors.push(
-      invalid(
-        `${field}.template.spec.restartPolicy`,
-        policy,
-        'only "Never" is supported when podFailurePolicy is specified',
-      ),
-    );
-  return errors;
-}
-
-function validateJobUpdate(job: ReadJob, old: ReadJob): FieldError[] {
-  const errors: FieldError[] = [];
-  const { spec } = job;
-  const elastic =
-    spec.completionMode === "Indexed" &&
-    spec.completions === spec.parallelism &&
-    old.spec.completions === old.spec.parallelism;
-  if (!elastic)
-    errors.push(...validateImmutable(spec.completions, old.spec.completions, "spec.completions"));
-  errors.push(...validateImmutable(spec.selector, old.spec.selector, "spec.selector"));
-  errors.push(
-    ...validateImmutable(spec.completionMode, old.spec.completionMode, "spec.completionMode"),
-    ...validateImmutable(spec.podFailurePolicy, old.spec.podFailurePolicy, "spec.podFailurePolicy"),
-  );
-  if (semanticEqual(spec.template, old.spec.template)) return errors;
-  // Scheduling directives of a suspended job that never started may still change.
-  const neverStarted = old.spec.suspend === true && !old.status?.startTime;
-  const placement = (one: ReadJob): unknown => {
-    const { affinity, nodeSelector, tolerations, schedulingGates, ...rest } = one.spec.template
-      .spec ?? { containers: [] };
-    void [affinity, nodeSelector, tolerations, schedulingGates];
-    return { ...one.spec.template, metadata: {}, spec: rest };
-  };
-  if (!neverStarted || !semanticEqual(placement(job), placement(old)))
-    errors.push(...validateImmutable(spec.template, old.spec.template, "spec.template"));
-  return errors;
 }
 
 function jobStatusCell(job: ReadJob): string {
@@ -175,8 +106,13 @@ const job = define<Job>(jobs, {
   generation: true,
   prepare: prepareJob,
   validate(object, { old }) {
-    const errors = validateJobSpec(object.spec, "spec");
-    if (object.spec.selector === undefined) errors.push(required("spec.selector"));
+    const errors = [
+      ...(old === undefined ? validateGeneratedSelector(object) : []),
+      ...validateJobSpec(object.spec, "spec"),
+      ...(object.spec.selector === undefined ? [required("spec.selector")] : []),
+      ...validateSelector(object.spec.selector, "spec.selector"),
+      ...(old === undefined ? validateJobName(object) : []),
+    ];
     errors.push(...validateTemplateLabels(object.spec.selector, object.spec.template));
     if (old !== undefined) errors.push(...validateJobUpdate(object, old));
     return errors;
