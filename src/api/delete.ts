@@ -188,16 +188,21 @@ function sentOptions(call: Call): SentOptions {
 
 /** Kinds whose delete answers the last state in place of a Status. */
 const answeredWithObject: ReadonlySet<string> = new Set([
+  "namespaces",
   "persistentvolumeclaims",
   "persistentvolumes",
   "pods",
   "podtemplates",
   "resourcequotas",
   "serviceaccounts",
+  "services",
+  "deviceclasses.resource.k8s.io",
+  "resourceclaims.resource.k8s.io",
+  "resourceclaimtemplates.resource.k8s.io",
+  "resourceslices.resource.k8s.io",
   "storageclasses.storage.k8s.io",
   "csidrivers.storage.k8s.io",
   "csinodes.storage.k8s.io",
-  "csistoragecapacities.storage.k8s.io",
   "volumeattachments.storage.k8s.io",
   "volumeattributesclasses.storage.k8s.io",
 ]);

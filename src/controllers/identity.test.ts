@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
-import { secrets, serviceAccounts } from "../client/resources.ts";
+import { ipAddresses, secrets, serviceAccounts, services } from "../client/resources.ts";
 import type { Secret } from "../gen/core-v1.ts";
 import { createBootstrapTokenCleaner } from "./bootstrap-token-cleaner.ts";
 import { csrRemainingMs } from "./certificates/certificates.ts";
 import { signerNames, signerProblem } from "./certificates/signer-rules.ts";
+import { createIpAddressController } from "./ip-address.ts";
 import { createTokenSecretController } from "./service-account-token.ts";
 import { World } from "./testing/world.ts";
 
@@ -64,6 +65,24 @@ test("a bootstrap token is deleted when it expires, not before", async () => {
   expect(world.list(secrets)).toHaveLength(1);
   await world.advance(2_000);
   expect(world.list(secrets)).toEqual([]);
+});
+
+test("every cluster IP has its IPAddress, as long as its service", async () => {
+  const world = new World();
+  world.run(createIpAddressController(world.context));
+  const metadata = { name: "web", namespace: "team" };
+  const spec = { clusterIP: "10.43.0.9", clusterIPs: ["10.43.0.9"] };
+  await world.client.create(services, { apiVersion: "v1", kind: "Service", metadata, spec });
+  await world.settle();
+  expect(world.get(ipAddresses, "10.43.0.9").spec).toEqual({
+    parentRef: { group: "", resource: "services", namespace: "team", name: "web" },
+  });
+  await world.client.delete(ipAddresses, "", "10.43.0.9");
+  await world.settle();
+  expect(world.list(ipAddresses)).toHaveLength(1);
+  await world.client.delete(services, "team", "web");
+  await world.settle();
+  expect(world.list(ipAddresses)).toEqual([]);
 });
 
 test("signerProblem() lets kubelets have certificates for themselves only", () => {

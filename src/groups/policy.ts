@@ -130,8 +130,6 @@ export const lease: ResourceDefinition = define<Lease>(leases, {
     return errors;
   },
   strategy: {
-    createOnUpdate: true,
-    unconditionalUpdate: false,
     // Who holds the lease, and since when, is never lost.
     isSignOfLife: sameWithout<Lease>(({ metadata, spec }) => [
       metadata,

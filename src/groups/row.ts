@@ -19,6 +19,7 @@ import { zeroMember } from "../schema/decode.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { TypeName } from "../schema/type-table.ts";
 import { type NameRule, validateMetadata } from "./metadata.ts";
+import { updateRules } from "./update-rules.ts";
 
 export const allVerbs: readonly Verb[] = [
   "create",
@@ -197,6 +198,7 @@ function countGeneration<T extends KubeObject>(object: T, context: WriteContext<
 function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): Strategy<T> {
   const type = row.typeName ?? typeNameOf(identity as Resource<KubeObject>);
   return {
+    ...updateRules(identity),
     ...row.strategy,
     prepare(object, context): void {
       if (row.status) keepParts(object, context, row.status === "kept", type);

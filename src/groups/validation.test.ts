@@ -1,8 +1,8 @@
 /** What is wrong with objects, field by field, in upstream's words. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Resource } from "../client/client.ts";
-import { pods } from "../client/resources.ts";
-import type { Container, Pod, PodSpec } from "../gen/core-v1.ts";
+import { pods, services } from "../client/resources.ts";
+import type { Container, Pod, PodSpec, Service } from "../gen/core-v1.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { openWorld, type World } from "./test-world.ts";
@@ -45,9 +45,11 @@ const ofSpec: readonly (readonly [string, Partial<PodSpec>, ...string[]])[] = [
   [
     "host aliases",
     { hostAliases: [{ ip: "nope", hostnames: ["ok", "Not_ok"] }] },
-    'spec.hostAliases[0].ip: Invalid value: "nope": must be a valid IP address, (e.g. 10.9.8.7 or ' +
+    'spec.hostAliases[0].ip: Invalid value: "nope": must be a valid IP address, (e.g. 10.9.8.7 ' +
+      "or " +
       "2001:db8::ffff)",
-    'spec.hostAliases[0].hostnames[1]: Invalid value: "Not_ok": a lowercase RFC 1123 subdomain must ' +
+    'spec.hostAliases[0].hostnames[1]: Invalid value: "Not_ok": a lowercase RFC 1123 subdomain ' +
+      "must " +
       "consist of lower case alphanumeric characters, '-' or '.', and must start and end with an " +
       "alphanumeric character (e.g. 'example.com', regex used for validation is " +
       "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
@@ -63,7 +65,8 @@ const ofSpec: readonly (readonly [string, Partial<PodSpec>, ...string[]])[] = [
         ],
       },
     },
-    'spec.securityContext.sysctls[0].name: Invalid value: "foo-": must have at most 253 characters ' +
+    'spec.securityContext.sysctls[0].name: Invalid value: "foo-": must have at most 253 ' +
+      "characters " +
       "and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$",
     'spec.securityContext.sysctls[2].name: Duplicate value: "kernel.shmmax"',
   ],
@@ -72,7 +75,8 @@ const ofSpec: readonly (readonly [string, Partial<PodSpec>, ...string[]])[] = [
     { securityContext: { runAsUser: -1, fsGroup: 2147483648, supplementalGroups: [1, -2] } },
     "spec.securityContext.fsGroup: Invalid value: 2147483648: must be between 0 and 2147483647, " +
       "inclusive",
-    "spec.securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+    "spec.securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, " +
+      "inclusive",
     "spec.securityContext.supplementalGroups[1]: Invalid value: -2: must be between 0 and " +
       "2147483647, inclusive",
   ],
@@ -133,7 +137,8 @@ const ofSpec: readonly (readonly [string, Partial<PodSpec>, ...string[]])[] = [
     },
     "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].namespace: " +
       'Invalid value: "X": a lowercase RFC 1123 label must consist of lower case alphanumeric ' +
-      "characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  " +
+      "characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name', " +
+      " " +
       "or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
     "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]." +
       "topologyKey: Required value: can not be empty",
@@ -151,7 +156,8 @@ const ofSpec: readonly (readonly [string, Partial<PodSpec>, ...string[]])[] = [
   [
     "name servers",
     { dnsPolicy: "None", dnsConfig: { nameservers: ["1.1.1.1", "x"], options: [{ name: "" }] } },
-    'spec.dnsConfig.nameservers[1]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 ' +
+    'spec.dnsConfig.nameservers[1]: Invalid value: "x": must be a valid IP address, (e.g. ' +
+      "10.9.8.7 " +
       "or 2001:db8::ffff)",
     "spec.dnsConfig.options[0]: Required value: must not be empty",
   ],
@@ -213,13 +219,15 @@ const ofContainer: readonly (readonly [string, Partial<Container>, ...string[]])
       '"limits.memory", "requests.cpu", "requests.ephemeral-storage", "requests.memory"',
     'spec.containers[0].env[3].valueFrom: Invalid value: "": must specify one of: `fieldRef`, ' +
       "`resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
-    'spec.containers[0].env[4].valueFrom: Invalid value: "": may not be specified when `value` is ' +
+    'spec.containers[0].env[4].valueFrom: Invalid value: "": may not be specified when `value` ' +
+      "is " +
       "not empty",
   ],
   [
     "environment from objects",
     { envFrom: [{ configMapRef: { name: "m" }, secretRef: { name: "s" } }, {}] },
-    'spec.containers[0].envFrom: Invalid value: "": may not have more than one field specified at ' +
+    'spec.containers[0].envFrom: Invalid value: "": may not have more than one field specified ' +
+      "at " +
       "a time",
     'spec.containers[0].envFrom: Invalid value: "": must specify one of: `configMapRef` or ' +
       "`secretRef`",
@@ -228,7 +236,8 @@ const ofContainer: readonly (readonly [string, Partial<Container>, ...string[]])
     "mounts",
     { volumeMounts: [{ name: "gone", mountPath: "/a", mountPropagation: "Bidirectional" }] },
     'spec.containers[0].volumeMounts[0].name: Not found: "gone"',
-    "spec.containers[0].volumeMounts.mountPropagation: Forbidden: Bidirectional mount propagation " +
+    "spec.containers[0].volumeMounts.mountPropagation: Forbidden: Bidirectional mount " +
+      "propagation " +
       "is available only to privileged containers",
   ],
   [
@@ -246,7 +255,8 @@ const ofContainer: readonly (readonly [string, Partial<Container>, ...string[]])
   [
     "stop signals",
     { lifecycle: { stopSignal: "SIGTERM" } },
-    "spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for containers with empty " +
+    "spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for containers with " +
+      "empty " +
       "`spec.os.name`",
   ],
   [
@@ -267,4 +277,75 @@ describe("pods", () => {
       expect(await problems(pods, pod({}, container))).toEqual([...expected]);
     });
   }
+});
+
+const ofService: readonly (readonly [string, Service["spec"], ...string[]])[] = [
+  [
+    "ports",
+    {
+      ports: [
+        { name: "a", port: 80, appProtocol: "a b" },
+        { name: "a", port: 80, protocol: "TCP" },
+        { port: 70000 },
+      ],
+    },
+    'spec.ports[0].appProtocol: Invalid value: "a b": name part must consist of alphanumeric ' +
+      "characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. " +
+      "'MyName',  or 'my.name',  or '123-abc', regex used for validation is " +
+      "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+    'spec.ports[1].name: Duplicate value: "a"',
+    'spec.ports[1]: Duplicate value: {"protocol":"TCP","port":80}',
+    "spec.ports[2].name: Required value",
+    "spec.ports[2].port: Invalid value: 70000: must be between 1 and 65535, inclusive",
+    "spec.ports[2].targetPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+  ],
+  [
+    "fields of other types",
+    {
+      ports: [{ port: 80 }],
+      loadBalancerClass: "a.example/b",
+      loadBalancerSourceRanges: ["10.0.0.0/8"],
+      externalTrafficPolicy: "Local",
+      trafficDistribution: "Near",
+    },
+    'spec.trafficDistribution: Unsupported value: "Near": supported values: "PreferClose", ' +
+      '"PreferSameNode", "PreferSameZone"',
+    "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+    "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'",
+  ],
+  [
+    "addresses",
+    { ports: [{ port: 80 }], externalIPs: ["127.0.0.1", "x"] },
+    'spec.externalIPs[0]: Invalid value: "127.0.0.1": may not be in the loopback range ' +
+      "(127.0.0.0/8, ::1/128)",
+    'spec.externalIPs[1]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or ' +
+      "2001:db8::ffff)",
+  ],
+];
+
+describe("services", () => {
+  const service = (spec: Service["spec"]): Service => {
+    count += 1;
+    return {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: `s${count}`, namespace: "default" },
+      spec,
+    };
+  };
+  for (const [what, spec, ...expected] of ofService) {
+    test(`are judged by their ${what}`, async () => {
+      expect(await problems(services, service(spec))).toEqual([...expected]);
+    });
+  }
+
+  test("of balancers that keep the client's address get a port for health checks", async () => {
+    const made = await world.client.create(
+      services,
+      service({ type: "LoadBalancer", externalTrafficPolicy: "Local", ports: [{ port: 80 }] }),
+    );
+    const { healthCheckNodePort = 0 } = made.spec;
+    expect(healthCheckNodePort).toBeGreaterThanOrEqual(30000);
+    expect(healthCheckNodePort).not.toBe(made.spec.ports?.[0]?.nodePort);
+  });
 });

@@ -7,6 +7,7 @@ import { type ExtensionConfig, ensureExtensionConfig } from "./extension-config.
 import {
   ensureDnsService,
   ensureKubernetesService,
+  ensureServiceCidr,
   type KubernetesServiceOptions,
 } from "./kubernetes-service.ts";
 
@@ -19,6 +20,8 @@ const priorities = {
 export interface BootstrapOptions {
   readonly service: KubernetesServiceOptions;
   readonly authorities: ExtensionConfig;
+  /** Where cluster IPs come from. */
+  readonly serviceCidrs: readonly string[];
   /** Undefined when k3 serves no DNS. */
   readonly clusterDns: string | undefined;
 }
@@ -47,6 +50,7 @@ export async function bootstrapCluster(client: Client, options: BootstrapOptions
   ]);
   await Promise.all([
     ensureNamespacedPolicy(client),
+    ensureServiceCidr(client, options.serviceCidrs),
     ensureExtensionConfig(client, options.authorities),
   ]);
   await ensureKubernetesService(client, options.service);

@@ -1,7 +1,7 @@
 /** Keeps `default/kubernetes` pointing at this API server, and names the DNS that k3 serves. */
 import { createIfAbsent } from "../api/auth/bootstrap-policy.ts";
 import type { Client, Resource } from "../client/client.ts";
-import { endpointSlices, endpoints, services } from "../client/resources.ts";
+import { endpointSlices, endpoints, serviceCIDRs, services } from "../client/resources.ts";
 import type { Endpoints, Service } from "../gen/core-v1.ts";
 import type { EndpointSlice } from "../gen/discovery-v1.ts";
 import type { KubeObject } from "../schema/object.ts";
@@ -65,6 +65,16 @@ export async function ensureKubernetesService(
     createOrReplace(client, endpoints, wantedEndpoints(options)),
     createOrReplace(client, endpointSlices, wantedSlice(options)),
   ]);
+}
+
+/** The range that cluster IPs come from, as the object by which others learn of it. */
+export async function ensureServiceCidr(client: Client, cidrs: readonly string[]): Promise<void> {
+  await createIfAbsent(client, serviceCIDRs, {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "ServiceCIDR",
+    metadata: { name },
+    spec: { cidrs: [...cidrs] },
+  });
 }
 
 /** `kube-system/kube-dns`, the name by which tools look for the DNS that k3 itself serves. */

@@ -2,7 +2,9 @@
 import type { ActingContext } from "../controllers/acting-as.ts";
 import { signerNames } from "../controllers/certificates/signer-rules.ts";
 import { identityControllers } from "../controllers/identity.ts";
+import { createIpAddressController } from "../controllers/ip-address.ts";
 import type { Controller } from "../live/controller.ts";
+import { createEventRecorder } from "../live/event-recorder.ts";
 import { createRequestSigner } from "../pki/certificate-signers.ts";
 import type { Pki } from "../pki/ensure.ts";
 import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
@@ -21,7 +23,11 @@ export function serverControllers(
   const { clock } = context.runtime;
   const ofClients = createRequestSigner(authorities["client-ca"], clock);
   const ofServers = createRequestSigner(authorities["server-ca"], clock);
+  // Upstream's API server keeps the addresses of services by itself, with all its rights.
+  const { client, live, runtime } = context;
+  const events = createEventRecorder(client, runtime, "ipallocator", "");
   return [
+    createIpAddressController({ client, live, runtime, events }),
     ...identityControllers(context, {
       rootCa: authorities["server-ca"].certPem,
       signSecretToken: async (claims) => (await tokens).signLegacy(claims),

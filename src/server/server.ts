@@ -233,6 +233,7 @@ class Server {
         clientCaPem: authorities["client-ca"].certPem,
         requestHeaderCaPem: authorities["request-header-ca"].certPem,
       },
+      serviceCidrs: options.serviceCidr.split(","),
       clusterDns: options.disable.has("coredns") ? undefined : options.clusterDns,
     });
   }

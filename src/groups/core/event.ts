@@ -87,7 +87,6 @@ export const event: ResourceDefinition = define<Event>(events, {
     if (about === own || (about === "" && (own === "default" || own === "kube-system"))) return [];
     return [invalid("involvedObject.namespace", about, "does not match event.namespace")];
   },
-  strategy: { createOnUpdate: true },
 });
 
 /** Renames fields, leaving out those that are not set. */
@@ -134,7 +133,6 @@ export const eventV1: ResourceDefinition = define<EventsV1Event>(eventsV1, {
     if (!object.reason) errors.push(required("reason"));
     return [...errors, ...oneOf("type", object.type, ["Normal", "Warning"])];
   },
-  strategy: { createOnUpdate: true },
   storagePrefix: "events",
   conversion: {
     toStorage: (object) =>

@@ -25,7 +25,7 @@ import {
 } from "../pod-template.ts";
 import { compareQuantities, quantityErrors } from "../quantities.ts";
 import { column, count, createdAtColumn, define, scale, wide } from "../row.ts";
-import { isAddress } from "./address-allocator.ts";
+import { validateEndpointIp } from "./address-validation.ts";
 
 function endpointsCell(object: DeepReadonly<Endpoints>): string {
   const subsets = object.subsets ?? [];
@@ -54,19 +54,13 @@ const endpointsRow = define<Endpoints>(endpoints, {
     (object.subsets ?? []).forEach((subset, index) => {
       for (const key of ["addresses", "notReadyAddresses"] as const)
         (subset[key] ?? []).forEach((address, at) => {
-          if (!isAddress(address.ip ?? ""))
-            errors.push(
-              invalid(
-                `subsets[${index}].${key}[${at}].ip`,
-                address.ip,
-                "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-              ),
-            );
+          errors.push(
+            ...validateEndpointIp(address.ip ?? "", `subsets[${index}].${key}[${at}].ip`),
+          );
         });
     });
     return errors;
   },
-  strategy: { createOnUpdate: true },
   storagePrefix: "services/endpoints",
 });
 

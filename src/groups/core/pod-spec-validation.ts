@@ -17,6 +17,7 @@ import {
 import { validateLabels } from "../metadata.ts";
 import { quantityErrors } from "../quantities.ts";
 import { isAddress } from "./address-allocator.ts";
+import { ipDetail } from "./address-validation.ts";
 import { validateAffinity, validateSpread } from "./affinity-validation.ts";
 import { validateContainers } from "./container-validation.ts";
 import { validateHostUsers, validatePodSecurity } from "./security-validation.ts";
@@ -25,7 +26,6 @@ import { validateVolumes } from "./volume-validation.ts";
 type ReadSpec = DeepReadonly<PodSpec>;
 
 const dnsPolicies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
-const ipDetail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 function validateToleration(toleration: DeepReadonly<Toleration>, at: string): FieldError[] {

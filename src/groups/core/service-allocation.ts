@@ -1,6 +1,6 @@
 /** Gives services their cluster IPs and node ports. */
 import type { Undo, WriteContext } from "../../api/resource-definition.ts";
-import { services } from "../../client/resources.ts";
+import { ipAddresses, services } from "../../client/resources.ts";
 import type { Service } from "../../gen/core-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
@@ -14,6 +14,7 @@ import {
   staticBand,
   toNumber,
 } from "./address-allocator.ts";
+import { needsHealthCheck } from "./service-validation.ts";
 
 export interface ServiceNetwork {
   /** One or two ranges, for example `10.43.0.0/16`; the first is the primary family. */
@@ -36,9 +37,13 @@ export function ipsOf(service: ReadService): readonly string[] {
 }
 
 export function nodePortsOf(service: ReadService): readonly string[] {
-  return (service.spec.ports ?? [])
-    .filter((port) => port.nodePort)
-    .map((port) => cellKey(port.nodePort ?? 0, port.protocol));
+  const health = service.spec.healthCheckNodePort;
+  return [
+    ...(service.spec.ports ?? [])
+      .filter((port) => port.nodePort)
+      .map((port) => cellKey(port.nodePort ?? 0, port.protocol)),
+    ...(health ? [cellKey(health, "TCP")] : []),
+  ];
 }
 
 function usesNodePorts(service: ReadService): boolean {
@@ -57,6 +62,13 @@ function invalidService(name: string, field: string, value: unknown, detail: str
       causes: [{ reason: "FieldValueInvalid", message: text, field }],
     },
   });
+}
+
+/** True when an IPAddress of someone else holds the address. */
+function isReserved(address: string, own: string, { live }: WriteContext<Service>): boolean {
+  const parent = live.of(ipAddresses).get(address)?.object.spec?.parentRef;
+  if (parent === undefined) return false;
+  return parent.resource !== "services" || `${parent.namespace}/${parent.name}` !== own;
 }
 
 interface RangeState {
@@ -117,6 +129,7 @@ export class ServiceAllocator {
     try {
       this.allocateIPs(service, context, live, taken);
       this.allocatePorts(service, context, live, taken);
+      this.allocateHealthPort(service, context, live, taken);
     } catch (error) {
       for (const release of taken) release();
       throw error;
@@ -163,9 +176,11 @@ export class ServiceAllocator {
     const { range, numbers } = state;
     const addressOf = (offset: number): string =>
       fromNumber(range.first + 1n + BigInt(offset), range.family);
+    const own = `${service.metadata.namespace}/${name}`;
     const inUse = (offset: number): boolean => {
-      for (const _one of live.by("clusterIP", addressOf(offset))) return true;
-      return false;
+      const address = addressOf(offset);
+      for (const _one of live.by("clusterIP", address)) return true;
+      return isReserved(address, own, context);
     };
     if (wanted.asked) {
       const given = [wanted.asked];
@@ -215,18 +230,38 @@ export class ServiceAllocator {
       if (port.nodePort && (before.has(port.nodePort) || mine.has(port.nodePort))) return;
       if (!port.nodePort && !usesNodePorts(service)) return;
       const shared = port.nodePort ? undefined : mine.get(port.port);
+      const field = `spec.ports[${index}].nodePort`;
       port.nodePort =
-        shared ?? this.takePort(service, context, live, { asked: port.nodePort, index }, taken);
+        shared ?? this.takePort(service, context, live, { asked: port.nodePort, field }, taken);
       mine.set(port.port, port.nodePort);
       mine.set(port.nodePort, port.nodePort);
     });
+  }
+
+  private allocateHealthPort(
+    service: Service,
+    context: WriteContext<Service>,
+    live: LiveSet<Service>,
+    taken: (() => void)[],
+  ): void {
+    if (!needsHealthCheck(service)) return;
+    const asked = service.spec.healthCheckNodePort || undefined;
+    if (asked !== undefined && asked === context.old?.spec.healthCheckNodePort) return;
+    const field = "spec.healthCheckNodePort";
+    service.spec.healthCheckNodePort = this.takePort(
+      service,
+      context,
+      live,
+      { asked, field },
+      taken,
+    );
   }
 
   private takePort(
     service: Service,
     context: WriteContext<Service>,
     live: LiveSet<Service>,
-    wanted: { readonly asked: number | undefined; readonly index: number },
+    wanted: { readonly asked: number | undefined; readonly field: string },
     taken: (() => void)[],
   ): number {
     const { nodePortMin, nodePortMax } = this.network;
@@ -240,7 +275,7 @@ export class ServiceAllocator {
           if (one.key !== own) return true;
       return false;
     };
-    const field = `spec.ports[${wanted.index}].nodePort`;
+    const { field } = wanted;
     if (wanted.asked) {
       if (wanted.asked < nodePortMin || wanted.asked > nodePortMax)
         throw invalidService(
@@ -273,5 +308,7 @@ export class ServiceAllocator {
         if (isInRange(ip, range)) numbers.release(Number(toNumber(ip) - range.first - 1n));
     for (const port of service.spec.ports ?? [])
       if (port.nodePort) this.ports?.release(port.nodePort - this.network.nodePortMin);
+    const health = service.spec.healthCheckNodePort;
+    if (health) this.ports?.release(health - this.network.nodePortMin);
   }
 }

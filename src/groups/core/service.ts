@@ -3,7 +3,7 @@ import type { ResourceDefinition, WriteContext } from "../../api/resource-defini
 import { services } from "../../client/resources.ts";
 import type { Service } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { label1035Errors } from "../../lib/names.ts";
+import { labelErrors } from "../../lib/names.ts";
 import { formatSelector, selectorOfMap } from "../../lib/selector.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { column, define, wide } from "../row.ts";
@@ -142,7 +142,7 @@ export function serviceRow(network: ServiceNetwork, connector: NodeConnector): R
   return define<Service>(services, {
     shortNames: ["svc"],
     categories: ["all"],
-    nameRule: label1035Errors,
+    nameRule: labelErrors,
     columns: [
       column("Type", (one) => one.spec.type ?? ""),
       column("Cluster-IP", (one) => one.spec.clusterIP || "<none>"),
