@@ -1,6 +1,6 @@
 /** `bun run bench NAME`: measures, prints a table, keeps the numbers in bench/results. */
 import { mkdir } from "node:fs/promises";
-import { cpus, release } from "node:os";
+import { cpus, loadavg, release } from "node:os";
 import { join } from "node:path";
 
 /** One number: the median of its runs, and the budget it is held against. */
@@ -58,7 +58,7 @@ function print(measures: readonly Measure[]): void {
         highest: Number(Math.max(...runs).toPrecision(4)),
         runs: runs.length,
         budget: budget ?? "",
-        held: budget === undefined ? "" : withinBudget(value, budget) ? "yes" : "NO",
+        verdict: budget === undefined ? "" : withinBudget(value, budget) ? "pass" : "MISS",
       };
     }),
   );
@@ -73,17 +73,24 @@ async function main(names: readonly string[]): Promise<number> {
   for (const name of names) {
     const bench = await benches[name]?.();
     if (bench === undefined) continue;
+    const before = loadavg();
     const measures = await bench.run();
     print(measures);
     const at = new Date().toISOString();
-    const machine = { cpus: cpus().length, model: cpus()[0]?.model, kernel: release() };
+    // A loaded machine makes latencies worse, not processor times: who reads this must know.
+    const load = { before, after: loadavg() };
+    const machine = { cpus: cpus().length, model: cpus()[0]?.model, kernel: release(), load };
     const dir = join(import.meta.dir, "results");
     await mkdir(dir, { recursive: true });
     const file = join(dir, `${name}-${at.replaceAll(":", "-")}.json`);
-    const rows = measures.map((row) => ({ ...row, median: median(row.runs) }));
+    const rows = measures.map((row) => {
+      const value = median(row.runs);
+      const pass = row.budget === undefined ? undefined : withinBudget(value, row.budget);
+      return { ...row, median: value, ...(pass === undefined ? {} : { pass }) };
+    });
     const text = JSON.stringify({ bench: name, at, machine, bun: Bun.version, rows }, null, 2);
     await Bun.write(file, `${text}\n`);
-    console.log(`written to ${file}`);
+    console.log(`load ${before[0]?.toFixed(1)} to ${loadavg()[0]?.toFixed(1)}; written to ${file}`);
   }
   return 0;
 }

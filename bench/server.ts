@@ -1,6 +1,6 @@
 /** Starts the built binary for a measurement and talks to it over TLS as its admin. */
 import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { type ClientHttp2Session, connect } from "node:http2";
+import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
@@ -14,6 +14,39 @@ const limitMs = 60_000;
 export interface Answer {
   readonly status: number;
   readonly body: string;
+}
+
+const ticksPerSecond = 100;
+
+/** What a process has used so far. */
+export interface Usage {
+  readonly residentMb: number;
+  readonly cpuSeconds: number;
+  readonly writtenBytes: number;
+}
+
+export function usageOf(pid: number): Usage {
+  const field = (file: string, name: string): number =>
+    Number(
+      new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(
+        readFileSync(`/proc/${pid}/${file}`, "utf8"),
+      )?.[1],
+    );
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return {
+    residentMb: field("status", "VmRSS") / 1024,
+    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
+    writtenBytes: field("io", "write_bytes"),
+  };
+}
+
+export interface WatchEvent {
+  readonly type: string;
+  readonly object: {
+    readonly metadata: { readonly name: string };
+    readonly status?: { readonly phase?: string };
+  };
 }
 
 export class BenchServer {
@@ -114,6 +147,24 @@ export class BenchServer {
       stream.on("error", reject);
       if (body !== undefined) stream.end(JSON.stringify(body));
     });
+  }
+
+  /** Tells of each event of a watch until the session or the returned stream ends. */
+  watch(
+    path: string,
+    onEvent: (event: WatchEvent) => void,
+    session: ClientHttp2Session = this.#own(),
+  ): ClientHttp2Stream {
+    const stream = session.request({ ":path": path });
+    let text = "";
+    stream.setEncoding("utf8");
+    stream.on("error", () => {});
+    stream.on("data", (chunk: string) => {
+      const lines = (text + chunk).split("\n");
+      text = lines.pop() ?? "";
+      for (const line of lines) onEvent(JSON.parse(line));
+    });
+    return stream;
   }
 
   #own(): ClientHttp2Session {
