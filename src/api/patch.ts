@@ -62,16 +62,9 @@ function patchedObject(
   body: unknown,
   current: KubeObject,
 ): KubeObject {
-  const { definition, request } = call;
-  const original: KubeObject & { status?: object } = copyJson<KubeObject>(current);
-  const isPlain = definition.custom === undefined && "status" in definition.subresources;
-  // Built-in kinds carry an empty status from the start: JSON patches may build on it.
-  const lacksStatus = kind === "json" && isPlain && original.status === undefined;
-  if (lacksStatus) original.status = {};
-  const value = applyTo(call, kind, body, original);
-  const object: KubeObject & { status?: object } = acceptValue(call, value);
-  if (lacksStatus && Object.keys(object.status ?? {}).length === 0) delete object.status;
-  matchUrl(object, request, definition);
+  const value = applyTo(call, kind, body, copyJson<KubeObject>(current));
+  const object = acceptValue(call, value);
+  matchUrl(object, call.request, call.definition);
   return object;
 }
 

@@ -6,14 +6,12 @@ import {
   jobs,
   namespaces,
   pods,
-  resourceClaims,
   selfSubjectAccessReviews,
   services,
 } from "../client/resources.ts";
 import type { Deployment } from "../gen/apps-v1.ts";
 import type { Job } from "../gen/batch-v1.ts";
 import type { ConfigMap, Pod, Service } from "../gen/core-v1.ts";
-import type { ResourceClaim } from "../gen/resource-v1.ts";
 import { openWorld, type World } from "./test-world.ts";
 
 let world: World;
@@ -318,25 +316,4 @@ test("a pod that no node runs is deleted at once", async () => {
   await expect(world.client.get(pods, namespace, "brief")).rejects.toThrow(
     'pods "brief" not found',
   );
-});
-
-test("a JSON patch may build on the empty status that every kind with one has", async () => {
-  const { client } = world;
-  const claim: ResourceClaim = {
-    apiVersion: "resource.k8s.io/v1",
-    kind: "ResourceClaim",
-    metadata: { name: "patched", namespace },
-    spec: {},
-  };
-  const made = await client.create(resourceClaims, claim);
-  expect("status" in made).toBe(false);
-  const operations = [{ op: "add", path: "/status/allocation", value: {} }];
-  const patched = await client.patch(resourceClaims, namespace, "patched", "json", operations, {
-    subresource: "status",
-  });
-  expect(patched.status).toEqual({ allocation: {} });
-  const labels = [{ op: "add", path: "/metadata/labels", value: { a: "b" } }];
-  await client.create(resourceClaims, { ...claim, metadata: { ...claim.metadata, name: "plain" } });
-  const plain = await client.patch(resourceClaims, namespace, "plain", "json", labels);
-  expect("status" in plain).toBe(false);
 });
