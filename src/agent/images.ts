@@ -6,7 +6,7 @@
 import type { Image } from "../gen/cri/api_pb.ts";
 import type { Host } from "../runtime/host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type CriClient, criMessage } from "./cri/client.ts";
+import { type CriClient, criMessage, criPullMessage } from "./cri/client.ts";
 import { type PullSecret, pullAuth } from "./pull-auth.ts";
 
 const limits = {
@@ -234,7 +234,7 @@ export class ImageManager {
       return presentImage(id, status);
     } catch (error) {
       signal.throwIfAborted();
-      throw this.#failed(wish, key, backoff, criMessage(error));
+      throw this.#failed(wish, key, backoff, criPullMessage(error));
     }
   }
 

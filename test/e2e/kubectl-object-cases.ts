@@ -294,6 +294,136 @@ export const getCases: readonly Case[] = [
   },
 ];
 
+const kinds = `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: pv-{id}}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce, ReadOnlyMany]
+  hostPath: {path: /tmp/none}
+  storageClassName: sc-{id}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: pvc}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: other-{id}
+  resources: {requests: {storage: 2Gi}}
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: sc-{id}}
+provisioner: kubernetes.io/no-provisioner
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: np}
+spec:
+  podSelector: {matchLabels: {app: dep}}
+  ingress: [{from: [{podSelector: {}}, {ipBlock: {cidr: 10.0.0.0/8}}], ports: [{port: 80}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: ic-{id}}
+spec: {controller: example.com/c}
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: lr}
+spec: {limits: [{type: PersistentVolumeClaim, max: {storage: 10Gi}}]}
+---
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: rc}
+spec:
+  replicas: 0
+  selector: {app: rc}
+  template:
+    metadata: {labels: {app: rc}}
+    spec: {containers: [{name: c, image: "none:1"}]}
+---
+apiVersion: v1
+kind: PodTemplate
+metadata: {name: pt}
+template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: "none:1"}]}}
+---
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: rtc-{id}}
+handler: runc
+---
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: lease}
+spec: {holderIdentity: me}
+---
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: high-{id}}
+value: 5
+preemptionPolicy: Never
+`;
+
+/** Kinds that no generator makes. */
+export const kindCases: readonly Case[] = [
+  { run: "apply -f -", stdin: kinds, has: ["persistentvolume/pv-{id} created"] },
+  {
+    run: "get pv pv-{id} -o wide",
+    has: [
+      "NAME CAPACITY ACCESS MODES RECLAIM POLICY STATUS CLAIM STORAGECLASS VOLUMEATTRIBUTESCLASS REASON AGE VOLUMEMODE\n",
+      "pv-{id} 1Gi RWO,ROX Retain {any} sc-{id} <unset> {age} Filesystem",
+    ],
+  },
+  {
+    run: "get pvc -o wide",
+    out: "NAME STATUS VOLUME CAPACITY ACCESS MODES STORAGECLASS VOLUMEATTRIBUTESCLASS AGE VOLUMEMODE\npvc Pending other-{id} <unset> {age} Filesystem",
+  },
+  {
+    run: "get sc sc-{id}",
+    out: "NAME PROVISIONER RECLAIMPOLICY VOLUMEBINDINGMODE ALLOWVOLUMEEXPANSION AGE\nsc-{id} kubernetes.io/no-provisioner Delete Immediate false {age}",
+  },
+  { run: "get netpol", out: "NAME POD-SELECTOR AGE\nnp app=dep {age}" },
+  {
+    run: "get ingressclass ic-{id}",
+    out: "NAME CONTROLLER PARAMETERS AGE\nic-{id} example.com/c <none> {age}",
+  },
+  { run: "get limits", out: "NAME CREATED AT\nlr {time}" },
+  {
+    run: "get rc -o wide",
+    out: "NAME DESIRED CURRENT READY AGE CONTAINERS IMAGES SELECTOR\nrc 0 0 0 {age} c none:1 app=rc",
+  },
+  { run: "get podtemplates", out: "NAME CONTAINERS IMAGES POD LABELS\npt c none:1 a=b" },
+  { run: "get runtimeclass rtc-{id}", out: "NAME HANDLER AGE\nrtc-{id} runc {age}" },
+  { run: "get lease", out: "NAME HOLDER AGE\nlease me {age}" },
+  {
+    run: "get priorityclass high-{id}",
+    out: "NAME VALUE GLOBAL-DEFAULT AGE PREEMPTIONPOLICY\nhigh-{id} 5 false {age} Never",
+  },
+  {
+    run: "describe pv pv-{id}",
+    has: ["Finalizers: [kubernetes.io/pv-protection]", "Access Modes: RWO,ROX", "Path: /tmp/none"],
+  },
+  {
+    run: "describe pvc pvc",
+    has: ["StorageClass: other-{id}\nStatus: Pending", "Used By: <none>"],
+  },
+  { run: "describe sc sc-{id}", has: ["IsDefaultClass: No", "ReclaimPolicy: Delete"] },
+  {
+    run: "describe netpol np",
+    has: [
+      "PodSelector: app=dep",
+      "To Port: 80/TCP\n From:\n PodSelector: <none>\n From:\n IPBlock:\n CIDR: 10.0.0.0/8",
+      "Not affecting egress traffic\n Policy Types: Ingress",
+    ],
+  },
+  { run: "describe limits lr", has: ["PersistentVolumeClaim storage - 10Gi"] },
+  { run: "describe rc rc", has: ["Replicas: 0 current / 0 desired"] },
+  { run: "describe lease lease", has: ["Holder Identity: me"] },
+  { run: "delete -f -", stdin: kinds, has: [`persistentvolume "pv-{id}" deleted`] },
+];
+
 export const describeCases: readonly Case[] = [
   { run: "describe cm lit", has: ["Name: lit", "Data\n====\na:\n----\nb", "Events: <none>"] },
   { run: "describe secret gen", has: ["Type: x/y", "p: 1 bytes"] },

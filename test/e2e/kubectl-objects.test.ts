@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, test } from "bun:test";
 import { Cluster, reasonToSkip } from "./cluster.ts";
 import { serverSideCases } from "./kubectl-apply-cases.ts";
 import { applyCases, changeCases, deleteCases, otherCases } from "./kubectl-change-cases.ts";
-import { createCases, describeCases, getCases } from "./kubectl-object-cases.ts";
+import { createCases, describeCases, getCases, kindCases } from "./kubectl-object-cases.ts";
 import { check, type Kubectl, kubectlsOf } from "./kubectls.ts";
 
 const skip = reasonToSkip();
@@ -13,6 +13,7 @@ const groups = {
   create: createCases,
   get: getCases,
   describe: describeCases,
+  kinds: kindCases,
   change: changeCases,
   apply: applyCases,
   serverSide: serverSideCases,

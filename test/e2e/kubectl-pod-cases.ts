@@ -83,8 +83,116 @@ spec:
   - {name: two, image: "${image}", command: [sh, -c, "echo from two; exec sleep 3600"]}
 `;
 
+const bad = (name: string, spec: string): string => `---
+apiVersion: v1
+kind: Pod
+metadata: {name: ${name}, labels: {bad: "yes"}}
+spec:
+  terminationGracePeriodSeconds: 0
+  ${spec}
+`;
+const container = (rest: string): string => `containers: [{name: c, ${rest}}]`;
+
+/** Pods that cannot run, each in its own way. */
+const badPods = [
+  bad("crash", container(`image: "${image}", command: [sh, -c, "echo crashing; exit 2"]`)),
+  bad("noimage", container(`image: "127.0.0.1:1/none:1"`)),
+  bad("big", container(`image: "${image}", resources: {requests: {cpu: "1000"}}`)),
+  bad("nocm", container(`image: "${image}", envFrom: [{configMapRef: {name: nosuch}}]`)),
+  bad(
+    "novol",
+    `${container(`image: "${image}", volumeMounts: [{name: v, mountPath: /v}]`)}
+  volumes: [{name: v, secret: {secretName: nosuch}}]`,
+  ),
+  bad(
+    "init",
+    `${container(`image: "${image}"`)}
+  initContainers: [{name: i, image: "${image}", command: [sleep, "1000"]}]`,
+  ),
+  bad("nocmd", `restartPolicy: Never\n  ${container(`image: "${image}", command: [/nosuch]`)}`),
+  bad(
+    "sick",
+    container(
+      `image: "${image}", command: [sleep, "1000"], readinessProbe: {tcpSocket: {port: 99}}`,
+    ),
+  ),
+].join("");
+
+export const badCases: readonly Case[] = [
+  {
+    run: "get pods crash",
+    has: ["crash 0/1 CrashLoopBackOff {number} ({age} ago) {age}"],
+    until: true,
+  },
+  { run: "logs crash -p", out: "crashing", until: true },
+  {
+    run: "describe pod crash",
+    has: [
+      "State: Waiting\n Reason: CrashLoopBackOff\n Last State: Terminated\n Reason: Error\n Exit Code: 2",
+      "Warning BackOff {any} kubelet {any}Back-off restarting failed container c in pod crash_{ns}({uid})",
+    ],
+    until: true,
+  },
+  { run: "get pods noimage", has: ["noimage 0/1 ImagePullBackOff 0 {age}"], until: true },
+  {
+    run: "describe pod noimage",
+    has: [
+      `Pulling image "127.0.0.1:1/none:1"`,
+      `Failed to pull image "127.0.0.1:1/none:1": failed to pull and unpack image`,
+      "Error: ErrImagePull",
+      `Normal BackOff {any} Back-off pulling image "127.0.0.1:1/none:1"`,
+    ],
+    until: true,
+  },
+  { run: "logs noimage", code: 1, err: [`container "c" in pod "noimage" is waiting to start: `] },
+  { run: "get pods big nocm -o wide", has: ["big 0/1 Pending 0 {age} <none> <none>"] },
+  {
+    run: "describe pod big",
+    has: ["PodScheduled False", "0/1 nodes are available: 1 Insufficient cpu."],
+  },
+  { run: "logs big", out: "" },
+  { run: "exec big -- ls", code: 1, err: ["pod big does not have a host assigned"] },
+  {
+    run: "get pods nocm init novol",
+    has: [
+      "nocm 0/1 CreateContainerConfigError 0",
+      "init 0/1 Init:0/1 0",
+      "novol 0/1 ContainerCreating 0",
+    ],
+    until: true,
+  },
+  { run: "describe pod nocm", has: [`Error: configmap "nosuch" not found`], until: true },
+  {
+    run: "describe pod novol",
+    has: [`MountVolume.SetUp failed for volume "v" : secret "nosuch" not found`],
+    until: true,
+  },
+  {
+    run: "logs init -c c",
+    code: 1,
+    err: [`container "c" in pod "init" is waiting to start: PodInitializing`],
+  },
+  { run: "get pod nocmd", has: ["nocmd 0/1 StartError 0 {age}"], until: true },
+  {
+    run: "describe pod nocmd",
+    has: [
+      "Reason: StartError\n Message: failed to create containerd task:",
+      "Exit Code: 128",
+      "Error: failed to create containerd task:",
+    ],
+  },
+  {
+    run: "describe pod sick",
+    has: ["Readiness probe failed: dial tcp {ip}:99: connect: connection refused"],
+    until: true,
+  },
+  { run: "get pods -l bad=yes --field-selector=status.phase!=Running -o name", has: ["pod/big"] },
+  { run: "delete pods -l bad=yes", has: [`pod "crash" deleted`, `pod "sick" deleted`] },
+];
+
 export const startCases: readonly Case[] = [
   { run: "apply -f -", stdin: manifest, has: ["deployment.apps/web created", "pod/p created"] },
+  { run: "apply -f -", stdin: badPods, has: ["pod/crash created", "pod/sick created"] },
   {
     run: "rollout status deploy/web --timeout=60s",
     has: [`deployment "web" successfully rolled out`],

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Cluster, reasonToSkip, testImage } from "./cluster.ts";
 import {
+  badCases,
   endCases,
   execCases,
   logCases,
@@ -177,6 +178,7 @@ describe.skipIf(skip !== undefined)("kubectl on pods", () => {
     }
   });
 
+  table("bad", badCases);
   table("rollout", rolloutCases);
   table("run", runCases);
 

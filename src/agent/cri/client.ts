@@ -37,6 +37,17 @@ export function isCriUnavailable(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.Unavailable;
 }
 
+/** The runtime's message alone: what upstream tells of a container that cannot start. */
+export function criText(error: unknown): string {
+  return error instanceof ConnectError ? error.rawMessage : criMessage(error);
+}
+
+/** Of a pull that failed upstream tells the code only when it says more than Unknown. */
+export function criPullMessage(error: unknown): string {
+  const isUnknown = error instanceof ConnectError && error.code === Code.Unknown;
+  return isUnknown ? error.rawMessage : criMessage(error);
+}
+
 /** The runtime's own message, as upstream's gRPC client prints it. */
 export function criMessage(error: unknown): string {
   if (!(error instanceof ConnectError)) return error instanceof Error ? error.message : `${error}`;

@@ -109,7 +109,9 @@ function containerStatus(facts: StatusFacts, named: NamedContainer): core.Contai
     ...mountsOf(named, latest),
     ...(latest.user === undefined ? {} : { user: userStatus(latest.user) }),
   };
-  if (ended && waiting !== undefined) {
+  // What will not be started again waits for nothing: it has ended, however it came to that.
+  const willRestart = ended && restarts(facts.pod, named, latest.exitCode);
+  if (willRestart && waiting !== undefined) {
     const lastState = { terminated: terminated(latest) };
     return { ...base, state: { waiting: { ...waiting } }, lastState, ready: false, started: false };
   }

@@ -1,5 +1,5 @@
 /** Starts one container: image, environment, mounts, create, start, postStart. */
-import { criMessage } from "../cri/client.ts";
+import { criText } from "../cri/client.ts";
 import { ImageError, type PresentImage } from "../images.ts";
 import { containerConfig, containerHash } from "./container-config.ts";
 import { latestOf, type SandboxState } from "./cri-state.ts";
@@ -74,7 +74,7 @@ export async function startContainer(
     await context.cri.runtime.startContainer({ containerId });
   } catch (error) {
     record.hooksRunning.delete(containerId);
-    const message = criMessage(error);
+    const message = criText(error);
     tell("Warning", "Failed", `Error: ${message}`);
     throw new StartError("RunContainerError", message);
   }
@@ -107,7 +107,7 @@ async function create(
     });
     return answer.containerId;
   } catch (error) {
-    const message = criMessage(error);
+    const message = criText(error);
     tell("Warning", "Failed", `Error: ${message}`);
     const isConfig = error instanceof ConfigError;
     throw new StartError(isConfig ? "CreateContainerConfigError" : "CreateContainerError", message);
