@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { apiVersionOf } from "../client/request-form.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Typed } from "../schema/protobuf-encode.ts";
+import { type ExternalGroup, type ExternalGroups, externalResources } from "./external-groups.ts";
 import { parseAccept } from "./negotiate.ts";
 import type { Registry } from "./registry.ts";
 import type { ResourceDefinition, Subresource } from "./resource-definition.ts";
@@ -22,21 +23,26 @@ export const aggregatedType =
   "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /** `serverAddress` is what `/api` tells clients to connect to. */
-export function createDiscovery(registry: Registry, serverAddress: string): Discovery {
+export function createDiscovery(
+  registry: Registry,
+  serverAddress: string,
+  external?: ExternalGroups,
+): Discovery {
   let documents = new Map<string, DiscoveryDocument | undefined>();
-  let generation = registry.generation;
+  let generation = "";
   return {
     document(path, accept) {
-      if (registry.generation !== generation) {
-        generation = registry.generation;
+      const now = `${registry.generation} ${external?.generation}`;
+      if (now !== generation) {
+        generation = now;
         documents = new Map();
       }
       const aggregated = (path === "/api" || path === "/apis") && wantsAggregated(accept);
       const key = aggregated ? `${path} aggregated` : path;
       if (!documents.has(key) && documents.size < 1000) {
         const made = aggregated
-          ? aggregatedDocument(registry, path === "/api")
-          : plainDocument(registry, path, serverAddress);
+          ? aggregatedDocument(registry, path === "/api", external?.groups() ?? [])
+          : plainDocument(registry, path, serverAddress, external?.groups() ?? []);
         documents.set(key, made);
       }
       return documents.get(key);
@@ -102,6 +108,7 @@ function plainDocument(
   registry: Registry,
   path: string,
   serverAddress: string,
+  external: readonly ExternalGroup[],
 ): DiscoveryDocument | undefined {
   const groups = groupsOf(registry);
   const parts = path.split("/").slice(1);
@@ -113,16 +120,19 @@ function plainDocument(
   }
   const named = groups.filter((group) => group.name !== "");
   if (path === "/apis") {
-    const list = { kind: "APIGroupList", apiVersion: "v1", groups: named.map(groupEntry) };
-    return { object: list };
+    const all = withExternal(named, external).map(groupEntry);
+    return { object: { kind: "APIGroupList", apiVersion: "v1", groups: all } };
   }
   const isCore = parts[0] === "api";
-  const group = groups.find(({ name }) => name === (isCore ? "" : parts[1]));
-  if (group === undefined) return undefined;
+  const wanted = isCore ? "" : parts[1];
   const version = isCore ? parts[1] : parts[2];
   if (version === undefined) {
-    return { object: { kind: "APIGroup", apiVersion: "v1", ...groupEntry(group) } };
+    const one = withExternal(groups, external).find(({ name }) => name === wanted);
+    if (one === undefined) return undefined;
+    return { object: { kind: "APIGroup", apiVersion: "v1", ...groupEntry(one) } };
   }
+  const group = groups.find(({ name }) => name === wanted);
+  if (group === undefined) return undefined;
   const found = group.versions.find((row) => row.version === version);
   if (found === undefined || parts.length !== (isCore ? 2 : 3)) return undefined;
   return {
@@ -135,7 +145,24 @@ function plainDocument(
   };
 }
 
-function groupEntry(group: Group) {
+interface Versions {
+  readonly name: string;
+  readonly versions: readonly { readonly version: string }[];
+}
+
+/** Groups of here and elsewhere; the versions of one group may be served by both. */
+function withExternal(own: readonly Group[], external: readonly ExternalGroup[]): Versions[] {
+  const all = new Map<string, Versions>(own.map((group) => [group.name, group]));
+  for (const { name, versions } of external) {
+    const known = all.get(name)?.versions ?? [];
+    const more = versions.filter((one) => !known.some(({ version }) => version === one.version));
+    const merged = [...known, ...more].sort((a, b) => compareVersions(a.version, b.version));
+    all.set(name, { name, versions: merged });
+  }
+  return [...all.values()];
+}
+
+function groupEntry(group: Versions) {
   const versions = group.versions.map(({ version }) => ({
     groupVersion: apiVersionOf({ group: group.name, version }),
     version,
@@ -215,24 +242,58 @@ function subresourceKind(
   }
 }
 
-function aggregatedDocument(registry: Registry, core: boolean): DiscoveryDocument {
+function aggregatedDocument(
+  registry: Registry,
+  core: boolean,
+  external: readonly ExternalGroup[],
+): DiscoveryDocument {
   const groups = groupsOf(registry).filter((group) => (group.name === "") === core);
   const object = {
     kind: "APIGroupDiscoveryList",
     apiVersion: "apidiscovery.k8s.io/v2",
     metadata: {},
-    items: groups.map((group) => ({
-      metadata: group.name === "" ? {} : { name: group.name },
-      versions: group.versions.map(({ version, rows }) => ({
-        version,
-        resources: rows.map(aggregatedResource),
-        freshness: "Current",
+    items: mergedItems(
+      groups.map((group) => ({
+        name: group.name,
+        versions: group.versions.map(({ version, rows }) => ({
+          version,
+          resources: rows.map(aggregatedResource),
+          freshness: "Current",
+        })),
       })),
-    })),
+      core ? [] : external,
+    ),
   };
   const bytes = new TextEncoder().encode(JSON.stringify(object));
   const etag = `"${createHash("sha512").update(bytes).digest("hex").toUpperCase()}"`;
   return { object, aggregated: { bytes, etag } };
+}
+
+interface Item {
+  readonly name: string;
+  readonly versions: readonly {
+    readonly version: string;
+    readonly resources: readonly unknown[];
+  }[];
+}
+
+function mergedItems(own: readonly Item[], external: readonly ExternalGroup[]) {
+  const all = new Map(own.map((item) => [item.name, item.versions]));
+  for (const { name, versions } of external) {
+    const known = all.get(name) ?? [];
+    const foreign = versions.map(({ version, resources }) => ({
+      version,
+      resources: externalResources(name, version, resources),
+      freshness: "Current",
+    }));
+    const own = known.filter((one) => !foreign.some(({ version }) => version === one.version));
+    const merged = [...own, ...foreign].sort((a, b) => compareVersions(a.version, b.version));
+    all.set(name, merged);
+  }
+  return [...all].map(([name, versions]) => ({
+    metadata: name === "" ? {} : { name },
+    versions,
+  }));
 }
 
 function aggregatedResource(row: ResourceDefinition) {

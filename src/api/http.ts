@@ -4,10 +4,13 @@ import { ApiError } from "../lib/api-error.ts";
 import { AssertionError } from "../lib/assert.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
+import type { Aggregator } from "./aggregation/aggregator.ts";
+import type { LiveApiService } from "./aggregation/backend.ts";
 import type { Authenticate, Peer } from "./authorizer.ts";
 import { Deadlines, requestTimeoutMs } from "./deadlines.ts";
 import { aggregatedType, createDiscovery } from "./discovery.ts";
 import { unknownResource } from "./errors.ts";
+import type { ExternalGroups } from "./external-groups.ts";
 import { type HealthCheck, healthAnswer } from "./health.ts";
 import {
   answerResponse,
@@ -42,6 +45,8 @@ export interface ApiAppOptions {
   /** `host:port` as `/api` tells it. */
   readonly serverAddress: string;
   readonly openapi?: OpenApi;
+  /** API groups that other servers implement. */
+  readonly aggregator?: Aggregator;
   /** What `/metrics` tells. */
   readonly metrics?: Metrics;
   /** Further paths (OpenID discovery): undefined when it is not theirs. */
@@ -74,9 +79,7 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
     app.get(`/${endpoint}`, answer);
     app.get(`/${endpoint}/*`, answer);
   }
-  app.get("/openapi/*", (context) =>
-    server.open(context, () => options.openapi?.respond(context.req.raw) ?? pageNotFound()),
-  );
+  app.get("/openapi/*", (context) => server.open(context, () => server.openApi(context)));
   for (const path of ["/api", "/api/*", "/apis", "/apis/*"]) {
     app.all(path, (context) => server.api(context));
   }
@@ -104,7 +107,8 @@ class ApiServer {
     this.#deadlines = new Deadlines(options.runtime.clock);
     this.#requests =
       options.metrics === undefined ? undefined : createRequestMetrics(options.metrics);
-    this.#discovery = createDiscovery(options.pipeline.registry, options.serverAddress);
+    const { pipeline, serverAddress, aggregator } = options;
+    this.#discovery = createDiscovery(pipeline.registry, serverAddress, aggregator);
   }
 
   /** Answers a path that is no resource, once the user may see it. */
@@ -149,6 +153,8 @@ class ApiServer {
     const url = new URL(request.url);
     const path = url.pathname;
     const target = parseTarget(path);
+    const foreign = this.options.aggregator?.find(path);
+    if (foreign !== undefined) return this.#forward(context, foreign, target);
     if (target === undefined || !isServed(this.options.pipeline.registry, target)) {
       return this.open(context, () => this.#document(context, path));
     }
@@ -166,6 +172,42 @@ class ApiServer {
       record(error instanceof ApiError ? error.code : 500);
       throw error;
     }
+  }
+
+  /** OpenAPI of what is served here, and of each group version elsewhere. */
+  async openApi(context: Context<Environment>): Promise<Response> {
+    const { aggregator, openapi } = this.options;
+    const request = context.req.raw;
+    const { path } = context.req;
+    const foreign = aggregator?.find(path.replace(/^\/openapi\/v3/, ""));
+    if (aggregator === undefined || path === "/openapi/v2") {
+      return openapi?.respond(request) ?? pageNotFound();
+    }
+    if (foreign !== undefined) return aggregator.forward(foreign, request, context.get("user"));
+    const response = openapi?.respond(request) ?? pageNotFound();
+    return path === "/openapi/v3" ? withExternalPaths(response, aggregator) : response;
+  }
+
+  /** Hands a request that the user may make to the server that implements its group. */
+  async #forward(
+    context: Context<Environment>,
+    service: LiveApiService,
+    target: Target | undefined,
+  ): Promise<Response> {
+    const request = context.req.raw;
+    const user = context.get("user");
+    const { aggregator, pipeline } = this.options;
+    const forward = async (): Promise<Response> =>
+      (await aggregator?.forward(service, request, user)) ?? pageNotFound();
+    if (target === undefined) return this.open(context, forward);
+    const query = new URL(request.url).searchParams;
+    const verb = verbOf(pipeline.registry, request.method, target, query);
+    const { resource, namespace, name, subresource } = target;
+    const { group, version, plural } = resource;
+    const what = { group, version, resource: plural, subresource, namespace, name };
+    const attributes = { ...what, user, path: "", isResourceRequest: true };
+    await pipeline.authorize({ ...attributes, verb: requiredVerb(verb) });
+    return forward();
   }
 
   metrics(): Response {
@@ -276,6 +318,20 @@ class ApiServer {
     if (!headers.has("cache-control")) headers.set("cache-control", "no-cache, private");
     return response;
   }
+}
+
+/** The index of OpenAPI v3 documents, with those of other servers. */
+async function withExternalPaths(response: Response, external: ExternalGroups): Promise<Response> {
+  const groups = external.groups();
+  if (groups.length === 0 || !response.ok) return response;
+  const { paths } = (await response.json()) as { paths: Record<string, unknown> };
+  for (const { name, versions } of groups) {
+    for (const { version } of versions) {
+      const serverRelativeURL = `/openapi/v3/apis/${name}/${version}?hash=${external.generation}`;
+      paths[`apis/${name}/${version}`] = { serverRelativeURL };
+    }
+  }
+  return jsonResponse({ paths }, 200);
 }
 
 function requiredVerb(verb: RequestVerb | undefined): RequestVerb {

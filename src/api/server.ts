@@ -7,6 +7,8 @@ import { collectProcessMetrics } from "../runtime/process-metrics.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Store } from "../store/store.ts";
 import type { AdmissionPlugin } from "./admission-plugin.ts";
+import { Aggregator } from "./aggregation/aggregator.ts";
+import type { FrontProxyIdentity } from "./aggregation/backend.ts";
 import type { Authenticate, Authorizer } from "./authorizer.ts";
 import { type ApiApp, type ApiAppOptions, createApiApp } from "./http.ts";
 import { createOpenApi } from "./openapi.ts";
@@ -24,6 +26,8 @@ export interface ApiServerOptions
   /** Made here because RBAC and token checks read the LiveSets. */
   readonly authorizer: (live: LiveSets) => Authorizer;
   readonly authenticate: (live: LiveSets) => Authenticate;
+  /** By which the servers of aggregated APIs know us. */
+  readonly frontProxy?: () => FrontProxyIdentity | undefined;
   /** Freeze shared objects; on in development and tests. */
   readonly freeze: boolean;
 }
@@ -33,6 +37,8 @@ export interface ApiServer {
   readonly live: StoreLiveSets;
   readonly pipeline: Pipeline;
   readonly app: ApiApp;
+  /** To be started once the cluster's own objects are there. */
+  readonly aggregator: Aggregator;
   /** The server as a client of itself, with all rights; others by `as`. */
   readonly client: Client;
 }
@@ -56,14 +62,18 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     codec: createSchemaCodec(),
     authorizer: options.authorizer(live),
   });
+  const client = pipeline.clientOf(serverUser);
+  const { frontProxy: identity = () => undefined } = options;
+  const aggregator = new Aggregator({ runtime, live, registry, client, identity });
   const metrics = createMetrics();
   collectProcessMetrics(metrics);
   const app = createApiApp({
     ...options,
     metrics,
     pipeline,
+    aggregator,
     authenticate: options.authenticate(live),
     openapi: createOpenApi(registry, options.version.gitVersion ?? ""),
   });
-  return { registry, live, pipeline, app, client: pipeline.clientOf(serverUser) };
+  return { registry, live, pipeline, app, client, aggregator };
 }

@@ -4,7 +4,7 @@ import { apiServices, customResourceDefinitions } from "../client/resources.ts";
 import type { CustomResourceDefinition } from "../gen/apiextensions-v1.ts";
 import type { APIService } from "../gen/apiregistration-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
-import { label1035Errors } from "../lib/names.ts";
+import { label1035Errors, pathSegmentErrors } from "../lib/names.ts";
 import { invalid, invalids, notSupported, oneOf, required } from "./field-errors.ts";
 import { validateImmutable } from "./pod-template.ts";
 import { column, createdAtColumn, define } from "./row.ts";
@@ -120,6 +120,8 @@ const apiService = define<APIService>(apiServices, {
     }),
   ],
   status: true,
+  // `v1.` is the core group's.
+  nameRule: pathSegmentErrors,
   defaults({ spec }) {
     if (spec?.service) spec.service.port ??= 443;
   },

@@ -1,5 +1,7 @@
 /** The API server of this process: which rows, keys and authorities `api/server.ts` gets. */
+
 import { defaultAdmission } from "../api/admission/default-plugins.ts";
+import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import { createAuthenticate, type StaticUser } from "../api/auth/authenticate.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
 import type { HealthCheck } from "../api/health.ts";
@@ -25,6 +27,7 @@ export interface ApiParts {
   readonly nodes: NodeConnector;
   /** `host:port` as `/api` tells it. */
   readonly address: string;
+  readonly frontProxy: () => FrontProxyIdentity;
   readonly health: (endpoint: HealthEndpoint) => Promise<readonly HealthCheck[]>;
 }
 
@@ -54,6 +57,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
         clock: runtime.clock,
       }),
     health: parts.health,
+    frontProxy: parts.frontProxy,
     version: versionInfo,
     serverAddress: parts.address,
     freeze: false,

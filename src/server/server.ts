@@ -1,6 +1,7 @@
 /** `k3 server` from decoded options to a running node; resolves when it has stopped. */
 import { createKubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
+import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { HealthCheck } from "../api/health.ts";
 import type { HealthEndpoint } from "../api/http.ts";
 import type { ApiServer } from "../api/server.ts";
@@ -126,6 +127,12 @@ class Server {
       ["bootstrap", ["api"], () => this.#bootstrap(), true],
       ["front-door", ["api"], (scope) => this.#frontDoor(scope), true],
       [
+        "aggregator",
+        ["bootstrap"],
+        async (scope) => need(this.#made.api).aggregator.start(scope),
+        true,
+      ],
+      [
         "controllers",
         ["bootstrap"],
         async (scope) => this.#controllers(scope),
@@ -199,9 +206,15 @@ class Server {
       nodes: this.#nodes,
       address: `${this.#nodeIps[0]}:${options.httpsListenPort}`,
       health: (endpoint) => this.#health(endpoint),
+      frontProxy: () => this.#frontProxy(),
     });
     scope.defer(() => api.live[Symbol.dispose]());
     this.#made.api = api;
+  }
+
+  #frontProxy(): FrontProxyIdentity {
+    const { certPem: cert, keyPem: key } = need(this.#made.pki).leaves["client-auth-proxy"];
+    return { cert, key };
   }
 
   #health(endpoint: HealthEndpoint): Promise<readonly HealthCheck[]> {

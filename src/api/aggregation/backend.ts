@@ -1,0 +1,115 @@
+/** Speaks to the servers behind APIServices, as the front proxy that they trust. */
+import type { APIService } from "../../gen/apiregistration-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { LiveSets } from "../../live/live-set.ts";
+import type { Runtime, TlsOptions } from "../../runtime/runtime.ts";
+import type { User } from "../request.ts";
+import { addressOfService, urlHost } from "../service-address.ts";
+
+export type LiveApiService = DeepReadonly<APIService>;
+
+/** PEM of the certificate by which backends know us, and of its key. */
+export interface FrontProxyIdentity {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface BackendOptions {
+  readonly runtime: Runtime;
+  readonly live: LiveSets;
+  readonly identity: () => FrontProxyIdentity | undefined;
+}
+
+/** Headers that are about one hop, that we set, or that only a front proxy may set. */
+const dropped: ReadonlySet<string> = new Set([
+  "accept-encoding",
+  "authorization",
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+const droppedPrefixes = ["proxy-", "x-remote-", "impersonate-"] as const;
+
+function isDropped(name: string): boolean {
+  return dropped.has(name) || droppedPrefixes.some((prefix) => name.startsWith(prefix));
+}
+
+export class Backends {
+  constructor(private readonly options: BackendOptions) {}
+
+  /**
+   * Passes `request` on as `user`; the answer is streamed.
+   *
+   * @throws Error when the server cannot be reached.
+   */
+  async forward(
+    service: LiveApiService,
+    pathAndQuery: string,
+    request: Pick<Request, "method" | "headers" | "body" | "signal">,
+    user: User,
+  ): Promise<Response> {
+    const { runtime } = this.options;
+    const place = await this.#place(service);
+    const headers = forwardedHeaders(request.headers, user);
+    headers.set("host", place.name);
+    const answer = await runtime.net.fetch(
+      new Request(`https://${place.address}${pathAndQuery}`, {
+        method: request.method,
+        headers,
+        signal: request.signal,
+        redirect: "manual",
+        ...(request.body === null ? {} : { body: request.body, duplex: "half" }),
+      } as RequestInit),
+      { tls: place.tls },
+    );
+    const own = new Headers(answer.headers);
+    // The body comes decoded, and is framed anew.
+    for (const name of ["content-encoding", "content-length", "transfer-encoding", "connection"]) {
+      own.delete(name);
+    }
+    return new Response(answer.body, { status: answer.status, headers: own });
+  }
+
+  async #place(
+    service: LiveApiService,
+  ): Promise<{ readonly address: string; readonly name: string; readonly tls: TlsOptions }> {
+    const { live, runtime, identity } = this.options;
+    const { caBundle, insecureSkipTLSVerify, service: reference } = service.spec;
+    const { namespace = "", name = "", port = 443 } = reference ?? {};
+    const own = identity();
+    const { host, port: target } = await addressOfService(
+      { live, random: runtime.random },
+      { namespace, name, port },
+    );
+    const serverName = `${name}.${namespace}.svc`;
+    return {
+      address: `${urlHost(host)}:${target}`,
+      name: serverName,
+      tls: {
+        serverName,
+        ...(own === undefined ? {} : own),
+        ...(caBundle ? { ca: Buffer.from(caBundle, "base64").toString("utf8") } : {}),
+        ...(insecureSkipTLSVerify === true ? { rejectUnauthorized: false } : {}),
+      },
+    };
+  }
+}
+
+function forwardedHeaders(sent: Headers, user: User): Headers {
+  const headers = new Headers();
+  for (const [name, value] of sent) if (!isDropped(name)) headers.append(name, value);
+  headers.set("x-remote-user", user.name);
+  if (user.uid !== "") headers.set("x-remote-uid", user.uid);
+  for (const group of user.groups) headers.append("x-remote-group", group);
+  for (const [key, values] of Object.entries(user.extra)) {
+    const name = `x-remote-extra-${encodeURIComponent(key.toLowerCase())}`;
+    for (const value of values) headers.append(name, value);
+  }
+  return headers;
+}
