@@ -1,10 +1,6 @@
-/**
- * Images of this node: archives imported from `agent/images`, and what a container needs before it
- * starts (pull policies, back-off, credentials).
- */
+/** What a container needs of its image before it starts: pull policies, back-off, credentials. */
 
 import type { Image } from "../gen/cri/api_pb.ts";
-import type { Host } from "../runtime/host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type CriClient, criMessage, criPullMessage } from "./cri/client.ts";
 import { type PullSecret, pullAuth } from "./pull-auth.ts";
@@ -13,113 +9,6 @@ const limits = {
   backoffMsMin: 10_000,
   backoffMsMax: 300_000,
 } as const;
-
-export interface ImportOptions {
-  readonly runtime: Runtime;
-  readonly host: Host;
-  readonly socketPath: string;
-  readonly binDir: string;
-  readonly dataDir: string;
-  readonly cri: CriClient;
-}
-
-const archivePattern = /\.(tar|tar\.gz|tgz|tar\.zst)$/;
-
-/** Imports one archive through containerd's own `ctr`; answers what it printed. */
-export async function importArchive(
-  options: Pick<ImportOptions, "runtime" | "socketPath" | "binDir">,
-  file: string,
-  signal: AbortSignal,
-): Promise<string> {
-  const { runtime, socketPath, binDir } = options;
-  const result = await runtime.exec.run(
-    {
-      argv: [
-        `${binDir}/ctr`,
-        "--address",
-        socketPath,
-        "--namespace",
-        "k8s.io",
-        "images",
-        "import",
-        "--all-platforms=false",
-        "--label",
-        "io.cri-containerd.image=managed",
-        file,
-      ],
-    },
-    signal,
-  );
-  if (result.exitCode !== 0) {
-    throw new Error(`Cannot import images from "${file}": ${result.stderr.trim()}`);
-  }
-  return result.stdout;
-}
-
-/** Imports `archive` unless the runtime has `image` already: the pause image of the payload. */
-export async function ensureArchive(
-  options: Pick<ImportOptions, "runtime" | "socketPath" | "binDir" | "cri">,
-  image: string,
-  archive: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const status = await options.cri.images.imageStatus({ image: { image } });
-  if (status.image !== undefined) return;
-  await importArchive(options, archive, signal);
-}
-
-/**
- * Imports the archives of `<data-dir>/agent/images` that changed since the last start, and pulls
- * what its `.txt` files name. A broken archive is logged and does not stop the others.
- */
-export async function importImagesDir(options: ImportOptions, signal: AbortSignal): Promise<void> {
-  const { runtime, host, dataDir } = options;
-  const dir = `${dataDir}/agent/images`;
-  // Kept below containerd's root, so that removing the images removes the memory of them.
-  const seenPath = `${dataDir}/agent/containerd/k3-imported.json`;
-  const seen = parseSeen(await runtime.files.readText(seenPath));
-  const now: Record<string, string> = {};
-  for (const name of await runtime.files.list(dir)) {
-    const path = `${dir}/${name}`;
-    const info = await host.stat(path, true);
-    if (info?.kind !== "file") continue;
-    const mark = `${info.size} ${info.mtimeMs}`;
-    if (seen[name] === mark) {
-      now[name] = mark;
-      continue;
-    }
-    try {
-      if (archivePattern.test(name)) await importArchive(options, path, signal);
-      else if (name.endsWith(".txt")) await pullListed(options, path);
-      else continue;
-      now[name] = mark;
-      runtime.log.info("Imported images", { file: path });
-    } catch (error) {
-      runtime.log.error("Cannot import images", { file: path, error: criMessage(error) });
-    }
-  }
-  if (JSON.stringify(now) !== JSON.stringify(seen)) {
-    await runtime.files.writeAtomic(seenPath, JSON.stringify(now), 0o600);
-  }
-}
-
-function parseSeen(text: string | undefined): Record<string, string> {
-  if (text === undefined) return {};
-  try {
-    return JSON.parse(text) as Record<string, string>;
-  } catch {
-    // A torn cache only costs another import.
-    return {};
-  }
-}
-
-async function pullListed(options: ImportOptions, path: string): Promise<void> {
-  const text = (await options.runtime.files.readText(path)) ?? "";
-  const names = text.split("\n").map((line) => line.trim());
-  for (const image of names.filter((name) => name !== "" && !name.startsWith("#"))) {
-    await options.cri.images.pullImage({ image: { image } });
-  }
-}
 
 export type PullReason =
   | "ErrImagePull"
@@ -174,10 +63,13 @@ export class ImageManager {
   readonly #cri: CriClient;
   readonly #backoffs = new Map<string, Backoff>();
   readonly #pulls = new Map<string, Promise<string>>();
+  readonly #imports: { idle(): Promise<void> } | undefined;
 
-  constructor(runtime: Runtime, cri: CriClient) {
+  /** An image that is not there yet may be in an archive that is being imported. */
+  constructor(runtime: Runtime, cri: CriClient, imports?: { idle(): Promise<void> }) {
     this.#runtime = runtime;
     this.#cri = cri;
+    this.#imports = imports;
   }
 
   /** Answers the image once it is there; throws `ImageError`. */
@@ -189,7 +81,11 @@ export class ImageManager {
       wish.event("Warning", "InspectFailed", message);
       throw new ImageError("InvalidImageName", message, limits.backoffMsMax);
     }
-    const present = await this.#status(image);
+    let present = await this.#status(image);
+    if (present === undefined && this.#imports !== undefined) {
+      await this.#imports.idle();
+      present = await this.#status(image);
+    }
     if (wish.policy !== "Always" && present !== undefined) {
       const text = "already present on machine and can be accessed by the pod";
       wish.event("Normal", "Pulled", `Container image "${wish.image}" ${text}`);

@@ -3,12 +3,15 @@
  * parsed: the request head is replayed to the runtime's streaming server, then bytes are piped.
  */
 import { Hono } from "hono";
+import { createMetrics } from "../runtime/metrics.ts";
 import type { ByteStream } from "../runtime/runtime.ts";
 import { criMessage } from "./cri/client.ts";
 import { latestOf, previousOf } from "./kubelet/cri-state.ts";
 import type { Kubelet } from "./kubelet/kubelet.ts";
 import { type LogOptions, readLog } from "./kubelet/log-reader.ts";
-import { containersOf } from "./kubelet/types.ts";
+import { statsSummary } from "./kubelet/stats-summary.ts";
+import { containersOf, type Pod } from "./kubelet/types.ts";
+import { cadvisorMetrics, resourceMetrics } from "./kubelet/usage-metrics.ts";
 
 /** The head of a request that asks for an upgrade. */
 export interface UpgradeHead {
@@ -53,6 +56,7 @@ export function createKubeletApp(options: { readonly kubelet: Kubelet }): Kubele
   app.get("/pods", (context) =>
     context.json({ kind: "PodList", apiVersion: "v1", metadata: {}, items: kubelet.pods() }),
   );
+  addPages(app, kubelet);
   app.get("/containerLogs/:namespace/:pod/:container", (context) => {
     const { namespace, pod, container } = context.req.param();
     return containerLogs(kubelet, { namespace, pod, container }, context.req.raw);
@@ -61,6 +65,59 @@ export function createKubeletApp(options: { readonly kubelet: Kubelet }): Kubele
     fetch: async (request) => await app.fetch(request),
     upgrade: (head, socket) => upgrade(kubelet, head, socket),
   };
+}
+
+/** What a node tells of itself: settings, usage, metrics. */
+function addPages(app: Hono, kubelet: Kubelet): void {
+  const { context, machine, stats } = kubelet;
+  const metricsText = (text: string): Response =>
+    new Response(text, { headers: { "Content-Type": metricsType } });
+  app.get("/configz", (to) => to.json({ kubeletconfig: kubelet.config }));
+  app.get("/stats/summary", async (to) =>
+    to.json(statsSummary(await stats.read(), context.nodeName, kubelet.pods())),
+  );
+  app.get("/metrics/resource", async () =>
+    metricsText(resourceMetrics(await stats.read(), kubelet.pods())),
+  );
+  app.get("/metrics/cadvisor", async () =>
+    metricsText(cadvisorMetrics(await stats.read(), machine)),
+  );
+  app.get("/metrics", () => metricsText(kubeletMetrics(kubelet)));
+  app.get("/metrics/probes", () => metricsText(context.prober.metrics.text()));
+  const running = (): readonly Pod[] =>
+    kubelet.pods().filter((pod) => {
+      const { containers } = context.cache.peek(pod.metadata.uid ?? "");
+      return containers.some(({ state }) => state === "running");
+    });
+  app.get("/runningpods/", (to) =>
+    to.json({ kind: "PodList", apiVersion: "v1", metadata: {}, items: running() }),
+  );
+}
+
+const metricsType = "text/plain; version=0.0.4; charset=utf-8";
+
+function kubeletMetrics({ context, pods }: Kubelet): string {
+  const metrics = createMetrics();
+  const containers = pods().flatMap((pod) => context.cache.peek(pod.metadata.uid ?? "").containers);
+  const states = Map.groupBy(containers, ({ state }) => state);
+  const node = metrics.gauge(
+    "kubelet_node_name",
+    "[STABLE] The node's name. The count is always 1.",
+  );
+  node.set({ node: context.nodeName }, 1);
+  const running = metrics.gauge(
+    "kubelet_running_pods",
+    "[STABLE] Number of pods that have a running pod sandbox",
+  );
+  const isUp = (pod: Pod): boolean =>
+    context.cache.peek(pod.metadata.uid ?? "").sandboxes.some(({ ready }) => ready);
+  running.set({}, pods().filter(isUp).length);
+  const byState = metrics.gauge(
+    "kubelet_running_containers",
+    "[STABLE] Number of containers currently running",
+  );
+  for (const [state, of] of states) byState.set({ container_state: state }, of.length);
+  return metrics.text();
 }
 
 interface ContainerRef {
@@ -252,8 +309,14 @@ async function pipeTo(
   }
 }
 
-async function refuse(socket: ByteStream, status: number, message: string): Promise<void> {
-  const words: Readonly<Record<number, string>> = { 400: "Bad Request", 404: "Not Found" };
+/** Ends a raw connection with an HTTP answer in place of an upgrade. */
+export async function refuse(socket: ByteStream, status: number, message: string): Promise<void> {
+  const words: Readonly<Record<number, string>> = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+  };
   const body = new TextEncoder().encode(message);
   const head = [
     `HTTP/1.1 ${status} ${words[status] ?? "Internal Server Error"}`,

@@ -8,7 +8,8 @@ import type { Scope } from "../runtime/scope.ts";
 import { type Containerd, startContainerd } from "./containerd.ts";
 import { type CriClient, openCri } from "./cri/client.ts";
 import { startDns } from "./dns/dns-server.ts";
-import { ensureArchive, importImagesDir } from "./images.ts";
+import { startHealthPort } from "./health-port.ts";
+import { ensureArchive, ImageImporter } from "./image-import.ts";
 import { type Kubelet, startKubelet } from "./kubelet/kubelet.ts";
 import type { NodeIdentity } from "./kubelet/node-object.ts";
 import { parseTaint } from "./kubelet/taint.ts";
@@ -90,16 +91,20 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
   };
   const pause = `${bundle.images}/pause.tar`;
   await ensureArchive(images, options.pauseImage, pause, scope.signal);
-  const imported = importImagesDir(images, scope.signal);
-  scope.task("images", () => imported);
+  const importer = new ImageImporter(images);
+  importer.start(scope);
   await startNodeServices(options);
   followOrphans(options, containerd, cri);
   const { live, nodeName } = options;
   const policy = options.enforcesPolicies
     ? startPolicy({ runtime, live, scope, nodeName })
     : undefined;
-  return startKubelet({
+  const kubelet = await startKubelet({
     policy,
+    imports: importer,
+    imageDir: `${dataDir}/agent/containerd`,
+    staticPodDir: `${dataDir}/agent/pod-manifests`,
+    criSocket: `unix://${containerd.socketPath}`,
     runtime,
     host,
     scope,
@@ -118,6 +123,8 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     nodeLabels: options.nodeLabels,
     nodeTaints: options.nodeTaints.map(parseTaint),
   });
+  await startHealthPort({ runtime, scope, port: 10248, problem: () => kubelet.problem() });
+  return kubelet;
 }
 
 /** Ours, or none: another network then puts its own configuration into the same folder. */

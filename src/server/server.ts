@@ -1,5 +1,5 @@
 /** `k3 server` from decoded options to a running node; resolves when it has stopped. */
-import { createKubeletApp } from "../agent/kubelet-api.ts";
+import { createKubeletApp, type KubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { HealthCheck } from "../api/health.ts";
@@ -30,6 +30,7 @@ import { bootstrapCluster } from "./bootstrap.ts";
 import { type DoorCertificates, type FrontDoor, startFrontDoor } from "./front-door.ts";
 import { healthChecks } from "./health.ts";
 import { keepCertificates, prepareIdentity } from "./identity.ts";
+import { startKubeletDoor } from "./kubelet-door.ts";
 import { LocalNodes } from "./local-nodes.ts";
 import type { ServerOptions } from "./options.ts";
 import { serverControllers } from "./server-controllers.ts";
@@ -47,6 +48,7 @@ interface Made {
   api?: ApiServer;
   accountTokens?: Promise<ServiceAccountTokens>;
   door?: FrontDoor;
+  kubeletDoor?: FrontDoor;
 }
 
 /** Starts everything; the promise resolves once `signal` aborts and all has stopped. */
@@ -169,13 +171,13 @@ class Server {
     this.#made.pki = pki;
     this.#made.tokens = tokens;
     scope.task("certificates", (signal) =>
-      keepCertificates(
-        of,
-        pki,
-        (renewed) => this.#made.door?.replaceCertificates(doorCertificates(renewed)),
-        signal,
-      ),
+      keepCertificates(of, pki, (renewed) => this.#renewed(renewed), signal),
     );
+  }
+
+  #renewed(pki: Pki): void {
+    this.#made.door?.replaceCertificates(doorCertificates(pki));
+    this.#made.kubeletDoor?.replaceCertificates(kubeletCertificates(pki));
   }
 
   async #openStore(scope: Scope): Promise<void> {
@@ -344,8 +346,29 @@ class Server {
       enforcesPolicies: !options.disableNetworkPolicy,
       runsDns: !options.disable.has("coredns"),
     });
-    this.#nodes.add(options.nodeName, createKubeletApp({ kubelet }));
+    const app = createKubeletApp({ kubelet });
+    this.#nodes.add(options.nodeName, app);
+    await this.#kubeletDoor(scope, app);
   }
+
+  async #kubeletDoor(scope: Scope, app: KubeletApp): Promise<void> {
+    const { options, runtime } = this;
+    this.#made.kubeletDoor = await startKubeletDoor({
+      runtime,
+      scope,
+      client: need(this.#made.api).client,
+      app,
+      nodeName: options.nodeName,
+      port: 10250,
+      host: options.bindAddress === "" ? undefined : options.bindAddress,
+      certificates: kubeletCertificates(need(this.#made.pki)),
+    });
+  }
+}
+
+function kubeletCertificates({ authorities, leaves }: Pki): DoorCertificates {
+  const { certPem, keyPem } = leaves["serving-kubelet"];
+  return { certPem, keyPem, clientCaPem: authorities["client-ca"].certPem };
 }
 
 function doorCertificates({ authorities, leaves }: Pki): DoorCertificates {

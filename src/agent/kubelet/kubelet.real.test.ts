@@ -10,7 +10,7 @@ import { createRuntime } from "../../runtime/real.ts";
 import type { Scope } from "../../runtime/scope.ts";
 import { startContainerd } from "../containerd.ts";
 import { openCri } from "../cri/client.ts";
-import { ensureArchive } from "../images.ts";
+import { ensureArchive } from "../image-import.ts";
 import { createKubeletApp, type KubeletApp } from "../kubelet-api.ts";
 import { MemoryApi } from "../testing/memory-api.ts";
 import { startKubelet } from "./kubelet.ts";

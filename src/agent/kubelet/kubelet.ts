@@ -4,7 +4,7 @@ import { pods, services } from "../../client/resources.ts";
 import type { EventRecorder } from "../../live/events.ts";
 import type { LiveSets } from "../../live/live-set.ts";
 import type { Host } from "../../runtime/host.ts";
-import type { Runtime } from "../../runtime/runtime.ts";
+import type { Clock, Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
 import { type CriClient, isCriUnavailable } from "../cri/client.ts";
 import { ImageManager } from "../images.ts";
@@ -13,9 +13,10 @@ import { prepareCgroups } from "./cgroups.ts";
 import { CriCache } from "./cri-cache.ts";
 import { parseResolvConf } from "./dns-config.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import { kubeletConfig } from "./kubelet-config.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import { logLimits, rotateLogs } from "./log-rotation.ts";
-import { readMachine } from "./machine.ts";
+import { type Machine, readMachine } from "./machine.ts";
 import { type NodeIdentity, nodeAllocatable } from "./node-object.ts";
 import { NodeReporter } from "./node-reporter.ts";
 import { ObjectSource } from "./object-source.ts";
@@ -23,6 +24,7 @@ import type { PodRecord } from "./pod-record.ts";
 import { PodWorkers } from "./pod-workers.ts";
 import { Prober } from "./prober.ts";
 import { ServiceAccountTokens } from "./service-account-tokens.ts";
+import { StatsReader } from "./stats.ts";
 import { criNames, type Pod } from "./types.ts";
 import { Volumes } from "./volumes.ts";
 
@@ -53,17 +55,30 @@ export interface KubeletOptions {
   /** Default /var/log/pods. */
   readonly logRoot?: string;
   readonly resolvConf?: string;
+  /** Where the runtime keeps images, for the figures of their file system. */
+  readonly imageDir?: string;
+  /** Imports of image archives that may be under way. */
+  readonly imports?: { idle(): Promise<void> };
+  readonly staticPodDir?: string;
+  readonly criSocket?: string;
 }
 
 export interface Kubelet {
   readonly context: KubeletContext;
+  readonly machine: Machine;
+  readonly stats: StatsReader;
+  /** What `/configz` shows. */
+  readonly config: Readonly<Record<string, unknown>>;
   isNodeReady(): boolean;
+  /** Why this kubelet does not do its work; undefined when it does. */
+  problem(): string | undefined;
   pods(): readonly Pod[];
   findPod(namespace: string, name: string): PodRecord | undefined;
 }
 
 const limits = {
   relistMs: 10_000,
+  relistAgeMsMax: 180_000,
   eventsRetryMs: 200,
   volumesRefreshMs: 60_000,
 } as const;
@@ -92,6 +107,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const workers = new PodWorkers(context, scope.signal);
   wake = (uid) => workers.wake(uid);
   objectsChanged = (uids) => workers.objectsChanged(uids);
+  const watchdog = new Watchdog(runtime.clock);
   const live = options.live.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   await reporter.register(scope.signal);
   scope.task("node-status", (signal) => reporter.run(signal));
@@ -100,7 +116,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   scope.task("runtime-events", (signal) => followEvents(context, workers, signal));
   scope.task("runtime-relist", async (signal) => {
     await live.ready(signal);
-    await relistLoop(context, workers, signal);
+    await relistLoop({ context, workers, watchdog }, signal);
   });
   scope.task("logs", async (signal) => {
     const { clock, log } = runtime;
@@ -123,8 +139,22 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     context.objects.stopAll();
     cri.close();
   });
+  const { logRoot, cgroups } = context;
+  const imageDir = options.imageDir ?? rootDir;
   return {
     context,
+    machine,
+    stats: new StatsReader({ runtime, host, cri, rootDir, imageDir, logRoot }),
+    config: kubeletConfig({
+      port: identity.kubeletPort,
+      maxPods: identity.maxPods,
+      clusterDns: options.clusterDns,
+      clusterDomain: options.clusterDomain,
+      staticPodPath: options.staticPodDir ?? "",
+      systemdCgroup: cgroups.systemd,
+      criSocket: options.criSocket ?? "",
+    }),
+    problem: () => watchdog.problem(),
     isNodeReady: () => reporter.isReady(),
     pods: () => [...workers.list()].filter((record) => !record.removed).map(({ pod }) => pod),
     findPod: (namespace, name) => workers.find(namespace, name),
@@ -171,7 +201,7 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     cri,
     policy: options.policy,
     cache: new CriCache(cri, host, runtime.log),
-    images: new ImageManager(runtime, cri),
+    images: new ImageManager(runtime, cri, options.imports),
     objects,
     tokens,
     volumes: new Volumes({ runtime, host, client, objects, tokens, rootDir }),
@@ -225,9 +255,36 @@ async function followEvents(
   }
 }
 
+/** Notices when the runtime has not been looked at for long. */
+class Watchdog {
+  readonly #clock: Clock;
+  #seenMs: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#seenMs = clock.monotonicMs();
+  }
+
+  seen(): void {
+    this.#seenMs = this.#clock.monotonicMs();
+  }
+
+  problem(): string | undefined {
+    const ageMs = this.#clock.monotonicMs() - this.#seenMs;
+    if (ageMs < limits.relistAgeMsMax) return undefined;
+    const age = `${Math.round(ageMs / 1000)}s`;
+    return `PLEG is not healthy: pleg was last seen active ${age} ago; threshold is 3m0s`;
+  }
+}
+
+interface Relisting {
+  readonly context: KubeletContext;
+  readonly workers: PodWorkers;
+  readonly watchdog: Watchdog;
+}
+
 async function relistLoop(
-  context: KubeletContext,
-  workers: PodWorkers,
+  { context, workers, watchdog }: Relisting,
   signal: AbortSignal,
 ): Promise<void> {
   const { cache, volumes, runtime } = context;
@@ -235,6 +292,7 @@ async function relistLoop(
   while (!signal.aborted) {
     try {
       const { changed, pods: found } = await cache.relist();
+      watchdog.seen();
       workers.adopt(found.values());
       for (const uid of changed) workers.wake(uid);
       const isKnown = (uid: string): boolean => workers.record(uid) !== undefined || found.has(uid);

@@ -31,6 +31,8 @@ export interface NodeFacts {
   /** Undefined when the runtime cannot be reached. */
   readonly runtime: readonly RuntimeCondition[] | undefined;
   readonly images: readonly core.ContainerImage[];
+  readonly handlers: readonly core.NodeRuntimeHandler[];
+  readonly supplementalGroupsPolicy: boolean;
   readonly nowMs: number;
 }
 
@@ -145,6 +147,8 @@ export function nodeStatus(
     allocatable: nodeAllocatable(identity, machine, disk),
     conditions: nodeConditions(facts, before),
     daemonEndpoints: { kubeletEndpoint: { Port: identity.kubeletPort } },
+    ...(facts.handlers.length === 0 ? {} : { runtimeHandlers: [...facts.handlers] }),
+    features: { supplementalGroupsPolicy: facts.supplementalGroupsPolicy },
     images: facts.images.slice(0, limits.imagesMax).map((image) => ({ ...image })),
     nodeInfo: {
       machineID: machine.machineId,

@@ -2,6 +2,7 @@
 import type { Client } from "../../client/client.ts";
 import { leases, nodes } from "../../client/resources.ts";
 import type * as core from "../../gen/core-v1.ts";
+import type { RuntimeHandler } from "../../gen/cri/api_pb.ts";
 import { isReason } from "../../lib/api-error.ts";
 import type { EventRecorder } from "../../live/events.ts";
 import type { Host } from "../../runtime/host.ts";
@@ -148,6 +149,8 @@ export class NodeReporter {
       memoryAvailableBytes,
       runtimeVersion: `${name}://${version?.runtimeVersion ?? "unknown"}`,
       runtime: status?.status?.conditions,
+      handlers: (status?.runtimeHandlers ?? []).map(handlerStatus),
+      supplementalGroupsPolicy: status?.features?.supplementalGroupsPolicy === true,
       images: (images?.images ?? [])
         .map(({ repoTags, repoDigests, size }) => ({
           names: [...repoDigests, ...repoTags],
@@ -188,6 +191,12 @@ export class NodeReporter {
   }
 }
 
+function handlerStatus({ name, features }: RuntimeHandler): core.NodeRuntimeHandler {
+  const recursiveReadOnlyMounts = features?.recursiveReadOnlyMounts === true;
+  const userNamespaces = features?.userNamespaces === true;
+  return { name, features: { recursiveReadOnlyMounts, userNamespaces } };
+}
+
 /** Heartbeats and free space apart, has anything changed? */
 function sameStatus(before: core.NodeStatus | undefined, now: core.NodeStatus): boolean {
   const strip = (status: core.NodeStatus | undefined): unknown => ({
@@ -196,6 +205,8 @@ function sameStatus(before: core.NodeStatus | undefined, now: core.NodeStatus): 
     allocatable: status?.allocatable,
     images: status?.images?.map((image) => image.names),
     nodeInfo: status?.nodeInfo,
+    runtimeHandlers: status?.runtimeHandlers,
+    features: status?.features,
     daemonEndpoints: status?.daemonEndpoints,
   });
   const own = (now.conditions ?? []).every((condition) => {

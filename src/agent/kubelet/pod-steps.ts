@@ -1,5 +1,5 @@
 /** The effects behind the steps of a pod plan: each is safe to repeat. */
-import { pods } from "../../client/resources.ts";
+import { pods, runtimeClasses } from "../../client/resources.ts";
 import { isReason } from "../../lib/api-error.ts";
 import { criMessage, isCriNotFound } from "../cri/client.ts";
 import { createPodCgroup, removePodCgroup } from "./cgroups.ts";
@@ -9,7 +9,7 @@ import { logFiles } from "./log-rotation.ts";
 import { crashBackoffLimits, type Step } from "./plan-pod.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { placeOf, sandboxConfigOf, startContainer } from "./start-container.ts";
-import { containersOf, fieldPathOf, podLogDir } from "./types.ts";
+import { containersOf, fieldPathOf, type Pod, podLogDir } from "./types.ts";
 
 const limits = {
   graceSecondsDefault: 30,
@@ -110,7 +110,8 @@ async function createSandbox(
   try {
     const config = sandboxConfigOf(context, pod, attempt);
     // Never aborted: containerd would go on and leave a sandbox that we know nothing of.
-    const made = await context.cri.runtime.runPodSandbox({ config, runtimeHandler: "" });
+    const runtimeHandler = await handlerOf(context, pod);
+    const made = await context.cri.runtime.runPodSandbox({ config, runtimeHandler });
     sandboxId = made.podSandboxId;
   } catch (error) {
     const message = `Failed to create pod sandbox: ${criMessage(error)}`;
@@ -118,6 +119,19 @@ async function createSandbox(
     throw error;
   }
   await context.cache.sandboxMade(record.uid, sandboxId);
+}
+
+/** The runtime's name for the pod's RuntimeClass; the default handler has none. */
+async function handlerOf(context: KubeletContext, pod: Pod): Promise<string> {
+  const name = pod.spec.runtimeClassName ?? "";
+  if (name === "") return "";
+  try {
+    return (await context.client.get(runtimeClasses, "", name)).handler;
+  } catch (error) {
+    if (!isReason(error, "NotFound")) throw error;
+    const missing = `runtimeclass.node.k8s.io "${name}" not found`;
+    throw new Error(`failed to get sandbox runtime: ${missing}`);
+  }
 }
 
 /** A container that starts after it ended waits twice as long the next time. */

@@ -1,6 +1,7 @@
 /** Runs the probes of running containers and keeps their verdicts. */
 
 import type { EventRecorder } from "../../live/events.ts";
+import { createMetrics } from "../../runtime/metrics.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { CriClient } from "../cri/client.ts";
 import { runHandler } from "./handlers.ts";
@@ -40,6 +41,11 @@ export interface ProberOptions {
 }
 
 export class Prober {
+  readonly metrics = createMetrics();
+  readonly #total = this.metrics.counter(
+    "prober_probe_total",
+    "[BETA] Cumulative number of a liveness, readiness or startup probe for a container by result.",
+  );
   readonly #options: ProberOptions;
   readonly #probed = new Map<string, Probed>();
 
@@ -107,6 +113,7 @@ export class Prober {
     while (!signal.aborted) {
       const result = await this.#once(probed, probe);
       if (signal.aborted) return;
+      this.#count(probed.target, kind, result.ok);
       successes = result.ok ? successes + 1 : 0;
       failures = result.ok ? 0 : failures + 1;
       if (!result.ok) this.#tell(probed, kind, result.output);
@@ -139,6 +146,18 @@ export class Prober {
       },
       probe,
     );
+  }
+
+  #count({ pod, named }: ProbeTarget, kind: ProbeKind, ok: boolean): void {
+    const { name = "", namespace = "", uid = "" } = pod.metadata;
+    this.#total.add({
+      probe_type: words[kind],
+      result: ok ? "successful" : "failed",
+      container: named.container.name,
+      pod: name,
+      namespace,
+      pod_uid: uid,
+    });
   }
 
   #tell(probed: Probed, kind: ProbeKind, output: string): void {
