@@ -11,7 +11,7 @@ export interface ConfigFacts {
   readonly criSocket: string;
 }
 
-/** The fields of kubelet.config.k8s.io/v1beta1 that hold here; what is not there is not supported. */
+/** The fields of kubelet.config.k8s.io/v1beta1 that hold here. */
 export function kubeletConfig(facts: ConfigFacts): Record<string, unknown> {
   return {
     kind: "KubeletConfiguration",

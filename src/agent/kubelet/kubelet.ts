@@ -4,15 +4,14 @@ import { pods, services } from "../../client/resources.ts";
 import type { EventRecorder } from "../../live/events.ts";
 import type { LiveSets } from "../../live/live-set.ts";
 import type { Host } from "../../runtime/host.ts";
-import type { Clock, Runtime } from "../../runtime/runtime.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
-import { type CriClient, isCriUnavailable } from "../cri/client.ts";
+import type { CriClient } from "../cri/client.ts";
 import { ImageManager } from "../images.ts";
 import type { PodAdmission } from "../net/policy.ts";
 import { prepareCgroups } from "./cgroups.ts";
 import { CriCache } from "./cri-cache.ts";
 import { parseResolvConf } from "./dns-config.ts";
-import { Housekeeping } from "./housekeeping.ts";
 import { kubeletConfig } from "./kubelet-config.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import { logLimits, rotateLogs } from "./log-rotation.ts";
@@ -23,6 +22,7 @@ import { ObjectSource } from "./object-source.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { PodWorkers } from "./pod-workers.ts";
 import { Prober } from "./prober.ts";
+import { followEvents, relistLoop, Watchdog } from "./runtime-watch.ts";
 import { ServiceAccountTokens } from "./service-account-tokens.ts";
 import { StatsReader } from "./stats.ts";
 import { criNames, type Pod } from "./types.ts";
@@ -76,12 +76,7 @@ export interface Kubelet {
   findPod(namespace: string, name: string): PodRecord | undefined;
 }
 
-const limits = {
-  relistMs: 10_000,
-  relistAgeMsMax: 180_000,
-  eventsRetryMs: 200,
-  volumesRefreshMs: 60_000,
-} as const;
+const limits = { volumesRefreshMs: 60_000 } as const;
 
 /** Resolves once the node is registered; pods are run until the scope ends. */
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
@@ -107,27 +102,18 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const workers = new PodWorkers(context, scope.signal);
   wake = (uid) => workers.wake(uid);
   objectsChanged = (uids) => workers.objectsChanged(uids);
-  const watchdog = new Watchdog(runtime.clock);
   const live = options.live.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   await reporter.register(scope.signal);
   scope.task("node-status", (signal) => reporter.run(signal));
   scope.task("node-lease", (signal) => reporter.renewLease(signal));
   scope.task("pods", (signal) => workers.follow(live, signal));
-  scope.task("runtime-events", (signal) => followEvents(context, workers, signal));
+  const watch = { context, workers, watchdog: new Watchdog(runtime.clock) };
+  scope.task("runtime-events", (signal) => followEvents(watch, signal));
   scope.task("runtime-relist", async (signal) => {
     await live.ready(signal);
-    await relistLoop({ context, workers, watchdog }, signal);
+    await relistLoop(watch, signal);
   });
-  scope.task("logs", async (signal) => {
-    const { clock, log } = runtime;
-    const reopen = async (containerId: string): Promise<void> => {
-      await cri.runtime.reopenContainerLog({ containerId });
-    };
-    while (!signal.aborted) {
-      await clock.sleep(logLimits.everyMs, signal);
-      await rotateLogs({ host, clock, log, reopen }, workers.logs());
-    }
-  });
+  scope.task("logs", (signal) => rotationLoop(context, workers, signal));
   scope.task("volumes", async (signal) => {
     while (!signal.aborted) {
       await runtime.clock.sleep(limits.volumesRefreshMs, signal);
@@ -154,11 +140,26 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       systemdCgroup: cgroups.systemd,
       criSocket: options.criSocket ?? "",
     }),
-    problem: () => watchdog.problem(),
+    problem: () => watch.watchdog.problem(),
     isNodeReady: () => reporter.isReady(),
     pods: () => [...workers.list()].filter((record) => !record.removed).map(({ pod }) => pod),
     findPod: (namespace, name) => workers.find(namespace, name),
   };
+}
+
+async function rotationLoop(
+  { runtime, host, cri }: KubeletContext,
+  workers: PodWorkers,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, log } = runtime;
+  const reopen = async (containerId: string): Promise<void> => {
+    await cri.runtime.reopenContainerLog({ containerId });
+  };
+  while (!signal.aborted) {
+    await clock.sleep(logLimits.everyMs, signal);
+    await rotateLogs({ host, clock, log, reopen }, workers.logs());
+  }
 }
 
 function identityOf(options: KubeletOptions): NodeIdentity {
@@ -229,83 +230,6 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
       for (const entry of liveServices.list()) yield entry.object;
     },
   };
-}
-
-/** The runtime's events wake the pods they are about; an ended stream is opened again. */
-async function followEvents(
-  context: KubeletContext,
-  workers: PodWorkers,
-  signal: AbortSignal,
-): Promise<void> {
-  const { cri, cache, runtime } = context;
-  while (!signal.aborted) {
-    try {
-      for await (const event of cri.runtime.getContainerEvents({}, { signal })) {
-        const uid = event.podSandboxStatus?.metadata?.uid;
-        if (uid === undefined) continue;
-        if (cache.apply(uid, event)) workers.wake(uid);
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!isCriUnavailable(error)) {
-        runtime.log.debug("The runtime's event stream ended", { error: `${error}` });
-      }
-    }
-    await runtime.clock.sleep(limits.eventsRetryMs, signal);
-  }
-}
-
-/** Notices when the runtime has not been looked at for long. */
-class Watchdog {
-  readonly #clock: Clock;
-  #seenMs: number;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-    this.#seenMs = clock.monotonicMs();
-  }
-
-  seen(): void {
-    this.#seenMs = this.#clock.monotonicMs();
-  }
-
-  problem(): string | undefined {
-    const ageMs = this.#clock.monotonicMs() - this.#seenMs;
-    if (ageMs < limits.relistAgeMsMax) return undefined;
-    const age = `${Math.round(ageMs / 1000)}s`;
-    return `PLEG is not healthy: pleg was last seen active ${age} ago; threshold is 3m0s`;
-  }
-}
-
-interface Relisting {
-  readonly context: KubeletContext;
-  readonly workers: PodWorkers;
-  readonly watchdog: Watchdog;
-}
-
-async function relistLoop(
-  { context, workers, watchdog }: Relisting,
-  signal: AbortSignal,
-): Promise<void> {
-  const { cache, volumes, runtime } = context;
-  const housekeeping = new Housekeeping(context);
-  while (!signal.aborted) {
-    try {
-      const { changed, pods: found } = await cache.relist();
-      watchdog.seen();
-      workers.adopt(found.values());
-      for (const uid of changed) workers.wake(uid);
-      const isKnown = (uid: string): boolean => workers.record(uid) !== undefined || found.has(uid);
-      for (const uid of await volumes.podsOnDisk()) {
-        if (!isKnown(uid)) await volumes.tearDown(uid, signal);
-      }
-      await housekeeping.look(isKnown);
-    } catch (error) {
-      if (signal.aborted) return;
-      runtime.log.debug("Cannot list what the runtime runs", { error: `${error}` });
-    }
-    await runtime.clock.sleep(limits.relistMs, signal);
-  }
 }
 
 /** The label that names a sandbox's pod, for those who look into the runtime themselves. */

@@ -1,4 +1,4 @@
-/** What the node, its pods and their containers use at this moment, read from kernel and runtime. */
+/** What node, pods and containers use at this moment, as kernel and runtime tell it. */
 import type { ContainerStats, PodSandboxStats } from "../../gen/cri/api_pb.ts";
 import type { FileSystemInfo, Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";

@@ -1,4 +1,4 @@
-/** Usage of node, pods and containers as Prometheus reads it: `/metrics/resource`, `/metrics/cadvisor`. */
+/** Usage as Prometheus reads it: the pages `/metrics/resource` and `/metrics/cadvisor`. Pure. */
 import type { Machine } from "./machine.ts";
 import type { ContainerUse, NodeUse, PodUse } from "./stats.ts";
 import type { Pod } from "./types.ts";
