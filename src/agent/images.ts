@@ -2,7 +2,7 @@
 
 import type { Image } from "../gen/cri/api_pb.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type CriClient, criMessage, criPullMessage } from "./cri/client.ts";
+import { type CriClient, criPullMessage } from "./cri/client.ts";
 import { type PullSecret, pullAuth } from "./pull-auth.ts";
 
 const limits = {
