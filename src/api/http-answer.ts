@@ -4,11 +4,14 @@ import type { ApiError } from "../lib/api-error.ts";
 import type { Typed } from "../schema/protobuf-encode.ts";
 import { encodeAs, type Format, mediaTypes } from "./media.ts";
 import { formatOfDocument } from "./negotiate.ts";
+import { Pieces } from "./pieces.ts";
 import type { ApiResponse } from "./request.ts";
 
 const limits = {
   /** Smaller answers are not worth compressing. */
   gzipBytesMin: 128 * 1024,
+  /** Longer lists are made while they are sent. */
+  piecesBytesMin: 256 * 1024,
   warningCharactersMax: 256,
   warningsCharactersMax: 4096,
 } as const;
@@ -43,13 +46,13 @@ export function answerResponse(answer: ApiResponse, encoding: Encoding): Respons
 function jsonBytes(
   answer: ApiResponse & { readonly type: "object" },
   pretty: boolean,
-): Uint8Array | string {
+): Uint8Array | Pieces | string {
   if (pretty) return encodeAs("json", answer.object, pretty);
   return answer.json?.() ?? JSON.stringify(answer.object);
 }
 
 function bytesResponse(
-  bytes: Uint8Array | string,
+  body: Uint8Array | Pieces | string,
   status: number,
   headers: Headers,
   warnings: readonly string[],
@@ -57,6 +60,10 @@ function bytesResponse(
 ): Response {
   addWarnings(headers, warnings);
   if (encoding.isHead) return new Response(null, { status, headers });
+  if (body instanceof Pieces && body.length >= limits.piecesBytesMin) {
+    return piecesResponse(body, status, headers, encoding);
+  }
+  const bytes = body instanceof Pieces ? body.bytes() : body;
   if (!encoding.gzip || bytes.length < limits.gzipBytesMin) {
     // The listener sends a body of known length in one piece.
     headers.set("content-length", String(byteLength(bytes)));
@@ -67,6 +74,21 @@ function bytesResponse(
   const packed = gzipSync(bytes, { level: 1 });
   headers.set("content-length", String(packed.length));
   return new Response(packed, { status, headers });
+}
+
+function piecesResponse(
+  pieces: Pieces,
+  status: number,
+  headers: Headers,
+  encoding: Encoding,
+): Response {
+  if (encoding.gzip) {
+    headers.set("content-encoding", "gzip");
+    headers.set("vary", "Accept-Encoding");
+    return new Response(pieces.gzipped(), { status, headers });
+  }
+  headers.set("content-length", String(pieces.length));
+  return new Response(pieces.stream(), { status, headers });
 }
 
 function byteLength(bytes: Uint8Array | string): number {

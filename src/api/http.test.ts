@@ -151,6 +151,22 @@ test("health endpoints tell checks by name", async () => {
   expect(await (await send("/version")).json()).toEqual({ gitVersion: "v1.36.4+k3.1" });
 });
 
+test("a long list is sent while it is made, as it is and compressed", async () => {
+  const { send } = open();
+  const text = "x".repeat(50_000);
+  for (let i = 0; i < 20; i++) {
+    await send(path, post(thing(`thing-${i}`, { metadata: { annotations: { text } } })));
+  }
+  const plain = await send(path);
+  const body = await plain.text();
+  expect(plain.headers.get("content-length")).toBe(String(body.length));
+  expect(JSON.parse(body).items).toHaveLength(20);
+  const packed = await send(path, { headers: { "accept-encoding": "gzip" } });
+  expect(packed.headers.get("content-encoding")).toBe("gzip");
+  const bytes = new Uint8Array(await packed.arrayBuffer());
+  expect(new TextDecoder().decode(Bun.gunzipSync(bytes))).toBe(body);
+});
+
 test("pretty printing, HEAD and gzip", async () => {
   const { send } = open();
   await send(path, post(thing("a", { metadata: { annotations: { text: "x".repeat(200_000) } } })));

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { ApiError } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { Pieces } from "./pieces.ts";
 import type { ApiResponse } from "./request.ts";
 import {
   createTestWorld,
@@ -15,7 +16,8 @@ import {
 function textOf(answer: ApiResponse): string {
   if (answer.type === "bytes") return new TextDecoder().decode(answer.bytes);
   if (answer.type !== "object") throw new Error("a stream has no text");
-  return new TextDecoder().decode(answer.json?.() ?? new Uint8Array());
+  const json = answer.json?.() ?? new Uint8Array();
+  return new TextDecoder().decode(json instanceof Pieces ? json.bytes() : json);
 }
 
 async function failure(promise: Promise<unknown>): Promise<ApiError> {

@@ -1,4 +1,5 @@
 /** From what a verb answers to what the client asked for: form, Table, metadata only. */
+
 import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
@@ -8,6 +9,7 @@ import { notAcceptable } from "./errors.ts";
 import type { Listed } from "./list.ts";
 import { encodeAs, mediaTypes } from "./media.ts";
 import { negotiate, type Wanted } from "./negotiate.ts";
+import { Pieces } from "./pieces.ts";
 
 import type { ApiResponse } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
@@ -86,7 +88,7 @@ export function representList(call: Call, wanted: Wanted, listed: Listed): ApiRe
       const items = objects().map(({ apiVersion: _a, kind: _k, ...item }) => item);
       return { ...listHead(definition), metadata, items } as unknown as KubeObject;
     },
-    json: () => listBytes(definition, metadata, listed),
+    json: () => listPieces(definition, metadata, listed),
   });
 }
 
@@ -95,7 +97,7 @@ function listHead(definition: ResourceDefinition) {
 }
 
 /** Joins the bytes of the items, which lose the kind and apiVersion at their end. */
-function listBytes(definition: ResourceDefinition, metadata: ListMeta, listed: Listed): Uint8Array {
+function listPieces(definition: ResourceDefinition, metadata: ListMeta, listed: Listed): Pieces {
   const { kind } = definition;
   const apiVersion = apiVersionOf(definition);
   const tail = `,${JSON.stringify({ apiVersion, kind }).slice(1)}`;
@@ -108,7 +110,7 @@ function listBytes(definition: ResourceDefinition, metadata: ListMeta, listed: L
   }
   if (listed.objects.length > 0) parts[parts.length - 1] = encoder.encode("}");
   parts.push(encoder.encode("]}"));
-  return Buffer.concat(parts);
+  return new Pieces(parts);
 }
 
 /** How objects stand in watch frames; undefined is as they are. */

@@ -1,5 +1,7 @@
 /** The pipeline's own request and answer; HTTP is only one way to make them. */
+
 import type { KubeObject } from "../schema/object.ts";
+import type { Pieces } from "./pieces.ts";
 
 export interface User {
   readonly name: string;
@@ -54,7 +56,7 @@ export type ApiResponse =
       readonly status: number;
       readonly object: KubeObject;
       /** The same as wire bytes, when they are at hand without encoding. */
-      readonly json?: () => Uint8Array;
+      readonly json?: () => Uint8Array | Pieces;
       readonly warnings?: readonly string[];
     }
   | {

@@ -268,29 +268,35 @@ class Door {
       response.end();
       return;
     }
-    if (answer.headers.has("content-length")) {
+    const length = Number(answer.headers.get("content-length") ?? Number.NaN);
+    if (length <= wholeBytesMax) {
       await whole(response, new Uint8Array(await answer.arrayBuffer()));
       return;
     }
-    const streamed = this.#stream(answer.body, response).catch((error: unknown) => {
+    const isEndless = Number.isNaN(length) && !answer.headers.has("content-encoding");
+    const streamed = this.#stream(answer.body, response, isEndless).catch((error: unknown) => {
       this.#options.runtime.log.debug("stream ended", { reason: String(error) });
       response.destroy();
     });
-    // A stream may last for hours and must not hold up a stop; one that begins now is an answer.
-    if (this.#stopping) await streamed;
+    // A watch may last for hours and must not hold up a stop; one that begins now is an answer.
+    if (this.#stopping || !isEndless) await streamed;
   }
 
-  async #stream(body: ReadableStream<Uint8Array>, response: Http2ServerResponse): Promise<void> {
+  async #stream(
+    body: ReadableStream<Uint8Array>,
+    response: Http2ServerResponse,
+    isEndless: boolean,
+  ): Promise<void> {
     const reader = body.getReader();
     let ended = false;
     const end = (): void => {
       ended = true;
       void reader.cancel().catch(() => {}); // the source's own failure is of no use any more
     };
-    if (!this.#stopping) this.#streaming.add(end);
+    if (!this.#stopping && isEndless) this.#streaming.add(end);
     response.on("close", end);
     // A watch shows its head before its first event.
-    flushHead(response);
+    if (isEndless) flushHead(response);
     try {
       while (!ended) {
         const { done, value } = await reader.read();
@@ -321,6 +327,9 @@ class Door {
       });
   }
 }
+
+/** Longer answers are sent piece by piece. */
+const wholeBytesMax = 256 * 1024;
 
 /** They belong to one connection and are ours to decide; HTTP/2 forbids them. */
 const connectionHeaders: ReadonlySet<string> = new Set([
