@@ -87,14 +87,7 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
   "device-taint-eviction-controller": [
     rule(["delete", ...read], "", "pods"),
     rule(change, "", "pods/status"),
-    rule(
-      read,
-      "resource.k8s.io",
-      "deviceclasses",
-      "devicetaintrules",
-      "resourceclaims",
-      "resourceslices",
-    ),
+    rule(read, "resource.k8s.io", "deviceclasses", "resourceclaims", "resourceslices"),
     ...events,
   ],
   "disruption-controller": [
@@ -135,7 +128,6 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     rule([...read, ...change], "", "persistentvolumes"),
     rule(change, "", "persistentvolumeclaims/status"),
     rule(read, "", "persistentvolumeclaims"),
-    rule(["get"], "", "services"),
     ...events,
   ],
   "generic-garbage-collector": [rule(["delete", ...read, ...change], "*", "*"), ...events],
@@ -178,7 +170,6 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     rule(read, "storage.k8s.io", "storageclasses"),
     rule(watch, "", "nodes"),
     rule(["watch"], "", "events"),
-    rule(["get"], "", "services"),
     ...events,
   ],
   "pod-garbage-collector": [
@@ -186,12 +177,10 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     rule(read, "", "nodes"),
     rule(["patch"], "", "pods/status"),
   ],
-  podcertificaterequestcleaner: [
-    rule(["delete", ...read], "certificates.k8s.io", "podcertificaterequests"),
-  ],
   "pv-protection-controller": [rule([...read, "update"], "", "persistentvolumes"), ...events],
   "pvc-protection-controller": [
     rule([...read, "update"], "", "persistentvolumeclaims"),
+    rule(["update"], "", "persistentvolumeclaims/status"),
     rule(read, "", "pods"),
     ...events,
   ],
@@ -211,7 +200,13 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     rule(read, "", "pods"),
     rule(["update"], "", "pods/finalizers"),
     rule(["create", "delete", ...read], "resource.k8s.io", "resourceclaims"),
-    rule(change, "resource.k8s.io", "resourceclaims", "resourceclaims/status"),
+    rule(
+      change,
+      "resource.k8s.io",
+      "resourceclaims",
+      "resourceclaims/binding",
+      "resourceclaims/status",
+    ),
     rule(change, "", "pods/status"),
     ...events,
   ],
@@ -248,10 +243,6 @@ export const controllerRoles: Readonly<Record<string, readonly PolicyRule[]>> = 
     anyRevision,
     rule(["create", "delete", ...read, "update"], "", "persistentvolumeclaims"),
     ...events,
-  ],
-  "storage-version-migrator-controller": [
-    rule(["create", "list", "patch", "watch"], "*", "*"),
-    rule(["update"], "storagemigration.k8s.io", "storageversionmigrations/status"),
   ],
   "ttl-after-finished-controller": [rule(["delete", ...read], "batch", "jobs"), ...events],
   "ttl-controller": [rule([...watch, ...change], "", "nodes"), ...events],
