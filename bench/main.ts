@@ -24,6 +24,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   pod: async () => (await import("./pod.ts")).podBench,
   api: async () => (await import("./api.ts")).apiBench,
   store: async () => (await import("./store.ts")).storeBench,
+  scheduler: async () => (await import("./scheduler.ts")).schedulerBench,
 };
 
 export function median(values: readonly number[]): number {

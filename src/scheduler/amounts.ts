@@ -75,11 +75,25 @@ function podNeeds(pod: LivePod, requestsOf: RequestsOf): Amounts {
   return add({ ...max(running, initPeak), ...podLevel }, amountsOf(pod.spec.overhead));
 }
 
+/** Pods are asked for again and again while they are placed and counted. */
+const known = new WeakMap<LivePod, Amounts>();
+const knownPresumed = new WeakMap<LivePod, Amounts>();
+
 export function podRequests(pod: LivePod): Amounts {
-  return podNeeds(pod, asked);
+  let amounts = known.get(pod);
+  if (amounts === undefined) {
+    amounts = podNeeds(pod, asked);
+    known.set(pod, amounts);
+  }
+  return amounts;
 }
 
 /** Requests with presumed ones for containers without, so that scores tell such pods apart. */
 export function podPresumedRequests(pod: LivePod): Amounts {
-  return podNeeds(pod, askedOrPresumed);
+  let amounts = knownPresumed.get(pod);
+  if (amounts === undefined) {
+    amounts = podNeeds(pod, askedOrPresumed);
+    knownPresumed.set(pod, amounts);
+  }
+  return amounts;
 }

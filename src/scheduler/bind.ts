@@ -1,10 +1,11 @@
 /** The scheduler's writes: bindings, conditions of waiting pods, the end of preempted ones. */
-import { persistentVolumeClaims, pods } from "../client/resources.ts";
+import { persistentVolumeClaims, persistentVolumes, pods } from "../client/resources.ts";
 import { ApiError, isReason } from "../lib/api-error.ts";
 import type { ControllerContext } from "../live/controller.ts";
+import { isReservedFor } from "../schema/volume-match.ts";
 import type { LivePod } from "./amounts.ts";
-import type { ClusterView } from "./filters.ts";
-import { claimsToBind, selectedNode } from "./volumes.ts";
+import type { ClusterView, LiveClaim, LiveVolume } from "./view.ts";
+import { isBound, selectedNode, type VolumeChoice } from "./volumes.ts";
 
 export type BindResult = "bound" | "failed" | "gone";
 
@@ -20,10 +21,15 @@ export class Binder {
     this.#view = view;
   }
 
-  async bind(pod: LivePod, node: string, signal: AbortSignal): Promise<BindResult> {
+  async bind(
+    pod: LivePod,
+    node: string,
+    volumes: VolumeChoice | undefined,
+    signal: AbortSignal,
+  ): Promise<BindResult> {
     const { namespace = "", name = "", uid = "" } = pod.metadata;
     try {
-      await this.#bindVolumes(pod, node, signal);
+      if (volumes !== undefined) await this.#bindVolumes(volumes, node, signal);
       await this.#context.client.createSubresource(pods, namespace, name, "binding", {
         apiVersion: "v1",
         kind: "Binding",
@@ -42,28 +48,59 @@ export class Binder {
     return "bound";
   }
 
-  /** Tells the provisioners of waiting claims which node was chosen, and waits for them. */
-  async #bindVolumes(pod: LivePod, node: string, signal: AbortSignal): Promise<void> {
-    const claims = claimsToBind(pod, this.#view.volumes);
-    if (claims.length === 0) return;
+  /** Reserves the chosen volumes, tells provisioners which node it is, and waits for them all. */
+  async #bindVolumes(
+    { bind, provision }: VolumeChoice,
+    node: string,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { client, runtime } = this.#context;
-    for (const { metadata } of claims) {
-      if (metadata.annotations?.[selectedNode] === node) continue;
-      await client.patch(
-        persistentVolumeClaims,
-        metadata.namespace ?? "",
-        metadata.name ?? "",
-        "merge",
-        { metadata: { annotations: { [selectedNode]: node } } },
-      );
+    for (const { claim, volume } of bind) {
+      if (!isReservedFor(volume, claim)) await this.#reserve(volume, claim);
+    }
+    const told = new Map<string, number>();
+    for (const { metadata } of provision) {
+      const { namespace = "", name = "", annotations } = metadata;
+      if (annotations?.[selectedNode] === node) continue;
+      const body = { metadata: { annotations: { [selectedNode]: node } } };
+      const made = await client.patch(persistentVolumeClaims, namespace, name, "merge", body);
+      told.set(name, Number(made.metadata.resourceVersion ?? 0));
     }
     const deadlineMs = runtime.clock.monotonicMs() + volumesReadyMsMax;
-    while (claimsToBind(pod, this.#view.volumes).length > 0) {
+    const all = [...bind.map(({ claim }) => claim), ...provision];
+    while (all.some((claim) => !this.#isBound(claim, node, told))) {
       if (signal.aborted || runtime.clock.monotonicMs() > deadlineMs) {
         throw new Error("binding volumes: context deadline exceeded");
       }
       await runtime.clock.sleep(volumesPollMs, signal);
     }
+  }
+
+  async #reserve(volume: LiveVolume, claim: LiveClaim): Promise<void> {
+    const { name = "", namespace = "", uid = "", resourceVersion = "" } = claim.metadata;
+    const kind = "PersistentVolumeClaim";
+    const claimRef = { apiVersion: "v1", kind, name, namespace, uid, resourceVersion };
+    const { resourceVersion: seen } = volume.metadata;
+    const annotations = { "pv.kubernetes.io/bound-by-controller": "yes" };
+    const metadata = { annotations, ...(seen === undefined ? {} : { resourceVersion: seen }) };
+    await this.#context.client.patch(persistentVolumes, "", volume.metadata.name ?? "", "merge", {
+      metadata,
+      spec: { claimRef },
+    });
+  }
+
+  /** Throws when the provisioner gave the node back: another one must be chosen. */
+  #isBound({ metadata }: LiveClaim, node: string, told: ReadonlyMap<string, number>): boolean {
+    const { namespace = "", name = "" } = metadata;
+    const claim = this.#view.volumes.claim(namespace, name);
+    if (claim === undefined) throw new Error(`persistentvolumeclaim "${name}" not found`);
+    if (isBound(claim)) return true;
+    const since = told.get(name);
+    const isSeen = since !== undefined && Number(claim.metadata.resourceVersion ?? 0) >= since;
+    if (isSeen && claim.metadata.annotations?.[selectedNode] !== node) {
+      throw new Error(`provisioning failed for PVC "${name}"`);
+    }
+    return false;
   }
 
   /** The event and the condition of a pod that no node can take; `nominated` was promised. */

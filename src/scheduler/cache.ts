@@ -5,39 +5,52 @@ import {
   type LiveNode,
   type NodeInfo,
   type Snapshot,
+  snapshotOf,
   withNode,
   withoutPod,
   withPod,
 } from "./node-info.ts";
 
 export class NodeCache {
-  readonly #nodes = new Map<string, NodeInfo>();
+  /** In name order; `#indexes` tells where each stands. */
+  readonly #nodes: NodeInfo[] = [];
+  readonly #indexes = new Map<string, number>();
   /** Pods by uid with the node each counts for; the node may not be known yet. */
   readonly #pods = new Map<string, { readonly pod: LivePod; readonly nodeName: string }>();
   #snapshot: Snapshot | undefined;
+  /** Counting images is worth keeping: pods come and go far more often than images. */
+  #imageHolders: Snapshot["imageHolders"] | undefined;
 
   snapshot(): Snapshot {
-    this.#snapshot ??= {
-      nodes: [...this.#nodes.keys()].sort().map((name) => this.#nodes.get(name) as NodeInfo),
-    };
+    if (this.#snapshot === undefined) {
+      this.#imageHolders ??= snapshotOf(this.#nodes).imageHolders;
+      this.#snapshot = { nodes: this.#nodes.slice(), imageHolders: this.#imageHolders };
+    }
     return this.#snapshot;
   }
 
   setNode(node: LiveNode): void {
     const name = node.metadata.name ?? "";
-    const present = this.#nodes.get(name);
-    let info = present === undefined ? emptyNodeInfo(node) : withNode(present, node);
-    if (present === undefined) {
-      for (const { pod, nodeName } of this.#pods.values()) {
-        if (nodeName === name) info = withPod(info, pod);
-      }
+    this.#imageHolders = undefined;
+    const present = this.#get(name);
+    if (present !== undefined) {
+      this.#set(withNode(present, node));
+      return;
     }
-    this.#change(name, info);
+    let info = emptyNodeInfo(node);
+    for (const { pod, nodeName } of this.#pods.values()) {
+      if (nodeName === name) info = withPod(info, pod);
+    }
+    this.#insert(info);
   }
 
   removeNode(name: string): void {
-    this.#nodes.delete(name);
-    this.#snapshot = undefined;
+    this.#imageHolders = undefined;
+    const index = this.#indexes.get(name);
+    if (index === undefined) return;
+    this.#nodes.splice(index, 1);
+    this.#indexes.delete(name);
+    this.#reindex(index);
   }
 
   /** Counts `pod` for a node, from the API or assumed while its binding is under way. */
@@ -46,8 +59,8 @@ export class NodeCache {
     const before = this.#pods.get(uid);
     if (before !== undefined && before.nodeName !== nodeName) this.removePod(uid);
     this.#pods.set(uid, { pod, nodeName });
-    const info = this.#nodes.get(nodeName);
-    if (info !== undefined) this.#change(nodeName, withPod(info, pod));
+    const info = this.#get(nodeName);
+    if (info !== undefined) this.#set(withPod(info, pod));
   }
 
   /** Returns true when the pod was counted. */
@@ -55,13 +68,38 @@ export class NodeCache {
     const before = this.#pods.get(uid);
     if (before === undefined) return false;
     this.#pods.delete(uid);
-    const info = this.#nodes.get(before.nodeName);
-    if (info !== undefined) this.#change(before.nodeName, withoutPod(info, before.pod));
+    const info = this.#get(before.nodeName);
+    if (info !== undefined) this.#set(withoutPod(info, before.pod));
     return true;
   }
 
-  #change(name: string, info: NodeInfo): void {
-    this.#nodes.set(name, info);
+  #get(name: string): NodeInfo | undefined {
+    const index = this.#indexes.get(name);
+    return index === undefined ? undefined : this.#nodes[index];
+  }
+
+  #set(info: NodeInfo): void {
+    const index = this.#indexes.get(info.name);
+    if (index !== undefined) this.#nodes[index] = info;
+    this.#snapshot = undefined;
+  }
+
+  #insert(info: NodeInfo): void {
+    let low = 0;
+    let high = this.#nodes.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#nodes[middle]?.name ?? "") < info.name) low = middle + 1;
+      else high = middle;
+    }
+    this.#nodes.splice(low, 0, info);
+    this.#reindex(low);
+  }
+
+  #reindex(from: number): void {
+    for (let index = from; index < this.#nodes.length; index++) {
+      this.#indexes.set(this.#nodes[index]?.name ?? "", index);
+    }
     this.#snapshot = undefined;
   }
 }

@@ -1,18 +1,13 @@
 import { expect, test } from "bun:test";
 import type { Node, Pod } from "../gen/core-v1.ts";
+import { selectorOfMap } from "../lib/selector.ts";
 import { decide, fitMessage, nodesToFind } from "./decide.ts";
-import type { ClusterView } from "./filters.ts";
-import { emptyNodeInfo, type Snapshot, withPod } from "./node-info.ts";
+import { emptyNodeInfo, type Snapshot, snapshotOf, withPod } from "./node-info.ts";
 import { planPreemption } from "./preemption.ts";
+import { defaultProfile } from "./profile.ts";
+import { emptyView } from "./view.ts";
 
-const view: ClusterView = {
-  namespaceLabels: () => ({}),
-  volumes: {
-    claim: () => undefined,
-    volume: () => undefined,
-    storageClass: () => undefined,
-  },
-};
+const view = emptyView;
 
 function node(
   name: string,
@@ -47,7 +42,7 @@ const asks = (cpu: string): Partial<Pod["spec"]> => ({
 });
 
 function snapshot(...nodes: readonly (readonly [Node, ...Pod[]])[]): Snapshot {
-  return { nodes: nodes.map(([n, ...on]) => on.reduce(withPod, emptyNodeInfo(n))) };
+  return snapshotOf(nodes.map(([n, ...on]) => on.reduce(withPod, emptyNodeInfo(n))));
 }
 
 function run(wanted: Pod, at: Snapshot) {
@@ -55,6 +50,7 @@ function run(wanted: Pod, at: Snapshot) {
     pod: wanted,
     snapshot: at,
     view,
+    profile: defaultProfile,
     nominations: new Map(),
     startIndex: 0,
     random: () => 0,
@@ -190,7 +186,15 @@ test("planPreemption() takes the least important victims and spares the rest", (
   const wanted = pod("high", { ...asks("1"), priority: 10 });
   const decision = run(wanted, at);
   if (decision.node !== undefined) throw new Error("It must not fit");
-  const input = { pod: wanted, snapshot: at, view, nominations: new Map(), budgets: [] };
+  const input = {
+    pod: wanted,
+    snapshot: at,
+    view,
+    profile: defaultProfile,
+    nominations: new Map(),
+    budgets: [],
+    random: () => 0,
+  };
   const { rejections } = decision;
   expect(planPreemption({ ...input, rejections })).toEqual({ node: "n", victims: [low] });
   const never = pod("never", { ...asks("1"), priority: 10, preemptionPolicy: "Never" });
@@ -204,4 +208,57 @@ test("nodesToFind() looks at all of a hundred nodes and at a share of more", () 
     50, 100, 420, 300,
   ]);
   expect(fitMessage(0, [])).toBe("0/0 nodes are available:");
+});
+
+test("a pod that names its node is told so of all the others", () => {
+  const named = pod("daemon", {
+    ...asks("3"),
+    affinity: {
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: {
+          nodeSelectorTerms: [
+            { matchFields: [{ key: "metadata.name", operator: "In", values: ["n"] }] },
+          ],
+        },
+      },
+    },
+  });
+  expect(run(named, snapshot([node("m")], [node("n")], [node("o")]))).toMatchObject({
+    message:
+      "0/3 nodes are available: 1 Insufficient cpu, " +
+      "2 node(s) didn't satisfy plugin(s) [NodeAffinity].",
+  });
+});
+
+test("pods of one group spread over hosts without asking for it", () => {
+  const group = { app: "web" };
+  const grouped = { ...view, groupSelector: () => selectorOfMap(group) };
+  const decision = decide({
+    pod: pod("c", {}, group),
+    snapshot: snapshot(
+      [node("m"), pod("a", {}, group), pod("b", {}, group)],
+      [node("n"), pod("x"), pod("y")],
+    ),
+    view: grouped,
+    profile: defaultProfile,
+    nominations: new Map(),
+    startIndex: 0,
+    random: () => 0,
+  });
+  expect(decision.node).toBe("n");
+});
+
+test("profiles turn filters off and weigh scores their own way", () => {
+  const profile = {
+    ...defaultProfile,
+    filters: new Set(defaultProfile.filters),
+    fit: { ...defaultProfile.fit, type: "MostAllocated" as const },
+    weights: { NodeResourcesFit: 1 },
+  };
+  profile.filters.delete("NodeUnschedulable");
+  const at = snapshot([node("m", { unschedulable: true }), pod("a", asks("1"))], [node("n")]);
+  const input = { pod: pod("b", asks("500m")), snapshot: at, view, nominations: new Map() };
+  const more = { startIndex: 0, random: () => 0 };
+  expect(decide({ ...input, ...more, profile }).node).toBe("m");
+  expect(decide({ ...input, ...more, profile: defaultProfile }).node).toBe("n");
 });

@@ -1,15 +1,17 @@
 /** The decision for one pod: a node, or why there is none. Pure over a snapshot. */
 import type { LivePod } from "./amounts.ts";
 import {
-  type ClusterView,
-  type FilterState,
   filterNode,
-  filterState,
+  namedNodes,
+  type PreparedFilters,
+  prepareFilters,
   type Rejection,
 } from "./filters.ts";
 import { type NodeInfo, replaceNode, type Snapshot, withPod } from "./node-info.ts";
+import type { Profile } from "./profile.ts";
 import type { RejectedBy } from "./queue.ts";
 import { scoreNodes } from "./scores.ts";
+import type { ClusterView } from "./view.ts";
 import { claimProblem } from "./volumes.ts";
 
 /** Unbound pods that were promised a node by preemption. */
@@ -19,6 +21,7 @@ export interface DecideInput {
   readonly pod: LivePod;
   readonly snapshot: Snapshot;
   readonly view: ClusterView;
+  readonly profile: Profile;
   readonly nominations: Nominations;
   /** Where to begin when only a part of many nodes is looked at. */
   readonly startIndex: number;
@@ -52,7 +55,7 @@ export function decide(input: DecideInput): Decision {
       node: undefined,
       message: `0/${snapshot.nodes.length} nodes are available: ${problem}.`,
       rejectedBy: ["VolumeBinding"],
-      rejections: new Map(snapshot.nodes.map((info) => [info.node.metadata.name ?? "", rejection])),
+      rejections: new Map(snapshot.nodes.map(({ name }) => [name, rejection])),
     };
   }
   const { feasible, rejections, looked } = findFeasible(input);
@@ -68,66 +71,97 @@ export function decide(input: DecideInput): Decision {
 }
 
 /** All of up to a hundred nodes, then a share that shrinks as the cluster grows. */
-export function nodesToFind(total: number): number {
+export function nodesToFind(total: number, percentage = 0): number {
   const nodesMin = 100;
   if (total < nodesMin) return total;
-  const percent = Math.max(5, 50 - Math.floor(total / 125));
+  const percent = percentage > 0 ? percentage : Math.max(5, 50 - Math.floor(total / 125));
   return Math.max(nodesMin, Math.floor((total * percent) / 100));
 }
 
-function findFeasible(input: DecideInput): {
+const unnamed: Rejection = {
+  filter: "NodeAffinity",
+  reasons: ["node(s) didn't satisfy plugin(s) [NodeAffinity]"],
+  isFinal: true,
+};
+
+interface Search {
   readonly feasible: NodeInfo[];
   readonly rejections: Map<string, Rejection>;
   readonly looked: number;
-} {
-  const { pod, snapshot, view } = input;
-  const state = filterState(pod, snapshot, view);
+}
+
+function findFeasible(input: DecideInput): Search {
+  const { snapshot, profile } = input;
+  const prepared = prepareFilters(input);
+  const named = profile.filters.has("NodeAffinity") ? namedNodes(input.pod) : undefined;
+  if (named !== undefined) return findAmong(named, prepared, input);
   const rejections = new Map<string, Rejection>();
   const feasible: NodeInfo[] = [];
   const total = snapshot.nodes.length;
-  const enough = nodesToFind(total);
+  const enough = nodesToFind(total, profile.percentageOfNodesToScore);
   let looked = 0;
   for (; looked < total && feasible.length < enough; looked++) {
     const info = snapshot.nodes[(input.startIndex + looked) % total] as NodeInfo;
-    const rejection = filterWithNominated(state, info, input);
+    const rejection = filterWithNominated(prepared, info, input);
     if (rejection === undefined) feasible.push(info);
-    else rejections.set(info.node.metadata.name ?? "", rejection);
+    else rejections.set(info.name, rejection);
   }
   return { feasible, rejections, looked };
 }
 
+/** A pod that names its nodes, as daemon pods do, need not be tried on all the others. */
+function findAmong(
+  named: ReadonlySet<string>,
+  prepared: PreparedFilters,
+  input: DecideInput,
+): Search {
+  const rejections = new Map<string, Rejection>();
+  const feasible: NodeInfo[] = [];
+  for (const info of input.snapshot.nodes) {
+    const isNamed = named.has(info.name);
+    const rejection = isNamed ? filterWithNominated(prepared, info, input) : unnamed;
+    if (rejection === undefined) feasible.push(info);
+    else rejections.set(info.name, rejection);
+  }
+  return { feasible, rejections, looked: 0 };
+}
+
 /** The node must do both with and without the pods it is promised to. */
 function filterWithNominated(
-  state: FilterState,
+  prepared: PreparedFilters,
   info: NodeInfo,
-  { pod, snapshot, view, nominations }: DecideInput,
+  input: DecideInput,
 ): Rejection | undefined {
-  const promised = promisedTo(pod, info, nominations);
+  const promised =
+    input.nominations.size === 0 ? [] : promisedTo(input.pod, info, input.nominations);
   if (promised.length > 0) {
     const full = promised.reduce(withPod, info);
-    const rejection = filterNode(filterState(pod, replaceNode(snapshot, full), view), full);
+    const snapshot = replaceNode(input.snapshot, full);
+    const rejection = filterNode(prepareFilters({ ...input, snapshot }), full);
     if (rejection !== undefined) return rejection;
   }
-  return filterNode(state, info);
+  return filterNode(prepared, info);
 }
 
 /** Pods of at least the same priority that wait for this node. */
 export function promisedTo(pod: LivePod, info: NodeInfo, nominations: Nominations): LivePod[] {
   const priority = pod.spec.priority ?? 0;
-  return (nominations.get(info.node.metadata.name ?? "") ?? []).filter(
+  return (nominations.get(info.name) ?? []).filter(
     (other) => other.metadata.uid !== pod.metadata.uid && (other.spec.priority ?? 0) >= priority,
   );
 }
 
 function choose(input: DecideInput, feasible: readonly NodeInfo[]): string {
-  const nameOf = (info: NodeInfo | undefined) => info?.node.metadata.name ?? "";
-  const nominated = feasible.find((info) => nameOf(info) === input.pod.status?.nominatedNodeName);
-  if (nominated !== undefined) return nameOf(nominated);
-  if (feasible.length === 1) return nameOf(feasible[0]);
+  const { nominatedNodeName } = input.pod.status ?? {};
+  if (nominatedNodeName && feasible.some(({ name }) => name === nominatedNodeName)) {
+    return nominatedNodeName;
+  }
+  const [only] = feasible;
+  if (feasible.length === 1 && only !== undefined) return only.name;
   const scores = scoreNodes({ ...input, nodes: feasible });
   const best = Math.max(...scores);
   const ties = feasible.filter((_, index) => scores[index] === best);
-  return nameOf(ties[input.random(ties.length)]);
+  return ties[input.random(ties.length)]?.name ?? "";
 }
 
 /** "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable." */

@@ -1,7 +1,11 @@
 /** The filters: which nodes can take a pod, and in upstream's words why others cannot. */
-
-import { matchesRequiredAffinity, tolerates, untoleratedTaints } from "../schema/placement.ts";
-import { add, type LivePod, podRequests } from "./amounts.ts";
+import {
+  matchesRequiredAffinity,
+  matchesTerms,
+  tolerates,
+  untoleratedTaints,
+} from "../schema/placement.ts";
+import { type Amounts, type LivePod, podRequests } from "./amounts.ts";
 import {
   type HostPort,
   hostPorts,
@@ -9,26 +13,18 @@ import {
   portsConflict,
   type Snapshot,
 } from "./node-info.ts";
+import { podAffinityProblem, podAffinityState } from "./pod-affinity.ts";
+import type { FilterName, Profile } from "./profile.ts";
+import { spreadProblem, spreadState } from "./topology-spread.ts";
+import type { ClusterView } from "./view.ts";
 import {
-  type NamespaceLabels,
-  type PodAffinityState,
-  podAffinityProblem,
-  podAffinityState,
-} from "./pod-affinity.ts";
-import { type SpreadState, spreadProblem, spreadState } from "./topology-spread.ts";
-import type { VolumeView } from "./volumes.ts";
-import { volumeProblem } from "./volumes.ts";
-
-export type FilterName =
-  | "NodeUnschedulable"
-  | "NodeName"
-  | "TaintToleration"
-  | "NodeAffinity"
-  | "NodePorts"
-  | "NodeResourcesFit"
-  | "VolumeBinding"
-  | "PodTopologySpread"
-  | "InterPodAffinity";
+  claimsOf,
+  isBound,
+  limitProblem,
+  usesExclusiveClaim,
+  volumeProblem,
+  zoneProblem,
+} from "./volumes.ts";
 
 /** Why one node is out. */
 export interface Rejection {
@@ -38,34 +34,19 @@ export interface Rejection {
   readonly isFinal: boolean;
 }
 
-export interface ClusterView {
-  readonly namespaceLabels: NamespaceLabels;
-  readonly volumes: VolumeView;
-}
-
-/** What is computed once per pod before nodes are looked at. */
-export interface FilterState {
+export interface FilterInput {
   readonly pod: LivePod;
-  readonly requests: Readonly<Record<string, number>>;
-  readonly ports: readonly HostPort[];
-  readonly spread: SpreadState | undefined;
-  readonly affinity: PodAffinityState | undefined;
+  readonly snapshot: Snapshot;
   readonly view: ClusterView;
-}
-
-export function filterState(pod: LivePod, snapshot: Snapshot, view: ClusterView): FilterState {
-  return {
-    pod,
-    requests: podRequests(pod),
-    ports: hostPorts(pod),
-    spread: spreadState(pod, snapshot, "DoNotSchedule"),
-    affinity: podAffinityState(pod, snapshot, view.namespaceLabels),
-    view,
-  };
+  readonly profile: Profile;
 }
 
 type Found = Omit<Rejection, "filter"> | undefined;
-type Filter = (state: FilterState, info: NodeInfo) => Found;
+type Check = (info: NodeInfo) => Found;
+/** Looks at the pod once; undefined when the filter has nothing to say about such a pod. */
+type Prepare = (input: FilterInput) => Check | undefined;
+
+export type PreparedFilters = readonly (readonly [FilterName, Check])[];
 
 const final = (...reasons: string[]): Found => ({ reasons, isFinal: true });
 const curable = (...reasons: string[]): Found => ({ reasons, isFinal: false });
@@ -73,70 +54,106 @@ const curable = (...reasons: string[]): Found => ({ reasons, isFinal: false });
 const unschedulableTaint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
 
 /** In upstream's order; the first that rejects a node speaks for it. */
-const filters: readonly (readonly [FilterName, Filter])[] = [
-  [
-    "NodeUnschedulable",
-    ({ pod }, { node }) => {
-      if (node.spec?.unschedulable !== true) return undefined;
-      const isTolerated = (pod.spec.tolerations ?? []).some((t) =>
-        tolerates(t, unschedulableTaint),
-      );
-      return isTolerated ? undefined : final("node(s) were unschedulable");
-    },
-  ],
-  [
-    "NodeName",
-    ({ pod }, { node }) => {
-      const wanted = pod.spec.nodeName ?? "";
-      if (wanted === "" || wanted === node.metadata.name) return undefined;
-      return final("node(s) didn't match the requested node name");
-    },
-  ],
-  [
-    "TaintToleration",
-    ({ pod }, { node }) =>
-      untoleratedTaints(pod, node).length === 0
-        ? undefined
-        : final("node(s) had untolerated taint(s)"),
-  ],
-  [
-    "NodeAffinity",
-    ({ pod }, { node }) =>
-      matchesRequiredAffinity(pod, node)
-        ? undefined
-        : final("node(s) didn't match Pod's node affinity/selector"),
-  ],
-  ["NodePorts", nodePorts],
-  ["NodeResourcesFit", nodeResourcesFit],
-  [
-    "VolumeBinding",
-    ({ pod, view }, { node }) => {
-      const problem = volumeProblem(pod, node, view.volumes);
-      return problem === undefined ? undefined : final(problem);
-    },
-  ],
-  [
-    "PodTopologySpread",
-    ({ spread }, info) => {
-      const problem = spread === undefined ? undefined : spreadProblem(spread, info);
+const table: Readonly<Record<FilterName, Prepare>> = {
+  NodeUnschedulable({ pod }) {
+    const isTolerated = (pod.spec.tolerations ?? []).some((t) => tolerates(t, unschedulableTaint));
+    if (isTolerated) return undefined;
+    const found = final("node(s) were unschedulable");
+    return ({ node }) => (node.spec?.unschedulable === true ? found : undefined);
+  },
+  NodeName({ pod }) {
+    const wanted = pod.spec.nodeName ?? "";
+    if (wanted === "") return undefined;
+    const found = final("node(s) didn't match the requested node name");
+    return ({ name }) => (name === wanted ? undefined : found);
+  },
+  TaintToleration({ pod }) {
+    const found = final("node(s) had untolerated taint(s)");
+    return ({ hardTaints, node }) =>
+      hardTaints.length === 0 || untoleratedTaints(pod, node).length === 0 ? undefined : found;
+  },
+  NodeAffinity: nodeAffinity,
+  NodePorts({ pod }) {
+    const ports = hostPorts(pod);
+    return ports.length === 0 ? undefined : (info) => nodePorts(ports, info);
+  },
+  NodeResourcesFit({ pod, profile }) {
+    const requests = limitedRequests(podRequests(pod), profile);
+    return (info) => nodeResourcesFit(requests, info);
+  },
+  VolumeRestrictions({ pod, snapshot, view }) {
+    const claims = claimsOf(pod, view.volumes);
+    if (!claims.some(({ spec }) => spec.accessModes?.includes("ReadWriteOncePod"))) {
+      return undefined;
+    }
+    const { namespace = "" } = pod.metadata;
+    const users = snapshot.nodes.filter((info) => usesExclusiveClaim(claims, namespace, info));
+    const found = curable(
+      "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode " +
+        "already in-use by another pod",
+    );
+    return users.length === 0 ? undefined : () => found;
+  },
+  NodeVolumeLimits({ pod, view }) {
+    const claims = claimsOf(pod, view.volumes);
+    if (claims.length === 0) return undefined;
+    return (info) => toCurable(limitProblem(claims, info, view.volumes));
+  },
+  VolumeBinding({ pod, view }) {
+    const claims = claimsOf(pod, view.volumes);
+    if (claims.length === 0) return undefined;
+    return (info) => toFinal(volumeProblem(claims, info, view.volumes));
+  },
+  VolumeZone({ pod, view }) {
+    const claims = claimsOf(pod, view.volumes).filter(isBound);
+    if (claims.length === 0) return undefined;
+    return (info) => toFinal(zoneProblem(claims, info, view.volumes));
+  },
+  PodTopologySpread(input) {
+    const spread = spreadState(input);
+    if (spread === undefined) return undefined;
+    return (info) => {
+      const problem = spreadProblem(spread, info);
       return problem && { reasons: [problem.reason], isFinal: problem.isFinal };
-    },
-  ],
-  [
-    "InterPodAffinity",
-    ({ affinity }, info) => {
-      const problem = affinity === undefined ? undefined : podAffinityProblem(affinity, info);
+    };
+  },
+  InterPodAffinity({ pod, snapshot, view }) {
+    const affinity = podAffinityState(pod, snapshot, view.namespaceLabels);
+    if (affinity === undefined) return undefined;
+    return (info) => {
+      const problem = podAffinityProblem(affinity, info);
       if (problem === undefined) return undefined;
       // Removing pods makes room where pods repel, never where a friend is missing.
       return problem === "node(s) didn't match pod affinity rules"
         ? final(problem)
         : curable(problem);
-    },
-  ],
-];
+    };
+  },
+};
 
-function nodePorts({ ports }: FilterState, info: NodeInfo): Found {
-  if (ports.length === 0) return undefined;
+function toFinal(problem: string | undefined): Found {
+  return problem === undefined ? undefined : final(problem);
+}
+
+function toCurable(problem: string | undefined): Found {
+  return problem === undefined ? undefined : curable(problem);
+}
+
+function nodeAffinity({ pod, profile }: FilterInput): Check | undefined {
+  const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const added = profile.addedAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const isPlain = required === undefined && Object.keys(pod.spec.nodeSelector ?? {}).length === 0;
+  if (isPlain && added === undefined) return undefined;
+  const found = final("node(s) didn't match Pod's node affinity/selector");
+  const enforced = final("node(s) didn't match scheduler-enforced node affinity");
+  return ({ node }) => {
+    if (added !== undefined && !matchesTerms(node, added.nodeSelectorTerms)) return enforced;
+    return matchesRequiredAffinity(pod, node) ? undefined : found;
+  };
+}
+
+function nodePorts(ports: readonly HostPort[], info: NodeInfo): Found {
+  if (info.portPods === 0) return undefined;
   for (const other of info.pods.values()) {
     for (const taken of hostPorts(other)) {
       if (ports.some((port) => portsConflict(port, taken))) {
@@ -147,27 +164,68 @@ function nodePorts({ ports }: FilterState, info: NodeInfo): Found {
   return undefined;
 }
 
-function nodeResourcesFit({ requests }: FilterState, info: NodeInfo): Found {
-  const reasons: string[] = [];
+function limitedRequests(requests: Amounts, profile: Profile): readonly [string, number][] {
+  return Object.entries(requests).filter(
+    ([name, amount]) =>
+      amount !== 0 &&
+      !profile.ignoredResources.has(name) &&
+      !profile.ignoredResourceGroups.has(name.slice(0, Math.max(0, name.indexOf("/")))),
+  );
+}
+
+function nodeResourcesFit(
+  requests: readonly (readonly [string, number])[],
+  { pods, allocatable, requested }: NodeInfo,
+): Found {
+  let reasons: string[] | undefined;
   let isFinal = false;
-  const podsMax = info.allocatable.pods ?? 0;
-  if (info.pods.size + 1 > podsMax) reasons.push("Too many pods");
-  const total = add(info.requested, requests);
-  for (const [resource, amount] of Object.entries(requests)) {
-    if (amount === 0) continue;
-    const allocatable = info.allocatable[resource] ?? 0;
-    if ((total[resource] ?? 0) <= allocatable) continue;
+  if (pods.size + 1 > (allocatable.pods ?? 0)) reasons = ["Too many pods"];
+  for (const [resource, amount] of requests) {
+    const most = allocatable[resource] ?? 0;
+    if ((requested[resource] ?? 0) + amount <= most) continue;
+    reasons ??= [];
     reasons.push(`Insufficient ${resource}`);
-    if (amount > allocatable) isFinal = true;
+    if (amount > most) isFinal = true;
   }
-  return reasons.length === 0 ? undefined : { reasons, isFinal };
+  return reasons && { reasons, isFinal };
+}
+
+/** The filters that have something to say about this pod. */
+export function prepareFilters(input: FilterInput): PreparedFilters {
+  const prepared: (readonly [FilterName, Check])[] = [];
+  for (const [name, prepare] of Object.entries(table) as [FilterName, Prepare][]) {
+    if (!input.profile.filters.has(name)) continue;
+    const check = prepare(input);
+    if (check !== undefined) prepared.push([name, check]);
+  }
+  return prepared;
 }
 
 /** The first rejection of the node, or undefined when it can take the pod. */
-export function filterNode(state: FilterState, info: NodeInfo): Rejection | undefined {
-  for (const [filter, run] of filters) {
-    const found = run(state, info);
+export function filterNode(prepared: PreparedFilters, info: NodeInfo): Rejection | undefined {
+  for (const [filter, check] of prepared) {
+    const found = check(info);
     if (found !== undefined) return { filter, ...found };
   }
   return undefined;
+}
+
+/**
+ * The only nodes that the pod's required affinity names, as daemon pods have it; undefined when
+ * any node may do.
+ */
+export function namedNodes({ spec }: LivePod): ReadonlySet<string> | undefined {
+  const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const terms = required?.nodeSelectorTerms ?? [];
+  if (terms.length === 0) return undefined;
+  const names = new Set<string>();
+  for (const { matchFields = [] } of terms) {
+    const byName = matchFields.filter(
+      ({ key, operator }) => key === "metadata.name" && operator === "In",
+    );
+    if (byName.length === 0) return undefined;
+    const [first, ...others] = byName.map(({ values = [] }) => new Set(values));
+    for (const name of first ?? []) if (others.every((set) => set.has(name))) names.add(name);
+  }
+  return names;
 }

@@ -1,5 +1,5 @@
 /** One node with the sums over its pods: what filters and scores read. Never changed in place. */
-import type { Node } from "../gen/core-v1.ts";
+import type { Node, Taint } from "../gen/core-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import {
   type Amounts,
@@ -12,6 +12,7 @@ import {
 } from "./amounts.ts";
 
 export type LiveNode = DeepReadonly<Node>;
+type LiveTaint = DeepReadonly<Taint>;
 
 export interface HostPort {
   readonly ip: string;
@@ -19,37 +20,67 @@ export interface HostPort {
   readonly port: number;
 }
 
-export interface NodeInfo {
+/** What follows from the node alone, worked out once for each version of it. */
+interface NodeFacts {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly allocatable: Amounts;
+  readonly hardTaints: readonly LiveTaint[];
+  readonly softTaints: readonly LiveTaint[];
+  /** Bytes of each image by each of its names. */
+  readonly images: ReadonlyMap<string, number>;
+}
+
+export interface NodeInfo extends NodeFacts {
   readonly node: LiveNode;
   readonly pods: ReadonlyMap<string, LivePod>;
   readonly requested: Amounts;
   readonly presumed: Amounts;
-  readonly allocatable: Amounts;
   /** How many pods have required anti-affinity, and any affinity: most nodes can be skipped. */
   readonly antiAffinityPods: number;
   readonly affinityPods: number;
+  /** How many pods take ports of the host. */
+  readonly portPods: number;
 }
 
 /** All nodes at one moment, in name order. */
 export interface Snapshot {
   readonly nodes: readonly NodeInfo[];
+  /** How many nodes hold each image. */
+  readonly imageHolders: ReadonlyMap<string, number>;
+}
+
+function factsOf(node: LiveNode): NodeFacts {
+  const taints = node.spec?.taints ?? [];
+  const images = new Map<string, number>();
+  for (const { names, sizeBytes = 0 } of node.status?.images ?? []) {
+    for (const name of names ?? []) images.set(name, sizeBytes);
+  }
+  return {
+    name: node.metadata.name ?? "",
+    labels: node.metadata.labels ?? {},
+    allocatable: amountsOf(node.status?.allocatable ?? node.status?.capacity),
+    hardTaints: taints.filter(({ effect }) => effect !== "PreferNoSchedule"),
+    softTaints: taints.filter(({ effect }) => effect === "PreferNoSchedule"),
+    images,
+  };
 }
 
 export function emptyNodeInfo(node: LiveNode): NodeInfo {
   return {
+    ...factsOf(node),
     node,
     pods: new Map(),
     requested: {},
     presumed: {},
-    allocatable: amountsOf(node.status?.allocatable ?? node.status?.capacity),
     antiAffinityPods: 0,
     affinityPods: 0,
+    portPods: 0,
   };
 }
 
 export function withNode(info: NodeInfo, node: LiveNode): NodeInfo {
-  const allocatable = amountsOf(node.status?.allocatable ?? node.status?.capacity);
-  return { ...info, node, allocatable };
+  return { ...info, ...factsOf(node), node };
 }
 
 export function withPod(info: NodeInfo, pod: LivePod): NodeInfo {
@@ -61,6 +92,7 @@ export function withPod(info: NodeInfo, pod: LivePod): NodeInfo {
     presumed: add(without.presumed, podPresumedRequests(pod)),
     antiAffinityPods: without.antiAffinityPods + (hasAntiAffinity(pod) ? 1 : 0),
     affinityPods: without.affinityPods + (hasAffinity(pod) ? 1 : 0),
+    portPods: without.portPods + (hostPorts(pod).length > 0 ? 1 : 0),
   };
 }
 
@@ -76,6 +108,7 @@ export function withoutPod(info: NodeInfo, pod: LivePod): NodeInfo {
     presumed: subtract(info.presumed, podPresumedRequests(present)),
     antiAffinityPods: info.antiAffinityPods - (hasAntiAffinity(present) ? 1 : 0),
     affinityPods: info.affinityPods - (hasAffinity(present) ? 1 : 0),
+    portPods: info.portPods - (hostPorts(present).length > 0 ? 1 : 0),
   };
 }
 
@@ -89,17 +122,20 @@ function hasAffinity(pod: LivePod): boolean {
   return affinity?.podAffinity !== undefined || affinity?.podAntiAffinity !== undefined;
 }
 
-export function hostPorts(pod: LivePod): HostPort[] {
-  const sidecars = (pod.spec.initContainers ?? []).filter((c) => c.restartPolicy === "Always");
-  return [...pod.spec.containers, ...sidecars].flatMap((container) =>
-    (container.ports ?? [])
-      .filter(({ hostPort }) => (hostPort ?? 0) > 0)
-      .map(({ hostIP, protocol, hostPort }) => ({
-        ip: hostIP === undefined || hostIP === "" ? "0.0.0.0" : hostIP,
-        protocol: protocol ?? "TCP",
-        port: hostPort ?? 0,
-      })),
-  );
+const noPorts: readonly HostPort[] = [];
+
+export function hostPorts(pod: LivePod): readonly HostPort[] {
+  const { containers, initContainers = [] } = pod.spec;
+  const sidecars = initContainers.filter((c) => c.restartPolicy === "Always");
+  const ports: HostPort[] = [];
+  for (const container of sidecars.length === 0 ? containers : [...containers, ...sidecars]) {
+    for (const { hostIP, protocol, hostPort = 0 } of container.ports ?? []) {
+      if (hostPort <= 0) continue;
+      const ip = hostIP === undefined || hostIP === "" ? "0.0.0.0" : hostIP;
+      ports.push({ ip, protocol: protocol ?? "TCP", port: hostPort });
+    }
+  }
+  return ports.length === 0 ? noPorts : ports;
 }
 
 /** 0.0.0.0 takes the port on every address. */
@@ -108,14 +144,18 @@ export function portsConflict(a: HostPort, b: HostPort): boolean {
   return a.ip === b.ip || a.ip === "0.0.0.0" || b.ip === "0.0.0.0";
 }
 
-export function labelsOf(info: NodeInfo): Readonly<Record<string, string>> {
-  return info.node.metadata.labels ?? {};
+export function snapshotOf(nodes: readonly NodeInfo[]): Snapshot {
+  const imageHolders = new Map<string, number>();
+  for (const { images } of nodes) {
+    for (const name of images.keys()) {
+      imageHolders.set(name, (imageHolders.get(name) ?? 0) + 1);
+    }
+  }
+  return { nodes, imageHolders };
 }
 
 /** A copy of `snapshot` in which one node is another. */
 export function replaceNode(snapshot: Snapshot, changed: NodeInfo): Snapshot {
-  const name = changed.node.metadata.name;
-  return {
-    nodes: snapshot.nodes.map((info) => (info.node.metadata.name === name ? changed : info)),
-  };
+  const nodes = snapshot.nodes.map((info) => (info.name === changed.name ? changed : info));
+  return { ...snapshot, nodes };
 }

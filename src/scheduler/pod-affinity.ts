@@ -8,7 +8,7 @@ import {
   type Requirement,
 } from "../lib/selector.ts";
 import type { LivePod } from "./amounts.ts";
-import { labelsOf, type NodeInfo, type Snapshot } from "./node-info.ts";
+import type { NodeInfo, Snapshot } from "./node-info.ts";
 
 type LiveTerm = DeepReadonly<PodAffinityTerm>;
 export type NamespaceLabels = (namespace: string) => Readonly<Record<string, string>>;
@@ -19,7 +19,26 @@ interface Term {
   readonly matchesNamespace: (namespace: string) => boolean;
 }
 
-function compile(term: LiveTerm, owner: LivePod, namespaceLabels: NamespaceLabels): Term {
+interface Compiled {
+  readonly by: NamespaceLabels;
+  readonly namespace: string | undefined;
+  readonly labels: LivePod["metadata"]["labels"];
+  readonly term: Term;
+}
+/** Terms of pods that run are read again for each pod that comes. */
+const compiled = new WeakMap<LiveTerm, Compiled>();
+
+function compile(term: LiveTerm, owner: LivePod, by: NamespaceLabels): Term {
+  const { namespace, labels } = owner.metadata;
+  const known = compiled.get(term);
+  const isSame = known?.by === by && known.namespace === namespace && known.labels === labels;
+  if (isSame) return known.term;
+  const made = compileAnew(term, owner, by);
+  compiled.set(term, { by, namespace, labels, term: made });
+  return made;
+}
+
+function compileAnew(term: LiveTerm, owner: LivePod, namespaceLabels: NamespaceLabels): Term {
   const own = owner.metadata.labels ?? {};
   const keyed = (keys: readonly string[] | undefined, operator: "in" | "notin"): Requirement[] =>
     (keys ?? [])
@@ -56,7 +75,7 @@ function matches(term: Term, pod: LivePod): boolean {
 
 /** A topology, for example `kubernetes.io/hostname=a`. */
 function place(info: NodeInfo, key: string): string | undefined {
-  const value = labelsOf(info)[key];
+  const value = info.labels[key];
   return value === undefined ? undefined : `${key}=${value}`;
 }
 
@@ -119,6 +138,7 @@ function placesOf(
 ): ReadonlySet<string> {
   const places = new Set<string>();
   for (const info of snapshot.nodes) {
+    if (info.pods.size === 0) continue;
     const at = place(info, term.topologyKey);
     if (at === undefined || places.has(at)) continue;
     for (const other of info.pods.values()) {
@@ -141,40 +161,47 @@ export function podAffinityProblem(state: PodAffinityState, info: NodeInfo): str
     const at = place(info, term.topologyKey);
     if (at !== undefined && places.has(at)) return "node(s) didn't match pod anti-affinity rules";
   }
-  for (const [key, value] of Object.entries(labelsOf(info))) {
-    if (state.refused.has(`${key}=${value}`)) {
+  if (state.refused.size === 0) return undefined;
+  for (const key in info.labels) {
+    if (state.refused.has(`${key}=${info.labels[key]}`)) {
       return "node(s) didn't satisfy existing pods anti-affinity rules";
     }
   }
   return undefined;
 }
 
-/** The weight a running pod's required affinity has when another pod is placed. */
-const hardAffinityWeight = 1;
+export interface WeightOptions {
+  readonly namespaceLabels: NamespaceLabels;
+  /** The weight a running pod's required affinity has when another pod is placed. */
+  readonly hardWeight: number;
+  /** What running pods would like counts only when the pod would like something itself. */
+  readonly ignoresExisting: boolean;
+}
 
 /** How much each place attracts or repels the pod; undefined when no pod has a say. */
 export function podAffinityWeights(
   pod: LivePod,
   snapshot: Snapshot,
-  namespaceLabels: NamespaceLabels,
+  { namespaceLabels, hardWeight, ignoresExisting }: WeightOptions,
 ): ReadonlyMap<string, number> | undefined {
-  const own = weighted(pod, false).map(({ term, weight }) => ({
+  const own = weighted(pod, 0).map(({ term, weight }) => ({
     term: compile(term, pod, namespaceLabels),
     weight,
   }));
-  const hosts = own.length > 0 ? snapshot.nodes : snapshot.nodes.filter((i) => i.affinityPods > 0);
-  if (hosts.length === 0) return undefined;
+  if (own.length === 0 && ignoresExisting) return undefined;
   const weights = new Map<string, number>();
   const count = (info: NodeInfo, key: string, weight: number) => {
     const at = place(info, key);
     if (at !== undefined) weights.set(at, (weights.get(at) ?? 0) + weight);
   };
-  for (const info of hosts) {
+  for (const info of snapshot.nodes) {
+    if (info.pods.size === 0 || (own.length === 0 && info.affinityPods === 0)) continue;
     for (const other of info.pods.values()) {
       for (const { term, weight } of own) {
         if (matches(term, other)) count(info, term.topologyKey, weight);
       }
-      for (const { term, weight } of weighted(other, true)) {
+      if (info.affinityPods === 0) continue;
+      for (const { term, weight } of weighted(other, hardWeight)) {
         if (matches(compile(term, other, namespaceLabels), pod)) {
           count(info, term.topologyKey, weight);
         }
@@ -184,24 +211,34 @@ export function podAffinityWeights(
   return weights.size === 0 ? undefined : weights;
 }
 
-function weighted(pod: LivePod, withHard: boolean): { term: LiveTerm; weight: number }[] {
+interface WeightedTerm {
+  readonly term: LiveTerm;
+  readonly weight: number;
+}
+const noTerms: readonly WeightedTerm[] = [];
+
+/** The preferred terms, and the required affinity ones when they have a weight. */
+function weighted(pod: LivePod, hardWeight: number): readonly WeightedTerm[] {
   const affinity = pod.spec.affinity;
-  if (affinity === undefined) return [];
-  const soft = (kind: "podAffinity" | "podAntiAffinity", sign: number) =>
-    (affinity[kind]?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map((preferred) => ({
-      term: preferred.podAffinityTerm,
-      weight: sign * preferred.weight,
-    }));
-  const hard = withHard
-    ? required(pod, "podAffinity").map((term) => ({ term, weight: hardAffinityWeight }))
-    : [];
-  return [...soft("podAffinity", 1), ...soft("podAntiAffinity", -1), ...hard];
+  if (affinity === undefined) return noTerms;
+  const terms: WeightedTerm[] = [];
+  for (const [kind, sign] of [
+    ["podAffinity", 1],
+    ["podAntiAffinity", -1],
+  ] as const) {
+    const preferred = affinity[kind]?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+    for (const { podAffinityTerm: term, weight } of preferred) {
+      terms.push({ term, weight: sign * weight });
+    }
+  }
+  if (hardWeight > 0) {
+    for (const term of required(pod, "podAffinity")) terms.push({ term, weight: hardWeight });
+  }
+  return terms;
 }
 
 export function podAffinityScore(weights: ReadonlyMap<string, number>, info: NodeInfo): number {
   let score = 0;
-  for (const [key, value] of Object.entries(labelsOf(info))) {
-    score += weights.get(`${key}=${value}`) ?? 0;
-  }
+  for (const key in info.labels) score += weights.get(`${key}=${info.labels[key]}`) ?? 0;
   return score;
 }

@@ -4,15 +4,20 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { labelSelectorOf, matchesLabels } from "../lib/selector.ts";
 import type { LivePod } from "./amounts.ts";
 import { fitMessage, type Nominations, promisedTo } from "./decide.ts";
-import { type ClusterView, filterNode, filterState, type Rejection } from "./filters.ts";
+import { filterNode, prepareFilters, type Rejection } from "./filters.ts";
 import { type NodeInfo, replaceNode, type Snapshot, withoutPod, withPod } from "./node-info.ts";
+import type { Profile } from "./profile.ts";
+import type { ClusterView } from "./view.ts";
 
 export interface PreemptionInput {
   readonly pod: LivePod;
   readonly snapshot: Snapshot;
   readonly view: ClusterView;
+  readonly profile: Profile;
   readonly nominations: Nominations;
   readonly rejections: ReadonlyMap<string, Rejection>;
+  /** A whole number in 0..below-1: where to begin when not all nodes are tried. */
+  readonly random: (below: number) => number;
   readonly budgets: readonly DeepReadonly<PodDisruptionBudget>[];
 }
 
@@ -37,21 +42,28 @@ export function planPreemption(input: PreemptionInput): Preemption {
   if (waitsForVictims(input)) {
     return refusal("not eligible due to a terminating pod on the nominated node.");
   }
+  const curable = snapshot.nodes.filter(({ name }) => rejections.get(name)?.isFinal === false);
   const candidates: Candidate[] = [];
   const reasons: { readonly reasons: readonly string[] }[] = [];
-  for (const info of snapshot.nodes) {
-    const name = info.node.metadata.name ?? "";
-    const rejection = rejections.get(name);
-    if (rejection === undefined) continue;
-    const found = rejection.isFinal ? undefined : findVictims(input, info);
-    if (found !== undefined) candidates.push(found);
-    else if (rejection.isFinal) {
-      reasons.push({ reasons: ["Preemption is not helpful for scheduling"] });
-    } else reasons.push({ reasons: ["No preemption victims found for incoming pod"] });
+  const enough = candidatesToFind(curable.length, input.profile);
+  const offset = curable.length === 0 ? 0 : input.random(curable.length);
+  for (let at = 0; at < curable.length && candidates.length < enough; at++) {
+    const found = findVictims(input, curable[(offset + at) % curable.length] as NodeInfo);
+    if ("node" in found) candidates.push(found);
+    else reasons.push(found);
   }
   const best = candidates.sort(compareCandidates)[0];
   if (best !== undefined) return { node: best.node, victims: best.victims };
+  const others = snapshot.nodes.length - reasons.length;
+  const notHelpful = { reasons: ["Preemption is not helpful for scheduling"] };
+  reasons.push(...Array.from({ length: others }, () => notHelpful));
   return refusal(fitMessage(snapshot.nodes.length, reasons));
+}
+
+/** In large clusters a part of the nodes has to do. */
+function candidatesToFind(nodes: number, profile: Profile): number {
+  const share = Math.floor((nodes * profile.minCandidateNodesPercentage) / 100);
+  return Math.min(nodes, Math.max(share, profile.minCandidateNodesAbsolute));
 }
 
 function refusal(message: string): Preemption {
@@ -67,7 +79,7 @@ function waitsForVictims({ pod, snapshot, rejections }: PreemptionInput): boolea
   const nominated = pod.status?.nominatedNodeName;
   if (nominated === undefined || nominated === "") return false;
   if (rejections.get(nominated)?.isFinal === true) return false;
-  const info = snapshot.nodes.find(({ node }) => node.metadata.name === nominated);
+  const info = snapshot.nodes.find(({ name }) => name === nominated);
   return [...(info?.pods.values() ?? [])].some(
     (other) =>
       other.metadata.deletionTimestamp !== undefined && priorityOf(other) < priorityOf(pod),
@@ -75,15 +87,21 @@ function waitsForVictims({ pod, snapshot, rejections }: PreemptionInput): boolea
 }
 
 /** Takes all weaker pods away, then lets as many as possible stay, the important ones first. */
-function findVictims(input: PreemptionInput, info: NodeInfo): Candidate | undefined {
-  const { pod, snapshot, view } = input;
+function findVictims(
+  input: PreemptionInput,
+  info: NodeInfo,
+): Candidate | { readonly reasons: readonly string[] } {
+  const { pod, snapshot } = input;
   const weaker = [...info.pods.values()].filter((other) => priorityOf(other) < priorityOf(pod));
-  if (weaker.length === 0) return undefined;
+  const noVictims = { reasons: ["No preemption victims found for incoming pod"] };
+  if (weaker.length === 0) return noVictims;
   const full = promisedTo(pod, info, input.nominations).reduce(withPod, info);
-  const fits = (candidate: NodeInfo) =>
-    filterNode(filterState(pod, replaceNode(snapshot, candidate), view), candidate) === undefined;
+  const problemOf = (candidate: NodeInfo) =>
+    filterNode(prepareFilters({ ...input, snapshot: replaceNode(snapshot, candidate) }), candidate);
+  const fits = (candidate: NodeInfo) => problemOf(candidate) === undefined;
   let current = weaker.reduce(withoutPod, full);
-  if (!fits(current)) return undefined;
+  const rest = problemOf(current);
+  if (rest !== undefined) return rest;
   const ordered = weaker.toSorted(byImportance);
   const protectedPods = violating(ordered, input.budgets);
   const victims: LivePod[] = [];
@@ -99,8 +117,8 @@ function findVictims(input: PreemptionInput, info: NodeInfo): Candidate | undefi
       if (isProtected) violations++;
     }
   }
-  if (victims.length === 0) return undefined;
-  return { node: info.node.metadata.name ?? "", victims: victims.sort(byImportance), violations };
+  if (victims.length === 0) return noVictims;
+  return { node: info.name, victims: victims.sort(byImportance), violations };
 }
 
 function startOf(pod: LivePod): number {

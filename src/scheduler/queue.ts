@@ -1,31 +1,52 @@
 /** Pods that wait for a node: those to try now, those that back off, those nothing helps yet. */
 import type { LivePod } from "./amounts.ts";
-import type { FilterName } from "./filters.ts";
 import { Heap } from "./heap.ts";
+import type { FilterName } from "./profile.ts";
 
 /** What happened in the cluster that may make room for a pod. */
-export type ClusterEvent = "node" | "pod-gone" | "pod-placed" | "volume";
+export type ClusterEvent =
+  | { readonly type: "node" }
+  | { readonly type: "volume" }
+  | { readonly type: "pod-gone" | "pod-placed"; readonly pod: LivePod };
 
 /** Why a pod was sent back; "any" is helped by every event. */
 export type RejectedBy = FilterName | "any";
 
-const helpedBy: Readonly<Record<RejectedBy, readonly ClusterEvent[]>> = {
-  NodeUnschedulable: ["node"],
-  NodeName: ["node"],
-  TaintToleration: ["node"],
-  NodeAffinity: ["node"],
-  NodePorts: ["node", "pod-gone"],
-  NodeResourcesFit: ["node", "pod-gone"],
-  VolumeBinding: ["node", "volume"],
-  PodTopologySpread: ["node", "pod-gone", "pod-placed"],
-  InterPodAffinity: ["node", "pod-gone", "pod-placed"],
-  any: ["node", "pod-gone", "pod-placed", "volume"],
+/** Upstream's queueing hints: whether the event can help a pod that this filter rejected. */
+type Hint = (waiting: LivePod, event: ClusterEvent) => boolean;
+
+const nodeOnly: Hint = (_waiting, { type }) => type === "node";
+const nodeOrGone: Hint = (_waiting, { type }) => type === "node" || type === "pod-gone";
+
+function sharesNamespace(waiting: LivePod, event: ClusterEvent): boolean {
+  return "pod" in event && event.pod.metadata.namespace === waiting.metadata.namespace;
+}
+
+const hints: Readonly<Record<RejectedBy, Hint>> = {
+  NodeUnschedulable: nodeOnly,
+  NodeName: nodeOnly,
+  TaintToleration: nodeOnly,
+  NodeAffinity: nodeOnly,
+  NodePorts: nodeOrGone,
+  NodeResourcesFit: nodeOrGone,
+  VolumeRestrictions: (waiting, event) =>
+    event.type === "volume" || (event.type === "pod-gone" && sharesNamespace(waiting, event)),
+  NodeVolumeLimits: (_waiting, { type }) => type !== "pod-placed",
+  VolumeBinding: (_waiting, { type }) => type === "node" || type === "volume",
+  VolumeZone: (_waiting, { type }) => type === "node" || type === "volume",
+  // A constraint counts the pods of its own namespace only.
+  PodTopologySpread: (waiting, event) => event.type === "node" || sharesNamespace(waiting, event),
+  InterPodAffinity: (_waiting, { type }) => type !== "volume",
+  any: () => true,
 };
 
-const backoffMsMin = 1_000;
-const backoffMsMax = 10_000;
-/** A pod is tried again after this long even if no event seems to help. */
 const unschedulableMsMax = 5 * 60_000;
+
+export interface Backoff {
+  readonly initialMs: number;
+  readonly maxMs: number;
+}
+const defaultBackoff: Backoff = { initialMs: 1_000, maxMs: 10_000 };
 
 export interface QueuedPod {
   readonly uid: string;
@@ -37,37 +58,46 @@ export interface QueuedPod {
   failedAtMs: number;
 }
 
-type Place =
-  | { readonly at: "active" }
-  | { readonly at: "backoff"; readonly untilMs: number }
-  | { readonly at: "waiting"; readonly rejectedBy: readonly RejectedBy[] }
-  | { readonly at: "taken" };
+interface Waiting {
+  readonly entry: QueuedPod;
+  readonly pod: LivePod | undefined;
+  readonly rejectedBy: readonly RejectedBy[];
+}
 
 export class SchedulingQueue {
-  readonly #places = new Map<string, { readonly entry: QueuedPod; place: Place }>();
   readonly #active = new Heap<QueuedPod>(
     (a, b) => b.priority - a.priority || a.sinceMs - b.sinceMs,
   );
+  /** Every pod that is known, with the entry that counts. */
+  readonly #known = new Map<string, QueuedPod>();
+  readonly #isActive = new Set<string>();
+  readonly #backoff = new Map<string, { readonly entry: QueuedPod; readonly untilMs: number }>();
+  readonly #waiting = new Map<string, Waiting>();
+
+  constructor(private readonly backoff: Backoff = defaultBackoff) {}
 
   get size(): number {
-    return this.#places.size;
+    return this.#known.size;
   }
 
   has(uid: string): boolean {
-    return this.#places.has(uid);
+    return this.#known.has(uid);
   }
 
   add(pod: LivePod, key: string, nowMs: number): void {
     const uid = pod.metadata.uid ?? "";
-    if (this.#places.has(uid)) return;
+    if (this.#known.has(uid)) return;
     const priority = pod.spec.priority ?? 0;
     const entry = { uid, key, priority, sinceMs: nowMs, attempts: 0, failedAtMs: 0 };
-    this.#places.set(uid, { entry, place: { at: "active" } });
-    this.#active.push(entry);
+    this.#known.set(uid, entry);
+    this.#activate(entry);
   }
 
   remove(uid: string): void {
-    this.#places.delete(uid);
+    this.#known.delete(uid);
+    this.#isActive.delete(uid);
+    this.#backoff.delete(uid);
+    this.#waiting.delete(uid);
   }
 
   /** The next pod to try; it stays known until `remove` or `sendBack`. */
@@ -75,65 +105,71 @@ export class SchedulingQueue {
     for (;;) {
       const entry = this.#active.pop();
       if (entry === undefined) return undefined;
-      const known = this.#places.get(entry.uid);
-      if (known?.entry !== entry || known.place.at !== "active") continue;
-      known.place = { at: "taken" };
+      if (this.#known.get(entry.uid) !== entry || !this.#isActive.delete(entry.uid)) continue;
       entry.attempts += 1;
       return entry;
     }
   }
 
   /** An empty `rejectedBy` is a failure of ours (a write): it only backs off. */
-  sendBack(entry: QueuedPod, rejectedBy: readonly RejectedBy[], nowMs: number): void {
-    const known = this.#places.get(entry.uid);
-    if (known === undefined) return;
+  sendBack(
+    entry: QueuedPod,
+    rejectedBy: readonly RejectedBy[],
+    nowMs: number,
+    pod?: LivePod,
+  ): void {
+    if (this.#known.get(entry.uid) !== entry) return;
     entry.failedAtMs = nowMs;
-    known.place =
-      rejectedBy.length === 0
-        ? { at: "backoff", untilMs: nowMs + backoffMs(entry.attempts) }
-        : { at: "waiting", rejectedBy };
+    if (rejectedBy.length > 0) this.#waiting.set(entry.uid, { entry, pod, rejectedBy });
+    else this.#backOff(entry, nowMs + this.#backoffMs(entry.attempts));
   }
 
   /** The pod itself changed in a way that may help. */
   wakePod(uid: string, nowMs: number): void {
-    const known = this.#places.get(uid);
-    if (known?.place.at === "waiting") this.#moveOn(known, nowMs);
+    const waiting = this.#waiting.get(uid);
+    if (waiting !== undefined) this.#moveOn(waiting.entry, nowMs);
   }
 
   wake(event: ClusterEvent, nowMs: number): void {
-    for (const known of this.#places.values()) {
-      if (known.place.at !== "waiting") continue;
-      const isHelped = known.place.rejectedBy.some((by) => helpedBy[by].includes(event));
-      if (isHelped) this.#moveOn(known, nowMs);
+    for (const { entry, pod, rejectedBy } of this.#waiting.values()) {
+      const isHelped = pod === undefined || rejectedBy.some((by) => hints[by](pod, event));
+      if (isHelped) this.#moveOn(entry, nowMs);
     }
   }
 
   /** Moves on what is due; returns when to come back, undefined when nothing waits for time. */
   flush(nowMs: number): number | undefined {
     let nextMs: number | undefined;
-    for (const known of this.#places.values()) {
-      const { place, entry } = known;
-      if (place.at !== "backoff" && place.at !== "waiting") continue;
-      const dueMs = place.at === "backoff" ? place.untilMs : entry.failedAtMs + unschedulableMsMax;
-      if (dueMs <= nowMs) this.#moveOn(known, nowMs);
+    const due = (entry: QueuedPod, dueMs: number) => {
+      if (dueMs <= nowMs) this.#moveOn(entry, nowMs);
       else nextMs = Math.min(nextMs ?? dueMs, dueMs);
+    };
+    for (const { entry, untilMs } of this.#backoff.values()) due(entry, untilMs);
+    for (const { entry } of this.#waiting.values()) {
+      due(entry, entry.failedAtMs + unschedulableMsMax);
     }
     return nextMs;
   }
 
-  #moveOn(known: { readonly entry: QueuedPod; place: Place }, nowMs: number): void {
-    const { entry } = known;
-    const untilMs = entry.failedAtMs + backoffMs(entry.attempts);
-    if (untilMs > nowMs) {
-      known.place = { at: "backoff", untilMs };
-      return;
-    }
-    known.place = { at: "active" };
+  #backoffMs(attempts: number): number {
+    if (attempts === 0) return 0;
+    return Math.min(this.backoff.initialMs * 2 ** (attempts - 1), this.backoff.maxMs);
+  }
+
+  #moveOn(entry: QueuedPod, nowMs: number): void {
+    this.#waiting.delete(entry.uid);
+    this.#backoff.delete(entry.uid);
+    const untilMs = entry.failedAtMs + this.#backoffMs(entry.attempts);
+    if (untilMs > nowMs) this.#backOff(entry, untilMs);
+    else this.#activate(entry);
+  }
+
+  #backOff(entry: QueuedPod, untilMs: number): void {
+    this.#backoff.set(entry.uid, { entry, untilMs });
+  }
+
+  #activate(entry: QueuedPod): void {
+    this.#isActive.add(entry.uid);
     this.#active.push(entry);
   }
-}
-
-export function backoffMs(attempts: number): number {
-  if (attempts === 0) return 0;
-  return Math.min(backoffMsMin * 2 ** (attempts - 1), backoffMsMax);
 }

@@ -1,30 +1,24 @@
 /** The scheduler: takes waiting pods one by one, decides on a snapshot, binds in the background. */
-import type { Resource } from "../client/client.ts";
-import {
-  namespaces,
-  nodes,
-  persistentVolumeClaims,
-  persistentVolumes,
-  podDisruptionBudgets,
-  pods,
-  storageClasses,
-} from "../client/resources.ts";
+import { nodes, podDisruptionBudgets, pods } from "../client/resources.ts";
 import type { Node, Pod } from "../gen/core-v1.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import type { LiveChange, LiveSet } from "../live/live-set.ts";
-import type { KubeObject } from "../schema/object.ts";
 import type { LivePod } from "./amounts.ts";
 import { Binder } from "./bind.ts";
 import { NodeCache } from "./cache.ts";
+import { createClusterView, viewResources, volumeResources } from "./cluster-view.ts";
 import { type Decision, decide } from "./decide.ts";
-import type { ClusterView } from "./filters.ts";
 import type { LiveNode } from "./node-info.ts";
 import { planPreemption } from "./preemption.ts";
-import { type ClusterEvent, type QueuedPod, SchedulingQueue } from "./queue.ts";
+import { defaultProfile, type Profile } from "./profile.ts";
+import { type Backoff, type ClusterEvent, type QueuedPod, SchedulingQueue } from "./queue.ts";
+import type { ClusterView } from "./view.ts";
+import { chooseVolumes, claimsOf, isBound, type VolumeChoice } from "./volumes.ts";
 
 export interface SchedulerOptions {
-  /** Pods with another `spec.schedulerName` are left alone. */
-  readonly schedulerName?: string;
+  /** Pods whose `spec.schedulerName` is that of no profile are left alone. */
+  readonly profiles?: readonly Profile[];
+  readonly backoff?: Backoff;
 }
 
 export interface Scheduler {
@@ -37,7 +31,7 @@ export function createScheduler(
   context: ControllerContext,
   options: SchedulerOptions = {},
 ): Scheduler {
-  return new DefaultScheduler(context, options.schedulerName ?? "default-scheduler");
+  return new DefaultScheduler(context, options);
 }
 
 /** Bindings under way at once; more would only wait in the API. */
@@ -46,10 +40,12 @@ const bindingsMax = 64;
 const decisionsPerTurn = 16;
 const idleMsMax = 60_000;
 
+const noNominations: ReadonlyMap<string, readonly LivePod[]> = new Map();
+
 class DefaultScheduler implements Scheduler {
   readonly #context: ControllerContext;
-  readonly #name: string;
-  readonly #queue = new SchedulingQueue();
+  readonly #profiles: ReadonlyMap<string, Profile>;
+  readonly #queue: SchedulingQueue;
   readonly #cache = new NodeCache();
   readonly #binder: Binder;
   readonly #pods: LiveSet<Pod>;
@@ -59,38 +55,25 @@ class DefaultScheduler implements Scheduler {
   /** The generation at which a waiting pod was last tried. */
   readonly #seenGeneration = new Map<string, number>();
   readonly #binding = new Set<Promise<void>>();
+  /** Volumes promised to pods whose binding is under way. */
+  readonly #taken = new Set<string>();
   #startIndex = 0;
   #wakeUp = new AbortController();
 
-  constructor(context: ControllerContext, name: string) {
+  constructor(context: ControllerContext, { profiles, backoff }: SchedulerOptions) {
     this.#context = context;
-    this.#name = name;
-    const { live } = context;
-    this.#pods = live.of(pods);
-    const claims = live.of(persistentVolumeClaims);
-    const volumes = live.of(persistentVolumes);
-    const classes = live.of(storageClasses);
-    const namespaceSet = live.of(namespaces);
-    this.#view = {
-      namespaceLabels: (namespace) => namespaceSet.get(namespace)?.object.metadata.labels ?? {},
-      volumes: {
-        claim: (namespace, claim) => claims.get(`${namespace}/${claim}`)?.object,
-        volume: (volume) => volumes.get(volume)?.object,
-        storageClass: (storageClass) => classes.get(storageClass)?.object,
-      },
-    };
+    const all = profiles ?? [defaultProfile];
+    this.#profiles = new Map(all.map((profile) => [profile.schedulerName, profile]));
+    this.#queue = new SchedulingQueue(backoff);
+    this.#pods = context.live.of(pods);
+    this.#view = createClusterView(context.live, this.#taken);
     this.#binder = new Binder(context, this.#view);
   }
 
   async run(signal: AbortSignal): Promise<void> {
     const { live } = this.#context;
     using stack = new DisposableStack();
-    const volumeSets: readonly Resource<KubeObject>[] = [
-      persistentVolumeClaims,
-      persistentVolumes,
-      storageClasses,
-    ];
-    const sets = [nodes, pods, namespaces, podDisruptionBudgets, ...volumeSets];
+    const sets = [nodes, pods, podDisruptionBudgets, ...viewResources, ...volumeResources];
     for (const resource of sets) await live.of(resource).ready(signal);
     if (signal.aborted) return;
     const stop = () => this.#wakeUp.abort();
@@ -98,8 +81,8 @@ class DefaultScheduler implements Scheduler {
     stack.defer(() => signal.removeEventListener("abort", stop));
     stack.use(live.of(nodes).subscribe((change) => this.#onNode(change)));
     stack.use(this.#pods.subscribe((change) => this.#onPod(change)));
-    for (const resource of volumeSets) {
-      stack.use(live.of(resource).subscribe(() => this.#wake("volume")));
+    for (const resource of volumeResources) {
+      stack.use(live.of(resource).subscribe(() => this.#wake({ type: "volume" })));
     }
     for (const now of live.of(nodes).list()) this.#cache.setNode(now.object);
     for (const now of this.#pods.list()) this.#onPod({ type: "added", now, before: undefined });
@@ -147,7 +130,7 @@ class DefaultScheduler implements Scheduler {
     }
     this.#cache.setNode(now.object);
     if (before === undefined || mayHelp(before.object, now.object)) {
-      this.#wake("node");
+      this.#wake({ type: "node" });
     }
   }
 
@@ -158,16 +141,16 @@ class DefaultScheduler implements Scheduler {
     const isOver = type === "deleted" || phase === "Succeeded" || phase === "Failed";
     if (isOver) {
       this.#forget(uid);
-      if (this.#cache.removePod(uid)) this.#wake("pod-gone");
+      if (this.#cache.removePod(uid)) this.#wake({ type: "pod-gone", pod });
       return;
     }
     if ((pod.spec.nodeName ?? "") !== "") {
       this.#forget(uid);
       this.#cache.setPod(pod, pod.spec.nodeName ?? "");
-      this.#wake("pod-placed");
+      this.#wake({ type: "pod-placed", pod });
       return;
     }
-    if ((pod.spec.schedulerName ?? "default-scheduler") !== this.#name) return;
+    if (this.#profileOf(pod) === undefined) return;
     if (pod.metadata.deletionTimestamp !== undefined) {
       this.#forget(uid);
       return;
@@ -181,6 +164,10 @@ class DefaultScheduler implements Scheduler {
     if (this.#queue.has(uid)) this.#onWaitingPod(pod);
     else this.#queue.add(pod, now.key, this.#nowMs);
     this.#wakeUp.abort();
+  }
+
+  #profileOf({ spec }: LivePod): Profile | undefined {
+    return this.#profiles.get(spec.schedulerName ?? defaultProfile.schedulerName);
   }
 
   #forget(uid: string): void {
@@ -200,8 +187,10 @@ class DefaultScheduler implements Scheduler {
 
   #schedule(entry: QueuedPod, signal: AbortSignal): void {
     const pod = this.#pods.get(entry.key)?.object;
+    const profile = pod && this.#profileOf(pod);
     const isWaiting =
       pod !== undefined &&
+      profile !== undefined &&
       pod.metadata.uid === entry.uid &&
       (pod.spec.nodeName ?? "") === "" &&
       pod.metadata.deletionTimestamp === undefined;
@@ -209,9 +198,9 @@ class DefaultScheduler implements Scheduler {
       this.#queue.remove(entry.uid);
       return;
     }
-    const decision = this.#decide(pod);
+    const decision = this.#decide(pod, profile);
     if (decision.node !== undefined) this.#start(this.#bind(entry, pod, decision.node, signal));
-    else this.#start(this.#reject(entry, pod, decision));
+    else this.#start(this.#reject(entry, pod, profile, decision));
   }
 
   #start(work: Promise<void>): void {
@@ -219,12 +208,13 @@ class DefaultScheduler implements Scheduler {
     this.#binding.add(tracked);
   }
 
-  #decide(pod: LivePod): Decision {
+  #decide(pod: LivePod, profile: Profile): Decision {
     const snapshot = this.#cache.snapshot();
     const decision = decide({
       pod,
       snapshot,
       view: this.#view,
+      profile,
       nominations: this.#nominations(),
       startIndex: this.#startIndex,
       random: (below) => this.#context.runtime.random.int(below),
@@ -236,6 +226,7 @@ class DefaultScheduler implements Scheduler {
   }
 
   #nominations(): ReadonlyMap<string, readonly LivePod[]> {
+    if (this.#nominated.size === 0) return noNominations;
     const byNode = new Map<string, LivePod[]>();
     for (const { pod, node } of this.#nominated.values()) {
       byNode.set(node, [...(byNode.get(node) ?? []), pod]);
@@ -245,8 +236,12 @@ class DefaultScheduler implements Scheduler {
 
   /** The pod counts for the node from now on, so that the next decision sees it there. */
   async #bind(entry: QueuedPod, pod: LivePod, node: string, signal: AbortSignal): Promise<void> {
+    const volumes = this.#volumesFor(pod, node);
+    const promised = (volumes?.bind ?? []).map(({ volume }) => volume.metadata.name ?? "");
+    for (const name of promised) this.#taken.add(name);
     this.#cache.setPod(pod, node);
-    const result = await this.#binder.bind(pod, node, signal);
+    const result = await this.#binder.bind(pod, node, volumes, signal);
+    for (const name of promised) this.#taken.delete(name);
     if (result === "bound") {
       this.#forget(entry.uid);
       return;
@@ -256,26 +251,38 @@ class DefaultScheduler implements Scheduler {
     if (!isPlaced) this.#cache.removePod(entry.uid);
     if (result === "gone") this.#queue.remove(entry.uid);
     else this.#queue.sendBack(entry, [], this.#nowMs);
-    this.#wake("pod-gone");
+    this.#wake({ type: "pod-gone", pod });
+  }
+
+  /** Which volumes the pod's open claims get there; undefined when it has none. */
+  #volumesFor(pod: LivePod, node: string): VolumeChoice | undefined {
+    const open = claimsOf(pod, this.#view.volumes).filter((claim) => !isBound(claim));
+    if (open.length === 0) return undefined;
+    const info = this.#cache.snapshot().nodes.find(({ name }) => name === node);
+    const choice = info && chooseVolumes(open, info, this.#view.volumes);
+    return typeof choice === "object" ? choice : undefined;
   }
 
   async #reject(
     entry: QueuedPod,
     pod: LivePod,
+    profile: Profile,
     decision: Extract<Decision, { node: undefined }>,
   ): Promise<void> {
     this.#seenGeneration.set(entry.uid, pod.metadata.generation ?? 0);
     // Sent back before anything is awaited: an event that helps must find the pod waiting.
-    this.#queue.sendBack(entry, decision.rejectedBy, this.#nowMs);
+    this.#queue.sendBack(entry, decision.rejectedBy, this.#nowMs, pod);
     const preemption =
-      decision.rejections.size === 0
+      decision.rejections.size === 0 || !profile.preempts
         ? undefined
         : planPreemption({
             pod,
             snapshot: this.#cache.snapshot(),
             view: this.#view,
             nominations: this.#nominations(),
+            profile,
             rejections: decision.rejections,
+            random: (below) => this.#context.runtime.random.int(below),
             budgets: Array.from(
               this.#context.live.of(podDisruptionBudgets).list(),
               ({ object }) => object,

@@ -1,45 +1,46 @@
-/** The scores: which of the nodes that can take a pod should. */
-
+/** The scores: which of the nodes that can take a pod suits it best. */
 import { matchesTerm, unwelcomingTaints } from "../schema/placement.ts";
-import { add, type LivePod, podPresumedRequests, podRequests } from "./amounts.ts";
-import type { ClusterView } from "./filters.ts";
+import { type LivePod, podPresumedRequests, podRequests } from "./amounts.ts";
 import type { NodeInfo, Snapshot } from "./node-info.ts";
 import { podAffinityScore, podAffinityWeights } from "./pod-affinity.ts";
-import { spreadCost, spreadState } from "./topology-spread.ts";
+import type { FitStrategy, Profile, ResourceWeight, ScoreName } from "./profile.ts";
+import { spreadCosts } from "./topology-spread.ts";
+import type { ClusterView } from "./view.ts";
 
 /** Each score is brought to 0..100 before its weight is applied. */
 const scoreMax = 100;
 
-interface ScoreInput {
+export interface ScoreInput {
   readonly pod: LivePod;
   readonly nodes: readonly NodeInfo[];
   readonly snapshot: Snapshot;
   readonly view: ClusterView;
-}
-interface Scorer {
-  readonly name: string;
-  readonly weight: number;
-  /** One score for each of `nodes`; undefined when it has nothing to say. */
-  readonly score: (input: ScoreInput) => readonly number[] | undefined;
+  readonly profile: Profile;
 }
 
-const scorers: readonly Scorer[] = [
-  { name: "TaintToleration", weight: 3, score: taintToleration },
-  { name: "NodeAffinity", weight: 2, score: nodeAffinity },
-  { name: "NodeResourcesFit", weight: 1, score: leastAllocated },
-  { name: "PodTopologySpread", weight: 2, score: topologySpread },
-  { name: "InterPodAffinity", weight: 2, score: interPodAffinity },
-  { name: "NodeResourcesBalancedAllocation", weight: 1, score: balancedAllocation },
-  { name: "ImageLocality", weight: 1, score: imageLocality },
-];
+/** One score for each of `nodes`; undefined when all would be the same. */
+type Scorer = (input: ScoreInput) => readonly number[] | undefined;
+
+const scorers: Readonly<Record<ScoreName, Scorer>> = {
+  TaintToleration: taintToleration,
+  NodeAffinity: nodeAffinity,
+  NodeResourcesFit: resourcesFit,
+  PodTopologySpread: topologySpread,
+  InterPodAffinity: interPodAffinity,
+  NodeResourcesBalancedAllocation: balancedAllocation,
+  ImageLocality: imageLocality,
+};
 
 /** The weighted sum of all scores for each node, in the order of `nodes`. */
 export function scoreNodes(input: ScoreInput): number[] {
-  const totals = input.nodes.map(() => 0);
-  for (const { weight, score } of scorers) {
-    score(input)?.forEach((value, index) => {
-      totals[index] = (totals[index] ?? 0) + weight * value;
-    });
+  const totals = new Array<number>(input.nodes.length).fill(0);
+  for (const [name, score] of Object.entries(scorers) as [ScoreName, Scorer][]) {
+    const weight = input.profile.weights[name] ?? 0;
+    const scores = weight === 0 ? undefined : score(input);
+    if (scores === undefined) continue;
+    for (let index = 0; index < totals.length; index++) {
+      totals[index] = (totals[index] ?? 0) + weight * (scores[index] ?? 0);
+    }
   }
   return totals;
 }
@@ -54,58 +55,116 @@ function normalized(values: readonly number[], reverse: boolean): number[] {
   });
 }
 
-function taintToleration({ pod, nodes }: ScoreInput): number[] {
+function taintToleration({ pod, nodes }: ScoreInput): number[] | undefined {
+  if (nodes.every(({ softTaints }) => softTaints.length === 0)) return undefined;
   return normalized(
     nodes.map(({ node }) => unwelcomingTaints(pod, node)),
     true,
   );
 }
 
-function nodeAffinity({ pod, nodes }: ScoreInput): number[] | undefined {
-  const preferred =
-    pod.spec.affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+function nodeAffinity({ pod, nodes, profile }: ScoreInput): number[] | undefined {
+  const preferred = [
+    ...(pod.spec.affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []),
+    ...(profile.addedAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []),
+  ];
   if (preferred.length === 0) return undefined;
-  const sums = nodes.map(({ node }) =>
-    preferred
-      .filter(({ preference }) => matchesTerm(node, preference))
-      .reduce((total, { weight }) => total + weight, 0),
-  );
+  const sums = nodes.map(({ node }) => {
+    let sum = 0;
+    for (const { preference, weight } of preferred) {
+      if (matchesTerm(node, preference)) sum += weight;
+    }
+    return sum;
+  });
   return normalized(sums, false);
 }
 
-function leastAllocated({ pod, nodes }: ScoreInput): number[] {
+function resourcesFit({ pod, nodes, profile }: ScoreInput): number[] {
   const requests = podPresumedRequests(pod);
-  return nodes.map((info) => {
-    const total = add(info.presumed, requests);
-    const parts = ["cpu", "memory"].map((resource) => {
-      const allocatable = info.allocatable[resource] ?? 0;
-      const used = total[resource] ?? 0;
-      if (allocatable === 0 || used > allocatable) return 0;
-      return Math.floor(((allocatable - used) * scoreMax) / allocatable);
-    });
-    return Math.floor(parts.reduce((sum, part) => sum + part, 0) / parts.length);
+  const { fit } = profile;
+  return nodes.map(({ presumed, requested, allocatable }) => {
+    let sum = 0;
+    let weights = 0;
+    for (const { name, weight } of fit.resources) {
+      const most = allocatable[name] ?? 0;
+      if (most === 0) continue;
+      // Other resources are only counted where they are asked for.
+      const isBasic = name === "cpu" || name === "memory";
+      const used = ((isBasic ? presumed : requested)[name] ?? 0) + (requests[name] ?? 0);
+      sum += fitScore(fit, used, most) * weight;
+      weights += weight;
+    }
+    return weights === 0 ? 0 : Math.floor(sum / weights);
   });
 }
 
-function balancedAllocation({ pod, nodes }: ScoreInput): number[] | undefined {
+function fitScore(fit: FitStrategy, used: number, most: number): number {
+  switch (fit.type) {
+    case "LeastAllocated":
+      return used > most ? 0 : Math.floor(((most - used) * scoreMax) / most);
+    case "MostAllocated":
+      return Math.floor((Math.min(used, most) * scoreMax) / most);
+    case "RequestedToCapacityRatio":
+      return onShape(fit.shape, used > most ? 100 : Math.floor((used * 100) / most));
+  }
+}
+
+/** Straight lines between the points; their scores of 0..10 become 0..100. */
+function onShape(
+  shape: readonly { readonly utilization: number; readonly score: number }[],
+  utilization: number,
+): number {
+  const scale = scoreMax / 10;
+  for (const [index, point] of shape.entries()) {
+    if (utilization > point.utilization) continue;
+    const before = shape[index - 1];
+    if (before === undefined) return point.score * scale;
+    const slope = (point.score - before.score) / (point.utilization - before.utilization);
+    return Math.trunc((before.score + slope * (utilization - before.utilization)) * scale);
+  }
+  return (shape.at(-1)?.score ?? 0) * scale;
+}
+
+/** How far the pod brings the use of the node's resources together, or apart. */
+function balancedAllocation({ pod, nodes, profile }: ScoreInput): number[] | undefined {
   const requests = podRequests(pod);
-  if ((requests.cpu ?? 0) === 0 && (requests.memory ?? 0) === 0) return undefined;
+  const resources = profile.balancedResources;
+  if (resources.every(({ name }) => (requests[name] ?? 0) === 0)) return undefined;
+  const nothing = {};
   return nodes.map((info) => {
-    const total = add(info.requested, requests);
-    const fractions = ["cpu", "memory"]
-      .filter((resource) => (info.allocatable[resource] ?? 0) > 0)
-      .map((resource) => Math.min(1, (total[resource] ?? 0) / (info.allocatable[resource] ?? 1)));
-    const [first = 0, second = first] = fractions;
-    return Math.floor((1 - Math.abs(first - second) / 2) * scoreMax);
+    const after = balance(info, requests, resources);
+    const before = balance(info, nothing, resources);
+    return Math.floor(scoreMax / 2 + (scoreMax / 2 + after - before) / 2);
   });
 }
 
-function topologySpread({ pod, nodes, snapshot }: ScoreInput): number[] | undefined {
-  const state = spreadState(pod, snapshot, "ScheduleAnyway");
-  if (state === undefined) return undefined;
-  const costs = nodes.map((info) => spreadCost(state, info));
+function balance(
+  { requested, allocatable }: NodeInfo,
+  more: Readonly<Record<string, number>>,
+  resources: readonly ResourceWeight[],
+): number {
+  const fractions: number[] = [];
+  for (const { name } of resources) {
+    const most = allocatable[name] ?? 0;
+    if (most > 0) fractions.push(Math.min(1, ((requested[name] ?? 0) + (more[name] ?? 0)) / most));
+  }
+  return Math.floor((1 - deviation(fractions)) * scoreMax);
+}
+
+function deviation(values: readonly number[]): number {
+  const [first = 0, second = 0] = values;
+  if (values.length < 2) return 0;
+  if (values.length === 2) return Math.abs(first - second) / 2;
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return Math.sqrt(squares / values.length);
+}
+
+function topologySpread(input: ScoreInput): number[] | undefined {
+  const costs = spreadCosts(input, input.nodes);
+  if (costs === undefined) return undefined;
   const known = costs.filter((cost) => cost !== undefined);
-  if (known.length === 0) return costs.map(() => 0);
+  if (known.length === 0) return undefined;
   const most = Math.max(...known);
   const least = Math.min(...known);
   return costs.map((cost) => {
@@ -114,10 +173,14 @@ function topologySpread({ pod, nodes, snapshot }: ScoreInput): number[] | undefi
   });
 }
 
-function interPodAffinity({ pod, nodes, snapshot, view }: ScoreInput): number[] | undefined {
-  const weights = podAffinityWeights(pod, snapshot, view.namespaceLabels);
+function interPodAffinity(input: ScoreInput): number[] | undefined {
+  const weights = podAffinityWeights(input.pod, input.snapshot, {
+    namespaceLabels: input.view.namespaceLabels,
+    hardWeight: input.profile.hardPodAffinityWeight,
+    ignoresExisting: input.profile.ignorePreferredTermsOfExistingPods,
+  });
   if (weights === undefined) return undefined;
-  const sums = nodes.map((info) => podAffinityScore(weights, info));
+  const sums = input.nodes.map((info) => podAffinityScore(weights, info));
   const least = Math.min(...sums);
   const span = Math.max(...sums) - least;
   return sums.map((sum) => (span === 0 ? 0 : Math.floor((scoreMax * (sum - least)) / span)));
@@ -128,22 +191,20 @@ const imageBytesMaxPerContainer = 1000 * 1024 * 1024;
 
 /** Nodes that hold the pod's images, weighted down for images that few nodes hold. */
 function imageLocality({ pod, nodes, snapshot }: ScoreInput): number[] | undefined {
-  if (snapshot.nodes.length < 2) return undefined;
   const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
-  const names = containers.map(({ image = "" }) => normalizedImage(image));
-  const holders = new Map<string, number>();
-  for (const info of snapshot.nodes) {
-    for (const image of info.node.status?.images ?? []) {
-      for (const name of image.names ?? []) holders.set(name, (holders.get(name) ?? 0) + 1);
-    }
-  }
+  const names = [
+    ...containers.map(({ image = "" }) => image),
+    ...(pod.spec.volumes ?? []).flatMap(({ image }) => image?.reference ?? []),
+  ]
+    .map(normalizedImage)
+    .filter((name) => snapshot.imageHolders.has(name));
+  if (names.length === 0) return undefined;
   const most = imageBytesMaxPerContainer * containers.length;
-  return nodes.map(({ node }) => {
+  return nodes.map(({ images }) => {
     let bytes = 0;
     for (const name of names) {
-      const image = node.status?.images?.find((held) => held.names?.includes(name));
-      const spread = (holders.get(name) ?? 0) / snapshot.nodes.length;
-      bytes += Math.floor((image?.sizeBytes ?? 0) * spread);
+      const spread = (snapshot.imageHolders.get(name) ?? 0) / snapshot.nodes.length;
+      bytes += Math.floor((images.get(name) ?? 0) * spread);
     }
     const within = Math.min(Math.max(bytes, imageBytesMin), most);
     return Math.floor((scoreMax * (within - imageBytesMin)) / (most - imageBytesMin));

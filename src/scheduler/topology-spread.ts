@@ -4,9 +4,23 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { type LabelSelector, labelSelectorOf, matchesLabels } from "../lib/selector.ts";
 import { matchesRequiredAffinity, untoleratedTaints } from "../schema/placement.ts";
 import type { LivePod } from "./amounts.ts";
-import { labelsOf, type NodeInfo, type Snapshot } from "./node-info.ts";
+import type { NodeInfo, Snapshot } from "./node-info.ts";
+import type { Profile } from "./profile.ts";
+import type { ClusterView } from "./view.ts";
 
 type LiveConstraint = DeepReadonly<TopologySpreadConstraint>;
+
+export interface SpreadInput {
+  readonly pod: LivePod;
+  readonly snapshot: Snapshot;
+  readonly view: ClusterView;
+  readonly profile: Profile;
+}
+
+interface Wanted {
+  readonly constraint: LiveConstraint;
+  readonly selector: LabelSelector;
+}
 
 interface Spread {
   readonly constraint: LiveConstraint;
@@ -21,20 +35,49 @@ export type SpreadState = readonly Spread[];
 
 type When = "DoNotSchedule" | "ScheduleAnyway";
 
-/** Counts pods per topology for each constraint of the kind; undefined without such. */
-export function spreadState(pod: LivePod, snapshot: Snapshot, when: When): SpreadState | undefined {
-  const constraints = (pod.spec.topologySpreadConstraints ?? []).filter(
+const hostKey = "kubernetes.io/hostname";
+/** What pods of Services and workloads get that ask for nothing themselves. */
+const systemConstraints: readonly LiveConstraint[] = [
+  { topologyKey: hostKey, maxSkew: 3, whenUnsatisfiable: "ScheduleAnyway" },
+  { topologyKey: "topology.kubernetes.io/zone", maxSkew: 5, whenUnsatisfiable: "ScheduleAnyway" },
+];
+
+/** The pod's own constraints of the kind, or the default ones over its group. */
+function wantedOf({ pod, view, profile }: SpreadInput, when: When): readonly Wanted[] {
+  const own = pod.spec.topologySpreadConstraints ?? [];
+  if (own.length > 0) {
+    return own
+      .filter(({ whenUnsatisfiable }) => whenUnsatisfiable === when)
+      .map((constraint) => ({ constraint, selector: selectorOf(constraint, pod) }));
+  }
+  const defaults = (profile.defaultConstraints ?? systemConstraints).filter(
     ({ whenUnsatisfiable }) => whenUnsatisfiable === when,
   );
-  if (constraints.length === 0) return undefined;
-  const keys = constraints.map(({ topologyKey }) => topologyKey);
-  return constraints.map((constraint) => {
-    const selector = selectorOf(constraint, pod);
+  const selector = defaults.length === 0 ? undefined : view.groupSelector(pod);
+  if (selector === undefined) return [];
+  return defaults.map((constraint) => ({ constraint, selector }));
+}
+
+/** Nodes without a zone still spread by host when the constraints are the system's. */
+function needsAllKeys({ pod, profile }: SpreadInput): boolean {
+  const own = pod.spec.topologySpreadConstraints ?? [];
+  return own.length > 0 || profile.defaultConstraints !== undefined;
+}
+
+/** Counts pods per topology for each hard constraint; undefined without such. */
+export function spreadState(input: SpreadInput): SpreadState | undefined {
+  const { pod, snapshot } = input;
+  const wanted = wantedOf(input, "DoNotSchedule");
+  if (wanted.length === 0) return undefined;
+  const keys = wanted.map(({ constraint }) => constraint.topologyKey);
+  return wanted.map(({ constraint, selector }) => {
     const counts = new Map<string, number>();
     for (const info of snapshot.nodes) {
-      if (!isEligible(pod, info, constraint, keys)) continue;
-      const value = labelsOf(info)[constraint.topologyKey] ?? "";
-      counts.set(value, (counts.get(value) ?? 0) + countMatching(info, pod, selector));
+      const value = info.labels[constraint.topologyKey];
+      if (value === undefined || !hasAll(info, keys)) continue;
+      if (!isIncluded(pod, info, constraint)) continue;
+      const more = countMatching(info, pod, selector);
+      if (more > 0 || !counts.has(value)) counts.set(value, (counts.get(value) ?? 0) + more);
     }
     const isShort = counts.size < (constraint.minDomains ?? 1);
     return {
@@ -46,33 +89,30 @@ export function spreadState(pod: LivePod, snapshot: Snapshot, when: When): Sprea
   });
 }
 
+function hasAll({ labels }: NodeInfo, keys: readonly string[]): boolean {
+  for (const key of keys) if (labels[key] === undefined) return false;
+  return true;
+}
+
 function selectorOf(constraint: LiveConstraint, pod: LivePod): LabelSelector {
   const base = labelSelectorOf(constraint.labelSelector);
   const labels = pod.metadata.labels ?? {};
   const keyed = (constraint.matchLabelKeys ?? [])
     .filter((key) => labels[key] !== undefined)
     .map((key) => ({ key, operator: "in" as const, values: [labels[key] ?? ""] }));
-  return { ...base, requirements: [...base.requirements, ...keyed] };
+  return keyed.length === 0 ? base : { ...base, requirements: [...base.requirements, ...keyed] };
 }
 
-function isEligible(
-  pod: LivePod,
-  info: NodeInfo,
-  constraint: LiveConstraint,
-  keys: readonly string[],
-): boolean {
-  const labels = labelsOf(info);
-  if (!keys.every((key) => labels[key] !== undefined)) return false;
+function isIncluded(pod: LivePod, info: NodeInfo, constraint: LiveConstraint): boolean {
   if ((constraint.nodeAffinityPolicy ?? "Honor") === "Honor") {
     if (!matchesRequiredAffinity(pod, info.node)) return false;
   }
-  if ((constraint.nodeTaintsPolicy ?? "Ignore") === "Honor") {
-    if (untoleratedTaints(pod, info.node).length > 0) return false;
-  }
-  return true;
+  if ((constraint.nodeTaintsPolicy ?? "Ignore") !== "Honor") return true;
+  return info.hardTaints.length === 0 || untoleratedTaints(pod, info.node).length === 0;
 }
 
 function countMatching(info: NodeInfo, pod: LivePod, selector: LabelSelector): number {
+  if (info.pods.size === 0) return 0;
   let count = 0;
   for (const other of info.pods.values()) {
     if (other.metadata.namespace !== pod.metadata.namespace) continue;
@@ -90,7 +130,7 @@ export function spreadProblem(
   info: NodeInfo,
 ): { readonly reason: string; readonly isFinal: boolean } | undefined {
   for (const { constraint, counts, least, self } of state) {
-    const value = labelsOf(info)[constraint.topologyKey];
+    const value = info.labels[constraint.topologyKey];
     if (value === undefined) {
       return { reason: `${problem} (missing required label)`, isFinal: true };
     }
@@ -101,15 +141,55 @@ export function spreadProblem(
   return undefined;
 }
 
-/** Smaller is better; undefined when the node lacks a topology key. */
-export function spreadCost(state: SpreadState, info: NodeInfo): number | undefined {
-  let cost = 0;
-  for (const { constraint, counts } of state) {
-    const value = labelsOf(info)[constraint.topologyKey];
-    if (value === undefined) return undefined;
-    // A topology of many values gets more weight, as upstream's log(size + 2) does.
-    const weight = Math.log(counts.size + 2);
-    cost += (counts.get(value) ?? 0) * weight + (constraint.maxSkew - 1);
+/** Costs of the nodes by the soft constraints, in their order; undefined where a key is missing. */
+export function spreadCosts(
+  input: SpreadInput,
+  nodes: readonly NodeInfo[],
+): readonly (number | undefined)[] | undefined {
+  const wanted = wantedOf(input, "ScheduleAnyway");
+  if (wanted.length === 0) return undefined;
+  const keys = wanted.map(({ constraint }) => constraint.topologyKey);
+  const hasKeys = (info: NodeInfo) => hasAll(info, keys);
+  const strict = needsAllKeys(input);
+  const scored = strict ? nodes.filter(hasKeys) : nodes;
+  const terms = wanted.map((one) => termOf(one, input, scored, strict ? hasKeys : () => true));
+  return nodes.map((info) => {
+    if (strict && !hasKeys(info)) return undefined;
+    let cost = 0;
+    for (const term of terms) cost += term(info);
+    return Math.round(cost);
+  });
+}
+
+/** A topology of many values weighs more; the skew that is allowed waters differences down. */
+function termOf(
+  { constraint, selector }: Wanted,
+  { pod, snapshot }: SpreadInput,
+  scored: readonly NodeInfo[],
+  counts: (info: NodeInfo) => boolean,
+): (info: NodeInfo) => number {
+  const { topologyKey, maxSkew } = constraint;
+  const extra = maxSkew - 1;
+  if (topologyKey === hostKey) {
+    const weight = Math.log(scored.length + 2);
+    return (info) =>
+      info.labels[hostKey] === undefined ? 0 : countMatching(info, pod, selector) * weight + extra;
   }
-  return Math.round(cost);
+  const perValue = new Map<string, number>();
+  for (const { labels } of scored) {
+    const value = labels[topologyKey];
+    if (value !== undefined) perValue.set(value, 0);
+  }
+  for (const info of perValue.size === 0 ? [] : snapshot.nodes) {
+    const value = info.labels[topologyKey];
+    const before = value === undefined ? undefined : perValue.get(value);
+    if (value === undefined || before === undefined || !counts(info)) continue;
+    if (!isIncluded(pod, info, constraint)) continue;
+    perValue.set(value, before + countMatching(info, pod, selector));
+  }
+  const weight = Math.log(perValue.size + 2);
+  return ({ labels }) => {
+    const value = labels[topologyKey];
+    return value === undefined ? 0 : (perValue.get(value) ?? 0) * weight + extra;
+  };
 }

@@ -1,7 +1,7 @@
 /** Whether a pod may run on a node: its affinity to labels, its tolerance of taints. */
 import type { Node, NodeSelectorTerm, Pod, Taint, Toleration } from "../gen/core-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
-import { labelSelectorOf, matchesLabels } from "../lib/selector.ts";
+import { type LabelSelector, labelSelectorOf, matchesLabels } from "../lib/selector.ts";
 
 type LiveNode = DeepReadonly<Node>;
 /** Only what placement reads, so that a pod that is yet to be made fits too. */
@@ -10,15 +10,33 @@ export interface Placeable {
 }
 type LiveTaint = DeepReadonly<Taint>;
 
+interface CompiledTerm {
+  readonly isEmpty: boolean;
+  readonly labels: LabelSelector;
+  readonly fields: LabelSelector;
+}
+/** One term is held against many nodes. */
+const compiledTerms = new WeakMap<DeepReadonly<NodeSelectorTerm>, CompiledTerm>();
+
+function compile(term: DeepReadonly<NodeSelectorTerm>): CompiledTerm {
+  const known = compiledTerms.get(term);
+  if (known !== undefined) return known;
+  const { matchExpressions = [], matchFields = [] } = term;
+  const made = {
+    isEmpty: matchExpressions.length === 0 && matchFields.length === 0,
+    labels: labelSelectorOf({ matchExpressions }),
+    fields: labelSelectorOf({ matchExpressions: matchFields }),
+  };
+  compiledTerms.set(term, made);
+  return made;
+}
+
 /** An empty term matches nothing. */
 export function matchesTerm(node: LiveNode, term: DeepReadonly<NodeSelectorTerm>): boolean {
-  const expressions = term.matchExpressions ?? [];
-  const fields = term.matchFields ?? [];
-  if (expressions.length === 0 && fields.length === 0) return false;
-  const labels = labelSelectorOf({ matchExpressions: expressions });
-  if (!matchesLabels(labels, node.metadata.labels)) return false;
-  const fieldSelector = labelSelectorOf({ matchExpressions: fields });
-  return matchesLabels(fieldSelector, { "metadata.name": node.metadata.name ?? "" });
+  const { isEmpty, labels, fields } = compile(term);
+  if (isEmpty || !matchesLabels(labels, node.metadata.labels)) return false;
+  if (fields.requirements.length === 0) return true;
+  return matchesLabels(fields, { "metadata.name": node.metadata.name ?? "" });
 }
 
 /** Terms are alternatives. */
@@ -30,9 +48,11 @@ export function matchesTerms(
 }
 
 export function matchesRequiredAffinity(pod: Placeable, node: LiveNode): boolean {
-  const labels = node.metadata.labels ?? {};
-  const wanted = Object.entries(pod.spec.nodeSelector ?? {});
-  if (!wanted.every(([key, value]) => labels[key] === value)) return false;
+  const { nodeSelector } = pod.spec;
+  if (nodeSelector !== undefined) {
+    const { labels = {} } = node.metadata;
+    for (const key in nodeSelector) if (labels[key] !== nodeSelector[key]) return false;
+  }
   const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
   return required === undefined || matchesTerms(node, required.nodeSelectorTerms);
 }

@@ -1,0 +1,45 @@
+/** What decisions read of the cluster besides its nodes and the pods on them. */
+import type { PersistentVolume, PersistentVolumeClaim } from "../gen/core-v1.ts";
+import type { CSIDriver, CSINode, CSIStorageCapacity, StorageClass } from "../gen/storage-v1.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import type { LabelSelector } from "../lib/selector.ts";
+import type { LivePod } from "./amounts.ts";
+
+export type LiveClaim = DeepReadonly<PersistentVolumeClaim>;
+export type LiveVolume = DeepReadonly<PersistentVolume>;
+export type LiveClass = DeepReadonly<StorageClass>;
+
+export interface VolumeView {
+  readonly claim: (namespace: string, name: string) => LiveClaim | undefined;
+  readonly volume: (name: string) => LiveVolume | undefined;
+  readonly volumes: () => Iterable<LiveVolume>;
+  readonly storageClass: (name: string) => LiveClass | undefined;
+  readonly csiNode: (name: string) => DeepReadonly<CSINode> | undefined;
+  readonly csiDriver: (name: string) => DeepReadonly<CSIDriver> | undefined;
+  readonly capacities: () => Iterable<DeepReadonly<CSIStorageCapacity>>;
+  /** Volumes promised to pods whose binding is under way. */
+  readonly taken: ReadonlySet<string>;
+}
+
+export interface ClusterView {
+  readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>>;
+  readonly volumes: VolumeView;
+  /** Selects the pods that a Service or workload counts this one among; undefined for none. */
+  readonly groupSelector: (pod: LivePod) => LabelSelector | undefined;
+}
+
+/** A cluster without volumes and workloads: for benches and tests. */
+export const emptyView: ClusterView = {
+  namespaceLabels: () => ({}),
+  volumes: {
+    claim: () => undefined,
+    volume: () => undefined,
+    volumes: () => [],
+    storageClass: () => undefined,
+    csiNode: () => undefined,
+    csiDriver: () => undefined,
+    capacities: () => [],
+    taken: new Set(),
+  },
+  groupSelector: () => undefined,
+};
