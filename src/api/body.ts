@@ -21,20 +21,28 @@ export function readObject(call: Call): KubeObject {
     return object;
   }
   const parsed = parts.codec.parse(body, request.contentType || "application/json");
-  return acceptValue(call, parsed.value, parsed.problems);
+  return acceptValue(call, parsed.value, { parseProblems: parsed.problems });
+}
+
+/** Makes the error of a value that cannot be an object of the resource. */
+export type Refuse = (message: string) => ApiError;
+
+export interface Accepting {
+  /** What strict decoding objects to in the text of the value. */
+  readonly parseProblems?: readonly string[];
+  /** And in the patch that made the value: told first. */
+  readonly patchProblems?: readonly string[];
+  readonly refuse?: Refuse;
 }
 
 /** Makes an object of the resource from a JSON value, reporting as `fieldValidation` asks. */
-export function acceptValue(
-  call: Call,
-  value: unknown,
-  parseProblems: readonly string[] = [],
-): KubeObject {
+export function acceptValue(call: Call, value: unknown, how: Accepting = {}): KubeObject {
+  const { parseProblems = [], patchProblems = [] } = how;
   const { definition, parts } = call;
   checkKind(value, apiVersionOf(definition), definition.kind);
   const forgets = isEmptyRecord(value);
   const { object, problems } = parts.codec.decode(definition, value, parseProblems);
-  report(call, problems);
+  report(call, [...patchProblems, ...problems], how.refuse);
   object.metadata ??= {};
   if (forgets) object.metadata.managedFields = [{}];
   parts.codec.fillDefaults(definition, object);
@@ -57,26 +65,37 @@ function isEmptyRecord(value: unknown): boolean {
   return Array.isArray(entries) && entries.length === 0;
 }
 
-/** The plain value of a body that is no object of the resource: patches, options, evictions. */
+/** The plain value of a body that is no object of the resource: options, evictions. */
 export function readValue(codec: Codec, request: ApiRequest, contentType: string): unknown {
-  const { body } = request;
-  if (body === undefined) return undefined;
-  if (!(body instanceof Uint8Array)) return copyJson<unknown>(body);
-  return body.length === 0 ? undefined : codec.parse(body, contentType).value;
+  return readParsed(codec, request, contentType).value;
 }
 
-function report(call: Call, problems: readonly string[]): void {
+/** As `readValue`, with what strict decoding objects to. */
+export function readParsed(
+  codec: Codec,
+  request: ApiRequest,
+  contentType: string,
+): ReturnType<Codec["parse"]> {
+  const { body } = request;
+  if (body instanceof Uint8Array && body.length > 0) return codec.parse(body, contentType);
+  const value = body instanceof Uint8Array ? undefined : body;
+  return { value: value === undefined ? undefined : copyJson<unknown>(value), problems: [] };
+}
+
+function report(call: Call, problems: readonly string[], refuse?: Refuse): void {
   if (problems.length === 0 || call.fieldValidation === "Ignore") return;
   if (call.fieldValidation === "Warn") {
     call.warnings.push(...problems);
     return;
   }
-  const { definition } = call;
-  throw new ApiError(
-    "BadRequest",
-    `${definition.kind} in version "${definition.version}" cannot be handled as a ` +
-      `${definition.kind}: strict decoding error: ${problems.join(", ")}`,
-  );
+  const message = `strict decoding error: ${problems.join(", ")}`;
+  throw refuse === undefined ? badBody(call, message) : refuse(message);
+}
+
+function badBody({ definition }: Call, message: string): ApiError {
+  const { kind, version } = definition;
+  const text = `${kind} in version "${version}" cannot be handled as a ${kind}: ${message}`;
+  return new ApiError("BadRequest", text);
 }
 
 function checkKind(value: unknown, apiVersion: string, kind: string): void {

@@ -142,7 +142,7 @@ export function invalid(
     details: {
       ...(name === "" ? {} : { name }),
       ...(resource.group === "" ? {} : { group: resource.group }),
-      kind: resource.kind,
+      ...(resource.kind === "" ? {} : { kind: resource.kind }),
       causes,
     },
   });

@@ -1,12 +1,13 @@
 /** PATCH: JSON patch, merge patch and strategic merge patch. */
 import type { Operation } from "rfc6902";
-import { ApiError } from "../lib/api-error.ts";
+import { ApiError, isReason } from "../lib/api-error.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { goText } from "../schema/typed-validate.ts";
 import { applyPatch as applyConfig, applyType } from "./apply.ts";
-import { acceptValue, readValue } from "./body.ts";
+import { acceptValue, type Refuse, readParsed } from "./body.ts";
 import type { Call } from "./call.ts";
-import { unsupportedMediaType } from "./errors.ts";
+import { invalid, unsupportedMediaType } from "./errors.ts";
 import { applyJsonPatch } from "./json-patch.ts";
 import { matchUrl } from "./object-meta.ts";
 import type { ApiRequest, ApiResponse } from "./request.ts";
@@ -25,10 +26,10 @@ const kinds: Readonly<Record<string, PatchKind>> = {
 export async function patch(call: Call): Promise<ApiResponse> {
   const { definition, request } = call;
   if (patchTypeOf(request) === applyType) return applyConfig(call);
-  const { kind, body } = readPatch(call);
+  const patch = readPatch(call);
   const part = definition.subresources[request.subresource];
   return changeStored(call, async (current) => {
-    const next = patchedObject(call, kind, body, current.object as KubeObject);
+    const next = patchedObject(call, patch, current.object as KubeObject);
     return part?.type === "part" ? part.merge(current.object, next) : next;
   });
 }
@@ -36,6 +37,8 @@ export async function patch(call: Call): Promise<ApiResponse> {
 export interface PatchBody {
   readonly kind: PatchKind;
   readonly body: unknown;
+  /** What strict decoding objects to in the patch itself. */
+  readonly problems: readonly string[];
 }
 
 /** The media type of the patch, without parameters. */
@@ -48,24 +51,57 @@ export function readPatch(call: Call): PatchBody {
   const { parts, request } = call;
   const kind = kinds[patchTypeOf(request)];
   if (kind === undefined) throw unsupportedMediaType([...Object.keys(kinds), applyType]);
-  const body = readValue(parts.codec, request, "application/json");
-  if (kind === "json") return { kind, body: operationsOf(body) };
+  const { value: body, problems } = readParsed(parts.codec, request, "application/json");
+  if (kind === "json") {
+    const operations = operationsOf(body);
+    const all = [...problems, ...unknownMembers(operations)];
+    return { kind, body: operations, problems: all.map((problem) => `json patch ${problem}`) };
+  }
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new ApiError("BadRequest", "the patch is not a JSON object");
   }
-  return { kind, body };
+  return { kind, body, problems };
 }
 
-function patchedObject(
-  call: Call,
-  kind: PatchKind,
-  body: unknown,
-  current: KubeObject,
-): KubeObject {
-  const value = applyTo(call, kind, body, copyJson<KubeObject>(current));
-  const object = acceptValue(call, value);
+function patchedObject(call: Call, patch: PatchBody, current: KubeObject): KubeObject {
+  const { kind, body, problems } = patch;
+  const apply = () => applyTo(call, kind, body, copyJson<KubeObject>(current));
+  const refuse = (message: string) =>
+    badPatch(kind === "strategic" ? body : apply(), kind, message);
+  const how = { patchProblems: problems, refuse };
+  const object = refusing(refuse, () => acceptValue(call, apply(), how));
   matchUrl(object, call.request, call.definition);
   return object;
+}
+
+/** A patched object that cannot be read is told as an invalid patch. */
+function refusing(refuse: Refuse, accept: () => KubeObject): KubeObject {
+  try {
+    return accept();
+  } catch (error) {
+    if (!isReason(error, "BadRequest")) throw error;
+    const [, why] = /cannot be handled as a \w+: (json: [\s\S]*|parsing time [\s\S]*)$/.exec(
+      error.message,
+    ) ?? ["", undefined];
+    throw why === undefined ? error : refuse(why);
+  }
+}
+
+function badPatch(shown: unknown, kind: PatchKind, detail: string): ApiError {
+  const value = kind === "strategic" ? goText(shown) : JSON.stringify(shown);
+  return invalid({ group: "", plural: "", kind: "" }, "", [
+    { type: "FieldValueInvalid", field: "patch", value, detail },
+  ]);
+}
+
+const operationMembers = new Set(["op", "path", "from", "value"]);
+
+function unknownMembers(operations: readonly Operation[]): readonly string[] {
+  return operations.flatMap((operation, index) =>
+    Object.keys(operation)
+      .filter((name) => !operationMembers.has(name))
+      .map((name) => `unknown field "[${index}].${name}"`),
+  );
 }
 
 /** The patched copy of `original`, which may be changed in place. */

@@ -1,54 +1,18 @@
 /** Server-side apply on the real rows, and the record of managers that every write leaves. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { createApiApp } from "../api/http.ts";
-import { serverUser } from "../api/pipeline.ts";
 import type { ManagedFieldsEntry } from "../gen/meta-v1.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { type Answer, askOf, sendTo } from "./test-http.ts";
 import { openWorld, type World } from "./test-world.ts";
 
-interface Ask {
-  readonly body?: unknown;
-  readonly type?: string;
-  readonly agent?: string;
-  readonly query?: string;
-}
-
-type Answer = KubeObject & {
-  readonly spec: Record<string, unknown>;
-  readonly code?: number;
-  readonly reason?: string;
-  readonly message: string;
-  readonly details: { readonly causes: readonly object[] };
-};
-
 let world: World;
-let ask: (method: string, path: string, more?: Ask) => Promise<Answer>;
+let ask: ReturnType<typeof askOf>;
 const apps = "/apis/apps/v1/namespaces/default/deployments";
 const core = "/api/v1/namespaces/default";
 
 beforeAll(async () => {
   world = await openWorld();
-  const app = createApiApp({
-    pipeline: world.pipeline,
-    authenticate: async () => serverUser,
-    runtime: world.runtime,
-    health: async () => [],
-    version: {},
-    serverAddress: "127.0.0.1:6443",
-  });
-  ask = async (
-    method,
-    path,
-    { body, type = "application/json", agent = "tool/1.0", query } = {},
-  ) => {
-    const url = `https://localhost${path}${query === undefined ? "" : `?${query}`}`;
-    const headers = { "content-type": type, "user-agent": agent };
-    const text = typeof body === "string" ? body : JSON.stringify(body);
-    const init = { method, headers, ...(body === undefined ? {} : { body: text }) };
-    const peer = { address: "", certificate: undefined };
-    const answer = await app.fetch(new Request(url, init), peer);
-    return { status: answer.status, ...((await answer.json()) as Answer) };
-  };
+  ask = askOf(sendTo(world));
 });
 afterAll(() => world[Symbol.asyncDispose]());
 
@@ -145,10 +109,10 @@ test("a create is recorded under the program's name, without what nobody owns", 
 test("apply creates, changes nothing twice, and drops what it no longer names", async () => {
   const path = `${core}/configmaps/one`;
   const made = await apply(path, "a", configMap("one", { x: "1", y: "2" }));
-  expect(made).toMatchObject({ status: 201, data: { x: "1", y: "2" } });
+  expect(made).toMatchObject({ code: 201, data: { x: "1", y: "2" } });
   expect(fieldsOf(made, "a")).toEqual({ "f:data": { "f:x": {}, "f:y": {} } });
   const again = await apply(path, "a", configMap("one", { x: "1", y: "2" }));
-  expect(again).toMatchObject({ status: 200 });
+  expect(again).toMatchObject({ code: 200 });
   expect(again.metadata).toEqual(made.metadata);
   const less = await apply(path, "a", configMap("one", { x: "1" }));
   expect(less).toMatchObject({ data: { x: "1" } });
@@ -203,7 +167,7 @@ test("what kubectl applied by itself before is no conflict for its server-side a
   const stranger = await apply(path, "other", configMap("moved", { x: "2" }));
   expect(stranger.message).toContain('conflict with "kubectl-client-side-apply" using v1: .data.x');
   const moved = await apply(path, "kubectl", configMap("moved", { x: "2" }));
-  expect(moved).toMatchObject({ status: 200, data: { x: "2" } });
+  expect(moved).toMatchObject({ code: 200, data: { x: "2" } });
   expect(moved.metadata.annotations).toEqual({
     "kubectl.kubernetes.io/last-applied-configuration":
       '{"apiVersion":"v1","data":{"x":"2"},"kind":"ConfigMap","metadata":{"name":"moved"}}\n',

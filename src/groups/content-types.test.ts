@@ -1,31 +1,18 @@
 /** What travels over HTTP in which form: JSON, YAML, protobuf, Tables and metadata only. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { createApiApp } from "../api/http.ts";
-import { serverUser } from "../api/pipeline.ts";
 import { decodeProtobuf } from "../schema/protobuf-decode.ts";
 import { encodeProtobuf } from "../schema/protobuf-encode.ts";
+import { type Send, sendTo } from "./test-http.ts";
 import { openWorld, type World } from "./test-world.ts";
 
 const protobuf = "application/vnd.kubernetes.protobuf";
 const path = "/api/v1/namespaces/default/configmaps";
 let world: World;
-let send: (url: string, init?: RequestInit) => Promise<Response>;
+let send: Send;
 
 beforeAll(async () => {
   world = await openWorld();
-  const app = createApiApp({
-    pipeline: world.pipeline,
-    authenticate: async () => serverUser,
-    runtime: world.runtime,
-    health: async () => [],
-    version: {},
-    serverAddress: "127.0.0.1:6443",
-  });
-  send = (url, init = {}) =>
-    app.fetch(new Request(`https://localhost${url}`, init), {
-      address: "",
-      certificate: undefined,
-    });
+  send = sendTo(world);
 });
 afterAll(() => world[Symbol.asyncDispose]());
 

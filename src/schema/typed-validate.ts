@@ -113,7 +113,8 @@ function goValue(value: unknown): string {
   return `&{${goText(value)}}`;
 }
 
-function goText(value: unknown): string {
+/** Go's `%v` of a JSON value. */
+export function goText(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(goText).join(" ")}]`;
   if (!isObject(value)) return String(value ?? "<nil>");
   const names = Object.keys(value).sort();
