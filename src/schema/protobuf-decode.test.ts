@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { decodeValue } from "./decode.ts";
 import { decodeProtobuf } from "./protobuf-decode.ts";
+import { encodeProtobuf } from "./protobuf-encode.ts";
 
 /** `kubectl create namespace foo`, as it is on the wire. */
 const namespaceFoo =
@@ -47,4 +49,33 @@ test("decodeProtobuf() refuses other bytes as a bad request", () => {
       expect.objectContaining({ code: 400 }),
     );
   }
+});
+
+test("decodeProtobuf() reads schemas, whose JSON has other shapes, as they were", () => {
+  const schema = {
+    type: "object",
+    properties: {
+      list: { type: "array", items: { type: "string" } },
+      map: { type: "object", additionalProperties: { type: "integer", default: 3 } },
+      open: { type: "object", additionalProperties: true },
+      choice: { enum: ["a", 1, null, { b: [] }] },
+    },
+    dependencies: { list: ["map"], map: { required: ["list"] } },
+  };
+  const crd = {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: "foos.example.com" },
+    spec: {
+      group: "example.com",
+      names: { plural: "foos", kind: "Foo" },
+      scope: "Namespaced",
+      versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: schema } }],
+    },
+    status: { acceptedNames: { plural: "", kind: "" } },
+  };
+  const type = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition";
+  const { object, problems } = decodeValue(type, decodeProtobuf(encodeProtobuf(crd)));
+  expect(problems).toEqual([]);
+  expect(object as unknown).toEqual(crd);
 });

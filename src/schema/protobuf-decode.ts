@@ -121,7 +121,7 @@ function readField(
   const value = element(reader, wire, field, depth);
   if (shape === "list") {
     const list = (result[name] ?? []) as unknown[];
-    list.push(value);
+    list.push(value ?? null);
     result[name] = list;
   } else if (field.inline === true) Object.assign(result, value);
   else if (value !== undefined) result[name] = value;
