@@ -17,40 +17,14 @@ import type {
   ServiceCIDR,
 } from "../gen/networking-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { labelErrors, pathSegmentErrors, subdomainErrors } from "../lib/names.ts";
 import { formatSelector, labelSelectorOf } from "../lib/selector.ts";
 import { isAddress } from "./core/address-allocator.ts";
-import { invalid, oneOf, required } from "./field-errors.ts";
+import { forbidden, invalid, invalids, oneOf, required, tooLong, tooMany } from "./field-errors.ts";
+import { validateIngress } from "./ingress-validation.ts";
+import { cidrDetail, isCidr, validateNetworkPolicy } from "./network-policy-validation.ts";
 import { validateImmutable } from "./pod-template.ts";
 import { column, define } from "./row.ts";
-import { validateSelector } from "./selector-validation.ts";
-
-const pathTypes = ["Exact", "ImplementationSpecific", "Prefix"];
-
-function validatePaths(ingress: DeepReadonly<Ingress>): FieldError[] {
-  const errors: FieldError[] = [];
-  (ingress.spec?.rules ?? []).forEach((rule, index) => {
-    const at = `spec.rules[${index}]`;
-    if (rule.host && isAddress(rule.host))
-      errors.push(invalid(`${at}.host`, rule.host, "must be a DNS name, not an IP address"));
-    if (rule.http && (rule.http.paths ?? []).length === 0)
-      errors.push(required(`${at}.http.paths`));
-    (rule.http?.paths ?? []).forEach((path, pathIndex) => {
-      const below = `${at}.http.paths[${pathIndex}]`;
-      if (!path.pathType) errors.push(required(`${below}.pathType`, "pathType must be specified"));
-      else errors.push(...oneOf(`${below}.pathType`, path.pathType, pathTypes));
-      const needsSlash = path.pathType === "Exact" || path.pathType === "Prefix";
-      if (needsSlash && !(path.path ?? "").startsWith("/"))
-        errors.push(invalid(`${below}.path`, path.path ?? "", "must be an absolute path"));
-      const { service, resource } = path.backend ?? {};
-      if (!service && !resource)
-        errors.push(required(`${below}.backend`, "resource or service backend is required"));
-      if (service && !service.name) errors.push(required(`${below}.backend.service.name`));
-      if (service && !service.port?.name && !service.port?.number)
-        errors.push(required(`${below}.backend.service`, "port name or number is required"));
-    });
-  });
-  return errors;
-}
 
 const ingress = define<Ingress>(ingresses, {
   shortNames: ["ing"],
@@ -74,14 +48,40 @@ const ingress = define<Ingress>(ingresses, {
   ],
   status: true,
   generation: true,
-  validate(object) {
-    const { rules = [], defaultBackend } = object.spec ?? {};
-    if (rules.length === 0 && defaultBackend === undefined)
-      return [invalid("spec", rules, "either `defaultBackend` or `rules` must be specified")];
-    return validatePaths(object);
-  },
+  validate: (object, { old }) => validateIngress(object, old),
   storagePrefix: "ingress",
 });
+
+/** `example.com/path`: whose controller it is. */
+function validateDomainPath(text: string, field: string): FieldError[] {
+  if (text === "") return [required(field)];
+  const [domain = "", ...path] = text.split("/");
+  if (path.length === 0 || domain === "" || path.join("/") === "") {
+    const detail = 'must be a domain-prefixed path (such as "acme.io/foo")';
+    return [invalid(field, text, detail)];
+  }
+  return invalids(field, domain, subdomainErrors(domain));
+}
+
+type Parameters = NonNullable<NonNullable<DeepReadonly<IngressClass>["spec"]>["parameters"]>;
+
+function validateParameters(parameters: Parameters, field: string): FieldError[] {
+  const { kind, name, scope, namespace } = parameters;
+  const errors = Object.entries({ kind, name }).flatMap(([key, value]) =>
+    value
+      ? invalids(`${field}.${key}`, value, pathSegmentErrors(value))
+      : [required(`${field}.${key}`)],
+  );
+  if (scope === undefined) return [...errors, required(`${field}.scope`)];
+  errors.push(...oneOf(`${field}.scope`, scope, ["Cluster", "Namespace"]));
+  const at = `${field}.namespace`;
+  if (scope === "Namespace") {
+    if (!namespace) errors.push(required(at, "`parameters.scope` is set to 'Namespace'"));
+    else errors.push(...invalids(at, namespace, labelErrors(namespace)));
+  } else if (scope === "Cluster" && namespace !== undefined)
+    errors.push(forbidden(at, "`parameters.scope` is set to 'Cluster'"));
+  return errors;
+}
 
 const ingressClass = define<IngressClass>(ingressClasses, {
   columns: [
@@ -100,7 +100,10 @@ const ingressClass = define<IngressClass>(ingressClasses, {
   },
   validate(object, { old }) {
     const errors: FieldError[] = [];
-    if (!object.spec?.controller) errors.push(required("spec.controller"));
+    const { controller = "", parameters } = object.spec ?? {};
+    if (controller.length > 250) errors.push(tooLong("spec.controller", 250));
+    errors.push(...validateDomainPath(controller, "spec.controller"));
+    if (parameters) errors.push(...validateParameters(parameters, "spec.parameters"));
     if (old !== undefined)
       errors.push(
         ...validateImmutable(object.spec?.controller, old.spec?.controller, "spec.controller"),
@@ -125,42 +128,7 @@ const networkPolicy = define<NetworkPolicy>(networkPolicies, {
     for (const rule of [...(spec.ingress ?? []), ...(spec.egress ?? [])])
       for (const port of rule.ports ?? []) port.protocol ??= "TCP";
   },
-  validate(object) {
-    const errors = validateSelector(object.spec?.podSelector, "spec.podSelector");
-    for (const type of object.spec?.policyTypes ?? [])
-      errors.push(...oneOf("spec.policyTypes", type, ["Egress", "Ingress"]));
-    const rules = [
-      [
-        "ingress",
-        (object.spec?.ingress ?? []).map((rule) => ({ ports: rule.ports, peers: rule.from })),
-      ],
-      [
-        "egress",
-        (object.spec?.egress ?? []).map((rule) => ({ ports: rule.ports, peers: rule.to })),
-      ],
-    ] as const;
-    for (const [direction, list] of rules)
-      list.forEach((rule, index) => {
-        const at = `spec.${direction}[${index}]`;
-        (rule.ports ?? []).forEach((port, at2) => {
-          errors.push(
-            ...oneOf(`${at}.ports[${at2}].protocol`, port.protocol, ["SCTP", "TCP", "UDP"]),
-          );
-        });
-        (rule.peers ?? []).forEach((peer, at2) => {
-          const below = `${at}.${direction === "ingress" ? "from" : "to"}[${at2}]`;
-          if (!peer.podSelector && !peer.namespaceSelector && !peer.ipBlock)
-            errors.push(required(below, "must specify a peer"));
-          else if (peer.ipBlock && (peer.podSelector || peer.namespaceSelector))
-            errors.push({
-              type: "FieldValueForbidden",
-              field: below,
-              detail: "may not specify both ipBlock and another peer",
-            });
-        });
-      });
-    return errors;
-  },
+  validate: (object) => validateNetworkPolicy(object),
 });
 
 const ipAddress = define<IPAddress>(ipAddresses, {
@@ -200,15 +168,7 @@ const serviceCIDR = define<ServiceCIDR>(serviceCIDRs, {
     if (cidrs.length === 0) errors.push(required("spec.cidrs", "at least one CIDR required"));
     if (cidrs.length > 2) errors.push(invalid("spec.cidrs", cidrs, "may only hold up to 2 values"));
     cidrs.forEach((cidr, index) => {
-      const [address = "", bits = ""] = cidr.split("/");
-      if (!isAddress(address) || !/^\d{1,3}$/.test(bits))
-        errors.push(
-          invalid(
-            `spec.cidrs[${index}]`,
-            cidr,
-            "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
-          ),
-        );
+      if (!isCidr(cidr)) errors.push(invalid(`spec.cidrs[${index}]`, cidr, cidrDetail));
     });
     if (old !== undefined)
       errors.push(...validateImmutable(object.spec?.cidrs, old.spec?.cidrs, "spec.cidrs"));
@@ -250,12 +210,7 @@ const endpointSlice = define<EndpointSlice>(endpointSlices, {
   validate(object, { old }) {
     const errors = oneOf("addressType", object.addressType, ["FQDN", "IPv4", "IPv6"]);
     const endpoints = object.endpoints ?? [];
-    if (endpoints.length > 1000)
-      errors.push({
-        type: "FieldValueTooMany",
-        field: "endpoints",
-        detail: "must have at most 1000 items",
-      });
+    if (endpoints.length > 1000) errors.push(tooMany("endpoints", endpoints.length, 1000));
     endpoints.forEach((endpoint, index) => {
       const at = `endpoints[${index}]`;
       if ((endpoint.addresses ?? []).length === 0)

@@ -1,8 +1,10 @@
 /** What is wrong with objects, field by field, in upstream's words. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Resource } from "../client/client.ts";
-import { pods, services } from "../client/resources.ts";
+import { ingresses, jobs, networkPolicies, pods, services } from "../client/resources.ts";
+import type { Job } from "../gen/batch-v1.ts";
 import type { Container, Pod, PodSpec, Service } from "../gen/core-v1.ts";
+import type { Ingress, NetworkPolicy } from "../gen/networking-v1.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { openWorld, type World } from "./test-world.ts";
@@ -348,4 +350,124 @@ describe("services", () => {
     expect(healthCheckNodePort).toBeGreaterThanOrEqual(30000);
     expect(healthCheckNodePort).not.toBe(made.spec.ports?.[0]?.nodePort);
   });
+});
+
+test("ingresses are judged by hosts, paths and backends", async () => {
+  const ingress: Ingress = {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "Ingress",
+    metadata: { name: "odd", namespace: "default" },
+    spec: {
+      rules: [
+        {
+          host: "*.*.example",
+          http: {
+            paths: [
+              { path: "/a//b", pathType: "Prefix", backend: {} },
+              {
+                path: "x",
+                pathType: "Exact",
+                backend: { service: { name: "web", port: { name: "http", number: 80 } } },
+              },
+            ],
+          },
+        },
+      ],
+      tls: [{ hosts: ["ok.example", "10.0.0.1 "] }],
+    },
+  };
+  expect(await problems(ingresses, ingress)).toEqual([
+    expect.stringContaining('spec.rules[0].host: Invalid value: "*.*.example": a wildcard'),
+    "spec.rules[0].http.paths[0].path: Invalid value: \"/a//b\": must not contain '//'",
+    'spec.rules[0].http.paths[0].backend: Invalid value: "": resource or service backend is ' +
+      "required",
+    'spec.rules[0].http.paths[1].path: Invalid value: "x": must be an absolute path',
+    'spec.rules[0].http.paths[1].backend: Invalid value: "": cannot set both port name & port ' +
+      "number",
+    expect.stringContaining('spec.tls[0].hosts[1]: Invalid value: "10.0.0.1 "'),
+  ]);
+});
+
+test("network policies are judged by ports, peers and types", async () => {
+  const policy: NetworkPolicy = {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { name: "odd", namespace: "default" },
+    spec: {
+      podSelector: {},
+      ingress: [
+        {
+          ports: [
+            { port: "http", endPort: 90 },
+            { port: 80, endPort: 70 },
+          ],
+          from: [
+            {},
+            { ipBlock: { cidr: "10.0.0.0/8", except: ["10.0.0.0/8", "11.0.0.0/16"] } },
+            { ipBlock: { cidr: "10.0.0.0" }, podSelector: {} },
+          ],
+        },
+      ],
+      policyTypes: ["Ingress", "Sideways"],
+    },
+  };
+  const at = "spec.ingress[0]";
+  expect(await problems(networkPolicies, policy)).toEqual([
+    `${at}.ports[0].endPort: Invalid value: 90: may not be specified when \`port\` is non-numeric`,
+    `${at}.ports[1].endPort: Invalid value: 80: must be greater than or equal to \`port\``,
+    `${at}.from[0]: Required value: must specify a peer`,
+    `${at}.from[1].ipBlock.except[0]: Invalid value: "10.0.0.0/8": must be a strict subset of ` +
+      "`cidr`",
+    `${at}.from[1].ipBlock.except[1]: Invalid value: "11.0.0.0/16": must be a strict subset of ` +
+      "`cidr`",
+    `${at}.from[2].ipBlock.cidr: Invalid value: "10.0.0.0": must be a valid CIDR value, (e.g. ` +
+      "10.9.8.0/24 or 2001:db8::/64)",
+    `${at}.from[2]: Forbidden: may not specify both ipBlock and another peer`,
+    'spec.policyTypes[1]: Unsupported value: "Sideways": supported values: "Egress", "Ingress"',
+  ]);
+});
+
+test("jobs are judged by their policies, and little of them may change", async () => {
+  const job = (name: string, spec: Partial<Job["spec"]>): Job => ({
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name, namespace: "default" },
+    spec: {
+      template: {
+        metadata: {},
+        spec: { restartPolicy: "Never", containers: [{ name: "c", image: "i" }] },
+      },
+      ...spec,
+    },
+  });
+  const rules = [
+    { action: "FailIndex", onExitCodes: { operator: "In", values: [3, 0, 3] } },
+    { action: "Ignore" },
+  ];
+  expect(
+    await problems(jobs, job("odd", { podFailurePolicy: { rules }, maxFailedIndexes: 1 })),
+  ).toEqual([
+    "spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified",
+    "spec.maxFailedIndexes: Invalid value: 1: requires indexed completion mode",
+    'spec.podFailurePolicy.rules[0].action: Invalid value: "FailIndex": requires the ' +
+      "backoffLimitPerIndex to be set",
+    "spec.podFailurePolicy.rules[0].onExitCodes.values[1]: Invalid value: 0: must not be 0 for " +
+      "the In operator",
+    "spec.podFailurePolicy.rules[0].onExitCodes.values[2]: Duplicate value: 3",
+    "spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: [3,0,3]: must be ordered",
+    "spec.podFailurePolicy.rules[1]: Invalid value: specifying one of OnExitCodes and " +
+      "OnPodConditions is required",
+  ]);
+  const template = { metadata: {}, spec: { containers: [{ name: "c", image: "i" }] } };
+  expect(await problems(jobs, job("always", { template }))).toEqual([
+    'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"',
+  ]);
+  await world.client.create(jobs, job("fixed", { completions: 2 }));
+  const change = { spec: { completions: 3, completionMode: "Indexed" } };
+  await expect(world.client.patch(jobs, "default", "fixed", "merge", change)).rejects.toMatchObject(
+    {
+      code: 422,
+      details: { causes: [{ field: "spec.completions" }, { field: "spec.completionMode" }] },
+    },
+  );
 });
