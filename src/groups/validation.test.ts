@@ -471,3 +471,85 @@ test("jobs are judged by their policies, and little of them may change", async (
     },
   );
 });
+
+describe("a pod that exists", () => {
+  const causes = async (work: Promise<unknown>): Promise<readonly string[]> => {
+    const error: unknown = await work.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    if (!(error instanceof ApiError)) return [];
+    return (error.details?.causes ?? []).map(({ field, message }) => `${field}: ${message}`);
+  };
+  const change = (name: string, patch: unknown, subresource = "") =>
+    causes(
+      world.client.patch(pods, "default", name, "strategic", patch, {
+        ...(subresource && { subresource }),
+      }),
+    );
+
+  test("waiting at a gate may be told more narrowly where to go", async () => {
+    const made = pod({ schedulingGates: [{ name: "a/b" }], nodeSelector: { disk: "ssd" } });
+    await world.client.create(pods, made);
+    const name = made.metadata.name ?? "";
+    expect(await change(name, { spec: { nodeSelector: { disk: "hdd" } } })).toEqual([
+      'spec.nodeSelector: Invalid value: {"disk":"hdd"}: only additions to spec.nodeSelector are ' +
+        "allowed (no mutations or deletions)",
+    ]);
+    expect(await change(name, { spec: { nodeSelector: { zone: "a" } } })).toEqual([]);
+    expect(await change(name, { spec: { schedulingGates: [{ name: "c/d" }] } })).toEqual([
+      "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new " +
+        "scheduling gate 'c/d'",
+    ]);
+  });
+
+  test("is judged again as a whole when it changes", async () => {
+    const made = pod({});
+    await world.client.create(pods, made);
+    const containers = [{ name: "c", image: "" }];
+    expect(await change(made.metadata.name ?? "", { spec: { containers } })).toEqual([
+      "spec.containers[0].image: Required value",
+    ]);
+  });
+
+  test("is resized in cpu and memory alone, and keeps its class of service", async () => {
+    const made = pod({}, { resources: { requests: { cpu: "100m" }, limits: { cpu: "1" } } });
+    await world.client.create(pods, made);
+    const name = made.metadata.name ?? "";
+    const resources = (requests: object, limits: object) => ({
+      spec: { containers: [{ name: "c", resources: { requests, limits } }] },
+    });
+    expect(await change(name, resources({ cpu: "200m" }, { cpu: "1" }), "resize")).toEqual([]);
+    const now = await world.client.get(pods, "default", name);
+    expect(now.spec.containers[0]?.resources?.requests).toEqual({ cpu: "200m" });
+    expect(now.metadata.generation).toBe(2);
+    expect(await change(name, resources({ cpu: null }, { cpu: null }), "resize")).toEqual([
+      'spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing',
+      "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",
+      "spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed",
+    ]);
+    const disk = resources({ "ephemeral-storage": "1Gi" }, {});
+    expect(await change(name, disk, "resize")).toEqual([
+      "spec: Forbidden: only cpu and memory resources are mutable",
+    ]);
+  });
+
+  test("takes ephemeral containers, which stay as they are", async () => {
+    const made = pod({});
+    await world.client.create(pods, made);
+    const name = made.metadata.name ?? "";
+    const add = (container: object) =>
+      change(name, { spec: { ephemeralContainers: [container] } }, "ephemeralcontainers");
+    expect(await add({ name: "c", image: "i", ports: [{ containerPort: 1 }] })).toEqual([
+      'spec.ephemeralContainers[0].name: Duplicate value: "c"',
+      "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
+    ]);
+    expect(await add({ name: "d", image: "i", targetContainerName: "x" })).toEqual([
+      'spec.ephemeralContainers[0].targetContainerName: Not found: "x"',
+    ]);
+    expect(await add({ name: "d", image: "i" })).toEqual([]);
+    expect(await add({ name: "d", image: "j" })).toEqual([
+      'spec.ephemeralContainers: Forbidden: existing ephemeral containers "d" may not be changed\n',
+    ]);
+  });
+});

@@ -166,7 +166,12 @@ function validateRestart(container: ReadContainer, field: string): FieldError[] 
   return errors;
 }
 
-function validateCommon(container: ReadContainer, spec: ReadSpec, field: string): FieldError[] {
+/** What holds for containers of every kind. */
+export function validateCommon(
+  container: ReadContainer,
+  spec: ReadSpec,
+  field: string,
+): FieldError[] {
   const errors: FieldError[] = [];
   if (!container.name) errors.push(required(`${field}.name`));
   else errors.push(...invalids(`${field}.name`, container.name, labelErrors(container.name)));

@@ -1,4 +1,5 @@
 /** PersistentVolume and PersistentVolumeClaim. */
+import { timestamp } from "../../api/object-meta.ts";
 import type { FieldError, ResourceDefinition } from "../../api/resource-definition.ts";
 import { persistentVolumeClaims, persistentVolumes } from "../../client/resources.ts";
 import type {
@@ -13,6 +14,7 @@ import { forbidden, invalid, invalids, notSupported, oneOf, required } from "../
 import { compareQuantities, quantityErrors } from "../quantities.ts";
 import { column, define, wide } from "../row.ts";
 import { validateSelector } from "../selector-validation.ts";
+import { validateNodeSelector } from "./affinity-validation.ts";
 
 const accessModes = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
 const shortModes: Readonly<Record<string, string>> = {
@@ -181,6 +183,26 @@ function validateVolume(
   if (sources.length === 0) errors.push(required("spec", "must specify a volume type"));
   for (const [key] of sources.slice(1))
     errors.push(forbidden(`spec.${key}`, "may not specify more than 1 volume type"));
+  if (spec.hostPath && !spec.hostPath.path) errors.push(required("spec.hostPath.path"));
+  if (spec.csi && !spec.csi.driver) errors.push(required("spec.csi.driver"));
+  if (spec.csi && !spec.csi.volumeHandle) errors.push(required("spec.csi.volumeHandle"));
+  if (spec.hostPath?.path === "/" && spec.persistentVolumeReclaimPolicy === "Recycle")
+    errors.push(
+      forbidden(
+        "spec.persistentVolumeReclaimPolicy",
+        "may not be 'recycle' for a hostPath mount of '/'",
+      ),
+    );
+  const must = spec.nodeAffinity?.required;
+  if (must) errors.push(...validateNodeSelector(must, "spec.nodeAffinity.required"));
+  if (spec.storageClassName)
+    errors.push(
+      ...invalids(
+        "spec.storageClassName",
+        spec.storageClassName,
+        subdomainErrors(spec.storageClassName),
+      ),
+    );
   if (spec.local && spec.nodeAffinity?.required === undefined)
     errors.push(required("spec.nodeAffinity", "Local volume requires node affinity"));
   if (old === undefined) return errors;
@@ -193,6 +215,8 @@ function validateVolume(
         "spec.persistentvolumesource is immutable after creation",
       ),
     );
+  if (old.spec.nodeAffinity && !semanticEqual(spec.nodeAffinity, old.spec.nodeAffinity))
+    errors.push(invalid("spec.nodeAffinity", spec.nodeAffinity, "field is immutable"));
   if (!semanticEqual(spec.volumeMode, old.spec.volumeMode))
     errors.push(invalid("spec.volumeMode", spec.volumeMode, "field is immutable"));
   return errors;
@@ -221,12 +245,13 @@ export const persistentVolume: ResourceDefinition = define<PersistentVolume>(per
     if (spec.hostPath) spec.hostPath.type ??= "";
   },
   status: true,
-  prepare(object, { verb, now }) {
-    if (verb === "create")
-      object.status = {
-        phase: "Pending",
-        lastPhaseTransitionTime: now.toISOString().replace(/\.\d+Z$/, "Z"),
-      };
+  prepare(object, { verb, now, subresource, old }) {
+    const at = timestamp(now);
+    if (verb === "create") object.status = { phase: "Pending", lastPhaseTransitionTime: at };
+    if (subresource !== "status" || !object.status) return;
+    const { phase, lastPhaseTransitionTime } = object.status;
+    const isStamped = lastPhaseTransitionTime !== old?.status?.lastPhaseTransitionTime;
+    if (phase !== old?.status?.phase && !isStamped) object.status.lastPhaseTransitionTime = at;
   },
   validate: (object, { old }) => validateVolume(object, old),
 });

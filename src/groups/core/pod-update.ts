@@ -3,7 +3,9 @@ import type { FieldError } from "../../api/resource-definition.ts";
 import type { Container, Pod, PodSpec } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
-import { forbidden, invalid } from "../field-errors.ts";
+import { duplicate, forbidden, invalid, notFound } from "../field-errors.ts";
+import { validateCommon } from "./container-validation.ts";
+import { validatePodAlone, validatePodSpec } from "./pod-spec-validation.ts";
 
 type ReadPod = DeepReadonly<Pod>;
 
@@ -26,7 +28,7 @@ function withImagesOf(
 
 /** The new spec with everything that may change taken from the old one. */
 function withMutablePartsOf(spec: DeepReadonly<PodSpec>, old: DeepReadonly<PodSpec>): unknown {
-  const gated = (old.schedulingGates ?? []).length > 0;
+  const isGated = (old.schedulingGates ?? []).length > 0;
   return {
     ...spec,
     containers: withImagesOf(spec.containers, old.containers),
@@ -35,11 +37,60 @@ function withMutablePartsOf(spec: DeepReadonly<PodSpec>, old: DeepReadonly<PodSp
     tolerations: old.tolerations,
     schedulingGates: old.schedulingGates,
     // Gated pods are not placed yet: narrowing where they may go is allowed.
-    ...(gated ? { nodeSelector: old.nodeSelector, affinity: old.affinity } : {}),
+    ...(isGated ? { nodeSelector: old.nodeSelector, affinity: affinityOf(spec, old) } : {}),
     ...((old.terminationGracePeriodSeconds ?? 0) < 0 && spec.terminationGracePeriodSeconds === 1
       ? { terminationGracePeriodSeconds: old.terminationGracePeriodSeconds }
       : {}),
   };
+}
+
+/** The new affinity with the old one's part about nodes. */
+function affinityOf(spec: DeepReadonly<PodSpec>, old: DeepReadonly<PodSpec>): unknown {
+  const { nodeAffinity: _now, ...rest } = spec.affinity ?? {};
+  const before = old.affinity?.nodeAffinity;
+  const affinity = { ...rest, ...(before === undefined ? {} : { nodeAffinity: before }) };
+  return Object.keys(affinity).length === 0 && old.affinity === undefined ? undefined : affinity;
+}
+
+/** A pod that waits at its gates may be told more narrowly where to go, never more widely. */
+function validateNarrowing(pod: ReadPod, old: ReadPod): FieldError[] {
+  if ((old.spec.schedulingGates ?? []).length === 0) return [];
+  const errors: FieldError[] = [];
+  const selector = pod.spec.nodeSelector ?? {};
+  const isKept = Object.entries(old.spec.nodeSelector ?? {}).every(
+    ([key, value]) => selector[key] === value,
+  );
+  if (!isKept)
+    errors.push(
+      invalid(
+        "spec.nodeSelector",
+        selector,
+        "only additions to spec.nodeSelector are allowed (no mutations or deletions)",
+      ),
+    );
+  const termsOf = ({ spec }: ReadPod) =>
+    spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
+      ?.nodeSelectorTerms ?? [];
+  const [now, before] = [termsOf(pod), termsOf(old)];
+  const field =
+    "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+  if (before.length > 0 && before.length !== now.length)
+    return [
+      ...errors,
+      invalid(field, now, "no additions/deletions to non-empty NodeSelectorTerms list are allowed"),
+    ];
+  before.forEach((term, index) => {
+    const next = now[index];
+    const isLonger = (["matchExpressions", "matchFields"] as const).every((key) => {
+      const kept = term[key] ?? [];
+      return semanticEqual((next?.[key] ?? []).slice(0, kept.length), kept);
+    });
+    const wasEmpty = [...(term.matchExpressions ?? []), ...(term.matchFields ?? [])].length === 0;
+    if (isLonger && !(wasEmpty && !semanticEqual(next, term))) return;
+    const detail = "only additions are allowed (no mutations or deletions)";
+    errors.push(invalid(`${field}[${index}]`, next, detail));
+  });
+  return errors;
 }
 
 function validateDeadline(pod: ReadPod, old: ReadPod): FieldError[] {
@@ -76,12 +127,15 @@ function validateTolerations(pod: ReadPod, old: ReadPod): FieldError[] {
 
 function validateGates(pod: ReadPod, old: ReadPod): FieldError[] {
   const before = new Set((old.spec.schedulingGates ?? []).map((gate) => gate.name));
-  const added = (pod.spec.schedulingGates ?? []).filter((gate) => !before.has(gate.name));
-  return added.map((gate) =>
-    forbidden(
-      `spec.schedulingGates`,
-      `only deletion is allowed, but found new scheduling gate '${gate.name}'`,
-    ),
+  return (pod.spec.schedulingGates ?? []).flatMap(({ name }, index) =>
+    before.has(name)
+      ? []
+      : [
+          forbidden(
+            `spec.schedulingGates[${index}].name`,
+            `only deletion is allowed, but found new scheduling gate '${name}'`,
+          ),
+        ],
   );
 }
 
@@ -126,60 +180,76 @@ function validateMirrorUpdate(pod: ReadPod, old: ReadPod): FieldError[] {
 export function validatePodUpdate(pod: ReadPod, old: ReadPod): FieldError[] {
   const marked = [...validateMirrorUpdate(pod, old), ...validatePodAnnotations(pod)];
   if (semanticEqual(pod.spec, old.spec)) return marked;
-  const errors: FieldError[] = [...marked];
+  const errors: FieldError[] = [
+    ...marked,
+    ...validatePodSpec(pod.spec, "spec"),
+    ...validatePodAlone(pod.spec),
+  ];
   const field = "spec.containers";
   if ((pod.spec.containers ?? []).length !== (old.spec.containers ?? []).length)
-    return [forbidden(field, "pod updates may not add or remove containers")];
+    return [...errors, forbidden(field, "pod updates may not add or remove containers")];
   if ((pod.spec.initContainers ?? []).length !== (old.spec.initContainers ?? []).length)
-    return [forbidden("spec.initContainers", "pod updates may not add or remove containers")];
+    return [
+      ...errors,
+      forbidden("spec.initContainers", "pod updates may not add or remove containers"),
+    ];
   errors.push(...validateDeadline(pod, old), ...validateTolerations(pod, old));
-  errors.push(...validateGates(pod, old));
+  errors.push(...validateGates(pod, old), ...validateNarrowing(pod, old));
   if (!semanticEqual(withMutablePartsOf(pod.spec, old.spec), old.spec))
     errors.push(forbidden("spec", mutableDetail));
   return errors;
 }
 
+/** What is for containers that a pod depends on. */
+const notEphemeral = [
+  "ports",
+  "livenessProbe",
+  "readinessProbe",
+  "startupProbe",
+  "lifecycle",
+  "restartPolicy",
+  "resizePolicy",
+] as const;
+
+function validateEphemeral(pod: ReadPod): FieldError[] {
+  const errors: FieldError[] = [];
+  const others = [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])];
+  const otherNames = others.map(({ name }) => name);
+  const names = new Set(otherNames);
+  const detail = "cannot be set for an Ephemeral Container";
+  (pod.spec.ephemeralContainers ?? []).forEach((container, index) => {
+    const at = `spec.ephemeralContainers[${index}]`;
+    const { name, targetContainerName: target, resources } = container;
+    errors.push(...validateCommon(container as DeepReadonly<Container>, pod.spec, at));
+    if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
+    names.add(name);
+    if (target && !otherNames.includes(target))
+      errors.push(notFound(`${at}.targetContainerName`, target));
+    for (const key of notEphemeral)
+      if (!semanticEqual(container[key], undefined)) errors.push(forbidden(`${at}.${key}`, detail));
+    if (!semanticEqual(resources, {})) errors.push(forbidden(`${at}.resources`, detail));
+    (container.volumeMounts ?? []).forEach((mount, place) => {
+      for (const key of ["subPath", "subPathExpr"] as const)
+        if (mount[key]) errors.push(forbidden(`${at}.volumeMounts[${place}].${key}`, detail));
+    });
+  });
+  return errors;
+}
+
 /** The errors of a write through pods/ephemeralcontainers. */
 export function validateEphemeralUpdate(pod: ReadPod, old: ReadPod): FieldError[] {
-  const errors: FieldError[] = [];
-  const names = new Set(
-    [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])].map((one) => one.name),
-  );
+  if (old.metadata.annotations?.[mirrorAnnotation] !== undefined)
+    return [forbidden("", "static pods do not support ephemeral containers")];
+  const errors = validateEphemeral(pod);
   const field = "spec.ephemeralContainers";
-  (pod.spec.ephemeralContainers ?? []).forEach((container, index) => {
-    const at = `${field}[${index}]`;
-    if (!container.name)
-      errors.push({ type: "FieldValueRequired", field: `${at}.name`, detail: "" });
-    else if (names.has(container.name))
-      errors.push({
-        type: "FieldValueDuplicate",
-        field: `${at}.name`,
-        value: container.name,
-        detail: "",
-      });
-    names.add(container.name);
-    if (!container.image)
-      errors.push({ type: "FieldValueRequired", field: `${at}.image`, detail: "" });
-    for (const key of [
-      "ports",
-      "livenessProbe",
-      "readinessProbe",
-      "startupProbe",
-      "lifecycle",
-    ] as const)
-      if (container[key] !== undefined)
-        errors.push(forbidden(`${at}.${key}`, "cannot be set for an Ephemeral Container"));
-  });
   for (const before of old.spec.ephemeralContainers ?? []) {
     const now = (pod.spec.ephemeralContainers ?? []).find((one) => one.name === before.name);
-    if (now === undefined)
-      errors.push(
-        forbidden(field, `existing ephemeral containers "${before.name}" may not be removed\n`),
-      );
-    else if (!semanticEqual(now, before))
-      errors.push(
-        forbidden(field, `existing ephemeral containers "${before.name}" may not be changed\n`),
-      );
+    const refuse = (what: string): void => {
+      const which = `existing ephemeral containers "${before.name}"`;
+      errors.push(forbidden(field, `${which} may not be ${what}\n`));
+    };
+    if (now === undefined) refuse("removed");
+    else if (!semanticEqual(now, before)) refuse("changed");
   }
   return errors;
 }

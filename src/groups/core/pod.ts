@@ -9,9 +9,8 @@ import type {
 import { pods } from "../../client/resources.ts";
 import type { Pod } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { copyJson } from "../../schema/copy.ts";
-import { forbidden, invalid } from "../field-errors.ts";
+import { forbidden } from "../field-errors.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { define } from "../row.ts";
 import { podBinding } from "./pod-binding.ts";
@@ -19,6 +18,7 @@ import { podColumns } from "./pod-columns.ts";
 import { podLog, podStreams } from "./pod-connect.ts";
 import { podSpecDefaults } from "./pod-defaults.ts";
 import { podEviction } from "./pod-eviction.ts";
+import { podResize, validateResize } from "./pod-resize.ts";
 import { validatePodAlone, validatePodSpec } from "./pod-spec-validation.ts";
 import {
   validateEphemeralUpdate,
@@ -56,18 +56,6 @@ function validate(pod: DeepReadonly<Pod>, context: WriteContext<Pod>): readonly 
   return validatePodUpdate(pod, context.old);
 }
 
-function validateResize(pod: DeepReadonly<Pod>, old: DeepReadonly<Pod>): FieldError[] {
-  const errors = validatePodSpec(pod.spec, "spec");
-  const before = old.status?.qosClass;
-  if (before && qosClassOf(pod) !== before)
-    errors.push(
-      invalid("spec", qosClassOf(pod), "Pod QOS Class may not change as a result of resizing"),
-    );
-  if (old.spec.os?.name === "windows")
-    errors.push(forbidden("spec", "windows pods cannot be resized"));
-  return errors;
-}
-
 const writeVerbs = ["get", "patch", "update"] as const;
 
 const ephemeralContainers: Subresource<Pod> = {
@@ -78,27 +66,6 @@ const ephemeralContainers: Subresource<Pod> = {
     if (sent.spec.ephemeralContainers)
       next.spec.ephemeralContainers = sent.spec.ephemeralContainers;
     else delete next.spec.ephemeralContainers;
-    if (sent.metadata.resourceVersion)
-      next.metadata.resourceVersion = sent.metadata.resourceVersion;
-    return next;
-  },
-};
-
-/** Only the resources and resize policies of containers pass. */
-const resize: Subresource<Pod> = {
-  type: "part",
-  verbs: writeVerbs,
-  merge(old, sent): Pod {
-    const next = copyJson<Pod>(old);
-    for (const key of ["containers", "initContainers"] as const)
-      for (const container of next.spec[key] ?? []) {
-        const wanted = (sent.spec[key] ?? []).find((one) => one.name === container.name);
-        if (wanted === undefined) continue;
-        if (!semanticEqual(wanted.resources, container.resources) && wanted.resources)
-          container.resources = wanted.resources;
-        if (wanted.resizePolicy) container.resizePolicy = wanted.resizePolicy;
-      }
-    if (sent.spec.resources) next.spec.resources = sent.spec.resources;
     if (sent.metadata.resourceVersion)
       next.metadata.resourceVersion = sent.metadata.resourceVersion;
     return next;
@@ -142,7 +109,7 @@ export function podRow(nodes: NodeConnector): ResourceDefinition {
       eviction: podEviction,
       log: podLog(nodes),
       proxy: proxy(nodes, "PodProxyOptions"),
-      resize,
+      resize: podResize,
       ...podStreams(nodes),
     },
   });
