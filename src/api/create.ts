@@ -43,7 +43,7 @@ export async function createObject(
   const name = object.metadata.name ?? "";
   const errors = strategy.validate?.(object, context) ?? [];
   if (errors.length > 0) throw invalid(definition, name, errors);
-  call.warnings.push(...(strategy.warn?.(object) ?? []));
+  call.warnings.push(...(strategy.warn?.(object, context) ?? []));
   await admitValidating(call, "CREATE", object, undefined);
   const undo = await strategy.allocate?.(object, context);
   return withUndo(undo, call.dryRun, () => store(call, object, prefix));

@@ -54,7 +54,8 @@ export interface Strategy<T> {
   /** Drop status on create, bump generation, restore immutable parts. Mutates `object`. */
   prepare?(object: T, context: WriteContext<T>): void;
   validate?(object: DeepReadonly<T>, context: WriteContext<T>): readonly FieldError[];
-  warn?(object: DeepReadonly<T>): readonly string[];
+  /** What is accepted, but hardly meant. */
+  warn?(object: DeepReadonly<T>, context: WriteContext<T>): readonly string[];
   /** Cluster IPs and node ports. Mutates `object`. */
   allocate?(object: T, context: WriteContext<T>): Promise<Undo>;
   /** Gives allocations back when the object is gone. */

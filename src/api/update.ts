@@ -143,7 +143,7 @@ async function writeChange(
     ...(strategy.validate?.(object, context) ?? []),
   ];
   if (errors.length > 0) throw invalid(definition, object.metadata.name, errors);
-  call.warnings.push(...(strategy.warn?.(object) ?? []));
+  call.warnings.push(...(strategy.warn?.(object, context) ?? []));
   await admitValidating(call, "UPDATE", object, old);
   object.metadata.resourceVersion = String(current.revision);
   if (sameJson(object, old)) return answerStored(call, current);

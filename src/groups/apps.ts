@@ -14,6 +14,7 @@ import type {
   ReplicaSet,
   StatefulSet,
 } from "../gen/apps-v1.ts";
+import type { PodTemplateSpec } from "../gen/core-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
 import { persistentVolumeClaimSpecDefaults } from "./core/persistent-volume-claim.ts";
@@ -29,6 +30,7 @@ import {
   validateTemplateLabels,
   validateWorkloadSelector,
 } from "./pod-template.ts";
+import { workloadWarnings } from "./pod-warnings.ts";
 import { column, count, define, scale, wide } from "./row.ts";
 
 type Workload = DeepReadonly<Deployment | ReplicaSet | DaemonSet | StatefulSet>;
@@ -45,6 +47,10 @@ function validateWorkload(object: Workload, old: Workload | undefined, kind: str
   if (old !== undefined && kind !== "statefulset")
     errors.push(...validateImmutable(selector, old.spec.selector, "spec.selector"));
   return errors;
+}
+
+function templateOf(object: Workload): DeepReadonly<PodTemplateSpec> | undefined {
+  return object.spec.template;
 }
 
 function isZero(value: number | string | undefined): boolean {
@@ -123,6 +129,7 @@ const deployment = define<Deployment>(deployments, {
   status: true,
   generation: true,
   validate: (object, { old }) => validateDeployment(object, old),
+  strategy: { warn: (one, context) => workloadWarnings<Deployment>(one, context, templateOf) },
   subresources: { scale },
 });
 
@@ -147,6 +154,7 @@ const replicaSet = define<ReplicaSet>(replicaSets, {
     if (verb === "create") object.status = { replicas: 0 };
   },
   validate: (object, { old }) => validateWorkload(object, old, "replicaset"),
+  strategy: { warn: (one, context) => workloadWarnings<ReplicaSet>(one, context, templateOf) },
   subresources: { scale },
 });
 
@@ -224,6 +232,7 @@ const daemonSet = define<DaemonSet>(daemonSets, {
         numberReady: 0,
       };
   },
+  strategy: { warn: (one, context) => workloadWarnings<DaemonSet>(one, context, templateOf) },
   validate: (object, { old }) => validateDaemonSet(object, old),
 });
 
@@ -309,6 +318,7 @@ const statefulSet = define<StatefulSet>(statefulSets, {
     if (verb === "create") object.status = { replicas: 0, availableReplicas: 0 };
   },
   validate: (object, { old }) => validateStatefulSet(object, old),
+  strategy: { warn: (one, context) => workloadWarnings<StatefulSet>(one, context, templateOf) },
   subresources: { scale },
 });
 

@@ -18,6 +18,7 @@ import {
   templateDefaults,
   validateTemplateLabels,
 } from "./pod-template.ts";
+import { workloadWarnings } from "./pod-warnings.ts";
 import { column, count, define, wide } from "./row.ts";
 import { validateSelector } from "./selector-validation.ts";
 
@@ -104,6 +105,9 @@ const job = define<Job>(jobs, {
   defaults: (object) => jobSpecDefaults(object.spec, false),
   status: true,
   generation: true,
+  strategy: {
+    warn: (one, context) => workloadWarnings<Job>(one, context, ({ spec }) => spec.template),
+  },
   prepare: prepareJob,
   validate(object, { old }) {
     const errors = [
@@ -198,6 +202,15 @@ const cronJob = define<CronJob>(cronJobs, {
   },
   status: true,
   generation: true,
+  strategy: {
+    warn: (one, context) =>
+      workloadWarnings<CronJob>(
+        one,
+        context,
+        ({ spec }) => spec.jobTemplate.spec.template,
+        "spec.jobTemplate.spec.template",
+      ),
+  },
   validate: (object) => validateCronJob(object),
 });
 

@@ -9,7 +9,8 @@ import { invalid, invalids, notSupported, portNumber, required } from "./field-e
 const pathTypes = ["Exact", "ImplementationSpecific", "Prefix"];
 const forbiddenInPaths = ["//", "/./", "/../", "%2f", "%2F"];
 const forbiddenEnds = ["/..", "/."];
-const classAnnotation = "kubernetes.io/ingress.class";
+/** How a class was named before there was a field for it. */
+export const classAnnotation = "kubernetes.io/ingress.class";
 
 /** `*.` may stand for one label in front. */
 function hostErrors(host: string): string[] {

@@ -21,7 +21,7 @@ import { labelErrors, pathSegmentErrors, subdomainErrors } from "../lib/names.ts
 import { formatSelector, labelSelectorOf } from "../lib/selector.ts";
 import { isAddress } from "./core/address-allocator.ts";
 import { forbidden, invalid, invalids, oneOf, required, tooLong, tooMany } from "./field-errors.ts";
-import { validateIngress } from "./ingress-validation.ts";
+import { classAnnotation, validateIngress } from "./ingress-validation.ts";
 import { cidrDetail, isCidr, validateNetworkPolicy } from "./network-policy-validation.ts";
 import { validateImmutable } from "./pod-template.ts";
 import { column, define } from "./row.ts";
@@ -49,6 +49,16 @@ const ingress = define<Ingress>(ingresses, {
   status: true,
   generation: true,
   validate: (object, { old }) => validateIngress(object, old),
+  strategy: {
+    warn: ({ metadata, spec }, { old }) =>
+      old === undefined &&
+      metadata.annotations?.[classAnnotation] !== undefined &&
+      spec?.ingressClassName === undefined
+        ? [
+            `annotation "${classAnnotation}" is deprecated, please use 'spec.ingressClassName' instead`,
+          ]
+        : [],
+  },
   storagePrefix: "ingress",
 });
 

@@ -1,5 +1,6 @@
 /** What is wrong with objects, field by field, in upstream's words. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { serverUser } from "../api/pipeline.ts";
 import type { Resource } from "../client/client.ts";
 import { ingresses, jobs, networkPolicies, pods, services } from "../client/resources.ts";
 import type { Job } from "../gen/batch-v1.ts";
@@ -552,4 +553,65 @@ describe("a pod that exists", () => {
       'spec.ephemeralContainers: Forbidden: existing ephemeral containers "d" may not be changed\n',
     ]);
   });
+});
+
+test("what is hardly meant is warned about", async () => {
+  const warningsOf = async (object: Pod): Promise<readonly string[]> => {
+    const answer = await world.pipeline.handle({
+      verb: "create",
+      resource: pods,
+      subresource: "",
+      namespace: "default",
+      name: "",
+      rest: "",
+      method: "POST",
+      query: new URLSearchParams(),
+      accept: "",
+      userAgent: "",
+      user: serverUser,
+      body: object,
+      contentType: "application/json",
+      signal: new AbortController().signal,
+    });
+    return answer.warnings ?? [];
+  };
+  const odd = pod(
+    {
+      nodeSelector: { "beta.kubernetes.io/os": "linux" },
+      terminationGracePeriodSeconds: -1,
+      imagePullSecrets: [{ name: "a" }, { name: "a" }],
+      topologySpreadConstraints: [
+        { maxSkew: 1, topologyKey: "zone", whenUnsatisfiable: "ScheduleAnyway" },
+      ],
+    },
+    {
+      env: [
+        { name: "A", value: "1" },
+        { name: "A", value: "2" },
+        { name: "A", value: "$(A):3" },
+      ],
+      ports: [{ containerPort: 80, name: "web" }, { containerPort: 80 }],
+      resources: { limits: { memory: "1500m" } },
+    },
+  );
+  odd.metadata.name = "with.dots";
+  expect(await warningsOf(odd)).toEqual([
+    "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; " +
+      "a DNS label is recommended: [must not contain dots]",
+    'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" ' +
+      "instead",
+    "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching " +
+      "no pod",
+    'spec.imagePullSecrets[1].name: duplicate name "a"',
+    'spec.containers[0].resources.limits[memory]: fractional byte value "1500m" is invalid, must ' +
+      "be an integer",
+    'spec.containers[0].resources.requests[memory]: fractional byte value "1500m" is invalid, ' +
+      "must be an integer",
+    'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when ' +
+      "using apply",
+    "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
+    "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be " +
+      "treated as 1",
+  ]);
+  expect(await warningsOf(pod({}))).toEqual([]);
 });

@@ -8,7 +8,6 @@ import {
   forbidden,
   invalid,
   invalids,
-  nonNegativeDetail,
   notSupported,
   oneOf,
   required,
@@ -244,9 +243,6 @@ export function validatePodSpec(spec: ReadSpec, field: string): FieldError[] {
 
 function validateSeconds(spec: ReadSpec, field: string): FieldError[] {
   const errors: FieldError[] = [];
-  const grace = spec.terminationGracePeriodSeconds;
-  if (grace !== undefined && grace < 0)
-    errors.push(invalid(`${field}.terminationGracePeriodSeconds`, grace, nonNegativeDetail));
   const deadline = spec.activeDeadlineSeconds;
   if (deadline !== undefined && (deadline < 1 || deadline > 2147483647))
     errors.push(

@@ -12,6 +12,7 @@ import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { copyJson } from "../../schema/copy.ts";
 import { forbidden } from "../field-errors.ts";
 import type { NodeConnector } from "../node-connector.ts";
+import { nameWarnings, podWarnings } from "../pod-warnings.ts";
 import { define } from "../row.ts";
 import { podBinding } from "./pod-binding.ts";
 import { podColumns } from "./pod-columns.ts";
@@ -102,7 +103,16 @@ export function podRow(nodes: NodeConnector): ResourceDefinition {
     generation: true,
     prepare,
     validate,
-    strategy: { graceSeconds: podGraceSeconds },
+    strategy: {
+      warn: (pod, { old, subresource }) =>
+        subresource === ""
+          ? [
+              ...(old === undefined ? nameWarnings(pod.metadata.name, true) : []),
+              ...podWarnings(pod.metadata, pod.spec),
+            ]
+          : [],
+      graceSeconds: podGraceSeconds,
+    },
     subresources: {
       binding: podBinding,
       ephemeralcontainers: ephemeralContainers,

@@ -125,6 +125,26 @@ export function fillFamilies(service: Service, families: readonly ("IPv4" | "IPv
   spec.ipFamilies = result.slice(0, Math.max(1, wanted));
 }
 
+function serviceWarnings({ metadata, spec }: ReadService): readonly string[] {
+  const warnings: string[] = [];
+  const hints = "service.kubernetes.io/topology-aware-hints";
+  if (metadata.annotations?.[hints] !== undefined)
+    warnings.push(
+      `annotation ${hints} is deprecated, please use service.kubernetes.io/topology-mode instead`,
+    );
+  const hasExternal = (spec.externalIPs ?? []).length > 0;
+  if (spec.clusterIP === "None") {
+    if (spec.loadBalancerIP) warnings.push("spec.loadBalancerIP is ignored for headless services");
+    if (hasExternal) warnings.push("spec.externalIPs is ignored for headless services");
+    if (spec.sessionAffinity !== "None")
+      warnings.push("spec.SessionAffinity is ignored for headless services");
+  } else if (hasExternal && spec.type !== "ExternalName")
+    warnings.push(
+      "spec.externalIPs is deprecated and may no longer be implemented in some clusters",
+    );
+  return warnings;
+}
+
 /** The row of services; addresses come from `network`. */
 export function serviceRow(network: ServiceNetwork, connector: NodeConnector): ResourceDefinition {
   const allocator = new ServiceAllocator(network);
@@ -159,6 +179,7 @@ export function serviceRow(network: ServiceNetwork, connector: NodeConnector): R
     prepare,
     validate: (service, { old }) => validateService(service, old),
     strategy: {
+      warn: serviceWarnings,
       async allocate(object, context) {
         const service = object as Service;
         const serviceContext = context as WriteContext<Service>;
