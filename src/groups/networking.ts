@@ -55,7 +55,8 @@ const ingress = define<Ingress>(ingresses, {
       metadata.annotations?.[classAnnotation] !== undefined &&
       spec?.ingressClassName === undefined
         ? [
-            `annotation "${classAnnotation}" is deprecated, please use 'spec.ingressClassName' instead`,
+            `annotation "${classAnnotation}" is deprecated, please use 'spec.ingressClassName' ` +
+              "instead",
           ]
         : [],
   },

@@ -5,10 +5,12 @@ import { ensureBootstrapPolicy } from "../api/auth/reconcile-policy.ts";
 import { createPipeline, type Pipeline, serverUser } from "../api/pipeline.ts";
 import { createRegistry, locateIn, type Registry } from "../api/registry.ts";
 import { createSchemaCodec } from "../api/schema-codec.ts";
-import type { Client } from "../client/client.ts";
+import type { Client, Resource } from "../client/client.ts";
 import { namespaces, serviceAccounts } from "../client/resources.ts";
+import { ApiError } from "../lib/api-error.ts";
 import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
+import type { KubeObject } from "../schema/object.ts";
 import { openMemoryStore } from "../store/memory.ts";
 import type { Store } from "../store/store.ts";
 import { createGroups } from "./all.ts";
@@ -82,4 +84,19 @@ export async function openWorld(): Promise<World> {
       await store[Symbol.asyncDispose]();
     },
   };
+}
+
+/** `field: message` of every cause; empty when the object is accepted. */
+export async function problemsOf<T extends KubeObject>(
+  { client }: World,
+  resource: Resource<T>,
+  object: T,
+): Promise<readonly string[]> {
+  try {
+    await client.create(resource, object);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== 422) throw error;
+    return (error.details?.causes ?? []).map(({ field, message }) => `${field}: ${message}`);
+  }
 }

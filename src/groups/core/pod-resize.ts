@@ -20,7 +20,7 @@ function hasSameContainers(one: ReadPod, other: ReadPod): boolean {
   });
 }
 
-/** Resources and resize policies of the sent pod; another set of containers is left to the rules. */
+/** Takes resources and resize policies; another set of containers is left to the rules. */
 export const podResize: Subresource<Pod> = {
   type: "part",
   verbs: ["get", "patch", "update"],
