@@ -143,6 +143,14 @@ describe.skipIf(skip !== undefined)("kubectl on pods", () => {
     expect(await (await fetch(root)).json()).toMatchObject({ kind: "Namespace" });
     const page = await fetch(`${root}/services/web:http/proxy/index.html`);
     expect(await page.text()).toBe(`hello from ${kubectl.namespace}\n`);
+    const moved = await fetch(`${root}/services/web/proxy`, { redirect: "manual" });
+    expect([moved.status, moved.headers.get("location")]).toEqual([
+      301,
+      `/api/v1/namespaces/${kubectl.namespace}/services/web/proxy/`,
+    ]);
+    const refused = await fetch(`${root}/pods/p:9/proxy/`);
+    expect(refused.status).toBe(503);
+    expect(await refused.text()).toMatch(/dial tcp [\d.]+:9: connect: connection refused/);
     terminal.kill();
     await terminal.ended();
   });

@@ -1,7 +1,8 @@
 /** One run of a probe or lifecycle handler: exec, HTTP, TCP, gRPC, sleep. */
+
+import { dialErrorText } from "../../lib/dial-error.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { type CriClient, criMessage } from "../cri/client.ts";
-import { dialErrorText } from "./dial-error.ts";
 import { checkGrpcHealth } from "./grpc-health.ts";
 import type { Container, LifecycleHandler, Pod, Probe } from "./types.ts";
 

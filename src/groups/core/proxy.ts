@@ -5,9 +5,11 @@ import { endpointSlices } from "../../client/resources.ts";
 import type { Node, Pod, Service } from "../../gen/core-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { dialErrorText } from "../../lib/dial-error.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { headersForNode } from "./pod-connect.ts";
+import { proxyPrefix, throughProxy } from "./proxy-links.ts";
 
 type Target = Readonly<{ node: string } | { scheme: string; host: string; port: number }>;
 
@@ -118,6 +120,7 @@ async function fetchTarget(
 ): Promise<ApiResponse> {
   const headers = headersForNode(request);
   for (const name of connectionHeaders) headers.delete(name);
+  headers.set("x-forwarded-uri", `${proxyPrefix(request)}${request.rest}`);
   const body = request.body instanceof Uint8Array ? request.body : undefined;
   const init = {
     method: request.method,
@@ -130,17 +133,32 @@ async function fetchTarget(
     return answer(
       await nodes.nodeFetch(target.node, new Request(`https://node${pathOf(request)}`, init)),
     );
-  const host = target.host.includes(":") ? `[${target.host}]` : target.host;
-  const url = `${target.scheme}://${host}:${target.port}${pathOf(request)}`;
+  const host = `${target.host.includes(":") ? `[${target.host}]` : target.host}:${target.port}`;
+  const url = `${target.scheme}://${host}${pathOf(request)}`;
   try {
-    return answer(await context.runtime.net.fetch(new Request(url, init)));
+    // Nobody could check a pod's certificate: there is none of a pod's address.
+    const options = { tls: { rejectUnauthorized: false } };
+    const response = await context.runtime.net.fetch(new Request(url, init), options);
+    return answer(throughProxy(response, request, host));
   } catch (error) {
-    throw new ApiError(
-      "ServiceUnavailable",
-      `error trying to reach service: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    );
+    const why = dialErrorText(error, target.host, target.port);
+    const message = `error trying to reach service: ${why}`;
+    throw new ApiError("ServiceUnavailable", message, { cause: error });
   }
+}
+
+/** Relative links of a page need the slash at the end of its address. */
+function rootRedirect(request: ApiRequest): ApiResponse | undefined {
+  if (request.rest !== "" || !["GET", "HEAD"].includes(request.method)) return undefined;
+  const query = request.query.toString();
+  const location = `${proxyPrefix(request)}/${query === "" ? "" : `?${query}`}`;
+  return {
+    type: "bytes",
+    status: 301,
+    contentType: "text/html; charset=utf-8",
+    bytes: new Uint8Array(),
+    headers: { location },
+  };
 }
 
 /** Serves every method; an upgrade is piped as bytes. */
@@ -149,7 +167,8 @@ export function proxy<T extends KubeObject>(nodes: NodeConnector, kind: string):
     type: "stream",
     kind,
     verbs: ["create", "delete", "get", "patch", "update"],
-    fetch: (target, request, context) =>
+    fetch: async (target, request, context) =>
+      rootRedirect(request) ??
       fetchTarget(nodes, targetOf(target.object as never, request, context), request, context),
     async open(target, request, socket, context): Promise<void> {
       const to = targetOf(target.object as never, request, context);
