@@ -27,12 +27,6 @@ type Crd = DeepReadonly<CustomResourceDefinition>;
 type Version = DeepReadonly<CustomResourceDefinitionVersion>;
 type Json = Record<string, unknown>;
 
-/** True once the names of the definition are its own and it may be served. */
-export function isEstablished(crd: Crd): boolean {
-  const conditions = crd.status?.conditions ?? [];
-  return conditions.some(({ type, status }) => type === "Established" && status === "True");
-}
-
 /** One row per served version. `removed` aborts when the row is taken away for good. */
 export function customResourceRows(crd: Crd, removed: AbortSignal): readonly ResourceDefinition[] {
   return (crd.spec.versions ?? [])

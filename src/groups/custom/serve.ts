@@ -4,7 +4,8 @@ import { customResourceDefinitions } from "../../client/resources.ts";
 import type { CustomResourceDefinition } from "../../gen/apiextensions-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { StoreLiveSets } from "../../live/store-feed.ts";
-import { customResourceRows, isEstablished } from "./row.ts";
+import { isEstablished } from "./established.ts";
+import { customResourceRows } from "./row.ts";
 
 type Crd = DeepReadonly<CustomResourceDefinition>;
 

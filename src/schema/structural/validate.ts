@@ -13,6 +13,7 @@ export interface SchemaProblem {
     | "FieldValueTooLong"
     | "FieldValueTooMany"
     | "FieldValueTypeInvalid"
+    | "FieldValueForbidden"
     | "FieldValueDuplicate";
   readonly field: string;
   readonly value?: unknown;

@@ -1,0 +1,155 @@
+/** What is refused about CustomResourceDefinitions, and in which words. */
+import { expect, test } from "bun:test";
+import type { CustomResourceDefinition, JSONSchemaProps } from "../../gen/apiextensions-v1.ts";
+import { validateDefinition } from "./definition-validation.ts";
+
+type Spec = CustomResourceDefinition["spec"];
+
+function definition(more: Partial<Spec> = {}, name = "foos.example.com"): CustomResourceDefinition {
+  const schema = { openAPIV3Schema: { type: "object" } };
+  return {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name },
+    spec: {
+      group: "example.com",
+      names: { plural: "foos", singular: "foo", kind: "Foo", listKind: "FooList" },
+      scope: "Namespaced",
+      versions: [{ name: "v1", served: true, storage: true, schema }],
+      ...more,
+    },
+    status: { storedVersions: ["v1"] },
+  };
+}
+
+function errors(crd: CustomResourceDefinition, old?: CustomResourceDefinition): string[] {
+  return validateDefinition(crd, old).map(({ field, detail }) => `${field}: ${detail}`);
+}
+
+function ofSchema(schema: JSONSchemaProps, more: object = {}): string[] {
+  const version = { name: "v1", served: true, storage: true, schema: { openAPIV3Schema: schema } };
+  return errors(definition({ versions: [{ ...version, ...more }] }));
+}
+
+const at = "spec.validation.openAPIV3Schema";
+
+test("a plain definition is fine", () => {
+  expect(errors(definition())).toEqual([]);
+});
+
+test("names, group and scope", () => {
+  expect(errors(definition({}, "bars.example.com"))).toEqual([
+    'metadata.name: must be spec.names.plural+"."+spec.group',
+  ]);
+  expect(errors(definition({ group: "example" }, "foos.example"))).toEqual([
+    "spec.group: should be a domain with at least one dot",
+  ]);
+  const names = { plural: "foos", singular: "foo", kind: "Foo_", listKind: "Foo_" };
+  expect(errors(definition({ names }))).toEqual([
+    expect.stringContaining("spec.names.kind: may have mixed case, but should otherwise match: "),
+    expect.stringContaining("spec.names.listKind: may have mixed case"),
+    "spec.names.listKind: kind and listKind may not be the same",
+  ]);
+  const approved = definition({ group: "foo.k8s.io" }, "foos.foo.k8s.io");
+  expect(errors(approved)).toEqual([
+    "metadata.annotations[api-approved.kubernetes.io]: protected groups must have approval " +
+      'annotation "api-approved.kubernetes.io", see ' +
+      "https://github.com/kubernetes/enhancements/pull/1111",
+  ]);
+  approved.metadata.annotations = { "api-approved.kubernetes.io": "unapproved, a test" };
+  expect(errors(approved)).toEqual([]);
+});
+
+test("versions are one for storage, unique, and stay while objects may be stored in them", () => {
+  const [v1] = definition().spec.versions;
+  if (v1 === undefined) throw new Error("no version");
+  const twice = definition({ versions: [v1, v1] });
+  expect(errors(twice)).toEqual([
+    "spec.versions: must contain unique version names",
+    "spec.versions: must have exactly one version marked as storage version",
+  ]);
+  const moved = definition({ versions: [{ ...v1, name: "v2" }] });
+  expect(errors(moved)).toEqual([
+    "status.storedVersions[0]: missing from spec.versions; v1 was previously a storage version, " +
+      "and must remain in spec.versions until a storage migration ensures no data remains " +
+      "persisted in v1 and removes v1 from status.storedVersions",
+  ]);
+});
+
+test("what is established keeps scope and kind", () => {
+  const old = definition();
+  old.status = { ...old.status, conditions: [{ type: "Established", status: "True" }] };
+  const changed = definition({ scope: "Cluster" });
+  expect(errors(changed, old)).toEqual(["spec.scope: field is immutable"]);
+});
+
+test("a schema is structural", () => {
+  expect(ofSchema({ type: "string" })).toEqual([`${at}.type: must be object at the root`]);
+  expect(ofSchema({ type: "object", properties: { a: {} } })).toEqual([
+    `${at}.properties[a].type: must not be empty for specified object fields`,
+  ]);
+  expect(ofSchema({ type: "object", properties: { a: { type: "array" } } })).toEqual([
+    `${at}.properties[a].items: must be specified`,
+  ]);
+  expect(ofSchema({ type: "object", allOf: [{ properties: { b: { type: "string" } } }] })).toEqual([
+    `${at}.allOf[0].properties[b].type: must be empty to be structural`,
+    `${at}.properties[b]: because it is defined in ${at}.allOf[0].properties[b]`,
+  ]);
+  const metadata = { type: "object", properties: { labels: { type: "object" } } };
+  expect(ofSchema({ type: "object", properties: { metadata } })).toEqual([
+    `${at}.properties[metadata]: must not specify anything other than name and generateName, but ` +
+      "metadata is implicitly specified",
+  ]);
+  const either = {
+    "x-kubernetes-int-or-string": true,
+    anyOf: [{ type: "integer" }, { type: "string" }],
+  };
+  expect(ofSchema({ type: "object", properties: { port: either } })).toEqual([]);
+});
+
+test("keywords that are not supported, and lists that are maps", () => {
+  expect(ofSchema({ type: "object", properties: { a: { type: "text" } } })).toEqual([
+    `${at}.properties[a].type: supported values: "array", "boolean", "integer", "number", ` +
+      '"object", "string"',
+  ]);
+  const list: JSONSchemaProps = {
+    type: "array",
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["name"],
+    items: { type: "object", properties: { name: { type: "string" } } } as never,
+  };
+  expect(ofSchema({ type: "object", properties: { list } })).toEqual([
+    `${at}.properties[list].items.properties[name].default: this property is in ` +
+      "x-kubernetes-list-map-keys, so it must have a default or be a required property",
+  ]);
+});
+
+test("defaults fit their own schema", () => {
+  const wrong = { type: "integer", default: "one" };
+  expect(ofSchema({ type: "object", properties: { a: wrong } })).toEqual([
+    `${at}.properties[a].default:  in body must be of type integer: "string"`,
+  ]);
+  const unknown = { type: "object", properties: { b: { type: "string" } }, default: { c: 1 } };
+  expect(ofSchema({ type: "object", properties: { a: unknown } })).toEqual([
+    `${at}.properties[a].default: must not have unknown fields`,
+  ]);
+});
+
+test("columns, scale and selectable fields", () => {
+  const schema = { type: "object", properties: { spec: { type: "object" } } };
+  expect(
+    ofSchema(schema, { additionalPrinterColumns: [{ name: "A", type: "text", jsonPath: "spec" }] }),
+  ).toEqual([
+    "spec.versions[0].additionalPrinterColumns[0].type: must be one of " +
+      "boolean,date,integer,number,string",
+    "spec.versions[0].additionalPrinterColumns[0].JSONPath: must be a simple json path starting " +
+      "with .",
+  ]);
+  const scale = { specReplicasPath: ".replicas", statusReplicasPath: ".status.replicas" };
+  expect(ofSchema(schema, { subresources: { scale } })).toEqual([
+    "spec.versions[0].subresources.scale.specReplicasPath: should be a json path under .spec",
+  ]);
+  expect(ofSchema(schema, { selectableFields: [{ jsonPath: ".spec" }] })).toEqual([
+    expect.stringContaining("spec.versions[0].selectableFields[0].jsonPath: must point to a field"),
+  ]);
+});
