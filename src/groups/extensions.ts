@@ -5,7 +5,7 @@ import type { CustomResourceDefinition } from "../gen/apiextensions-v1.ts";
 import type { APIService } from "../gen/apiregistration-v1.ts";
 import { pathSegmentErrors } from "../lib/names.ts";
 import { validateDefinition } from "./custom/definition-validation.ts";
-import { invalid, invalids, required } from "./field-errors.ts";
+import { invalid, required } from "./field-errors.ts";
 import { column, createdAtColumn, define } from "./row.ts";
 
 const categories = ["api-extensions"];

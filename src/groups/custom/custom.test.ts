@@ -41,6 +41,9 @@ const spec: CustomResourceDefinition["spec"] = {
                 replicas: { type: "integer", minimum: 0, default: 1 },
                 color: { type: "string", enum: ["red", "blue"] },
               },
+              "x-kubernetes-validations": [
+                { rule: "!has(oldSelf.color) || self.color == oldSelf.color", message: "keep it" },
+              ],
             },
             status: {
               type: "object",
@@ -150,11 +153,21 @@ test("unknown fields are pruned and told", async () => {
 
 test("the schema is enforced in Kubernetes' words", async () => {
   await expect(send("POST", "", foo("bad", { color: "green" }))).rejects.toThrow(
-    'Foo.example.com "bad" is invalid: spec.color: Unsupported value: "green": supported values: ' +
-      '"blue", "red"',
+    'Foo.example.com "bad" is invalid: [spec.color: Unsupported value: "green": supported ' +
+      'values: "blue", "red", ',
   );
   await expect(send("POST", "", foo("bad", { replicas: -1 }))).rejects.toThrow(
     "spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0",
+  );
+});
+
+test("rules of the schema hold for changes", async () => {
+  await world.client.create(foos, foo("painted", { color: "red" }));
+  await expect(send("PATCH", "painted", { spec: { color: "blue" } })).rejects.toThrow(
+    'Foo.example.com "painted" is invalid: spec: Invalid value: keep it',
+  );
+  await expect(send("PATCH", "painted", { spec: { color: "green" } })).rejects.toThrow(
+    "<nil>: Invalid value: null: some validation rules were not checked because the object was",
   );
 });
 

@@ -135,6 +135,15 @@ test("defaults fit their own schema", () => {
   ]);
 });
 
+test("rules compile", () => {
+  const rules = [{ rule: "self.a >" }, { rule: "self.a > 1", optionalOldSelf: true }];
+  expect(ofSchema({ type: "object", "x-kubernetes-validations": rules })).toEqual([
+    expect.stringContaining(`${at}.x-kubernetes-validations[0].rule: compilation failed: ERROR: `),
+    `${at}.x-kubernetes-validations[1].optionalOldSelf: may not be set if oldSelf is not used in ` +
+      "rule",
+  ]);
+});
+
 test("columns, scale and selectable fields", () => {
   const schema = { type: "object", properties: { spec: { type: "object" } } };
   expect(

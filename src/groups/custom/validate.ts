@@ -6,6 +6,7 @@ import { evaluateJsonPath, parseJsonPath } from "../../lib/jsonpath.ts";
 import { subdomainErrors } from "../../lib/names.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { repeatedElements } from "../../schema/structural/ratchet.ts";
+import { brokenRules, hasRules } from "../../schema/structural/rules.ts";
 import {
   isJson,
   type Json,
@@ -28,12 +29,38 @@ export function validateCustom(
 ): readonly FieldError[] {
   const old = context.old;
   const isStatus = context.subresource === "status";
-  return [
+  const errors = [
     ...(isStatus ? statusErrors(schema, object, old) : schemaErrors(schema, object, old)),
     ...scaleErrors(version, object, isStatus),
     ...(isStatus ? [] : embeddedErrors(object, schema)),
     ...repeatedErrors(schema, object, old),
   ];
+  return [...errors, ...ruleErrors(schema, object, old, errors)];
+}
+
+/** After these a rule could not be evaluated as it is meant. */
+const blocking: ReadonlySet<FieldError["type"]> = new Set([
+  "FieldValueNotSupported",
+  "FieldValueRequired",
+  "FieldValueTooLong",
+  "FieldValueTooMany",
+  "FieldValueTypeInvalid",
+]);
+
+function ruleErrors(
+  schema: Structural,
+  object: DeepReadonly<KubeObject>,
+  old: DeepReadonly<KubeObject> | undefined,
+  errors: readonly FieldError[],
+): readonly FieldError[] {
+  if (!hasRules(schema)) return [];
+  if (errors.some(({ type }) => blocking.has(type))) {
+    const detail =
+      "some validation rules were not checked because the object was invalid; correct the " +
+      "existing errors to complete validation";
+    return [invalid("<nil>", null, detail)];
+  }
+  return brokenRules(object, schema, old === undefined ? undefined : { value: old });
 }
 
 function schemaErrors(

@@ -1,6 +1,13 @@
 /** Which keywords a schema may use, and how they go together. */
 import { forbidden, invalid, mustBe, notSupported, required } from "./problems.ts";
-import { isJson, type Json, objectMembers, type Structural } from "./schema.ts";
+import { ruleProblem, usesOldSelf } from "./rules.ts";
+import {
+  isJson,
+  type Json,
+  objectMembers,
+  type Structural,
+  type ValidationRule,
+} from "./schema.ts";
 import type { SchemaProblem } from "./validate.ts";
 
 type Props = Structural & Readonly<Json>;
@@ -224,6 +231,23 @@ function* checkRules(schema: Props, path: string): Generator<SchemaProblem> {
     if (hasLineBreak(fieldPath)) {
       yield invalid(`${at}.fieldPath`, fieldPath, "must not contain line breaks");
     }
+    yield* checkExpressions(rule, at);
+  }
+}
+
+function* checkExpressions(rule: ValidationRule, path: string): Generator<SchemaProblem> {
+  const { rule: text = "", messageExpression = "", optionalOldSelf } = rule;
+  if (text.trim() !== "") {
+    const wrong = ruleProblem(text, "bool");
+    if (wrong !== undefined) yield invalid(`${path}.rule`, rule, wrong);
+  }
+  if (messageExpression.trim() !== "") {
+    const wrong = ruleProblem(messageExpression, "string");
+    if (wrong !== undefined) yield invalid(`${path}.messageExpression`, rule, wrong);
+  }
+  if (optionalOldSelf !== undefined && !usesOldSelf(text)) {
+    const detail = "may not be set if oldSelf is not used in rule";
+    yield invalid(`${path}.optionalOldSelf`, optionalOldSelf, detail);
   }
 }
 
