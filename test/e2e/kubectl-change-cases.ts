@@ -298,15 +298,17 @@ export const otherCases: readonly Case[] = [
   { run: "top pod", code: 1, err: ["error: Metrics API not available"] },
   {
     run: "taint node k3-e2e t-{id}=v:PreferNoSchedule",
+    alone: true,
     out: "node/k3-e2e tainted",
   },
   {
     run: "taint node k3-e2e t-{id}=v:PreferNoSchedule",
+    alone: true,
     code: 1,
     err: ["already has t-{id} taint(s) with same effect(s) and --overwrite is false"],
   },
-  { run: "taint node k3-e2e t-{id}:PreferNoSchedule-", out: "node/k3-e2e untainted" },
-  { run: "taint node k3-e2e t-{id}-", code: 1, err: [`"t-{id}" not found`] },
+  { run: "taint node k3-e2e t-{id}:PreferNoSchedule-", alone: true, out: "node/k3-e2e untainted" },
+  { run: "taint node k3-e2e t-{id}-", alone: true, code: 1, err: [`"t-{id}" not found`] },
   {
     run: "wait cm/lit --for=jsonpath={.data.a}=edited --timeout=5s",
     out: "configmap/lit condition met",

@@ -22,6 +22,8 @@ export interface Case {
   readonly err?: readonly string[];
   /** Asked again until it says that, for what controllers do in their own time. */
   readonly until?: true;
+  /** One kubectl after the other: what they change is one object, read before it is written. */
+  readonly alone?: true;
 }
 
 export interface Kubectl {
@@ -84,8 +86,12 @@ function filled(text: string, { id, namespace }: Kubectl): string {
   return text.replaceAll("{id}", id).replaceAll("{ns}", namespace);
 }
 
-/** Runs a case with every kubectl at once. */
+/** Runs a case with every kubectl, at once unless it says otherwise. */
 export async function check(kubectls: readonly Kubectl[], one: Case): Promise<void> {
+  if (one.alone === true) {
+    for (const kubectl of kubectls) await checkWith(kubectl, one);
+    return;
+  }
   await Promise.all(kubectls.map((kubectl) => checkWith(kubectl, one)));
 }
 
