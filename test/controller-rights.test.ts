@@ -8,6 +8,7 @@ import {
   daemonSets,
   deployments,
   endpoints,
+  horizontalPodAutoscalers,
   jobs,
   namespaces,
   nodes,
@@ -157,6 +158,16 @@ async function applyPolicies({ client }: World): Promise<void> {
     kind: "PodDisruptionBudget",
     metadata: inDefault("budget"),
     spec: { maxUnavailable: 1, selector },
+  });
+  await client.create(horizontalPodAutoscalers, {
+    apiVersion: "autoscaling/v2",
+    kind: "HorizontalPodAutoscaler",
+    metadata: inDefault("autoscaler"),
+    spec: {
+      scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "deployment" },
+      minReplicas: 3,
+      maxReplicas: 5,
+    },
   });
   await client.create(resourceQuotas, {
     apiVersion: "v1",

@@ -36,6 +36,8 @@ export type WatchEvent<T> =
 export interface GetOptions {
   /** "scale" or "status"; what comes back is then of that kind. */
   readonly subresource?: string;
+  /** More of the request's query. */
+  readonly query?: Readonly<Record<string, string>>;
 }
 export interface DeleteOptions {
   readonly propagationPolicy?: "Background" | "Foreground" | "Orphan";

@@ -66,7 +66,8 @@ class HttpClient implements Client {
     options: GetOptions = {},
   ) {
     const path = pathOf(resource, namespace, name, options.subresource);
-    return this.#json<T>({ method: "GET", path });
+    const { query = {} } = options;
+    return this.#json<T>({ method: "GET", path, query });
   }
 
   async list<T extends KubeObject>(

@@ -1,6 +1,7 @@
 /** Every controller that runs in the server. */
 import type { Controller, ControllerContext } from "../live/controller.ts";
 import { type ActingContext, contextAs } from "./acting-as.ts";
+import { createAutoscalerController } from "./autoscaler/autoscaler.ts";
 import { createClusterRoleAggregationController } from "./cluster-role-aggregation.ts";
 import { createCronJobController } from "./cron-job.ts";
 import { createDaemonSetController } from "./daemon-set/daemon-set.ts";
@@ -115,6 +116,11 @@ function clusterRows(options: ControllerOptions): readonly Row[] {
       (own) => createDisruptionController(own, options),
     ],
     ["disruption-controller", "controllermanager", createStaleDisruptionController],
+    [
+      "horizontal-pod-autoscaler",
+      "horizontal-pod-autoscaler",
+      (own) => createAutoscalerController(own, options),
+    ],
     [
       "clusterrole-aggregation-controller",
       "clusterrole-aggregation-controller",

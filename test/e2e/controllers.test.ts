@@ -81,6 +81,76 @@ spec:
   ports: [{port: 80}]
 `;
 
+const policies = `
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: old}
+spec: {maxUnavailable: 1, selector: {matchLabels: {app: old}}}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: old}
+spec:
+  scaleTargetRef: {apiVersion: v1, kind: ReplicationController, name: old}
+  minReplicas: 2
+  maxReplicas: 5
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: count}
+spec: {hard: {count/jobs.batch: "20", configmaps: "10"}}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: shelf}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  storageClassName: late
+  hostPath: {path: /nowhere}
+  nodeAffinity:
+    required:
+      nodeSelectorTerms: [{matchFields: [{key: metadata.name, operator: In, values: [n2]}]}]
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: late}
+provisioner: kubernetes.io/no-provisioner
+volumeBindingMode: WaitForFirstConsumer
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: books}
+spec: {accessModes: [ReadWriteOnce], storageClassName: late, resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reader}
+spec:
+  containers: [{name: c, image: i, volumeMounts: [{name: v, mountPath: /v}]}]
+  volumes: [{name: v, persistentVolumeClaim: {claimName: books}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: giant}
+spec: {containers: [{name: c, image: i, resources: {requests: {cpu: "100"}}}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: manual}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: manual}
+subsets: [{addresses: [{ip: 192.0.2.7}], ports: [{port: 80}]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: more-to-view, labels: {rbac.authorization.k8s.io/aggregate-to-view: "true"}}
+rules: [{apiGroups: [example.com], resources: [things], verbs: [get]}]
+`;
+
 describe.skipIf(skip !== undefined)("controllers", () => {
   let cluster: Cluster;
   let kubelet: FakeKubelet;
@@ -115,6 +185,37 @@ describe.skipIf(skip !== undefined)("controllers", () => {
       `${slices} jsonpath={.items[*].endpoints[*].conditions.ready}`,
       "true true true",
     );
+  });
+
+  test("budgets, quotas, autoscalers, volumes and the rest say what is the case", async () => {
+    await cluster.run("apply -f -", policies);
+    const budget = "get pdb old -o jsonpath={.status";
+    await untilPrints(`${budget}.expectedPods}{.status.disruptionsAllowed}`, "21");
+    await untilPrints(
+      "get hpa old -o jsonpath={.status.conditions[?(@.type=='ScalingActive')].reason}",
+      "FailedGetResourceMetric",
+    );
+    await untilPrints("get quota count -o jsonpath={.status.used.configmaps}", "1");
+    await cluster.run("wait pod/reader --for=condition=Ready --timeout=30s");
+    await untilPrints("get pod reader -o jsonpath={.spec.nodeName}", "n2");
+    await untilPrints("get pvc books -o jsonpath={.status.phase}{.spec.volumeName}", "Boundshelf");
+    await untilPrints(
+      "get pod giant -o jsonpath={.status.conditions[?(@.type=='PodScheduled')].message}",
+      "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: " +
+        "0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
+    );
+    await untilPrints(
+      "get endpointslice -l kubernetes.io/service-name=manual -o " +
+        "jsonpath={.items[*].endpoints[*].addresses[0]}",
+      "192.0.2.7",
+    );
+    await untilPrints(
+      "get clusterrole view -o jsonpath={.rules[?(@.apiGroups[0]=='example.com')].resources[0]}",
+      "things",
+    );
+    await cluster.run("delete pod reader giant --timeout=30s");
+    await cluster.run("delete pvc books --timeout=30s");
+    await untilPrints("get pv shelf -o jsonpath={.status.phase}", "Released");
   });
 
   test("a rollout, its undo, and a cascade", async () => {
