@@ -24,6 +24,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
+import { mountTmpfs, unmount } from "./mount.ts";
 
 export type FileKind = "file" | "directory" | "symlink" | "socket" | "char" | "block" | "other";
 
@@ -65,6 +66,9 @@ export interface Host {
   /** Up to `length` bytes from `offset`; empty at the end of the file. */
   readAt(path: string, offset: number, length: number): Promise<Uint8Array>;
   fileSystem(path: string): Promise<FileSystemInfo>;
+  /** Mounts a tmpfs on the directory; `options` as in mount(8), "" for none. */
+  mountTmpfs(path: string, options: string): void;
+  unmount(path: string): void;
   /** False for a zombie too: it has ended, though nobody may ever reap it. */
   processAlive(pid: number): boolean;
   signal(pid: number, signal: "SIGTERM" | "SIGKILL"): void;
@@ -156,6 +160,8 @@ export const realHost: Host = {
       freeInodes: info.ffree,
     };
   },
+  mountTmpfs,
+  unmount,
   processAlive,
   signal(pid, signal) {
     if (processAlive(pid)) process.kill(pid, signal);

@@ -61,7 +61,7 @@ export async function runStep(
     case "removeContainer":
       return await removeContainer(context, record, step);
     case "cleanUp":
-      return await cleanUp(context, record, signal);
+      return await cleanUp(context, record);
     case "finalDelete":
       return await finalDelete(context, record);
     case "forget":
@@ -247,13 +247,9 @@ async function removeContainer(
   for (const file of await logFiles(context.host, known.logPath)) await context.host.remove(file);
 }
 
-async function cleanUp(
-  context: KubeletContext,
-  record: PodRecord,
-  signal: AbortSignal,
-): Promise<void> {
+async function cleanUp(context: KubeletContext, record: PodRecord): Promise<void> {
   context.objects.follow(record.uid, []);
-  await context.volumes.tearDown(record.uid, signal);
+  await context.volumes.tearDown(record.uid);
   await removePodCgroup(context.cgroups, record.pod);
   context.tokens.forgetPod(record.uid);
   context.images.forgetPod(record.uid);

@@ -74,7 +74,7 @@ export async function relistLoop(
       for (const uid of changed) workers.wake(uid);
       const isKnown = (uid: string): boolean => workers.record(uid) !== undefined || found.has(uid);
       for (const uid of await volumes.podsOnDisk()) {
-        if (!isKnown(uid)) await volumes.tearDown(uid, signal);
+        if (!isKnown(uid)) await volumes.tearDown(uid);
       }
       await housekeeping.look(isKnown);
     } catch (error) {

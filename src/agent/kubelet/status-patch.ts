@@ -23,21 +23,29 @@ const addressLists = ["hostIPs", "podIPs"] as const;
 
 /** Equal whatever the order of keys; empty and absent are the same on the wire. */
 export function sameJson(a: unknown, b: unknown): boolean {
-  return canonical(a) === canonical(b);
+  return same(a ?? null, b ?? null);
 }
 
-function canonical(value: unknown): string {
-  return JSON.stringify(value ?? null, (_key, entry: unknown) => {
-    if (entry === null || typeof entry !== "object" || Array.isArray(entry)) return entry;
-    const fields = Object.entries(entry).filter(
-      ([, v]) => v !== undefined && v !== "" && !isEmptyObject(v),
-    );
-    return Object.fromEntries(fields.toSorted(([x], [y]) => (x < y ? -1 : 1)));
-  });
+function same(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+    return a.every((item, index) => sameJson(item, b[index]));
+  }
+  const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
+  for (const key in left) {
+    const [x, y] = [left[key], right[key]];
+    if (!(isAbsent(x) ? isAbsent(y) : same(x, y))) return false;
+  }
+  for (const key in right) if (!(key in left) && !isAbsent(right[key])) return false;
+  return true;
 }
 
-function isEmptyObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null && Object.keys(value).length === 0;
+function isAbsent(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return value === undefined || value === "";
+  for (const _ in value) return false;
+  return true;
 }
 
 /** Undefined when the API already says the same. */

@@ -48,7 +48,7 @@ test("files follow their object, and a pod taken down stays down", async () => {
   expect(await readFile(`${dir}/a`, "utf8")).toBe("2");
   // A refresh on either side of the end neither fails nor brings directories back.
   const before = volumes.refresh(pod, place);
-  const end = volumes.tearDown("u1", signal);
+  const end = volumes.tearDown("u1");
   await Promise.all([before, end, volumes.refresh(pod, place)]);
   expect(await readdir(`${rootDir}/pods`)).toEqual([]);
 });

@@ -115,13 +115,13 @@ export class Volumes {
   }
 
   /** Unmounts and removes everything of the pod; repeats are fine. */
-  async tearDown(uid: string, signal: AbortSignal): Promise<void> {
+  async tearDown(uid: string): Promise<void> {
     this.#open.delete(uid);
-    await this.#alone(uid, () => this.#tearDown(uid, signal));
+    await this.#alone(uid, () => this.#tearDown(uid));
   }
 
-  async #tearDown(uid: string, signal: AbortSignal): Promise<void> {
-    const { runtime, host, rootDir } = this.#options;
+  async #tearDown(uid: string): Promise<void> {
+    const { host, rootDir } = this.#options;
     const dir = podDir(rootDir, uid);
     for (const key of this.#written.keys())
       if (key.startsWith(`${dir}/`)) this.#written.delete(key);
@@ -130,10 +130,17 @@ export class Volumes {
     if ((await host.stat(dir, false)) === undefined) return;
     const mounts = await this.#mountsBelow(dir);
     if (mounts.length > 0) {
-      const result = await runtime.exec.run({ argv: ["umount", ...mounts] }, signal);
+      let failure: unknown;
+      for (const mount of mounts) {
+        try {
+          host.unmount(mount);
+        } catch (error) {
+          failure = error;
+        }
+      }
       const left = await this.#mountsBelow(dir);
       // Removing files through a mount that stayed would reach what it shows.
-      if (left.length > 0) throw new Error(`Cannot unmount ${left.join(", ")}: ${result.stderr}`);
+      if (left.length > 0) throw new Error(`Cannot unmount ${left.join(", ")}: ${failure}`);
     }
     await host.remove(dir);
   }
@@ -160,7 +167,7 @@ export class Volumes {
       if (volume.hostPath !== undefined) {
         return await checkHostPath(this.#options.host, volume.hostPath);
       }
-      if (volume.emptyDir !== undefined) return await this.#emptyDir(pod, volume, signal);
+      if (volume.emptyDir !== undefined) return await this.#emptyDir(pod, volume);
       if (volume.image !== undefined) return;
       if (volume.persistentVolumeClaim !== undefined || volume.ephemeral !== undefined) {
         return await this.#claim(pod, volume);
@@ -170,7 +177,7 @@ export class Volumes {
         throw new VolumeError("no volume plugin matched");
       }
       if (plugin === "secret" || plugin === "projected") {
-        await this.#tmpfs(this.pathOf(pod, volume) ?? "", "", signal);
+        await this.#tmpfs(this.pathOf(pod, volume) ?? "", "");
       }
       await this.#writeFiles(pod, volume, place);
     } catch (error) {
@@ -180,13 +187,13 @@ export class Volumes {
     }
   }
 
-  async #emptyDir(pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
+  async #emptyDir(pod: Pod, volume: Volume): Promise<void> {
     const { host } = this.#options;
     const path = this.pathOf(pod, volume) ?? "";
     const { medium = "", sizeLimit } = volume.emptyDir ?? {};
     if (medium === "Memory") {
       const bytes = wholeValue(sizeLimit);
-      await this.#tmpfs(path, bytes === 0 ? "" : `size=${bytes}`, signal);
+      await this.#tmpfs(path, bytes === 0 ? "" : `size=${bytes}`);
     } else if (medium !== "") {
       throw new VolumeError(`the medium "${medium}" is not supported by this node`);
     }
@@ -197,15 +204,12 @@ export class Volumes {
     await host.chmod(path, 0o2777);
   }
 
-  async #tmpfs(path: string, size: string, signal: AbortSignal): Promise<void> {
+  async #tmpfs(path: string, size: string): Promise<void> {
     const { runtime, host } = this.#options;
     await host.mkdir(path, 0o755);
     const mounted = (await runtime.files.readText("/proc/self/mountinfo")) ?? "";
     if (mounted.includes(` ${path} `)) return;
-    const options = size === "" ? [] : ["-o", size];
-    const argv = ["mount", "-t", "tmpfs", ...options, "tmpfs", path] as const;
-    const result = await runtime.exec.run({ argv: [...argv] as [string, ...string[]] }, signal);
-    if (result.exitCode !== 0) throw new VolumeError(`mount failed: ${result.stderr.trim()}`);
+    host.mountTmpfs(path, size);
   }
 
   async #writeFiles(pod: Pod, volume: Volume, place: PodPlace): Promise<void> {
