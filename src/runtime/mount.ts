@@ -1,4 +1,4 @@
-/** Mounts and unmounts by system call: a program for each would cost more than the rest of a volume. */
+/** Mounts and unmounts by system call: a program for each costs more than the rest of a volume. */
 import { dlopen, type Pointer, read } from "bun:ffi";
 import { constants } from "node:os";
 
