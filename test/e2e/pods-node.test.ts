@@ -1,6 +1,6 @@
 /** The node as others see it: its object, its kubelet's port, images that are imported. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { busyboxFiles, hostArch, imageTar } from "../../scripts/images.ts";
 import type { Node } from "../../src/gen/core-v1.ts";
@@ -193,6 +193,56 @@ describe.skipIf(skip !== undefined)("node", () => {
     await ended(cluster, "usual");
     await cluster.until("the handler is missed", async () => {
       return /FailedCreatePodSandBox: .*strange/.test(await events(cluster, "strange"));
+    });
+  });
+
+  test("static pods run from files, with a mirror that cannot be ended by the API", async () => {
+    const folder = join(cluster.dataDir, "agent/pod-manifests");
+    const file = join(folder, "still.yaml");
+    const manifest = (text: string): string => `
+apiVersion: v1
+kind: Pod
+metadata: {name: still, namespace: default}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: ${testImage}
+    command: [sh, -c, "echo ${text}; exec sleep 1000"]
+`;
+    expect(existsSync(folder)).toBe(true);
+    writeFileSync(file, manifest("one"));
+    await cluster.until("the mirror runs", async () => {
+      const path = "jsonpath={.status.phase}";
+      return (
+        (await cluster.kubectl(["get", "pod", "still-k3-e2e", "-o", path])).stdout === "Running"
+      );
+    });
+    expect(await cluster.run("logs still-k3-e2e")).toBe("one\n");
+    const mirror = JSON.parse(await cluster.run("get pod still-k3-e2e -o json"));
+    expect(mirror.metadata.annotations).toMatchObject({
+      "kubernetes.io/config.source": "file",
+      "kubernetes.io/config.mirror": expect.any(String),
+    });
+    expect(mirror.metadata.ownerReferences[0]).toMatchObject({ kind: "Node", name: "k3-e2e" });
+    const id = mirror.status.containerStatuses[0].containerID;
+    await cluster.run("delete pod still-k3-e2e --grace-period=1");
+    await becomes(cluster, "still-k3-e2e", "{.status.containerStatuses[0].containerID}", id);
+    // Static or not, what runs outlives k3; only while it is away nobody can ask.
+    const ids = "get pods sleeper still-k3-e2e -o jsonpath={..containerID}{..restartCount}";
+    const before = await cluster.run(ids);
+    await cluster.stop();
+    await cluster.start();
+    await becomes(cluster, "sleeper", "{.status.containerStatuses[0].ready}", "true");
+    expect(await cluster.run(ids)).toBe(before);
+    writeFileSync(file, manifest("two"));
+    await cluster.until("the new one runs", async () => {
+      return (await cluster.kubectl("logs still-k3-e2e")).stdout === "two\n";
+    });
+    await Bun.file(file).delete();
+    await cluster.until("it is gone", async () => {
+      const left = await cluster.kubectl("get pod still-k3-e2e");
+      return left.stderr.includes("NotFound") && !(await cluster.crictl("pods")).includes("still");
     });
   });
 });

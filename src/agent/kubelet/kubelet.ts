@@ -24,6 +24,7 @@ import { PodWorkers } from "./pod-workers.ts";
 import { Prober } from "./prober.ts";
 import { followEvents, relistLoop, Watchdog } from "./runtime-watch.ts";
 import { ServiceAccountTokens } from "./service-account-tokens.ts";
+import { followStaticPods } from "./static-pod-files.ts";
 import { StatsReader } from "./stats.ts";
 import { criNames, type Pod } from "./types.ts";
 import { Volumes } from "./volumes.ts";
@@ -109,8 +110,11 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   scope.task("pods", (signal) => workers.follow(live, signal));
   const watch = { context, workers, watchdog: new Watchdog(runtime.clock) };
   scope.task("runtime-events", (signal) => followEvents(watch, signal));
+  const filesRead = startStaticPods(options, workers);
   scope.task("runtime-relist", async (signal) => {
     await live.ready(signal);
+    // What is of a static pod must not be taken for nobody's.
+    await filesRead;
     await relistLoop(watch, signal);
   });
   scope.task("logs", (signal) => rotationLoop(context, workers, signal));
@@ -145,6 +149,20 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     pods: () => [...workers.list()].filter((record) => !record.removed).map(({ pod }) => pod),
     findPod: (namespace, name) => workers.find(namespace, name),
   };
+}
+
+/** Resolves when the files were read for the first time. */
+function startStaticPods(options: KubeletOptions, workers: PodWorkers): Promise<void> {
+  const { runtime, host, scope, nodeName, staticPodDir } = options;
+  if (staticPodDir === undefined) return Promise.resolve();
+  const read = Promise.withResolvers<void>();
+  const onPods = (found: readonly Pod[]): void => {
+    workers.staticPods.sync(found);
+    read.resolve();
+  };
+  const files = { runtime, host, dir: staticPodDir, nodeName };
+  scope.task("static-pods", (signal) => followStaticPods(files, onPods, signal));
+  return read.promise;
 }
 
 async function rotationLoop(

@@ -10,6 +10,9 @@ export interface PodRecord {
   removed: boolean;
   failed: { readonly reason: string; readonly message: string } | undefined;
   readonly startedMs: number;
+  /** A file of this node says that the pod is to run; `mirror` is what the API shows of it. */
+  static: boolean;
+  mirror: Pod | undefined;
   volumes: "none" | "ready" | "gone";
   /** Steps under way, by key: a step is never done twice at the same time. */
   readonly busy: Set<string>;
@@ -37,6 +40,8 @@ export function newRecord(pod: Pod, removed: boolean, nowMs: number): PodRecord 
     pod,
     removed,
     failed: undefined,
+    static: false,
+    mirror: undefined,
     startedMs: since === undefined ? nowMs : new Date(since).getTime(),
     volumes: "none",
     busy: new Set(),

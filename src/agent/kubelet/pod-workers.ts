@@ -18,6 +18,7 @@ import { newRecord, orphanPod, type PodRecord } from "./pod-record.ts";
 import { reportedRestarts } from "./pod-status.ts";
 import { graceSecondsOf, runStep, stepKey } from "./pod-steps.ts";
 import { placeOf, StartError } from "./start-container.ts";
+import { StaticPods } from "./static-pods.ts";
 import { sameJson } from "./status-patch.ts";
 import { StatusReporter } from "./status-reporter.ts";
 import {
@@ -45,21 +46,27 @@ export class PodWorkers {
   readonly #queue: WorkQueue;
   readonly #records = new Map<string, PodRecord>();
   readonly #reporter: StatusReporter;
+  readonly staticPods: StaticPods;
   #burstableShares = 0;
 
   constructor(context: KubeletContext, signal: AbortSignal) {
     this.#context = context;
     this.#signal = signal;
     this.#queue = new WorkQueue(context.runtime.clock, signal);
-    this.#reporter = new StatusReporter(context, (uid, ms) => this.#queue.addAfter(uid, ms));
+    const { runtime, client, nodeName } = context;
+    const wake = (uid: string, ms: number): void => this.#queue.addAfter(uid, ms);
+    this.#reporter = new StatusReporter(context, wake);
+    const records = this.#records;
+    this.staticPods = new StaticPods({ runtime, client, nodeName, records, wake });
   }
 
   /** Follows the pods of this node until the signal aborts. */
   async follow(live: LiveSet<NonNullable<CorePod>>, signal: AbortSignal): Promise<void> {
     await live.ready(signal);
     using _subscription = live.subscribe((change) => {
-      if (change.type === "deleted") this.#removed(uidOf(change.now.object));
-      else this.#seen(change.now.object);
+      const pod = change.now.object;
+      if (change.type === "deleted" && !this.staticPods.removed(pod)) this.#removed(uidOf(pod));
+      else if (change.type !== "deleted") this.#seen(pod);
     });
     for (const entry of live.list()) this.#seen(entry.object);
     await Promise.all(Array.from({ length: limits.workers }, () => this.#work()));
@@ -125,7 +132,7 @@ export class PodWorkers {
 
   #seen(pod: Pod): void {
     const uid = uidOf(pod);
-    if (pod.spec.nodeName !== this.#context.nodeName) return;
+    if (pod.spec.nodeName !== this.#context.nodeName || this.staticPods.seen(pod)) return;
     const record = this.#records.get(uid);
     // The name was given to another pod: this one is gone though no deletion was seen.
     for (const other of this.#records.values()) {
@@ -194,6 +201,7 @@ export class PodWorkers {
     const facts = this.#factsOf(record, cri, starting);
     const plan = planPod(facts);
     if (isEnding(facts)) record.starting.abort();
+    this.staticPods.reconcile(record);
     this.#tellBackoffs(record, plan);
     // Before the steps: the last status goes out before the object does.
     if (!record.removed) this.#reporter.report(record, facts, plan.waiting);
@@ -306,7 +314,8 @@ export class PodWorkers {
     const { cache } = this.#context;
     try {
       if (step.do === "createSandbox") await this.#weigh();
-      await runStep(this.#context, record, step, this.#signal);
+      if (step.do === "finalDelete" && record.static) await this.staticPods.finish(record);
+      else await runStep(this.#context, record, step, this.#signal);
       if (step.do === "cleanUp") await this.#weigh();
       record.retries.delete(key);
       // The deletion comes back as a change; asking again at once would only repeat it.
@@ -390,6 +399,7 @@ export class PodWorkers {
     this.#records.delete(record.uid);
     this.#context.cache.forget(record.uid);
     await this.#context.host.remove(podLogDir(this.#context.logRoot, record.pod));
+    this.staticPods.forgotten();
   }
 }
 

@@ -6,10 +6,11 @@ import type { KubeletContext } from "./kubelet-context.ts";
 import { hasEnded, isEnding, type PodFacts, type Waiting } from "./plan-pod.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { podStatus } from "./pod-status.ts";
+import { mirrored } from "./static-pods.ts";
 import { statusPatch } from "./status-patch.ts";
-import { isNewer, uidOf } from "./types.ts";
+import { isNewer, type Pod, uidOf } from "./types.ts";
 
-const limits = { retryMs: 500 } as const;
+const limits = { retryMs: 500, unheardMs: 10_000 } as const;
 
 export class StatusReporter {
   readonly #context: KubeletContext;
@@ -42,6 +43,8 @@ export class StatusReporter {
     planned: ReadonlyMap<string, Waiting>,
   ): object | undefined {
     const { prober, nodeIps } = this.#context;
+    const told = record.static ? record.mirror : record.pod;
+    if (told === undefined) return undefined;
     const running = facts.cri.containers.filter(({ state }) => state === "running");
     const isReady = (id: string): boolean => prober.verdict(id)?.ready !== false;
     const alive = facts.cri.containers.some(
@@ -57,7 +60,7 @@ export class StatusReporter {
       startedMs: record.startedMs,
       stopped,
     });
-    return statusPatch(record.pod, status);
+    return statusPatch(told, status);
   }
 
   async #send(record: PodRecord, patch: object): Promise<void> {
@@ -67,22 +70,34 @@ export class StatusReporter {
       // The calls to the runtime that were just begun go out first.
       await runtime.clock.sleep(0, record.starting.signal);
       const options = { subresource: "status" };
+      const before = (record.mirror ?? record.pod).metadata.resourceVersion;
       const answer = await client.patch(pods, namespace, name, "strategic", patch, options);
-      if (uidOf(answer) === record.uid && isNewer(answer, record.pod)) record.pod = answer;
+      // What leaves no trace in the API would be told again and again.
+      if (answer.metadata.resourceVersion === before) this.#delay(record, limits.unheardMs);
+      if (record.static) takeMirror(record, answer);
+      else if (uidOf(answer) === record.uid && isNewer(answer, record.pod)) record.pod = answer;
     } catch (error) {
       if (!isReason(error, "NotFound") && !isReason(error, "Conflict")) {
         const pod = `${namespace}/${name}`;
         runtime.log.warn("Cannot report the status of a pod", { pod, error: `${error}` });
-        record.retries.set("status", {
-          count: 0,
-          atMs: runtime.clock.monotonicMs() + limits.retryMs,
-        });
+        this.#delay(record, limits.retryMs);
       }
     } finally {
       record.busy.delete("status");
       this.#wake(record.uid, 0);
     }
   }
+
+  #delay(record: PodRecord, ms: number): void {
+    const atMs = this.#context.runtime.clock.monotonicMs() + ms;
+    record.retries.set("status", { count: 0, atMs });
+  }
+}
+
+function takeMirror(record: PodRecord, answer: Pod): void {
+  if (record.mirror === undefined || uidOf(record.mirror) !== uidOf(answer)) return;
+  record.mirror = answer;
+  record.pod = mirrored(record.pod, answer);
 }
 
 /** Between its creation and its start there is nothing to tell of a container. */
