@@ -1,4 +1,5 @@
 /** All resources that are served, found by path or by kind; rows may come and go (CRDs). */
+import { apiVersionOf } from "../client/request-form.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { ResourceRef } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
@@ -80,9 +81,16 @@ export function locateIn(registry: Registry) {
     if (definition === undefined || definition.storagePrefix === null) {
       throw new Error(`Cannot follow ${ref.plural}.${ref.group}/${ref.version}: it is not stored`);
     }
-    const { conversion } = definition;
+    const { conversion, custom } = definition;
+    const later = custom?.convert;
     return {
       prefix: storagePrefixOf(definition),
+      ...(later === undefined
+        ? {}
+        : {
+            convertLater: (objects: readonly KubeObject[]) =>
+              later(objects, apiVersionOf(definition)),
+          }),
       ...(conversion === undefined
         ? {}
         : { convert: (object: KubeObject) => conversion.fromStorage(object) }),

@@ -132,6 +132,11 @@ export type Subresource<T> =
       ): Promise<void>;
     };
 
+export type Convert = (
+  objects: readonly KubeObject[],
+  apiVersion: string,
+) => Promise<readonly KubeObject[]>;
+
 export interface ResourceDefinition<T extends KubeObject = KubeObject> extends Resource<T> {
   readonly singular: string;
   readonly shortNames: readonly string[];
@@ -146,6 +151,13 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> extends R
     readonly schema: Structural;
     /** Aborts when the definition is gone: watches end. */
     readonly removed: AbortSignal;
+    /** The version that objects are stored in. */
+    readonly storedAs: string;
+    /**
+     * Set when a webhook converts between versions: answers the objects, which may be of several
+     * versions, in the order given as `apiVersion` wants them. They are the callee's to change.
+     */
+    readonly convert?: Convert;
   };
   /** Columns after upstream's printers, Name first and Age where upstream has it. */
   readonly columns: readonly Column<T>[];

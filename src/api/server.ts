@@ -52,6 +52,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     locate: locateIn(registry),
     freeze,
     onError: (error) => log.error("cannot read from the store", { error: String(error) }),
+    sleep: (ms) => runtime.clock.sleep(ms, new AbortController().signal),
   });
   const pipeline = createPipeline({
     store,

@@ -1,7 +1,14 @@
 /** Reads and writes of single objects in the store. */
 
+import { apiVersionOf } from "../client/request-form.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
-import { encodeStored, type Reading, StoredObject, spliceRevision } from "../live/live-object.ts";
+import {
+  encodeStored,
+  ParsedObject,
+  type Reading,
+  StoredObject,
+  spliceRevision,
+} from "../live/live-object.ts";
 import type { LiveObject } from "../live/live-set.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
@@ -25,6 +32,19 @@ export function storedFrom(definition: ResourceDefinition, entry: Entry): Stored
   return new StoredObject<KubeObject>(key, entry.revision, entry.value, readingOf(definition));
 }
 
+/** As `storedFrom`, past a conversion webhook where there is one. */
+export async function storedAllFrom(
+  definition: ResourceDefinition,
+  entries: readonly Entry[],
+): Promise<readonly Stored[]> {
+  const convert = definition.custom?.convert;
+  const stored = entries.map((entry) => storedFrom(definition, entry));
+  if (convert === undefined || stored.length === 0) return stored;
+  const objects = stored.map(({ object }) => object as KubeObject);
+  const converted = await convert(objects, apiVersionOf(definition));
+  return converted.map((object, index) => new ParsedObject(stored[index]?.key ?? "", object));
+}
+
 /** The newest state: from the LiveSet when it is followed, else from the store. */
 export async function readStored(
   parts: Parts,
@@ -32,7 +52,9 @@ export async function readStored(
   namespace: string,
   name: string,
 ): Promise<Stored | undefined> {
-  const set = parts.live.filled(definition);
+  // What a webhook converts comes late into a LiveSet.
+  const isLate = definition.custom?.convert !== undefined;
+  const set = isLate ? undefined : parts.live.filled(definition);
   if (set !== undefined) return set.get(definition.namespaced ? `${namespace}/${name}` : name);
   return readFromStore(parts, definition, namespace, name);
 }
@@ -45,7 +67,9 @@ export async function readFromStore(
   name: string,
 ): Promise<Stored | undefined> {
   const entry = await parts.store.get(storageKey(definition, namespace, name));
-  return entry === undefined ? undefined : storedFrom(definition, entry);
+  if (entry === undefined) return undefined;
+  const [stored] = await storedAllFrom(definition, [entry]);
+  return stored;
 }
 
 /** A write that came to pass, or the news that someone else was faster. */
@@ -62,7 +86,7 @@ export async function writeStored(
   const { definition, parts } = call;
   const { namespace = "", name = "" } = object.metadata;
   delete object.metadata.resourceVersion;
-  const stored = encodeStored(toStorage(definition, object));
+  const stored = encodeStored(await toStorage(definition, object));
   const key = storageKey(definition, namespace, name);
   const { ttlSeconds: ttl = 0 } = definition;
   // What vanishes by itself (events) is not worth an fsync of its own.
@@ -72,9 +96,18 @@ export async function writeStored(
   return { ok: true, answer: answerWritten(call, object, result.revision, stored, status) };
 }
 
-function toStorage(definition: ResourceDefinition, object: KubeObject): DeepReadonly<KubeObject> {
-  if (definition.conversion === undefined) return object;
-  return definition.conversion.toStorage(copyJson<KubeObject>(object));
+async function toStorage(
+  definition: ResourceDefinition,
+  object: KubeObject,
+): Promise<DeepReadonly<KubeObject>> {
+  const { conversion, custom, group } = definition;
+  if (custom?.convert !== undefined) {
+    const version = apiVersionOf({ group, version: custom.storedAs });
+    const [converted] = await custom.convert([copyJson<KubeObject>(object)], version);
+    return converted ?? object;
+  }
+  if (conversion === undefined) return object;
+  return conversion.toStorage(copyJson<KubeObject>(object));
 }
 
 function answerWritten(
@@ -86,7 +119,7 @@ function answerWritten(
 ): ApiResponse {
   object.metadata.resourceVersion = String(revision);
   const json =
-    call.definition.conversion === undefined
+    call.definition.conversion === undefined && call.definition.custom?.convert === undefined
       ? { json: () => spliceRevision(stored, revision) }
       : {};
   return { type: "object", status, object, warnings: call.warnings, ...json };

@@ -13,7 +13,7 @@ import { currentSet, expired } from "./list.ts";
 import { type ListQuery, readListOptions } from "./list-options.ts";
 import { storagePrefixOf } from "./registry.ts";
 import { type Selection, selectionOf } from "./selection.ts";
-import { type Stored, storedFrom } from "./stored.ts";
+import { type Stored, storedAllFrom } from "./stored.ts";
 
 const limits = {
   bookmarkEveryMs: 60_000,
@@ -115,12 +115,17 @@ class Watch {
       for (const change of batch) {
         if (this.#over) return;
         if (change.type === "put") {
-          const now = storedFrom(definition, change.entry);
-          const before = change.previous && storedFrom(definition, change.previous);
+          const [now, before] = await storedAllFrom(
+            definition,
+            change.previous === undefined ? [change.entry] : [change.entry, change.previous],
+          );
+          if (now === undefined) continue;
           this.#deliver({ type: before === undefined ? "added" : "modified", now, before });
         } else {
-          const now = storedFrom(definition, { ...change.previous, revision: change.revision });
-          this.#deliver({ type: "deleted", now, before: storedFrom(definition, change.previous) });
+          const last = { ...change.previous, revision: change.revision };
+          const [now, before] = await storedAllFrom(definition, [last, change.previous]);
+          if (now === undefined) continue;
+          this.#deliver({ type: "deleted", now, before });
         }
       }
       const last = batch.at(-1);

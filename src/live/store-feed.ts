@@ -4,9 +4,9 @@
  */
 import type { Resource } from "../client/client.ts";
 import type { KubeObject } from "../schema/object.ts";
-import { type Change, prefixRange, type Revision, type Store } from "../store/store.ts";
-import { type Reading, StoredObject } from "./live-object.ts";
-import type { LiveSet, LiveSets } from "./live-set.ts";
+import { type Change, type Entry, prefixRange, type Revision, type Store } from "../store/store.ts";
+import { ParsedObject, type Reading, StoredObject } from "./live-object.ts";
+import type { LiveObject, LiveSet, LiveSets } from "./live-set.ts";
 import { type Incoming, LiveSetImpl } from "./live-set-impl.ts";
 
 /** Where a resource lies in the store. */
@@ -15,7 +15,13 @@ export interface Location {
   readonly prefix: string;
   /** From the stored version to this one; absent when they are the same. */
   readonly convert?: (object: KubeObject) => KubeObject;
+  /** As `convert`, by someone else who may take time and fail: the set follows behind. */
+  readonly convertLater?: ConvertLater;
 }
+
+type ConvertLater = (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
+
+const limits = { convertAgainMs: 1_000 } as const;
 
 export interface StoreLiveSets extends LiveSets, Disposable {
   of<T extends KubeObject>(resource: Resource<T>): LiveSet<T>;
@@ -29,6 +35,9 @@ interface Followed {
   readonly set: LiveSetImpl<KubeObject>;
   readonly prefix: string;
   reading: Reading;
+  convertLater: ConvertLater | undefined;
+  /** The conversions under way, one after another. */
+  late: Promise<void>;
   /** Commits that arrive while the first list is being read. */
   pending: Change[] | undefined;
 }
@@ -38,6 +47,8 @@ export function createStoreLiveSets(options: {
   readonly locate: (resource: Resource<KubeObject>) => Location;
   readonly freeze: boolean;
   readonly onError: (error: unknown) => void;
+  /** Needed where conversions may fail: they are tried again. */
+  readonly sleep?: (ms: number) => Promise<void>;
 }): StoreLiveSets {
   return new StoreFeed(options);
 }
@@ -63,13 +74,15 @@ class StoreFeed implements StoreLiveSets {
   relocate<T extends KubeObject>(resource: Resource<T>): void {
     const followed = this.#byResource.get(identity(resource));
     if (followed === undefined) return;
-    followed.reading = this.#readingOf(this.options.locate(resource as Resource<KubeObject>));
+    const location = this.options.locate(resource as Resource<KubeObject>);
+    followed.reading = this.#readingOf(location);
+    followed.convertLater = location.convertLater;
     this.#reread(followed).catch(this.options.onError);
   }
 
   async #reread(followed: Followed): Promise<void> {
     const page = await this.options.store.list(prefixRange(followed.prefix), { limit: 0 });
-    followed.set.reread(page.entries.map((entry) => objectOf(followed, entry)));
+    followed.set.reread(await this.#objectsOf(followed, page.entries));
   }
 
   #readingOf({ convert }: Location): Reading {
@@ -85,10 +98,11 @@ class StoreFeed implements StoreLiveSets {
     const known = this.#byResource.get(id);
     if (known !== undefined) return known;
     const location = this.options.locate(resource);
-    const { prefix } = location;
+    const { prefix, convertLater } = location;
     const reading = this.#readingOf(location);
     const set = new LiveSetImpl<KubeObject>();
-    const followed: Followed = { set, prefix, reading, pending: [] };
+    const late = Promise.resolve();
+    const followed: Followed = { set, prefix, reading, convertLater, late, pending: [] };
     this.#byResource.set(id, followed);
     this.#byPrefix.set(prefix, [...(this.#byPrefix.get(prefix) ?? []), followed]);
     this.#fill(followed).catch(this.options.onError);
@@ -97,11 +111,54 @@ class StoreFeed implements StoreLiveSets {
 
   async #fill(followed: Followed): Promise<void> {
     const page = await this.options.store.list(prefixRange(followed.prefix), { limit: 0 });
-    const objects = page.entries.map((entry) => objectOf(followed, entry));
+    const objects = await this.#objectsOf(followed, page.entries);
     followed.set.reset(objects, page.revision);
     const missed = (followed.pending ?? []).filter((change) => revisionOf(change) > page.revision);
     followed.pending = undefined;
-    followed.set.apply(missed.map((change) => incomingOf(followed, change)));
+    if (followed.convertLater !== undefined) this.#applyLater(followed, missed);
+    else followed.set.apply(missed.map((change) => incomingOf(followed, change)));
+  }
+
+  /** The objects of a list, converted. */
+  async #objectsOf(
+    followed: Followed,
+    entries: readonly Entry[],
+  ): Promise<readonly LiveObject<KubeObject>[]> {
+    const stored = entries.map((entry) => objectOf(followed, entry));
+    return followed.convertLater === undefined ? stored : await this.#converted(followed, stored);
+  }
+
+  /** Converts until it works: a set without some of its objects would be a lie. */
+  async #converted(
+    followed: Followed,
+    stored: readonly StoredObject<KubeObject>[],
+  ): Promise<readonly LiveObject<KubeObject>[]> {
+    for (;;) {
+      const { convertLater } = followed;
+      if (convertLater === undefined || stored.length === 0) return stored;
+      try {
+        // What is handed out for conversion is changed there.
+        const copies = stored.map(({ object }) => structuredClone(object) as KubeObject);
+        const converted = await convertLater(copies);
+        return converted.map((object, index) => new ParsedObject(stored[index]?.key ?? "", object));
+      } catch (error) {
+        this.options.onError(error);
+        await this.options.sleep?.(limits.convertAgainMs);
+      }
+    }
+  }
+
+  #applyLater(followed: Followed, changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    followed.late = followed.late.then(async () => {
+      const stored = changes.map((change) => incomingOf(followed, change));
+      const objects = await this.#converted(
+        followed,
+        stored.map(({ now }) => now as StoredObject<KubeObject>),
+      );
+      const incoming = stored.map(({ type }, index) => ({ type, now: objects[index] }));
+      followed.set.apply(incoming as Incoming<KubeObject>[]);
+    });
   }
 
   #commit(changes: readonly Change[]): void {
@@ -111,11 +168,14 @@ class StoreFeed implements StoreLiveSets {
       const key = change.type === "put" ? change.entry.key : change.previous.key;
       for (const followed of this.#followersOf(key)) {
         if (followed.pending !== undefined) followed.pending.push(change);
+        else if (followed.convertLater !== undefined) this.#applyLater(followed, [change]);
         else followed.set.apply([incomingOf(followed, change)]);
       }
     }
     for (const followed of this.#byResource.values()) {
-      if (followed.pending === undefined) followed.set.progress(revisionOf(last));
+      if (followed.pending !== undefined) continue;
+      if (followed.convertLater === undefined) followed.set.progress(revisionOf(last));
+      else followed.late = followed.late.then(() => followed.set.progress(revisionOf(last)));
     }
   }
 

@@ -63,7 +63,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
     freeze: false,
     extra: async (request) => openIdDocument(new URL(request.url).pathname, await tokens),
   });
-  serveCustomResources(api);
+  serveCustomResources({ ...api, runtime: parts.runtime });
   return api;
 }
 

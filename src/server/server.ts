@@ -297,7 +297,7 @@ class Server {
       serviceLb: !this.options.disable.has("servicelb"),
       clusterCidr: this.options.clusterCidr,
       collectable: watched.filter(({ custom }) => custom === undefined),
-      customResources: () => stored().filter(({ custom }) => custom !== undefined),
+      customResources: () => stored().filter(({ custom, version }) => custom?.storedAs === version),
       namespacedResources: () =>
         stored().filter(({ namespaced, verbs }) => namespaced && verbs.includes("delete")),
     });

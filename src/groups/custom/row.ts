@@ -1,6 +1,7 @@
 /** The rows of a CustomResourceDefinition: one per served version. */
 import { refused } from "../../api/errors.ts";
 import type {
+  Convert,
   FieldError,
   ResourceDefinition,
   Subresource,
@@ -27,18 +28,28 @@ type Crd = DeepReadonly<CustomResourceDefinition>;
 type Version = DeepReadonly<CustomResourceDefinitionVersion>;
 type Json = Record<string, unknown>;
 
-/** One row per served version. `removed` aborts when the row is taken away for good. */
-export function customResourceRows(crd: Crd, removed: AbortSignal): readonly ResourceDefinition[] {
-  return (crd.spec.versions ?? [])
-    .filter(({ served }) => served)
-    .map((version) => rowOf(crd, version, removed));
+export interface RowOptions {
+  /** Aborts when the rows are taken away for good. */
+  readonly removed: AbortSignal;
+  /** Converts by the definition's webhook, where it has one. */
+  readonly convert?: Convert | undefined;
 }
 
-function rowOf(crd: Crd, version: Version, removed: AbortSignal): ResourceDefinition {
+/** One row per served version. */
+export function customResourceRows(crd: Crd, options: RowOptions): readonly ResourceDefinition[] {
+  return (crd.spec.versions ?? [])
+    .filter(({ served }) => served)
+    .map((version) => rowOf(crd, version, options));
+}
+
+function rowOf(crd: Crd, version: Version, options: RowOptions): ResourceDefinition {
+  const { removed, convert } = options;
   const { group, scope } = crd.spec;
   const names = crd.status?.acceptedNames?.plural ? crd.status.acceptedNames : crd.spec.names;
   const schema = (version.schema?.openAPIV3Schema ?? {}) as Structural;
-  const conversion = conversionOf(crd, version.name, schema);
+  const storedAs = crd.spec.versions?.find(({ storage }) => storage)?.name ?? version.name;
+  const conversion =
+    convert === undefined ? conversionOf(crd, version.name, schema, storedAs) : undefined;
   return {
     group,
     version: version.name,
@@ -50,7 +61,12 @@ function rowOf(crd: Crd, version: Version, removed: AbortSignal): ResourceDefini
     categories: names.categories ?? [],
     verbs: allVerbs,
     typeName: "",
-    custom: { schema, removed },
+    custom: {
+      schema,
+      removed,
+      storedAs,
+      ...(convert !== undefined && { convert: pruning(crd, convert) }),
+    },
     ...(version.deprecated && { deprecation: deprecation(crd, version) }),
     columns: columnsOf(version),
     fields: selectableFields(version),
@@ -106,10 +122,10 @@ function conversionOf(
   crd: Crd,
   version: string,
   schema: Structural,
+  stored: string,
 ): ResourceDefinition["conversion"] {
   const { versions = [], group } = crd.spec;
   if (versions.length === 1 && (crd.metadata.generation ?? 1) === 1) return undefined;
-  const stored = versions.find(({ storage }) => storage)?.name ?? version;
   return {
     toStorage(object) {
       object.apiVersion = `${group}/${stored}`;
@@ -121,6 +137,21 @@ function conversionOf(
       fillSchemaDefaults(object, schema);
       return object;
     },
+  };
+}
+
+/** What a webhook answers is pruned and defaulted by the schema of its new version. */
+function pruning(crd: Crd, convert: Convert): Convert {
+  return async (objects, apiVersion) => {
+    const converted = await convert(objects, apiVersion);
+    const name = apiVersion.split("/").at(-1);
+    const version = crd.spec.versions?.find((one) => one.name === name);
+    const schema = (version?.schema?.openAPIV3Schema ?? {}) as Structural;
+    for (const object of converted) {
+      prune(object as unknown as Json, schema);
+      fillSchemaDefaults(object, schema);
+    }
+    return converted;
   };
 }
 

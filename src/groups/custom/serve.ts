@@ -4,6 +4,8 @@ import { customResourceDefinitions } from "../../client/resources.ts";
 import type { CustomResourceDefinition } from "../../gen/apiextensions-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { StoreLiveSets } from "../../live/store-feed.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
+import { webhookConversion } from "./conversion-webhook.ts";
 import { isEstablished } from "./established.ts";
 import { customResourceRows } from "./row.ts";
 
@@ -19,6 +21,7 @@ interface Served {
 export function serveCustomResources(options: {
   readonly registry: Registry;
   readonly live: StoreLiveSets;
+  readonly runtime: Runtime;
 }): Disposable {
   const { registry, live } = options;
   const served = new Map<string, Served>();
@@ -37,7 +40,10 @@ export function serveCustomResources(options: {
     const signature = signatureOf(crd);
     if (served.get(key)?.signature === signature) return;
     const removed = withdraw(key, false) ?? new AbortController();
-    const rows = customResourceRows(crd, removed.signal).filter((row) => !registry.isTaken(row));
+    const convert = webhookConversion(crd, options);
+    const rows = customResourceRows(crd, { removed: removed.signal, convert }).filter(
+      (row) => !registry.isTaken(row),
+    );
     served.set(key, { signature, rows: registry.add(rows), removed });
     // What was read under the former schema is read again under this one.
     for (const row of rows) live.relocate(row);
