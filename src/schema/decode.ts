@@ -10,7 +10,7 @@ import {
   WrongType,
   zeroScalar,
 } from "./scalars.ts";
-import type { FieldType, MessageType, TypeName } from "./type-table.ts";
+import type { FieldType, MessageType, Scalar, TypeName } from "./type-table.ts";
 import { fieldsOf, messageOf, shortName } from "./types.ts";
 
 type Json = Record<string, unknown>;
@@ -47,11 +47,14 @@ function shapeOf(type: TypeName): Shape {
   return shape;
 }
 
+/** Scalars here, structs in Go. */
+const structScalars: ReadonlySet<Scalar> = new Set(["Quantity", "IntOrString"]);
+
 /** Go leaves no struct out, and no required member. */
 function isFilled(field: FieldType): boolean {
   if (field.pointer === true) return false;
-  const isStruct = field.shape === "single" && "message" in field.of;
-  return field.required || isStruct;
+  const isStruct = "message" in field.of || structScalars.has(field.of.scalar);
+  return field.required || (isStruct && field.shape === "single");
 }
 
 function goType(field: FieldType): string {

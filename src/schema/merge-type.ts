@@ -155,7 +155,7 @@ export function emptyObject(type: TypeName): Readonly<Record<string, unknown>> {
   for (const field of fieldsOf(type).values()) {
     if (field.pointer === true) continue;
     if (field.shape !== "single") {
-      if (field.omitEmpty !== true) empty[field.name] = null;
+      if (field.omitEmpty !== true) empty[field.name] = field.shape === "list" ? [] : {};
     } else if ("message" in field.of) {
       if (messageOf(field.of.message).json === undefined) {
         empty[field.name] = emptyObject(field.of.message);

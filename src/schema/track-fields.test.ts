@@ -190,7 +190,7 @@ describe("ownership", () => {
         ["b", { list: [{ name: "n", value: 2 }] }],
         ["+a", { text: "x" }],
       ],
-      { text: "x" },
+      { text: "x", list: null },
       { "+a": ".spec.text" },
     ],
     [

@@ -198,12 +198,13 @@ describe("removeFields() leaves", () => {
     ["other items", { list: [a1, b1] }, { list: [a1] }, { list: [b1] }],
     ["other entries", { map: { a: "1", b: "2" } }, { map: { a: "1" } }, { map: { b: "2" } }],
     [
-      "nothing of a struct whose members all go",
+      "null of a struct whose members all go",
       { text: "a", struct: { a: "1" } },
       { struct: { a: "1" } },
-      { text: "a" },
+      { text: "a", struct: null },
     ],
-    ["nothing at all", { set: ["a"] }, { set: ["a"] }, undefined],
+    ["null of a list whose items all go", { set: ["a"] }, { set: ["a"] }, { set: null }],
+    ["nothing at all", { text: "a" }, { text: "a" }, undefined],
   ])("%s", (_, value, named, left) => {
     expect(removeFields(type, value, fieldsOfValue(type, named))).toEqual(left);
   });

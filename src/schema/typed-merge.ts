@@ -99,8 +99,8 @@ export function removeFields(type: MergeType, value: unknown, fields: FieldSet):
     const inner = below(fields, element);
     const kept =
       inner === undefined ? value[name] : removeFields(memberType(shape, name), value[name], inner);
-    if (kept === undefined) continue;
-    setOwn(result, name, kept);
+    // What stays without any content is still there: whoever owns it goes on to.
+    setOwn(result, name, kept ?? null);
     left = true;
   }
   return left ? result : undefined;
