@@ -1,7 +1,8 @@
 /** LIST: from the LiveSet when the newest state is asked, from the store for older revisions. */
 import { ApiError, type StatusObject } from "../lib/api-error.ts";
+import { encodeStored, StoredObject } from "../live/live-object.ts";
 import type { LiveSet } from "../live/live-set.ts";
-import type { KubeObject } from "../schema/object.ts";
+import { type KubeObject, keyOf } from "../schema/object.ts";
 import {
   Compacted,
   FutureRevision,
@@ -9,6 +10,7 @@ import {
   prefixRange,
   type Revision,
 } from "../store/store.ts";
+import { actionContext } from "./action.ts";
 import type { Call } from "./call.ts";
 import { decodeContinue, encodeContinue } from "./continue-token.ts";
 import { readListOptions } from "./list-options.ts";
@@ -16,6 +18,7 @@ import { storagePrefixOf } from "./registry.ts";
 import { type Selection, selectionOf } from "./selection.ts";
 import { type Stored, storedAllFrom } from "./stored.ts";
 
+const plain = { freeze: false } as const;
 const limits = { freshnessWaitMs: 3000, selectingChunkMin: 500 } as const;
 
 export interface Listed {
@@ -44,6 +47,13 @@ export async function listObjects(call: Call): Promise<Listed> {
     const from = { revision: -1, start: selection.prefix, limit: options.limit };
     return listFromStore(call, selection, from);
   }
+  if (definition.computed !== undefined) {
+    const { prefix, matches } = selection;
+    const all = await computedObjects(call);
+    const objects = all.filter(({ key, object }) => key.startsWith(prefix) && matches(object));
+    const revision = await call.parts.store.revision();
+    return { objects, revision, continue: "", remaining: undefined };
+  }
   const set = await currentSet(call, options.notOlderThan);
   return listFromSet(set, selection, options.limit);
 }
@@ -52,6 +62,16 @@ export async function listObjects(call: Call): Promise<Listed> {
 async function waitForStore(call: Call, revision: Revision): Promise<void> {
   const newest = await call.parts.store.revision();
   if (revision > newest) throw tooLarge(revision, newest);
+}
+
+/** The objects of a kind that is not stored, by key. */
+export async function computedObjects(call: Call): Promise<readonly Stored[]> {
+  const { definition, request } = call;
+  const namespace = definition.namespaced ? request.namespace : "";
+  const objects = (await definition.computed?.(namespace, actionContext(call))) ?? [];
+  return objects
+    .map((object) => new StoredObject<KubeObject>(keyOf(object), 0, encodeStored(object), plain))
+    .sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
 /** The filled LiveSet of the resource, at `revision` or later. */

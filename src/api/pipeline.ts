@@ -16,7 +16,7 @@ import { create } from "./create.ts";
 import { deleteOne } from "./delete.ts";
 import { deleteCollection } from "./delete-collection.ts";
 import { methodNotAllowed, notFound, unknownResource } from "./errors.ts";
-import { currentSet, listObjects } from "./list.ts";
+import { computedObjects, currentSet, listObjects } from "./list.ts";
 import { readListOptions } from "./list-options.ts";
 import { createLocalClient } from "./local-client.ts";
 import type { Wanted } from "./negotiate.ts";
@@ -126,6 +126,13 @@ function represent(call: Call, wanted: Wanted, answer: ApiResponse): ApiResponse
 
 async function get(call: Call): Promise<ApiResponse> {
   const { definition, parts, request } = call;
+  if (definition.computed !== undefined) {
+    const found = (await computedObjects(call)).find(({ object }) => {
+      return object.metadata.name === request.name;
+    });
+    if (found === undefined) throw notFound(definition, request.name);
+    return answerStored(call, found);
+  }
   const { notOlderThan } = readListOptions(request.query, "list");
   if (notOlderThan > 0) await currentSet(call, notOlderThan);
   const namespace = definition.namespaced ? request.namespace : "";

@@ -181,6 +181,11 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> extends R
   readonly ttlSeconds?: number;
   /** Serves kinds that are never stored (reviews): answers a create. */
   readonly virtual?: (object: T, request: ApiRequest, context: ActionContext) => Promise<T>;
+  /**
+   * Set for kinds that are worked out when they are asked for (metrics): the objects of a
+   * namespace, or of all for "". They can be got and listed, not watched.
+   */
+  readonly computed?: (namespace: string, context: ActionContext) => Promise<readonly T[]>;
 }
 
 export type Verb =

@@ -1,4 +1,4 @@
-/** The identity of every built-in resource that v1.36 serves by default (68 rows). */
+/** The identity of every built-in resource that v1.36 serves by default, and metrics. */
 import type {
   MutatingAdmissionPolicy,
   MutatingAdmissionPolicyBinding,
@@ -50,6 +50,7 @@ import type {
 import type { EndpointSlice } from "../gen/discovery-v1.ts";
 import type { Event as EventsV1Event } from "../gen/events-v1.ts";
 import type { FlowSchema, PriorityLevelConfiguration } from "../gen/flowcontrol-v1.ts";
+import type { NodeMetrics, PodMetrics } from "../gen/metrics-v1beta1.ts";
 import type {
   Ingress,
   IngressClass,
@@ -420,3 +421,11 @@ export const priorityLevelConfigurations = row<PriorityLevelConfiguration>(
   "PriorityLevelConfiguration",
   false,
 );
+export const nodeMetrics = row<NodeMetrics>(
+  "metrics.k8s.io",
+  "v1beta1",
+  "nodes",
+  "NodeMetrics",
+  false,
+);
+export const podMetrics = row<PodMetrics>("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", true);

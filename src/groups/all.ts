@@ -17,6 +17,8 @@ import type { SignToken } from "./core/service-account-token.ts";
 import type { ServiceNetwork } from "./core/service-allocation.ts";
 import { binding, componentStatus } from "./core/virtual.ts";
 import { apiextensions, apiregistration } from "./extensions.ts";
+import { metricsRows } from "./metrics/rows.ts";
+import type { UsageSource } from "./metrics/usage.ts";
 import { discovery, networking } from "./networking.ts";
 import type { NodeConnector } from "./node-connector.ts";
 import { lease, podDisruptionBudget, priorityClass, runtimeClass } from "./policy.ts";
@@ -29,6 +31,8 @@ export interface GroupOptions extends ReviewOptions {
   readonly network: ServiceNetwork;
   readonly nodes: NodeConnector;
   readonly signToken: SignToken;
+  /** Absent where resource metrics are not served. */
+  readonly usage?: UsageSource | undefined;
 }
 
 /** The resource table of a server. */
@@ -69,5 +73,6 @@ export function createGroups(options: GroupOptions): readonly ResourceDefinition
     ...discovery,
     ...resource,
     ...flowcontrol,
+    ...(options.usage === undefined ? [] : metricsRows(options.usage)),
   ];
 }

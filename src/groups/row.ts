@@ -66,6 +66,7 @@ export interface Row<T extends KubeObject> {
   readonly subresources?: Readonly<Record<string, Subresource<T>>>;
   readonly storagePrefix?: string | null;
   readonly virtual?: ResourceDefinition<T>["virtual"];
+  readonly computed?: ResourceDefinition<T>["computed"];
 }
 
 /** A column; wide ones are written with `wide`. */
@@ -220,6 +221,7 @@ function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): S
 }
 
 const packages: Readonly<Record<string, string>> = {
+  "metrics.k8s.io": "io.k8s.metrics.pkg.apis.metrics",
   "": "io.k8s.api.core",
   "apiregistration.k8s.io": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
   "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
@@ -255,6 +257,7 @@ export function define<T extends KubeObject>(
     ...(row.ttlSeconds === undefined ? {} : { ttlSeconds: row.ttlSeconds }),
     ...(row.conversion === undefined ? {} : { conversion: row.conversion }),
     ...(row.virtual === undefined ? {} : { virtual: row.virtual }),
+    ...(row.computed === undefined ? {} : { computed: row.computed }),
   };
   return definition as unknown as ResourceDefinition;
 }

@@ -14,6 +14,7 @@ import type { KubeObject } from "../schema/object.ts";
 import { openMemoryStore } from "../store/memory.ts";
 import type { Store } from "../store/store.ts";
 import { createGroups } from "./all.ts";
+import type { UsageSource } from "./metrics/usage.ts";
 import { noNodes } from "./node-connector.ts";
 
 export interface World extends AsyncDisposable {
@@ -27,12 +28,13 @@ export interface World extends AsyncDisposable {
 }
 
 /** A server with its own namespaces and the account of `default`, as controllers leave it. */
-export async function openWorld(): Promise<World> {
+export async function openWorld(options: { readonly usage?: UsageSource } = {}): Promise<World> {
   const runtime = createSimulatedRuntime(1);
   const store = openMemoryStore(runtime);
   const registry = createRegistry(
     createGroups({
       network: { serviceCidrs: ["10.43.0.0/16"], nodePortMin: 30000, nodePortMax: 32767 },
+      ...options,
       nodes: noNodes,
       signToken: async ({ serviceAccountName }) => ({
         token: `token of ${serviceAccountName}`,

@@ -10,6 +10,7 @@ import { type ApiServer, createApiServer } from "../api/server.ts";
 import { createGroups } from "../groups/all.ts";
 import type { SignToken } from "../groups/core/service-account-token.ts";
 import { serveCustomResources } from "../groups/custom/serve.ts";
+import type { UsageSource } from "../groups/metrics/usage.ts";
 import type { NodeConnector } from "../groups/node-connector.ts";
 import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -25,6 +26,7 @@ export interface ApiParts {
   readonly tokens: Promise<ServiceAccountTokens>;
   readonly staticUsers: readonly StaticUser[];
   readonly nodes: NodeConnector;
+  readonly usage: UsageSource | undefined;
   /** `host:port` as `/api` tells it. */
   readonly address: string;
   readonly frontProxy: () => FrontProxyIdentity;
@@ -40,6 +42,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
       nodePortMax: server.serviceNodePortRange.last,
     },
     nodes: parts.nodes,
+    usage: parts.usage,
     signToken: signerOf(tokens),
     verifyToken: async (token, audiences) => (await tokens).verify(token, audiences),
   });

@@ -7,6 +7,7 @@ import type { HealthEndpoint } from "../api/http.ts";
 import type { ApiServer } from "../api/server.ts";
 import { allControllers } from "../controllers/all.ts";
 import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
+import { UsageCollector } from "../groups/metrics/usage.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { runController } from "../live/run-controller.ts";
@@ -99,6 +100,8 @@ function ownAddress(): string {
 class Server {
   readonly #made: Made = {};
   readonly #nodes: LocalNodes;
+  /** Absent with `--disable=metrics-server`. */
+  readonly #usage: UsageCollector | undefined;
   readonly #nodeIps: readonly string[];
   readonly #serviceIp: string;
 
@@ -109,6 +112,9 @@ class Server {
     private readonly stop: AbortSignal,
   ) {
     this.#nodes = new LocalNodes();
+    this.#usage = options.disable.has("metrics-server")
+      ? undefined
+      : new UsageCollector(this.#nodes, runtime);
     this.#nodeIps = options.nodeIps.length === 0 ? [ownAddress()] : options.nodeIps;
     this.#serviceIp = options.serviceCidr.replace(/\d+\/\d+$/, "1");
   }
@@ -145,6 +151,12 @@ class Server {
         ["bootstrap"],
         async (scope) => this.#scheduler(scope),
         !options.disableScheduler,
+      ],
+      [
+        "usage",
+        ["bootstrap"],
+        async (scope) => this.#usage?.start(scope, need(this.#made.api).live),
+        this.#usage !== undefined,
       ],
       ["agent", ["bundle", "bootstrap"], (scope) => this.#agent(scope), !options.disableAgent],
     ];
@@ -206,6 +218,7 @@ class Server {
       tokens,
       staticUsers: need(this.#made.tokens).users,
       nodes: this.#nodes,
+      usage: this.#usage,
       address: `${this.#nodeIps[0]}:${options.httpsListenPort}`,
       health: (endpoint) => this.#health(endpoint),
       frontProxy: () => this.#frontProxy(),

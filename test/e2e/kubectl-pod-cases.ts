@@ -211,6 +211,8 @@ export const startCases: readonly Case[] = [
 ];
 
 export const showCases: readonly Case[] = [
+  { run: "top pod p", has: ["p {number}m {number}Mi"], until: true },
+  { run: "top pod p --containers", has: ["p two {number}m {number}Mi"], until: true },
   {
     run: "get pods -l app=web -o wide",
     has: [

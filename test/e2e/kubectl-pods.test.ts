@@ -172,8 +172,9 @@ describe.skipIf(skip !== undefined)("kubectl on pods", () => {
     const waiting = kubectlRun(kubectl, { run: "wait pod/life --for=create --timeout=60s" });
     const run = ["run", "life", `--image=${testImage}`, "--grace-period=1", "--", "sleep", "9"];
     await kubectlRun(kubectl, { run });
-    await watch.until(/ADDED +life +0\/1 +Pending +0 +\d+s +<none> +(<none>|k3-e2e)/);
-    await watch.until(/MODIFIED +life +0\/1 +ContainerCreating/);
+    // The watch may begin a moment after the pod did.
+    await watch.until(/ADDED +life +0\/1 +(Pending|ContainerCreating) +0 +\d+s/);
+    await watch.until(/(ADDED|MODIFIED) +life +0\/1 +ContainerCreating/);
     await watch.until(/MODIFIED +life +1\/1 +Running +0 +\d+s +[\d.]+ +k3-e2e/);
     await kubectlRun(kubectl, { run: "delete pod life --grace-period=1" });
     await watch.until(/MODIFIED +life +1\/1 +Terminating/);

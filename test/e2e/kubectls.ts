@@ -22,8 +22,8 @@ export interface Case {
   readonly err?: readonly string[];
   /** Asked again until it says that, for what controllers do in their own time. */
   readonly until?: true;
-  /** One kubectl after the other: what they change is one object, read before it is written. */
-  readonly alone?: true;
+  /** Set for commands that replace a whole list of an object all kubectls work on (taints). */
+  readonly shares?: true;
 }
 
 export interface Kubectl {
@@ -86,13 +86,10 @@ function filled(text: string, { id, namespace }: Kubectl): string {
   return text.replaceAll("{id}", id).replaceAll("{ns}", namespace);
 }
 
-/** Runs a case with every kubectl, at once unless it says otherwise. */
+/** Runs a case with every kubectl: at once, unless they would overwrite each other's changes. */
 export async function check(kubectls: readonly Kubectl[], one: Case): Promise<void> {
-  if (one.alone === true) {
-    for (const kubectl of kubectls) await checkWith(kubectl, one);
-    return;
-  }
-  await Promise.all(kubectls.map((kubectl) => checkWith(kubectl, one)));
+  if (one.shares === true) for (const kubectl of kubectls) await checkWith(kubectl, one);
+  else await Promise.all(kubectls.map((kubectl) => checkWith(kubectl, one)));
 }
 
 async function checkWith(kubectl: Kubectl, one: Case): Promise<void> {
