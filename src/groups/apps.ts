@@ -18,7 +18,7 @@ import type { PodTemplateSpec } from "../gen/core-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
 import { persistentVolumeClaimSpecDefaults } from "./core/persistent-volume-claim.ts";
-import { forbidden, invalid, nonNegative, oneOf, required } from "./field-errors.ts";
+import { forbidden, invalid, nonNegative, notSupported, required } from "./field-errors.ts";
 import { validateIntOrPercent } from "./int-or-percent.ts";
 import {
   alwaysRestarted,
@@ -32,12 +32,19 @@ import {
 } from "./pod-template.ts";
 import { workloadWarnings } from "./pod-warnings.ts";
 import { column, count, define, scale, wide } from "./row.ts";
+import { templateOfPods, validateStatefulSetSpec } from "./stateful-set-validation.ts";
+import { validateCollisions, validateCounts, validateReplicaStatus } from "./workload-status.ts";
 
 type Workload = DeepReadonly<Deployment | ReplicaSet | DaemonSet | StatefulSet>;
 
 /** What all four workloads must fulfil. */
-function validateWorkload(object: Workload, old: Workload | undefined, kind: string): FieldError[] {
-  const { selector, template } = object.spec;
+function validateWorkload(
+  object: Workload,
+  old: Workload | undefined,
+  kind: string,
+  template: DeepReadonly<PodTemplateSpec> | undefined = object.spec.template,
+): FieldError[] {
+  const { selector } = object.spec;
   const errors = validateWorkloadSelector(selector, kind);
   if ("replicas" in object.spec) errors.push(...nonNegative("spec.replicas", object.spec.replicas));
   if ("minReadySeconds" in object.spec)
@@ -64,7 +71,9 @@ function validateDeployment(
   const errors = validateWorkload(object, old, "deployment");
   const { strategy, progressDeadlineSeconds, minReadySeconds = 0 } = object.spec;
   const at = "spec.strategy";
-  errors.push(...oneOf(`${at}.type`, strategy?.type, ["Recreate", "RollingUpdate"]));
+  const strategies = ["Recreate", "RollingUpdate"];
+  if (!strategies.includes(strategy?.type ?? ""))
+    errors.push(notSupported(at, strategy, strategies));
   if (strategy?.type === "Recreate" && strategy.rollingUpdate)
     errors.push(
       forbidden(`${at}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'"),
@@ -129,9 +138,17 @@ const deployment = define<Deployment>(deployments, {
   status: true,
   generation: true,
   validate: (object, { old }) => validateDeployment(object, old),
+  validateStatus: ({ status }, { old }) =>
+    validateReplicaStatus(status, old?.status, [
+      "updatedReplicas",
+      "readyReplicas",
+      "availableReplicas",
+    ]),
   strategy: { warn: (one, context) => workloadWarnings<Deployment>(one, context, templateOf) },
   subresources: { scale },
 });
+
+const replicaParts = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
 
 const replicaSet = define<ReplicaSet>(replicaSets, {
   shortNames: ["rs"],
@@ -154,6 +171,7 @@ const replicaSet = define<ReplicaSet>(replicaSets, {
     if (verb === "create") object.status = { replicas: 0 };
   },
   validate: (object, { old }) => validateWorkload(object, old, "replicaset"),
+  validateStatus: ({ status }, { old }) => validateReplicaStatus(status, old?.status, replicaParts),
   strategy: { warn: (one, context) => workloadWarnings<ReplicaSet>(one, context, templateOf) },
   subresources: { scale },
 });
@@ -165,17 +183,19 @@ function validateDaemonSet(
   const errors = validateWorkload(object, old, "daemonset");
   const { updateStrategy } = object.spec;
   const at = "spec.updateStrategy";
-  errors.push(...oneOf(`${at}.type`, updateStrategy?.type, ["OnDelete", "RollingUpdate"]));
   if (updateStrategy?.type === "RollingUpdate") {
     const { maxUnavailable, maxSurge } = updateStrategy.rollingUpdate ?? {};
     const below = `${at}.rollingUpdate`;
     errors.push(...validateIntOrPercent(maxUnavailable, `${below}.maxUnavailable`, 100));
     errors.push(...validateIntOrPercent(maxSurge, `${below}.maxSurge`, 100));
-    if (isZero(maxUnavailable) && isZero(maxSurge))
+    if (!isZero(maxUnavailable) && !isZero(maxSurge))
       errors.push(
-        invalid(`${below}.maxUnavailable`, maxUnavailable, "cannot be 0 when maxSurge is 0"),
+        invalid(`${below}.maxSurge`, maxSurge, "may not be set when maxUnavailable is non-zero"),
       );
-  }
+    else if (isZero(maxUnavailable) && isZero(maxSurge))
+      errors.push(required(`${below}.maxUnavailable`, "cannot be 0 when maxSurge is 0"));
+  } else if (updateStrategy?.type !== "OnDelete")
+    errors.push(notSupported(at, updateStrategy, ["OnDelete", "RollingUpdate"]));
   errors.push(...nonNegative("spec.revisionHistoryLimit", object.spec.revisionHistoryLimit));
   return errors;
 }
@@ -234,53 +254,18 @@ const daemonSet = define<DaemonSet>(daemonSets, {
   },
   strategy: { warn: (one, context) => workloadWarnings<DaemonSet>(one, context, templateOf) },
   validate: (object, { old }) => validateDaemonSet(object, old),
+  validateStatus: ({ status }, { old }) => [
+    ...validateCounts(status),
+    ...validateCollisions(status, old?.status),
+  ],
 });
 
-const statefulSetMutable = [
-  "replicas",
-  "ordinals",
-  "template",
-  "updateStrategy",
-  "revisionHistoryLimit",
-  "persistentVolumeClaimRetentionPolicy",
-  "minReadySeconds",
-] as const;
-
-function validateStatefulSet(
-  object: DeepReadonly<StatefulSet>,
-  old: DeepReadonly<StatefulSet> | undefined,
-): FieldError[] {
-  const errors = validateWorkload(object, old, "statefulset");
-  const { podManagementPolicy, updateStrategy } = object.spec;
-  errors.push(
-    ...oneOf("spec.podManagementPolicy", podManagementPolicy, ["OrderedReady", "Parallel"]),
-  );
-  errors.push(
-    ...oneOf("spec.updateStrategy.type", updateStrategy?.type, ["OnDelete", "RollingUpdate"]),
-  );
-  errors.push(
-    ...nonNegative(
-      "spec.updateStrategy.rollingUpdate.partition",
-      updateStrategy?.rollingUpdate?.partition,
-    ),
-  );
-  if (old === undefined) return errors;
-  const frozen = (spec: DeepReadonly<StatefulSet>["spec"]): unknown => {
-    const rest: Record<string, unknown> = { ...spec };
-    for (const key of statefulSetMutable) delete rest[key];
-    return rest;
-  };
-  if (!semanticEqual(frozen(object.spec), frozen(old.spec)))
-    errors.push(
-      forbidden(
-        "spec",
-        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', " +
-          "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and " +
-          "'minReadySeconds' are forbidden",
-      ),
-    );
-  return errors;
-}
+const statefulSetParts = [
+  "readyReplicas",
+  "currentReplicas",
+  "updatedReplicas",
+  "availableReplicas",
+];
 
 const statefulSet = define<StatefulSet>(statefulSets, {
   shortNames: ["sts"],
@@ -317,7 +302,12 @@ const statefulSet = define<StatefulSet>(statefulSets, {
   prepare(object, { verb }) {
     if (verb === "create") object.status = { replicas: 0, availableReplicas: 0 };
   },
-  validate: (object, { old }) => validateStatefulSet(object, old),
+  validate: (object, { old }) => [
+    ...validateWorkload(object, old, "statefulset", templateOfPods(object.spec)),
+    ...validateStatefulSetSpec(object, old),
+  ],
+  validateStatus: ({ status }, { old }) =>
+    validateReplicaStatus(status, old?.status, statefulSetParts, "status.readyReplicas"),
   strategy: { warn: (one, context) => workloadWarnings<StatefulSet>(one, context, templateOf) },
   subresources: { scale },
 });

@@ -25,6 +25,7 @@ import {
 } from "../pod-template.ts";
 import { compareQuantities, quantityErrors } from "../quantities.ts";
 import { column, count, createdAtColumn, define, scale, wide } from "../row.ts";
+import { validateReplicaStatus } from "../workload-status.ts";
 import { validateEndpointIp } from "./address-validation.ts";
 
 function endpointsCell(object: DeepReadonly<Endpoints>): string {
@@ -208,6 +209,12 @@ const replicationController = define<ReplicationController>(replicationControlle
       );
     return [...errors, ...validateTemplate(template, alwaysRestarted)];
   },
+  validateStatus: ({ status }) =>
+    validateReplicaStatus(status, undefined, [
+      "fullyLabeledReplicas",
+      "readyReplicas",
+      "availableReplicas",
+    ]),
   subresources: { scale },
   storagePrefix: "controllers",
 });
