@@ -20,7 +20,8 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { labelErrors, pathSegmentErrors, subdomainErrors } from "../lib/names.ts";
 import { formatSelector, labelSelectorOf } from "../lib/selector.ts";
 import { isAddress } from "./core/address-allocator.ts";
-import { forbidden, invalid, invalids, oneOf, required, tooLong, tooMany } from "./field-errors.ts";
+import { validateEndpointSlice } from "./endpoint-slice-validation.ts";
+import { forbidden, invalid, invalids, oneOf, required, tooLong } from "./field-errors.ts";
 import { classAnnotation, validateIngress } from "./ingress-validation.ts";
 import { cidrDetail, isCidr, validateNetworkPolicy } from "./network-policy-validation.ts";
 import { validateImmutable } from "./pod-template.ts";
@@ -218,32 +219,7 @@ const endpointSlice = define<EndpointSlice>(endpointSlices, {
       port.protocol ??= "TCP";
     }
   },
-  validate(object, { old }) {
-    const errors = oneOf("addressType", object.addressType, ["FQDN", "IPv4", "IPv6"]);
-    const endpoints = object.endpoints ?? [];
-    if (endpoints.length > 1000) errors.push(tooMany("endpoints", endpoints.length, 1000));
-    endpoints.forEach((endpoint, index) => {
-      const at = `endpoints[${index}]`;
-      if ((endpoint.addresses ?? []).length === 0)
-        errors.push(required(`${at}.addresses`, "must contain at least 1 address"));
-      (endpoint.addresses ?? []).forEach((address, at2) => {
-        if (object.addressType !== "FQDN" && !isAddress(address))
-          errors.push(
-            invalid(
-              `${at}.addresses[${at2}]`,
-              address,
-              "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-            ),
-          );
-      });
-    });
-    (object.ports ?? []).forEach((port, index) => {
-      errors.push(...oneOf(`ports[${index}].protocol`, port.protocol, ["SCTP", "TCP", "UDP"]));
-    });
-    if (old !== undefined)
-      errors.push(...validateImmutable(object.addressType, old.addressType, "addressType"));
-    return errors;
-  },
+  validate: (object, { old }) => validateEndpointSlice(object, old),
 });
 
 export const discovery: readonly ResourceDefinition[] = [endpointSlice];

@@ -16,9 +16,17 @@ import type {
   VolumeAttachment,
   VolumeAttributesClass,
 } from "../gen/storage-v1.ts";
-import { notSupported, oneOf, required } from "./field-errors.ts";
-import { validateImmutable } from "./pod-template.ts";
 import { column, count, define } from "./row.ts";
+import {
+  csiDriverWarnings,
+  validateAttachment,
+  validateAttachmentStatus,
+  validateAttributesClass,
+  validateCsiDriver,
+  validateCsiNode,
+  validateStorageCapacity,
+  validateStorageClass,
+} from "./storage-validation.ts";
 
 const defaultAnnotations = [
   "storageclass.kubernetes.io/is-default-class",
@@ -44,21 +52,7 @@ const storageClassRow = define<StorageClass>(storageClasses, {
     object.reclaimPolicy ??= "Delete";
     object.volumeBindingMode ??= "Immediate";
   },
-  validate(object, { old }) {
-    const errors = object.provisioner ? [] : [required("provisioner")];
-    errors.push(
-      ...oneOf("volumeBindingMode", object.volumeBindingMode, [
-        "Immediate",
-        "WaitForFirstConsumer",
-      ]),
-    );
-    if (!["Delete", "Retain"].includes(object.reclaimPolicy ?? ""))
-      errors.push(notSupported("reclaimPolicy", object.reclaimPolicy, ["Delete", "Retain"]));
-    if (old === undefined) return errors;
-    for (const key of ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] as const)
-      errors.push(...validateImmutable(object[key], old[key], key));
-    return errors;
-  },
+  validate: (object, { old }) => validateStorageClass(object, old),
 });
 
 /** The name cell of a default class says so. */
@@ -99,10 +93,18 @@ const csiDriver = define<CSIDriver>(csiDrivers, {
     spec.seLinuxMount ??= false;
     if ((spec.volumeLifecycleModes ?? []).length === 0) spec.volumeLifecycleModes = ["Persistent"];
   },
+  prepare({ spec }, { old }) {
+    // The feature is off.
+    if (old?.spec.preventPodSchedulingIfMissing === undefined)
+      delete spec.preventPodSchedulingIfMissing;
+  },
+  validate: (object, { old }) => validateCsiDriver(object, old),
+  strategy: { warn: (object, { old }) => csiDriverWarnings(object, old) },
 });
 
 const csiNode = define<CSINode>(csiNodes, {
   columns: [count("Drivers", (one) => (one.spec?.drivers ?? []).length)],
+  validate: (object, { old }) => validateCsiNode(object, old),
 });
 
 const csiStorageCapacity = define<CSIStorageCapacity>(csiStorageCapacities, {
@@ -111,6 +113,7 @@ const csiStorageCapacity = define<CSIStorageCapacity>(csiStorageCapacities, {
     column("Capacity", (one) => one.capacity ?? "<unset>"),
   ],
   age: -1,
+  validate: (object, { old }) => validateStorageCapacity(object, old),
 });
 
 const volumeAttachment = define<VolumeAttachment>(volumeAttachments, {
@@ -124,33 +127,14 @@ const volumeAttachment = define<VolumeAttachment>(volumeAttachments, {
   prepare(object, { verb }) {
     if (verb === "create") object.status = { attached: false };
   },
-  validate(object, { old }) {
-    const errors = [];
-    if (!object.spec.attacher) errors.push(required("spec.attacher"));
-    if (!object.spec.nodeName) errors.push(required("spec.nodeName"));
-    const { persistentVolumeName, inlineVolumeSpec } = object.spec.source ?? {};
-    if (!persistentVolumeName && !inlineVolumeSpec)
-      errors.push(
-        required(
-          "spec.source",
-          "must specify exactly one of inlineVolumeSpec and persistentVolumeName",
-        ),
-      );
-    if (old !== undefined) errors.push(...validateImmutable(object.spec, old.spec, "spec"));
-    return errors;
-  },
+  validate: (object, { old }) => validateAttachment(object, old),
+  validateStatus: validateAttachmentStatus,
 });
 
 const volumeAttributesClass = define<VolumeAttributesClass>(volumeAttributesClasses, {
   shortNames: ["vac"],
   columns: [column("DriverName", (one) => one.driverName)],
-  validate(object, { old }) {
-    const errors = object.driverName ? [] : [required("driverName")];
-    if (old === undefined) return errors;
-    errors.push(...validateImmutable(object.driverName, old.driverName, "driverName"));
-    errors.push(...validateImmutable(object.parameters, old.parameters, "parameters"));
-    return errors;
-  },
+  validate: (object, { old }) => validateAttributesClass(object, old),
 });
 
 export const storage: readonly ResourceDefinition[] = [

@@ -73,11 +73,28 @@ const secretKeys: Readonly<Record<string, readonly string[]>> = {
   "kubernetes.io/tls": ["tls.crt", "tls.key"],
 };
 
+/** A login for registries must be a JSON object; what is wrong with it is told without it. */
+function validateDockerConfig(value: string, field: string): FieldError[] {
+  const redacted = "<secret contents redacted>";
+  try {
+    const config: unknown = JSON.parse(Buffer.from(value, "base64").toString());
+    const isObject = typeof config === "object" && !Array.isArray(config);
+    return isObject ? [] : [invalid(field, redacted, "json: cannot unmarshal into an object")];
+  } catch {
+    return [invalid(field, redacted, "invalid character in JSON")];
+  }
+}
+
 function validateSecretType(secret: DeepReadonly<Secret>): FieldError[] {
   const data = secret.data ?? {};
   const errors: FieldError[] = [];
-  for (const key of secretKeys[secret.type ?? ""] ?? [])
-    if (!(key in data)) errors.push(required(`data[${key}]`));
+  for (const key of secretKeys[secret.type ?? ""] ?? []) {
+    const value = data[key];
+    if (value === undefined) errors.push(required(`data[${key}]`));
+    else if (key.startsWith(".dockercfg") || key.startsWith(".dockerconfig"))
+      errors.push(...validateDockerConfig(value, `data[${key}]`));
+    else if (key === "ssh-privatekey" && value === "") errors.push(required(`data[${key}]`));
+  }
   if (secret.type === "kubernetes.io/basic-auth" && !("username" in data) && !("password" in data))
     errors.push(required("data[username]"), required("data[password]"));
   if (secret.type === "kubernetes.io/service-account-token") {

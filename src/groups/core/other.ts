@@ -8,6 +8,7 @@ import {
   resourceQuotas,
 } from "../../client/resources.ts";
 import type {
+  EndpointSubset,
   Endpoints,
   LimitRange,
   PodTemplate,
@@ -15,18 +16,20 @@ import type {
   ResourceQuota,
 } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { labelErrors, labelKeyErrors, subdomainErrors } from "../../lib/names.ts";
 import { formatSelector, matchesLabels, selectorOfMap } from "../../lib/selector.ts";
-import { invalid, invalids, nonNegative, required } from "../field-errors.ts";
+import { semanticEqual } from "../../lib/semantic-equal.ts";
+import { invalids, nonNegative, oneOf, portNumber, required } from "../field-errors.ts";
 import {
   alwaysRestarted,
   containerColumns,
   templateDefaults,
   validateTemplate,
 } from "../pod-template.ts";
-import { compareQuantities, quantityErrors } from "../quantities.ts";
 import { column, count, createdAtColumn, define, scale, wide } from "../row.ts";
 import { validateReplicaStatus } from "../workload-status.ts";
 import { validateEndpointIp } from "./address-validation.ts";
+import { validateLimitRange, validateQuota, validateQuotaStatus } from "./quota-validation.ts";
 
 function endpointsCell(object: DeepReadonly<Endpoints>): string {
   const subsets = object.subsets ?? [];
@@ -42,6 +45,31 @@ function endpointsCell(object: DeepReadonly<Endpoints>): string {
   return shown.join(",") + more;
 }
 
+function validateSubset(subset: DeepReadonly<EndpointSubset>, field: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const { addresses = [], notReadyAddresses = [], ports = [] } = subset;
+  if (addresses.length + notReadyAddresses.length === 0)
+    errors.push(required(field, "must specify `addresses` or `notReadyAddresses`"));
+  for (const key of ["addresses", "notReadyAddresses"] as const)
+    (subset[key] ?? []).forEach(({ ip, hostname, nodeName }, index) => {
+      const at = `${field}.${key}[${index}]`;
+      if (hostname) errors.push(...invalids(`${at}.hostname`, hostname, labelErrors(hostname)));
+      if (nodeName !== undefined)
+        errors.push(...invalids(`${at}.nodeName`, nodeName, subdomainErrors(nodeName)));
+      errors.push(...validateEndpointIp(ip ?? "", `${at}.ip`));
+    });
+  ports.forEach(({ name, port, protocol, appProtocol }, index) => {
+    const at = `${field}.ports[${index}]`;
+    if (name) errors.push(...invalids(`${at}.name`, name, labelErrors(name)));
+    else if (ports.length > 1) errors.push(required(`${at}.name`));
+    errors.push(...portNumber(`${at}.port`, port));
+    errors.push(...oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"]));
+    if (appProtocol !== undefined)
+      errors.push(...invalids(`${at}.appProtocol`, appProtocol, labelKeyErrors(appProtocol)));
+  });
+  return errors;
+}
+
 const endpointsRow = define<Endpoints>(endpoints, {
   shortNames: ["ep"],
   deprecation: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
@@ -50,22 +78,15 @@ const endpointsRow = define<Endpoints>(endpoints, {
     for (const subset of object.subsets ?? [])
       for (const port of subset.ports ?? []) port.protocol ||= "TCP";
   },
-  validate(object) {
-    const errors: FieldError[] = [];
-    (object.subsets ?? []).forEach((subset, index) => {
-      for (const key of ["addresses", "notReadyAddresses"] as const)
-        (subset[key] ?? []).forEach((address, at) => {
-          errors.push(
-            ...validateEndpointIp(address.ip ?? "", `subsets[${index}].${key}[${at}].ip`),
-          );
-        });
-    });
-    return errors;
+  validate(object, { old }) {
+    // Older servers took what is wrong now.
+    if (old !== undefined && semanticEqual(object.subsets, old.subsets)) return [];
+    return (object.subsets ?? []).flatMap((subset, index) =>
+      validateSubset(subset, `subsets[${index}]`),
+    );
   },
   storagePrefix: "services/endpoints",
 });
-
-const limitTypes = ["Container", "Pod", "PersistentVolumeClaim"];
 
 const limitRange = define<LimitRange>(limitRanges, {
   shortNames: ["limits"],
@@ -85,27 +106,7 @@ const limitRange = define<LimitRange>(limitRanges, {
       if (Object.keys(limit.defaultRequest).length === 0) delete limit.defaultRequest;
     }
   },
-  validate(object) {
-    const errors: FieldError[] = [];
-    (object.spec?.limits ?? []).forEach((limit, index) => {
-      const at = `spec.limits[${index}]`;
-      if (!limitTypes.includes(limit.type) && !limit.type.includes("/"))
-        errors.push(
-          invalid(`${at}.type`, limit.type, "must be a standard limit type or fully qualified"),
-        );
-      for (const key of ["max", "min", "default", "defaultRequest"] as const)
-        for (const [name, amount] of Object.entries(limit[key] ?? {}))
-          errors.push(...quantityErrors(`${at}.${key}[${name}]`, amount));
-      for (const [name, min] of Object.entries(limit.min ?? {})) {
-        const max = limit.max?.[name];
-        if (max !== undefined && compareQuantities(min, max) > 0)
-          errors.push(
-            invalid(`${at}.min[${name}]`, min, `min value ${min} is greater than max value ${max}`),
-          );
-      }
-    });
-    return errors;
-  },
+  validate: validateLimitRange,
 });
 
 function quotaCell(quota: DeepReadonly<ResourceQuota>, wanted: "request" | "limit"): string {
@@ -127,15 +128,8 @@ const resourceQuota = define<ResourceQuota>(resourceQuotas, {
     object.spec ??= {};
   },
   status: true,
-  validate(object) {
-    const errors: FieldError[] = [];
-    for (const [name, amount] of Object.entries(object.spec?.hard ?? {})) {
-      errors.push(...quantityErrors(`spec.hard[${name}]`, amount));
-      if (errors.length === 0 && compareQuantities(amount, "0") < 0)
-        errors.push(invalid(`spec.hard[${name}]`, amount, "must be greater than or equal to 0"));
-    }
-    return errors;
-  },
+  validate: (object, { old }) => validateQuota(object, old),
+  validateStatus: validateQuotaStatus,
 });
 
 const podTemplate = define<PodTemplate>(podTemplates, {
