@@ -1,6 +1,5 @@
 /** The k3 under test: one server, with a node or without. */
-import { cpSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync, openSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../../scripts/deps.ts";
 import { hostArch } from "../../scripts/images.ts";
@@ -9,7 +8,7 @@ const binary = join(ROOT, `dist/k3-${hostArch()}`);
 const START_LIMIT_MS = 120_000;
 
 export interface ClusterOptions {
-  /** Folder of the log. */
+  /** Folder of the log and, while it runs, of the data. */
   readonly dir: string;
   readonly node: boolean;
   /** Archives to import on the node. */
@@ -18,12 +17,14 @@ export interface ClusterOptions {
 }
 
 export class ConformanceCluster {
-  readonly #dataDir = mkdtempSync(join(tmpdir(), "k3-conformance-"));
+  readonly #dataDir: string;
   readonly #options: ClusterOptions;
   #child: Bun.Subprocess | undefined;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
+    this.#dataDir = join(options.dir, "data");
+    mkdirSync(this.#dataDir, { recursive: true });
   }
 
   get kubeconfig(): string {
