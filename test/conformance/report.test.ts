@@ -23,6 +23,7 @@ const report = JSON.stringify([
       spec("a works", "failed", "Timed out\n  after 5 s.\n"),
       spec("c works", "timedout", "too slow"),
       spec("of another step", "skipped"),
+      spec("never begun", "skipped"),
     ],
   },
 ]);
@@ -30,6 +31,7 @@ const wanted = new Set([
   "[sig-apps] Job a works",
   "[sig-apps] Job b works",
   "[sig-apps] Job c works",
+  "[sig-apps] Job never begun",
 ]);
 const results = readReport(report, wanted);
 
