@@ -53,6 +53,8 @@ export interface AgentNodeOptions {
 }
 
 const mtuDefault = 1500;
+const containerdAwayMsMax = 20_000;
+const containerdPollMs = 200;
 const leaseDir = "/var/lib/cni/networks";
 
 /** Resolves once the node is registered; the scope's end stops all but the pods. */
@@ -89,8 +91,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     dataDir,
     cri,
   };
-  const pause = `${bundle.images}/pause.tar`;
-  await ensureArchive(images, options.pauseImage, pause, scope.signal);
+  await ensureSandboxImage(options, images);
   const importer = new ImageImporter(images);
   importer.start(scope);
   await startNodeServices(options);
@@ -125,6 +126,24 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
   });
   await startHealthPort({ runtime, scope, port: 10248, problem: () => kubelet.problem() });
   return kubelet;
+}
+
+/** containerd may end between its start and its first use; its supervisor starts it again. */
+async function ensureSandboxImage(
+  { runtime, scope, bundle, pauseImage }: AgentNodeOptions,
+  images: Parameters<typeof ensureArchive>[0],
+): Promise<void> {
+  const { clock, log } = runtime;
+  const deadline = clock.monotonicMs() + containerdAwayMsMax;
+  for (;;) {
+    try {
+      return await ensureArchive(images, pauseImage, `${bundle.images}/pause.tar`, scope.signal);
+    } catch (error) {
+      if (scope.signal.aborted || clock.monotonicMs() > deadline) throw error;
+      log.warn("containerd does not take the sandbox image yet", { error });
+      await clock.sleep(containerdPollMs, scope.signal);
+    }
+  }
 }
 
 /** Ours, or none: another network then puts its own configuration into the same folder. */

@@ -267,7 +267,10 @@ describe.skipIf(skip !== undefined)("faults", () => {
   test("a job that was under way ends once", async () => {
     await cluster.crash();
     await cluster.start();
-    await cluster.run("exec job/work -- touch /done");
+    // The API answers before the node does.
+    await cluster.until("exec works", async () => {
+      return (await cluster.kubectl("exec job/work -- touch /done")).code === 0;
+    });
     await cluster.run("wait --for=condition=complete job/work --timeout=10s");
     const [pod, ...others] = await pods("batch.kubernetes.io/job-name=work");
     expect(others).toEqual([]);
