@@ -101,7 +101,7 @@ const probesPod = pod("probes", {
 });
 
 const deadlinePod = pod("deadline", {
-  activeDeadlineSeconds: 3,
+  activeDeadlineSeconds: 12,
   containers: [shell("main", "exec sleep 1000")],
 });
 

@@ -2,7 +2,18 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { Cluster, reasonToSkip } from "./cluster.ts";
-import { apply, becomes, ended, field, lines, pod, printed, shell } from "./pods.ts";
+import {
+  apply,
+  becomes,
+  ended,
+  events,
+  field,
+  lines,
+  pod,
+  printed,
+  shell,
+  statusOf,
+} from "./pods.ts";
 
 const skip = reasonToSkip();
 if (skip !== undefined) console.log(`left out: pod security: ${skip}`);
@@ -111,6 +122,24 @@ const classes = [
   }),
 ];
 
+const greedy = [
+  pod("greedy-volume", {
+    containers: [
+      shell("main", "head -c 3m /dev/zero >/empty/file; exec sleep 1000", {
+        volumeMounts: [{ name: "empty", mountPath: "/empty" }],
+      }),
+    ],
+    volumes: [{ name: "empty", emptyDir: { sizeLimit: "2Mi" } }],
+  }),
+  pod("greedy-layer", {
+    containers: [
+      shell("main", "head -c 3m /dev/zero >/file; exec sleep 1000", {
+        resources: { limits: { "ephemeral-storage": "2Mi" } },
+      }),
+    ],
+  }),
+];
+
 const keys = {
   apiVersion: "v1",
   kind: "Secret",
@@ -136,7 +165,7 @@ describe.skipIf(skip !== undefined)("pod security", () => {
     cluster = new Cluster();
     await cluster.start();
     await apply(cluster, keys, userPod, capsPod, rootPod, hostPod, sharedPod, sysctlPod);
-    await apply(cluster, ...classes);
+    await apply(cluster, ...classes, ...greedy);
   });
   afterAll(async () => {
     await cluster?.destroy();
@@ -245,8 +274,30 @@ describe.skipIf(skip !== undefined)("pod security", () => {
 
   test("who takes more memory than allowed is killed", async () => {
     await becomes(cluster, "hungry", "{.status.phase}", "Failed");
-    const state = await field(cluster, "hungry", "{.status.containerStatuses[0].state.terminated}");
-    expect(JSON.parse(state)).toMatchObject({ exitCode: 137, reason: "OOMKilled" });
+    const reason = "{.status.containerStatuses[0].state.terminated['exitCode','reason']}";
+    await becomes(cluster, "hungry", reason, "137 OOMKilled");
+  });
+
+  test("who writes more to the disk than allowed is evicted", async () => {
+    const wanted = {
+      "greedy-volume": 'Usage of EmptyDir volume "empty" exceeds the limit "2Mi". ',
+      "greedy-layer":
+        "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ",
+    };
+    for (const [name, message] of Object.entries(wanted)) {
+      await becomes(cluster, name, "{.status.phase}", "Failed");
+      const status = await statusOf(cluster, name);
+      expect([status.reason, status.message]).toEqual(["Evicted", message]);
+      expect(status.conditions).toContainEqual(
+        expect.objectContaining({
+          type: "DisruptionTarget",
+          status: "True",
+          reason: "TerminationByKubelet",
+        }),
+      );
+      expect(status.containerStatuses?.[0]?.state?.terminated?.exitCode).toBe(137);
+      expect(await events(cluster, name)).toContain(`Evicted: ${message}`);
+    }
   });
 
   test("containerd and its pods do not share a cgroup with anything else", async () => {

@@ -40,6 +40,8 @@ export class CriCache {
   readonly #pods = new Map<string, PodCri>();
   readonly #dirty = new Set<string>();
   readonly #loading = new Set<string>();
+  /** Containers whose end is read once more. */
+  readonly #unsure = new Set<string>();
   /** What the last relist saw of each pod, to notice what changed since. */
   #marks = new Map<string, string>();
 
@@ -51,6 +53,12 @@ export class CriCache {
 
   markDirty(uid: string): void {
     this.#dirty.add(uid);
+  }
+
+  /** The runtime may learn why a container ended after it told that it did. */
+  doubt(uid: string, containerId: string): void {
+    this.#unsure.add(containerId);
+    this.markDirty(uid);
   }
 
   forget(uid: string): void {
@@ -202,7 +210,8 @@ export class CriCache {
     const before = known.containers.find((container) => container.id === listed.id);
     // Only what is created or runs can still change.
     const same = before !== undefined && before.state === stateNameOf(listed.state);
-    if (same && before.state !== "created") return before;
+    const isSure = !this.#unsure.delete(listed.id);
+    if (same && before.state !== "created" && isSure) return before;
     try {
       const answer = await this.#cri.runtime.containerStatus({ containerId: listed.id });
       if (answer.status === undefined) return undefined;

@@ -77,7 +77,7 @@ export interface Kubelet {
   findPod(namespace: string, name: string): PodRecord | undefined;
 }
 
-const limits = { volumesRefreshMs: 60_000 } as const;
+const limits = { volumesRefreshMs: 60_000, storageEveryMs: 10_000 } as const;
 
 /** Resolves once the node is registered; pods are run until the scope ends. */
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
@@ -118,6 +118,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     await relistLoop(watch, signal);
   });
   scope.task("logs", (signal) => rotationLoop(context, workers, signal));
+  scope.task("storage-limits", (signal) => storageLoop(context, workers, signal));
   scope.task("volumes", async (signal) => {
     while (!signal.aborted) {
       await runtime.clock.sleep(limits.volumesRefreshMs, signal);
@@ -129,26 +130,47 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     context.objects.stopAll();
     cri.close();
   });
-  const { logRoot, cgroups } = context;
+  const { logRoot } = context;
   const imageDir = options.imageDir ?? rootDir;
   return {
     context,
     machine,
     stats: new StatsReader({ runtime, host, cri, rootDir, imageDir, logRoot }),
-    config: kubeletConfig({
-      port: identity.kubeletPort,
-      maxPods: identity.maxPods,
-      clusterDns: options.clusterDns,
-      clusterDomain: options.clusterDomain,
-      staticPodPath: options.staticPodDir ?? "",
-      systemdCgroup: cgroups.systemd,
-      criSocket: options.criSocket ?? "",
-    }),
+    config: configOf(options, identity, context),
     problem: () => watch.watchdog.problem(),
     isNodeReady: () => reporter.isReady(),
     pods: () => [...workers.list()].filter((record) => !record.removed).map(({ pod }) => pod),
     findPod: (namespace, name) => workers.find(namespace, name),
   };
+}
+
+function configOf(
+  options: KubeletOptions,
+  identity: NodeIdentity,
+  { cgroups }: KubeletContext,
+): Readonly<Record<string, unknown>> {
+  return kubeletConfig({
+    port: identity.kubeletPort,
+    maxPods: identity.maxPods,
+    clusterDns: options.clusterDns,
+    clusterDomain: options.clusterDomain,
+    staticPodPath: options.staticPodDir ?? "",
+    systemdCgroup: cgroups.systemd,
+    criSocket: options.criSocket ?? "",
+  });
+}
+
+async function storageLoop(
+  { runtime }: KubeletContext,
+  workers: PodWorkers,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    await runtime.clock.sleep(limits.storageEveryMs, signal);
+    await workers.enforceStorageLimits().catch((error: unknown) => {
+      runtime.log.debug("Cannot look at what pods hold", { error: `${error}` });
+    });
+  }
 }
 
 /** Resolves when the files were read for the first time. */

@@ -41,6 +41,12 @@ export interface Waiting {
   readonly message: string;
 }
 
+/** Why the kubelet itself ends a pod. */
+export interface Failure {
+  readonly reason: "DeadlineExceeded" | "Evicted";
+  readonly message: string;
+}
+
 export interface CrashBackoff {
   readonly delayMs: number;
   readonly sinceMs: number;
@@ -51,7 +57,7 @@ export interface PodFacts {
   /** True once the API object is gone (or is another pod of the same name). */
   readonly removed: boolean;
   /** Set when the kubelet itself ends the pod: deadline, eviction. */
-  readonly failed: { readonly reason: string; readonly message: string } | undefined;
+  readonly failed: Failure | undefined;
   readonly cri: PodCri;
   readonly nowMs: number;
   readonly volumes: "none" | "ready" | "gone";

@@ -12,13 +12,21 @@ interface Verdict {
 
 const yes: Verdict = { status: "True" };
 
-export const kubeletConditions = [
+const kubeletConditions = [
   "PodReadyToStartContainers",
   "Initialized",
   "Ready",
   "ContainersReady",
   "PodScheduled",
 ] as const;
+
+/** Said of a pod that was ended for the node's sake. */
+const disrupted = "DisruptionTarget";
+
+/** True for the conditions that a kubelet writes. */
+export function isKubeletCondition(type: string): boolean {
+  return type === disrupted || (kubeletConditions as readonly string[]).includes(type);
+}
 
 type Statuses = ReadonlyMap<string, core.ContainerStatus>;
 
@@ -29,16 +37,21 @@ export function podConditions(
   statuses: Statuses,
 ): core.PodCondition[] {
   const containersReady = containersReadyOf(facts, phase, statuses);
-  const verdicts: Readonly<Record<(typeof kubeletConditions)[number], Verdict>> = {
+  const evicted: Verdict = {
+    status: "True",
+    reason: "TerminationByKubelet",
+    message: facts.failed?.message ?? "",
+  };
+  const verdicts: Readonly<Record<string, Verdict>> = {
     PodReadyToStartContainers: { status: hasNetwork(facts) ? "True" : "False" },
     Initialized: initializedOf(facts, phase, statuses),
     Ready: readyOf(facts, containersReady),
     ContainersReady: containersReady,
     PodScheduled: yes,
+    ...(facts.failed?.reason === "Evicted" ? { [disrupted]: evicted } : {}),
   };
   const before = facts.pod.status?.conditions ?? [];
-  return kubeletConditions.map((type) => {
-    const verdict = verdicts[type];
+  return Object.entries(verdicts).map(([type, verdict]) => {
     const old = before.find((condition) => condition.type === type);
     const since =
       old?.status === verdict.status && old.lastTransitionTime !== undefined

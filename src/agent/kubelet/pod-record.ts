@@ -1,5 +1,5 @@
 /** What a pod worker remembers of its pod between two looks. */
-import type { CrashBackoff, Waiting } from "./plan-pod.ts";
+import type { CrashBackoff, Failure, Waiting } from "./plan-pod.ts";
 import type { Pod } from "./types.ts";
 
 export interface PodRecord {
@@ -8,7 +8,7 @@ export interface PodRecord {
   pod: Pod;
   /** The API object is gone, or never was: only the runtime knows the pod. */
   removed: boolean;
-  failed: { readonly reason: string; readonly message: string } | undefined;
+  failed: Failure | undefined;
   readonly startedMs: number;
   /** A file of this node says that the pod is to run; `mirror` is what the API shows of it. */
   static: boolean;
@@ -27,6 +27,8 @@ export interface PodRecord {
   readonly condemned: Map<string, string>;
   /** Grace in seconds of the kills under way, by container id. */
   readonly killGrace: Map<string, number>;
+  /** Containers that were killed, whose end was looked at twice. */
+  readonly reread: Set<string>;
   /** The sandbox that the hosts file was written for. */
   hostsFor: string;
   /** Aborts what starts containers once the pod is to end. */
@@ -51,6 +53,7 @@ export function newRecord(pod: Pod, removed: boolean, nowMs: number): PodRecord 
     hooksRunning: new Set(),
     condemned: new Map(),
     killGrace: new Map(),
+    reread: new Set(),
     hostsFor: "",
     starting: new AbortController(),
   };

@@ -55,7 +55,7 @@ export function podStatus(facts: StatusFacts): core.PodStatus {
   return {
     observedGeneration: pod.metadata.generation ?? 0,
     phase,
-    ...(facts.failed ?? {}),
+    ...(phase === "Failed" ? facts.failed : undefined),
     conditions: podConditions(facts, phase, statuses),
     hostIP: facts.nodeIps[0] ?? "",
     hostIPs: facts.nodeIps.map((ip) => ({ ip })),
@@ -241,7 +241,8 @@ export function podPhase(facts: StatusFacts, statuses: Statuses): string {
   const { pod } = facts;
   const before = pod.status?.phase;
   if (before === "Succeeded" || before === "Failed") return before;
-  if (facts.failed !== undefined) return "Failed";
+  // What may still run holds on to what it has: the pod fails when all has ended.
+  if (facts.failed !== undefined && facts.stopped) return "Failed";
   const of = (named: NamedContainer): core.ContainerState =>
     statuses.get(named.container.name)?.state ?? {};
   const inits = containersOf(pod).filter((named) => named.kind === "init");

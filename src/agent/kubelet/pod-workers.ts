@@ -21,6 +21,7 @@ import { placeOf, StartError } from "./start-container.ts";
 import { StaticPods } from "./static-pods.ts";
 import { sameJson } from "./status-patch.ts";
 import { StatusReporter } from "./status-reporter.ts";
+import { limitsStorage, storageProblem, storageUse } from "./storage-limits.ts";
 import {
   containersOf,
   fieldPathOf,
@@ -34,6 +35,7 @@ import {
 const limits = {
   workers: 16,
   finalDeleteAgainMs: 1_000,
+  rereadMs: 500,
   retryMsMin: 500,
   retryMsMax: 10_000,
 } as const;
@@ -108,6 +110,20 @@ export class PodWorkers {
       ({ pod }) => pod.metadata.namespace === namespace && pod.metadata.name === name,
     );
     return all.find((record) => !record.removed) ?? all[0];
+  }
+
+  /** Ends the pods that hold more of the node's disk than they may. */
+  async enforceStorageLimits(): Promise<void> {
+    for (const record of this.#records.values()) {
+      const { pod, failed, volumes, removed } = record;
+      const runs = volumes === "ready" && !removed && failed === undefined && !hasEnded(pod);
+      if (!runs || !limitsStorage(pod)) continue;
+      const message = storageProblem(pod, await storageUse(this.#context, pod));
+      if (message === undefined) continue;
+      record.failed = { reason: "Evicted", message };
+      this.#context.events.event(pod, "Warning", "Evicted", message);
+      this.#queue.add(record.uid);
+    }
   }
 
   /** Brings the files of every running pod up to date with the objects behind them. */
@@ -197,6 +213,7 @@ export class PodWorkers {
     const starting = startingIn(record);
     const cri = await this.#context.cache.read(uid);
     this.#syncProbes(record, cri);
+    this.#lookAgain(record, cri);
     this.#checkDeadline(record);
     const facts = this.#factsOf(record, cri, starting);
     const plan = planPod(facts);
@@ -240,6 +257,20 @@ export class PodWorkers {
         containersOf(record.pod).map(({ container }) => [container.name, containerHash(container)]),
       ),
     };
+  }
+
+  /** That the kernel killed a container for its memory is told after its end. */
+  #lookAgain(record: PodRecord, cri: PodCri): void {
+    const { clock } = this.#context.runtime;
+    for (const { id, exitCode, reason, finishedMs } of cri.containers) {
+      const isFresh = clock.now().getTime() - finishedMs < limits.rereadMs * 4;
+      if (exitCode !== 137 || reason !== "Error" || !isFresh || record.reread.has(id)) continue;
+      record.reread.add(id);
+      void clock.sleep(limits.rereadMs, this.#signal).then(() => {
+        this.#context.cache.doubt(record.uid, id);
+        this.#queue.add(record.uid);
+      });
+    }
   }
 
   #syncProbes(record: PodRecord, cri: PodCri): void {

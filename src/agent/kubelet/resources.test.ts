@@ -25,6 +25,7 @@ test("quantities become whole thousandths and bytes, rounded up", () => {
   expect([milliCpu("0.1"), milliCpu("250m"), milliCpu("2"), milliCpu("1u")]).toEqual([
     100, 250, 2000, 1,
   ]);
+  expect([wholeValue("4Ki"), wholeValue("1Ei"), wholeValue("2E")]).toEqual([4096, 2 ** 60, 2e18]);
   expect([wholeValue("64Mi"), wholeValue("1e3"), wholeValue("1k")]).toEqual([67108864, 1000, 1000]);
 });
 

@@ -24,7 +24,7 @@ const suffixes: Readonly<Record<string, number>> = {
 
 /** The value of a quantity that validation let through; 0 for none. */
 export function quantityValue(quantity: string | undefined): number {
-  const parts = quantity?.match(/^([+-]?[0-9.]+)(?:[eE]([+-]?[0-9]+))?([numkMGTPE]?i?)$/);
+  const parts = quantity?.match(/^([+-]?[0-9.]+)(?:[eE]([+-]?[0-9]+))?([KMGTPE]i|[numkMGTPE]?)$/);
   if (parts === null || parts === undefined) return 0;
   const [, number = "0", exponent = "0", suffix = ""] = parts;
   return Number(number) * 10 ** Number(exponent) * (suffixes[suffix] ?? 1);

@@ -1,6 +1,6 @@
 /** The strategic merge patch that brings a pod's status in the API to what it should be. Pure. */
 import type * as core from "../../gen/core-v1.ts";
-import { kubeletConditions } from "./pod-conditions.ts";
+import { isKubeletCondition } from "./pod-conditions.ts";
 import type { Pod } from "./types.ts";
 
 /** Fields that a kubelet writes; what is absent in `status` is removed. */
@@ -61,7 +61,7 @@ export function statusPatch(pod: Pod, status: core.PodStatus): object | undefine
     changes[field] = [...entries, { $patch: "replace" }];
   }
   const conditions = (status.conditions ?? []).flatMap((condition) => {
-    const isOurs = (kubeletConditions as readonly string[]).includes(condition.type);
+    const isOurs = isKubeletCondition(condition.type);
     const old = before.conditions?.find((entry) => entry.type === condition.type);
     return isOurs && !sameCondition(old, condition) ? [withoutStale(old, condition)] : [];
   });
