@@ -52,8 +52,9 @@ async function bunExecutable(arch: Arch): Promise<string> {
   return path;
 }
 
-/** The commit that is built; "unknown" outside a checkout. */
+/** The commit that is built; "unknown" outside a checkout, and where git is not installed. */
 async function commit(): Promise<string> {
+  if (Bun.which("git") === null) return "unknown";
   const git = Bun.spawn(["git", "rev-parse", "HEAD"], { cwd: ROOT, stderr: "ignore" });
   const hash = (await new Response(git.stdout).text()).trim();
   return (await git.exited) === 0 ? hash : "unknown";
@@ -72,7 +73,9 @@ async function compile(arch: Arch, payload: BuiltPayload, entry: string): Promis
       "--compile",
       "--bytecode",
       "--format=esm",
-      "--minify-syntax",
+      // Saves 1.7 MB, 0.4 MB compressed; the names of functions stay for stack traces.
+      "--minify",
+      "--keep-names",
       `--define=process.env.K3_COMMIT=${JSON.stringify(await commit())}`,
       "--no-compile-autoload-dotenv",
       "--no-compile-autoload-bunfig",

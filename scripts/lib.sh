@@ -49,7 +49,7 @@ ensure_bun() {
   say "Installing Bun $BUN_VERSION from npm into .tools"
   mkdir -p "$ROOT/.tools"
   [ -f "$ROOT/.tools/package.json" ] || echo '{"private":true}' >"$ROOT/.tools/package.json"
-  npm install --silent --no-audit --no-fund --prefix "$ROOT/.tools" "bun@$BUN_VERSION" ||
+  npm install --loglevel=error --no-audit --no-fund --prefix "$ROOT/.tools" "bun@$BUN_VERSION" ||
     die "npm could not install Bun. Check that the npm registry can be reached."
   PATH="$ROOT/.tools/node_modules/.bin:$PATH"
   [ "$(bun --version 2>/dev/null)" = "$BUN_VERSION" ] ||

@@ -29,8 +29,6 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "usr/lib/cni/host-local": "cni/host-local",
   "usr/lib/cni/portmap": "cni/portmap",
   "usr/lib/cni/loopback": "cni/loopback",
-  "usr/lib/cni/bandwidth": "cni/bandwidth",
-  "usr/lib/cni/firewall": "cni/firewall",
 };
 
 const LOADERS: Readonly<Record<Arch, { dir: string; loader: string; machine: number }>> = {

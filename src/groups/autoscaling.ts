@@ -1,11 +1,11 @@
 /** autoscaling v1 and v2: one storage, the v2 form. */
-import type { Column, FieldError, ResourceDefinition } from "../api/resource-definition.ts";
+import type { Column, ResourceDefinition } from "../api/resource-definition.ts";
 import { horizontalPodAutoscalers, horizontalPodAutoscalersV1 } from "../client/resources.ts";
 import type { HorizontalPodAutoscaler as V1 } from "../gen/autoscaling-v1.ts";
 import type { HorizontalPodAutoscaler, MetricSpec, MetricStatus } from "../gen/autoscaling-v2.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { KubeObject } from "../schema/object.ts";
-import { invalid, required } from "./field-errors.ts";
+import { validateAutoscaler, validateBounds } from "./autoscaler-validation.ts";
 import { column, define } from "./row.ts";
 
 type ReadMetric = DeepReadonly<MetricSpec>;
@@ -71,24 +71,26 @@ const columns: readonly Column<HorizontalPodAutoscaler>[] = [
   column("Replicas", (one) => one.status?.currentReplicas ?? 0, "", "integer"),
 ];
 
-function validate(spec: {
-  readonly minReplicas?: number;
-  readonly maxReplicas?: number;
-  readonly scaleTargetRef?: { readonly kind?: string; readonly name?: string };
-}): FieldError[] {
-  const errors: FieldError[] = [];
-  const { minReplicas = 1, maxReplicas = 0, scaleTargetRef } = spec;
-  if (minReplicas < 1)
-    errors.push(invalid("spec.minReplicas", minReplicas, "must be greater than or equal to 1"));
-  if (maxReplicas < 1)
-    errors.push(invalid("spec.maxReplicas", maxReplicas, "must be greater than 0"));
-  if (maxReplicas < minReplicas)
-    errors.push(
-      invalid("spec.maxReplicas", maxReplicas, "must be greater than or equal to `minReplicas`"),
-    );
-  if (!scaleTargetRef?.kind) errors.push(required("spec.scaleTargetRef.kind"));
-  if (!scaleTargetRef?.name) errors.push(required("spec.scaleTargetRef.name"));
-  return errors;
+const perPeriod = { value: 100, periodSeconds: 15 };
+
+/** What a behavior leaves open; without any, the controller has its own. */
+function behaviorDefaults(spec: HorizontalPodAutoscaler["spec"]): void {
+  if (!spec?.behavior) return;
+  const { scaleUp, scaleDown } = spec.behavior;
+  spec.behavior.scaleUp = {
+    stabilizationWindowSeconds: 0,
+    selectPolicy: "Max",
+    policies: [
+      { ...perPeriod, type: "Pods", value: 4 },
+      { ...perPeriod, type: "Percent" },
+    ],
+    ...scaleUp,
+  };
+  spec.behavior.scaleDown = {
+    selectPolicy: "Max",
+    policies: [{ ...perPeriod, type: "Percent" }],
+    ...scaleDown,
+  };
 }
 
 const v2 = define<HorizontalPodAutoscaler>(horizontalPodAutoscalers, {
@@ -98,6 +100,7 @@ const v2 = define<HorizontalPodAutoscaler>(horizontalPodAutoscalers, {
   defaults({ spec }) {
     if (!spec) return;
     spec.minReplicas ??= 1;
+    behaviorDefaults(spec);
     if ((spec.metrics ?? []).length === 0)
       spec.metrics = [
         {
@@ -108,7 +111,7 @@ const v2 = define<HorizontalPodAutoscaler>(horizontalPodAutoscalers, {
   },
   status: true,
   generation: true,
-  validate: (object) => validate(object.spec ?? {}),
+  validate: (object) => validateAutoscaler(object),
 });
 
 const metricsAnnotation = "autoscaling.alpha.kubernetes.io/metrics";
@@ -209,7 +212,7 @@ const v1 = define<V1>(horizontalPodAutoscalersV1, {
   },
   status: true,
   generation: true,
-  validate: (object) => validate(object.spec ?? {}),
+  validate: (object) => validateBounds(object.spec ?? {}),
   conversion: { toStorage: hpaToV2, fromStorage: hpaToV1 },
 });
 

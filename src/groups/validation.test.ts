@@ -1,6 +1,13 @@
 /** What is wrong with services, jobs and network objects, in upstream's words. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { ingresses, jobs, networkPolicies, services } from "../client/resources.ts";
+import {
+  horizontalPodAutoscalers,
+  ingresses,
+  jobs,
+  networkPolicies,
+  services,
+} from "../client/resources.ts";
+import type { HorizontalPodAutoscaler } from "../gen/autoscaling-v2.ts";
 import type { Job } from "../gen/batch-v1.ts";
 import type { Service } from "../gen/core-v1.ts";
 import type { Ingress, NetworkPolicy } from "../gen/networking-v1.ts";
@@ -204,4 +211,46 @@ test("jobs are judged by their policies, and little of them may change", async (
       details: { causes: [{ field: "spec.completions" }, { field: "spec.completionMode" }] },
     },
   );
+});
+
+test("autoscalers are judged by metrics and behavior", async () => {
+  const hpa = (name: string, spec: object): HorizontalPodAutoscaler => ({
+    apiVersion: "autoscaling/v2",
+    kind: "HorizontalPodAutoscaler",
+    metadata: { name, namespace: "default" },
+    spec: {
+      scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" },
+      maxReplicas: 3,
+      ...spec,
+    },
+  });
+  const metrics = [
+    { type: "Pods", resource: { name: "cpu", target: { type: "Utilization" } } },
+    { type: "Odd" },
+  ];
+  const behavior = { scaleUp: { policies: [{ type: "Near", value: 0, periodSeconds: 9999 }] } };
+  const wrong = hpa("wrong", { minReplicas: 5, metrics, behavior });
+  const sources = '"ContainerResource", "External", "Object", "Pods", "Resource"';
+  expect(await problemsOf(world, horizontalPodAutoscalers, wrong)).toEqual([
+    "spec.maxReplicas: Invalid value: 3: must be greater than or equal to `minReplicas`",
+    "spec.metrics[0].resource.target.averageUtilization: Required value: must set either a " +
+      "target raw value or a target utilization",
+    "spec.metrics[0].pods: Required value: must populate information for the given metric source",
+    "spec.metrics[0].resource: Forbidden: must populate the given metric source only",
+    `spec.metrics[1].type: Unsupported value: "Odd": supported values: ${sources}`,
+    'spec.behavior.scaleUp.policies[0].type: Unsupported value: "Near": supported values: ' +
+      '"Percent", "Pods"',
+    "spec.behavior.scaleUp.policies[0].value: Invalid value: 0: must be greater than zero",
+    "spec.behavior.scaleUp.policies[0].periodSeconds: Invalid value: 9999: must be less than or " +
+      "equal to 1800",
+  ]);
+  const made = await world.client.create(
+    horizontalPodAutoscalers,
+    hpa("right", { behavior: { scaleDown: { stabilizationWindowSeconds: 60 } } }),
+  );
+  expect(made.spec?.behavior?.scaleDown).toEqual({
+    stabilizationWindowSeconds: 60,
+    selectPolicy: "Max",
+    policies: [{ type: "Percent", value: 100, periodSeconds: 15 }],
+  });
 });

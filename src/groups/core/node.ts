@@ -3,7 +3,7 @@ import type { FieldError, ResourceDefinition } from "../../api/resource-definiti
 import { nodes } from "../../client/resources.ts";
 import type { Node, NodeCondition } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { labelKeyErrors } from "../../lib/names.ts";
+import { labelKeyErrors, labelValueErrors } from "../../lib/names.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { forbidden, invalids, oneOf } from "../field-errors.ts";
 import type { NodeConnector } from "../node-connector.ts";
@@ -41,14 +41,16 @@ function validate(node: ReadNode, old: ReadNode | undefined): FieldError[] {
   const errors: FieldError[] = [];
   const seen = new Set<string>();
   (node.spec?.taints ?? []).forEach((taint, index) => {
-    const at = `spec.taints[${index}]`;
-    errors.push(...invalids(`${at}.key`, taint.key, labelKeyErrors(taint.key)));
-    errors.push(
-      ...oneOf(`${at}.effect`, taint.effect, ["NoSchedule", "PreferNoSchedule", "NoExecute"]),
-    );
-    const pair = `${taint.key}:${taint.effect}`;
+    // Upstream looks for them in the metadata.
+    const at = `metadata.taints[${index}]`;
+    const { key, value = "", effect } = taint;
+    errors.push(...invalids(`${at}.key`, key, labelKeyErrors(key)));
+    errors.push(...invalids(`${at}.value`, value, labelValueErrors(value)));
+    errors.push(...oneOf(`${at}.effect`, effect, ["NoExecute", "NoSchedule", "PreferNoSchedule"]));
+    const pair = `${key}:${effect}`;
+    const detail = "taints must be unique by key and effect pair";
     if (seen.has(pair))
-      errors.push({ type: "FieldValueDuplicate", field: at, value: pair, detail: "" });
+      errors.push({ type: "FieldValueDuplicate", field: at, value: taint, detail });
     seen.add(pair);
   });
   if (old === undefined) return errors;
