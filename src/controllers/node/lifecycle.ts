@@ -14,7 +14,8 @@ import {
 import type { LiveSet } from "../../live/live-set.ts";
 import { formatTime, isDeleting, mutable, timeNow } from "../objects.ts";
 import { isPodReady, type LivePod } from "../pod-state.ts";
-import { evictionTimeMs, type LiveNode, planTaints } from "./taints.ts";
+import { evictionTimeMs, type LiveNode, planLabels, planTaints, wantsEviction } from "./taints.ts";
+import { type Permission, ZonePace, zonesOf } from "./zones.ts";
 
 /** How long a silent node counts as alive (upstream's node-monitor-grace-period). */
 const graceMs = 50_000;
@@ -58,6 +59,7 @@ class NodeReconciler {
   readonly #context: ControllerContext;
   readonly #pods: LiveSet<Pod>;
   readonly #heartbeats = new Map<string, Heartbeat>();
+  readonly #pace = new ZonePace();
 
   constructor(context: ControllerContext, podSet: LiveSet<Pod>) {
     this.#context = context;
@@ -88,14 +90,7 @@ class NodeReconciler {
         );
       }
     }
-    const taints = planTaints(current, timeNow(this.#context.runtime.clock));
-    if (taints !== undefined) {
-      const copy = mutable<Node>(current);
-      current = await this.#context.client.update(nodes, {
-        ...copy,
-        spec: { ...copy.spec, taints },
-      });
-    }
+    current = await this.#setTaints(current, nowMs);
     const isReady = current.status?.conditions?.some(
       (c) => c.type === "Ready" && c.status === "True",
     );
@@ -106,6 +101,30 @@ class NodeReconciler {
     if (!isReady) for (const pod of onNode) await this.#markNotReady(pod);
     const nextMs = await this.#evict(current, onNode, nowMs);
     return { againInMs: Math.min(monitorMs, Math.max(1, nextMs - nowMs)) };
+  }
+
+  async #setTaints(node: LiveNode, nowMs: number): Promise<LiveNode> {
+    const permission = this.#permission(node, nowMs);
+    const taints = planTaints(node, timeNow(this.#context.runtime.clock), permission);
+    const labels = planLabels(node);
+    if (taints === undefined && labels === undefined) return node;
+    const copy = mutable<Node>(node);
+    copy.metadata.labels = { ...copy.metadata.labels, ...labels };
+    if (taints !== undefined) copy.spec = { ...copy.spec, taints };
+    return await this.#context.client.update(nodes, copy);
+  }
+
+  /** Asked only where it matters: a permission to add is used up. */
+  #permission(node: LiveNode, nowMs: number): Permission {
+    const ready = node.status?.conditions?.find(({ type }) => type === "Ready");
+    if (ready === undefined || ready.status === "True") return "wait";
+    const all = Array.from(this.#context.live.of(nodes).list(), ({ object }) => object).filter(
+      ({ metadata }) => metadata.name !== node.metadata.name,
+    );
+    const isWanted = wantsEviction(node);
+    return isWanted || isAllDown([node, ...all])
+      ? this.#pace.ask(node, [node, ...all], nowMs)
+      : "wait";
   }
 
   /** Why the node counts as silent; a heartbeat is any change of its lease or its Ready time. */
@@ -180,6 +199,11 @@ class NodeReconciler {
       if (!isReason(error, "NotFound") && !isReason(error, "Conflict")) throw error;
     }
   }
+}
+
+function isAllDown(all: readonly LiveNode[]): boolean {
+  const zones = [...zonesOf(all).values()];
+  return zones.length > 0 && zones.every(({ state }) => state === "full");
 }
 
 function renewedLater(before: string, now: string): boolean {

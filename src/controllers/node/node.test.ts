@@ -3,8 +3,24 @@ import { leases, nodes, pods } from "../../client/resources.ts";
 import { World } from "../testing/world.ts";
 import { createNodeIpamController, nextCidr } from "./ipam.ts";
 import { createNodeLifecycleController } from "./lifecycle.ts";
+import { evictionsPerSecond, zoneState } from "./zones.ts";
 
-async function start() {
+/** A second node beats all the time, so that the first is not the whole cluster. */
+async function beat(world: World): Promise<void> {
+  await world.change(nodes, "n2", (copy) => {
+    const at = new Date(world.nowMs).toISOString();
+    copy.status = { conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: at }] };
+  });
+}
+
+async function passing(world: World, seconds: number): Promise<void> {
+  for (let passed = 0; passed < seconds; passed += 10) {
+    await world.advance(10_000);
+    if (world.list(nodes).length > 1) await beat(world);
+  }
+}
+
+async function start(isAlone = false) {
   const world = new World();
   world.run(
     createNodeLifecycleController(world.context),
@@ -23,6 +39,15 @@ async function start() {
     spec: { taints: [{ key: "node.kubernetes.io/not-ready", effect: "NoSchedule" }] },
     status: { conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: "a" }] },
   });
+  if (!isAlone) {
+    await world.client.create(nodes, {
+      apiVersion: "v1",
+      kind: "Node",
+      metadata: { name: "n2" },
+      spec: {},
+      status: { conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: "a" }] },
+    });
+  }
   await world.settle();
   return world;
 }
@@ -57,7 +82,7 @@ test("a silent node becomes Unknown, is tainted, and pods leave in time", async 
     });
   await create("patient");
   await create("hasty", 30);
-  await world.advance(60_000);
+  await passing(world, 60);
   const node = world.get(nodes, "n1");
   expect(node.status?.conditions?.find(({ type }) => type === "Ready")).toMatchObject({
     status: "Unknown",
@@ -71,7 +96,7 @@ test("a silent node becomes Unknown, is tainted, and pods leave in time", async 
   const isLeaving = (name: string) =>
     world.get(pods, `default/${name}`).metadata.deletionTimestamp !== undefined;
   expect([isLeaving("hasty"), isLeaving("patient")]).toEqual([false, false]);
-  await world.advance(40_000);
+  await passing(world, 40);
   expect([isLeaving("hasty"), isLeaving("patient")]).toEqual([true, false]);
   await world.change(nodes, "n1", (copy) => {
     copy.status = { conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: "b" }] };
@@ -83,4 +108,48 @@ test("a silent node becomes Unknown, is tainted, and pods leave in time", async 
 test("nextCidr() gives the first free part and none when all are used", () => {
   expect(nextCidr("10.42.0.0/16", 24, new Set(["10.42.0.0/24"]))).toBe("10.42.1.0/24");
   expect(nextCidr("10.0.0.0/31", 32, new Set(["10.0.0.0/32", "10.0.0.1/32"]))).toBeUndefined();
+});
+
+test("when every node is silent nobody is driven away", async () => {
+  const world = await start(true);
+  await passing(world, 60);
+  expect(world.get(nodes, "n1").spec?.taints?.map(({ key, effect }) => [key, effect])).toEqual([
+    ["node.kubernetes.io/unreachable", "NoSchedule"],
+  ]);
+});
+
+test("zones with much trouble are slow to evict, small ones do not at all", () => {
+  const node = (status: string) => ({
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: {},
+    spec: {},
+    status: { conditions: [{ type: "Ready", status }] },
+  });
+  const zone = (up: number, down: number) =>
+    zoneState([
+      ...Array.from({ length: up }, () => node("True")),
+      ...Array.from({ length: down }, () => node("Unknown")),
+    ]);
+  expect([zone(3, 0), zone(1, 2), zone(2, 3), zone(0, 1)]).toEqual([
+    "normal",
+    "normal",
+    "partial",
+    "full",
+  ]);
+  expect(evictionsPerSecond({ size: 10, state: "normal" })).toBe(0.1);
+  expect(evictionsPerSecond({ size: 10, state: "partial" })).toBe(0);
+  expect(evictionsPerSecond({ size: 60, state: "partial" })).toBe(0.01);
+});
+
+test("the older labels of a machine follow the newer ones", async () => {
+  const world = await start();
+  await world.change(nodes, "n1", (copy) => {
+    copy.metadata.labels = { "kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64" };
+  });
+  await world.settle();
+  expect(world.get(nodes, "n1").metadata.labels).toMatchObject({
+    "beta.kubernetes.io/os": "linux",
+    "beta.kubernetes.io/arch": "arm64",
+  });
 });

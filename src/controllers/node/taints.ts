@@ -3,6 +3,7 @@ import type { Node, Taint } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { parseTime, sameJson } from "../objects.ts";
 import type { LivePod } from "../pod-state.ts";
+import type { Permission } from "./zones.ts";
 
 export type LiveNode = DeepReadonly<Node>;
 type LiveTaint = DeepReadonly<Taint>;
@@ -26,17 +27,37 @@ const managed: ReadonlySet<string> = new Set([
   unschedulable,
 ]);
 
+/** True when the node has yet to get the NoExecute taint of its readiness: someone must allow. */
+export function wantsEviction(node: LiveNode): boolean {
+  const wanted = evictionTaint(node);
+  const has = (key: string) =>
+    node.spec?.taints?.some((taint) => taint.key === key && taint.effect === "NoExecute") === true;
+  // From one of the two to the other is no new eviction.
+  return wanted !== undefined && !has(notReady) && !has(unreachable);
+}
+
+function evictionTaint({ status }: LiveNode): string | undefined {
+  const ready = status?.conditions?.find(({ type }) => type === "Ready");
+  if (ready?.status === "False") return notReady;
+  return ready?.status === "Unknown" ? unreachable : undefined;
+}
+
 /** The taints the node must have, or undefined when it has them. */
-export function planTaints(node: LiveNode, now: string): Taint[] | undefined {
+export function planTaints(
+  node: LiveNode,
+  now: string,
+  permission: Permission,
+): Taint[] | undefined {
   const present = node.spec?.taints ?? [];
   const wanted: { readonly key: string; readonly effect: string }[] = [];
   for (const [type, status, key] of conditionTaints) {
     const condition = node.status?.conditions?.find((c) => c.type === type);
-    if (condition?.status !== status) continue;
-    wanted.push({ key, effect: "NoSchedule" });
-    if (type === "Ready") wanted.push({ key, effect: "NoExecute" });
+    if (condition?.status === status) wanted.push({ key, effect: "NoSchedule" });
   }
   if (node.spec?.unschedulable === true) wanted.push({ key: unschedulable, effect: "NoSchedule" });
+  const evicting = evictionTaint(node);
+  const mayEvict = permission === "add" || (permission === "wait" && !wantsEviction(node));
+  if (evicting !== undefined && mayEvict) wanted.push({ key: evicting, effect: "NoExecute" });
   // A node that never told its readiness keeps the taint it registered with.
   const isSilent = !node.status?.conditions?.some(({ type }) => type === "Ready");
   const isOurs = ({ key, effect }: LiveTaint) =>
@@ -51,6 +72,18 @@ export function planTaints(node: LiveNode, now: string): Taint[] | undefined {
     .map(({ key, effect }) => ({ key, effect, timeAdded: now }));
   const taints = [...kept, ...added];
   return sameJson(taints, present) ? undefined : (structuredClone(taints) as Taint[]);
+}
+
+/** Labels by which older selectors know the machine, where they are missing or wrong. */
+export function planLabels({ metadata }: LiveNode): Record<string, string> | undefined {
+  const labels = metadata.labels ?? {};
+  const wanted: Record<string, string> = {};
+  for (const name of ["os", "arch"]) {
+    const value = labels[`kubernetes.io/${name}`];
+    const older = `beta.kubernetes.io/${name}`;
+    if (value !== undefined && labels[older] !== value) wanted[older] = value;
+  }
+  return Object.keys(wanted).length === 0 ? undefined : wanted;
 }
 
 function tolerationMs(pod: LivePod, taint: LiveTaint): number | undefined {
