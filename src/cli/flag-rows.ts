@@ -342,11 +342,11 @@ const components = rows("components", [
       unsupported: "Helm charts come with a later version",
     },
   ],
+  ["kube-scheduler-arg", "list", "Argument for kube-scheduler: config=FILE"],
   ...[
     "kube-apiserver",
     "etcd",
     "kube-controller-manager",
-    "kube-scheduler",
     "helm-controller",
     "kube-cloud-controller-manager",
     "kube-controller",

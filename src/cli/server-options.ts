@@ -61,6 +61,7 @@ export async function serverOptionsOf(
     disable: disableOf(flags),
     disableAgent: flags.bool("disable-agent"),
     disableScheduler: flags.bool("disable-scheduler"),
+    schedulerConfigFile: schedulerConfigOf(flags, context.cwd),
     disableControllerManager: flags.bool("disable-controller-manager"),
     disableKubeProxy: flags.bool("disable-kube-proxy"),
     disableNetworkPolicy: flags.bool("disable-network-policy"),
@@ -72,6 +73,19 @@ export async function serverOptionsOf(
     leafDays: positive(context.env.CATTLE_NEW_SIGNED_CERT_EXPIRATION_DAYS),
     debug: flags.bool("debug"),
   };
+}
+
+/** The scheduler takes everything from its configuration file, as upstream wants it. */
+function schedulerConfigOf(flags: FlagValues, cwd: string): string | undefined {
+  let file: string | undefined;
+  for (const argument of flags.list("kube-scheduler-arg")) {
+    const [name = "", value = ""] = argument.replace(/^--/, "").split(/=(.*)/s);
+    if (name !== "config" || value === "") {
+      throw bad("kube-scheduler-arg", argument, "it must be config=FILE");
+    }
+    file = absolute(value, cwd);
+  }
+  return file;
 }
 
 /** An environment variable that is no positive number counts for nothing, as with K3s. */

@@ -42,6 +42,8 @@ export interface ServerOptions {
   readonly disable: ReadonlySet<string>;
   readonly disableAgent: boolean;
   readonly disableScheduler: boolean;
+  /** A KubeSchedulerConfiguration; undefined for the default one. */
+  readonly schedulerConfigFile: string | undefined;
   readonly disableControllerManager: boolean;
   readonly disableKubeProxy: boolean;
   readonly disableNetworkPolicy: boolean;

@@ -34,6 +34,7 @@ import { keepCertificates, prepareIdentity } from "./identity.ts";
 import { startKubeletDoor } from "./kubelet-door.ts";
 import { LocalNodes } from "./local-nodes.ts";
 import type { ServerOptions } from "./options.ts";
+import { readSchedulerConfig } from "./scheduler-config.ts";
 import { serverControllers } from "./server-controllers.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { refuseSecondServer } from "./single.ts";
@@ -146,12 +147,7 @@ class Server {
         async (scope) => this.#controllers(scope),
         !options.disableControllerManager,
       ],
-      [
-        "scheduler",
-        ["bootstrap"],
-        async (scope) => this.#scheduler(scope),
-        !options.disableScheduler,
-      ],
+      ["scheduler", ["bootstrap"], (scope) => this.#scheduler(scope), !options.disableScheduler],
       [
         "usage",
         ["bootstrap"],
@@ -325,11 +321,13 @@ class Server {
     }
   }
 
-  #scheduler(scope: Scope): void {
+  async #scheduler(scope: Scope): Promise<void> {
     const { client, live } = need(this.#made.api);
     const own = client.as("system:kube-scheduler", ["system:authenticated"]);
     const events = createEventRecorder(own, this.runtime, "default-scheduler", "");
-    const scheduler = createScheduler({ client: own, live, runtime: this.runtime, events });
+    const options = await readSchedulerConfig(this.options.schedulerConfigFile, this.runtime);
+    const context = { client: own, live, runtime: this.runtime, events };
+    const scheduler = createScheduler(context, options);
     scope.task("scheduler", (signal) => scheduler.run(signal));
   }
 
