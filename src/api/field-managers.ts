@@ -3,7 +3,6 @@ import { apiVersionOf } from "../client/request-form.ts";
 import type { ManagedFieldsEntry } from "../gen/meta-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { copyJson } from "../schema/copy.ts";
-import { type FieldSet, nothing } from "../schema/field-set.ts";
 import { BadManagedFields, type Manager, readManagers, writeManagers } from "../schema/managers.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { sameJson } from "../schema/same-json.ts";
@@ -11,6 +10,7 @@ import { trackUpdate, type View, type Write } from "../schema/track-fields.ts";
 import type { Call } from "./call.ts";
 import { timestamp } from "./object-meta.ts";
 import type { ApiRequest } from "./request.ts";
+import { resetFieldsOf } from "./reset-fields.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 
 const limits = { managerBytesMax: 128 } as const;
@@ -111,7 +111,7 @@ export function managerOf(request: ApiRequest): string {
 function viewOf(call: Call, apiVersion: string): View | undefined {
   const { definition, parts, request } = call;
   const { codec, registry } = parts;
-  const ignored = ignoredFields(definition, request.subresource);
+  const ignored = resetFieldsOf(definition, request.subresource);
   if (apiVersion === apiVersionOf(definition)) {
     return { type: codec.mergeType(definition), ignored };
   }
@@ -136,27 +136,4 @@ function converted(object: object, from: ResourceDefinition, to: ResourceDefinit
   const stored = from.conversion === undefined ? copy : from.conversion.toStorage(copy);
   const read = to.conversion === undefined ? stored : to.conversion.fromStorage(stored);
   return { ...read, apiVersion: apiVersionOf(to) };
-}
-
-const status: FieldSet = { "f:status": nothing };
-const spec: FieldSet = { "f:spec": nothing };
-
-/** Metadata that a status write of some kinds leaves as it is. */
-const alsoIgnored: Readonly<Record<string, FieldSet>> = {
-  "apps/deployments": { ...spec, "f:metadata": { "f:labels": nothing } },
-  "/pods": {
-    ...spec,
-    "f:metadata": { "f:deletionTimestamp": nothing, "f:ownerReferences": nothing },
-  },
-  "apiextensions.k8s.io/customresourcedefinitions": { ...spec, "f:metadata": nothing },
-  "flowcontrol.apiserver.k8s.io/flowschemas": { ...spec, "f:metadata": nothing },
-  "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations": { ...spec, "f:metadata": nothing },
-};
-
-/** Upstream's reset fields: what a write at this place does not change, whatever it says. */
-function ignoredFields(definition: ResourceDefinition, subresource: string): FieldSet {
-  const hasStatus = definition.subresources.status?.type === "status";
-  if (subresource === "") return hasStatus ? status : nothing;
-  if (subresource !== "status") return nothing;
-  return alsoIgnored[`${definition.group}/${definition.plural}`] ?? spec;
 }

@@ -50,7 +50,11 @@ export function patchTypeOf(request: ApiRequest): string {
 export function readPatch(call: Call): PatchBody {
   const { parts, request } = call;
   const kind = kinds[patchTypeOf(request)];
-  if (kind === undefined) throw unsupportedMediaType([...Object.keys(kinds), applyType]);
+  const isCustom = call.definition.custom !== undefined;
+  if (kind === undefined || (isCustom && kind === "strategic")) {
+    const served = Object.keys(kinds).filter((type) => !isCustom || kinds[type] !== "strategic");
+    throw unsupportedMediaType([...served, applyType]);
+  }
   const { value: body, problems } = readParsed(parts.codec, request, "application/json");
   if (kind === "json") {
     const operations = operationsOf(body);

@@ -9,13 +9,6 @@ import { strategicMergePatch } from "../schema/strategic-merge.ts";
 import { decodeCustom } from "../schema/structural/decode.ts";
 import { fillSchemaDefaults } from "../schema/structural/default.ts";
 import type { Codec } from "./codec.ts";
-import { unsupportedMediaType } from "./errors.ts";
-
-const customPatchTypes = [
-  "application/json-patch+json",
-  "application/merge-patch+json",
-  "application/apply-patch+yaml",
-];
 
 const customTypes = new WeakMap<object, MergeType>();
 
@@ -51,11 +44,7 @@ export function createSchemaCodec(): Codec {
         : customType(definition.custom.schema),
     emptyObject: (definition) =>
       definition.custom === undefined ? emptyObject(definition.typeName) : {},
-    strategicMerge(definition, original, patch) {
-      if (definition.custom === undefined) {
-        return strategicMergePatch(definition.typeName, original, patch);
-      }
-      throw unsupportedMediaType(customPatchTypes);
-    },
+    strategicMerge: (definition, original, patch) =>
+      strategicMergePatch(definition.typeName, original, patch),
   };
 }
