@@ -17,6 +17,8 @@ const limits = {
   messageBytesMax: 1024,
 } as const;
 
+const never = new AbortController().signal;
+
 interface Remembered {
   readonly name: string;
   readonly namespace: string;
@@ -29,14 +31,18 @@ interface Bucket {
   filledAtMs: number;
 }
 
-/** `component` and `host` become the source of the events. */
+/**
+ * `component` and `host` become the source of the events. They are written `lagMs` after they were
+ * told: who tells has more urgent things to do at that moment.
+ */
 export function createEventRecorder(
   client: Client,
   runtime: Runtime,
   component: string,
   host: string,
+  lagMs = 0,
 ): EventRecorder {
-  return new Recorder(client, runtime, component, host);
+  return new Recorder(client, runtime, component, host, lagMs);
 }
 
 type About = DeepReadonly<KubeObject>;
@@ -52,12 +58,14 @@ class Recorder implements EventRecorder {
     private readonly runtime: Runtime,
     private readonly component: string,
     private readonly host: string,
+    private readonly lagMs: number,
   ) {}
 
   event(...[about, type, reason, message, options]: Parameters<EventRecorder["event"]>): void {
     if (!this.#mayTell(about)) return;
     const event = this.#eventOf(about, type, reason, message, options?.fieldPath ?? "");
-    this.#last = this.#last
+    const lag = this.lagMs === 0 ? undefined : this.runtime.clock.sleep(this.lagMs, never);
+    this.#last = Promise.all([this.#last, lag])
       .then(() => this.#write(event))
       .catch((error: unknown) => {
         this.runtime.log.warn("cannot record event", { reason, error: String(error) });

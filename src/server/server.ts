@@ -98,6 +98,9 @@ function ownAddress(): string {
   return "127.0.0.1";
 }
 
+/** Events of a starting pod are written while the runtime works, not before it is called. */
+const eventLagMs = 20;
+
 class Server {
   readonly #made: Made = {};
   readonly #nodes: LocalNodes;
@@ -290,7 +293,7 @@ class Server {
   #context(component: string): ControllerContext {
     const { client, live } = need(this.#made.api);
     const { runtime, options } = this;
-    const events = createEventRecorder(client, runtime, component, options.nodeName);
+    const events = createEventRecorder(client, runtime, component, options.nodeName, eventLagMs);
     return { client, live, runtime, events };
   }
 
@@ -324,7 +327,7 @@ class Server {
   async #scheduler(scope: Scope): Promise<void> {
     const { client, live } = need(this.#made.api);
     const own = client.as("system:kube-scheduler", ["system:authenticated"]);
-    const events = createEventRecorder(own, this.runtime, "default-scheduler", "");
+    const events = createEventRecorder(own, this.runtime, "default-scheduler", "", eventLagMs);
     const options = await readSchedulerConfig(this.options.schedulerConfigFile, this.runtime);
     const context = { client: own, live, runtime: this.runtime, events };
     const scheduler = createScheduler(context, options);

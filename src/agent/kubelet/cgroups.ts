@@ -99,8 +99,8 @@ async function removeTree(options: CgroupOptions, dir: string): Promise<void> {
 async function make(options: CgroupOptions, path: string): Promise<void> {
   const { host, mountPoint, v2 } = options;
   if (!v2) {
-    await host.mkdir(`${mountPoint}/cpu${path}`, 0o755);
-    await host.mkdir(`${mountPoint}/memory${path}`, 0o755);
+    const roots = [`${mountPoint}/cpu`, `${mountPoint}/memory`];
+    await Promise.all(roots.map((root) => host.mkdir(`${root}${path}`, 0o755)));
     return;
   }
   let dir = mountPoint;

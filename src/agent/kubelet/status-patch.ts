@@ -48,8 +48,13 @@ function isAbsent(value: unknown): boolean {
   return true;
 }
 
+export interface StatusPatch {
+  readonly metadata: { readonly uid: string | undefined };
+  readonly status: Readonly<Record<string, unknown>>;
+}
+
 /** Undefined when the API already says the same. */
-export function statusPatch(pod: Pod, status: core.PodStatus): object | undefined {
+export function statusPatch(pod: Pod, status: core.PodStatus): StatusPatch | undefined {
   const before = pod.status ?? {};
   const changes: Record<string, unknown> = {};
   for (const field of owned) {

@@ -7,10 +7,15 @@ import { hasEnded, isEnding, type PodFacts, type Waiting } from "./plan-pod.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { podStatus } from "./pod-status.ts";
 import { mirrored } from "./static-pods.ts";
-import { statusPatch } from "./status-patch.ts";
+import { type StatusPatch, statusPatch } from "./status-patch.ts";
 import { isNewer, type Pod, uidOf } from "./types.ts";
 
-const limits = { retryMs: 500, unheardMs: 10_000 } as const;
+const limits = {
+  retryMs: 500,
+  unheardMs: 10_000,
+  /** What is no change of the phase waits until the calls to the runtime have gone out. */
+  unhurriedMs: 15,
+} as const;
 
 export class StatusReporter {
   readonly #context: KubeletContext;
@@ -41,7 +46,7 @@ export class StatusReporter {
     record: PodRecord,
     facts: PodFacts,
     planned: ReadonlyMap<string, Waiting>,
-  ): object | undefined {
+  ): StatusPatch | undefined {
     const { prober, nodeIps } = this.#context;
     const told = record.static ? record.mirror : record.pod;
     if (told === undefined) return undefined;
@@ -63,12 +68,11 @@ export class StatusReporter {
     return statusPatch(told, status);
   }
 
-  async #send(record: PodRecord, patch: object): Promise<void> {
+  async #send(record: PodRecord, patch: StatusPatch): Promise<void> {
     const { client, runtime } = this.#context;
     const { namespace = "", name = "" } = record.pod.metadata;
     try {
-      // The calls to the runtime that were just begun go out first.
-      await runtime.clock.sleep(0, record.starting.signal);
+      await runtime.clock.sleep(isUrgent(patch) ? 0 : limits.unhurriedMs, record.starting.signal);
       const options = { subresource: "status" };
       const before = (record.mirror ?? record.pod).metadata.resourceVersion;
       const answer = await client.patch(pods, namespace, name, "strategic", patch, options);
@@ -98,6 +102,10 @@ function takeMirror(record: PodRecord, answer: Pod): void {
   if (record.mirror === undefined || uidOf(record.mirror) !== uidOf(answer)) return;
   record.mirror = answer;
   record.pod = mirrored(record.pod, answer);
+}
+
+function isUrgent(patch: StatusPatch): boolean {
+  return patch.status.phase !== undefined;
 }
 
 /** Between its creation and its start there is nothing to tell of a container. */
