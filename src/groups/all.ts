@@ -15,7 +15,7 @@ import { podRow } from "./core/pod.ts";
 import { serviceRow } from "./core/service.ts";
 import type { SignToken } from "./core/service-account-token.ts";
 import type { ServiceNetwork } from "./core/service-allocation.ts";
-import { binding, componentStatus } from "./core/virtual.ts";
+import { binding, type ComponentHealth, componentStatusRow } from "./core/virtual.ts";
 import { apiextensions, apiregistration } from "./extensions.ts";
 import { metricsRows } from "./metrics/rows.ts";
 import type { UsageSource } from "./metrics/usage.ts";
@@ -33,13 +33,15 @@ export interface GroupOptions extends ReviewOptions {
   readonly signToken: SignToken;
   /** Absent where resource metrics are not served. */
   readonly usage?: UsageSource | undefined;
+  /** Scheduler, controllers and store, for component statuses; none by default. */
+  readonly components?: () => Promise<readonly ComponentHealth[]>;
 }
 
 /** The resource table of a server. */
 export function createGroups(options: GroupOptions): readonly ResourceDefinition[] {
-  const { nodes, network, signToken } = options;
+  const { nodes, network, signToken, components = async () => [] } = options;
   return [
-    componentStatus,
+    componentStatusRow(components),
     configMap,
     event,
     namespace,

@@ -9,6 +9,7 @@ import type { HealthEndpoint } from "../api/http.ts";
 import { type ApiServer, createApiServer } from "../api/server.ts";
 import { createGroups } from "../groups/all.ts";
 import type { SignToken } from "../groups/core/service-account-token.ts";
+import type { ComponentHealth } from "../groups/core/virtual.ts";
 import { serveCustomResources } from "../groups/custom/serve.ts";
 import type { UsageSource } from "../groups/metrics/usage.ts";
 import type { NodeConnector } from "../groups/node-connector.ts";
@@ -31,6 +32,7 @@ export interface ApiParts {
   readonly address: string;
   readonly frontProxy: () => FrontProxyIdentity;
   readonly health: (endpoint: HealthEndpoint) => Promise<readonly HealthCheck[]>;
+  readonly components: () => Promise<readonly ComponentHealth[]>;
 }
 
 export function openApiServer(parts: ApiParts): ApiServer {
@@ -43,6 +45,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
     },
     nodes: parts.nodes,
     usage: parts.usage,
+    components: parts.components,
     signToken: signerOf(tokens),
     verifyToken: async (token, audiences) => (await tokens).verify(token, audiences),
   });

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
 import type { Store } from "../store/store.ts";
-import { type HealthSources, healthChecks } from "./health.ts";
+import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
 
 const { clock } = createSimulatedRuntime(1);
 const storeThat = (get: () => Promise<undefined>): Store => ({ get }) as unknown as Store;
@@ -36,6 +36,15 @@ test("healthChecks() tell a store that fails, is not open, or does not answer", 
   const asked = failing({ ...working, store: silent }, "livez");
   await clock.advance(3_000);
   expect(await asked).toEqual(["etcd"]);
+});
+
+test("componentHealth() names the parts that are not well, and why", async () => {
+  const components = new Map([...working.components, ["controllers", { ok: true } as const]]);
+  expect(await componentHealth({ ...working, components })).toEqual([
+    { name: "controller-manager", reason: "" },
+    { name: "etcd-0", reason: "" },
+    { name: "scheduler", reason: "scheduler has not started" },
+  ]);
 });
 
 test("healthChecks() tell what has not started yet and a server that stops", async () => {

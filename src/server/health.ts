@@ -1,6 +1,7 @@
 /** The checks behind `/healthz`, `/livez` and `/readyz`, under upstream's names. */
 import type { HealthCheck } from "../api/health.ts";
 import type { HealthEndpoint } from "../api/http.ts";
+import type { ComponentHealth } from "../groups/core/virtual.ts";
 import type { Clock } from "../runtime/runtime.ts";
 import type { Health } from "../runtime/scope.ts";
 import type { Store } from "../store/store.ts";
@@ -54,6 +55,17 @@ export async function healthChecks(
   return rows
     .filter(({ endpoints }) => endpoints.includes(endpoint))
     .map(({ name, by }) => ({ name, ...healthBy(by, sources, store) }));
+}
+
+/** What `kubectl get componentstatuses` asks about, under the names it has elsewhere. */
+export async function componentHealth(sources: HealthSources): Promise<readonly ComponentHealth[]> {
+  const store = await storeHealth(sources);
+  const parts = [
+    ["controller-manager", healthBy({ component: "controllers" }, sources, store)],
+    ["etcd-0", store],
+    ["scheduler", healthBy({ component: "scheduler" }, sources, store)],
+  ] as const;
+  return parts.map(([name, health]) => ({ name, reason: health.ok ? "" : health.reason }));
 }
 
 function healthBy(by: (typeof rows)[number]["by"], sources: HealthSources, store: Health): Health {

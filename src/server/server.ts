@@ -29,7 +29,7 @@ import type { Store } from "../store/store.ts";
 import { openApiServer } from "./api-server.ts";
 import { bootstrapCluster } from "./bootstrap.ts";
 import { type DoorCertificates, type FrontDoor, startFrontDoor } from "./front-door.ts";
-import { healthChecks } from "./health.ts";
+import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
 import { keepCertificates, prepareIdentity } from "./identity.ts";
 import { startKubeletDoor } from "./kubelet-door.ts";
 import { LocalNodes } from "./local-nodes.ts";
@@ -220,6 +220,7 @@ class Server {
       usage: this.#usage,
       address: `${this.#nodeIps[0]}:${options.httpsListenPort}`,
       health: (endpoint) => this.#health(endpoint),
+      components: () => componentHealth(this.#healthSources()),
       frontProxy: () => this.#frontProxy(),
     });
     scope.defer(() => api.live[Symbol.dispose]());
@@ -232,12 +233,16 @@ class Server {
   }
 
   #health(endpoint: HealthEndpoint): Promise<readonly HealthCheck[]> {
-    return healthChecks(endpoint, {
+    return healthChecks(endpoint, this.#healthSources());
+  }
+
+  #healthSources(): HealthSources {
+    return {
       clock: this.runtime.clock,
       store: this.#made.store,
       components: this.executor.health(),
       isStopping: this.stop.aborted,
-    });
+    };
   }
 
   /** A server is ready without its own node: that one reports by its Node object. */

@@ -272,7 +272,11 @@ export const getCases: readonly Case[] = [
     err: ["Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"],
     until: true,
   },
-  { run: "get cs", err: ["Warning: v1 ComponentStatus is deprecated in v1.19+"] },
+  {
+    run: "get cs",
+    out: "NAME STATUS MESSAGE ERROR\ncontroller-manager Healthy ok\netcd-0 Healthy ok\nscheduler Healthy ok",
+    err: ["Warning: v1 ComponentStatus is deprecated in v1.19+"],
+  },
   {
     run: "get cm lit --watch --request-timeout=1s --output-watch-events",
     out: "EVENT NAME DATA AGE\nADDED lit 2 {age}",
