@@ -6,6 +6,7 @@ import {
   endpointSlices,
   endpoints,
   limitRanges,
+  persistentVolumeClaims,
   resourceQuotas,
   secrets,
   storageClasses,
@@ -192,6 +193,43 @@ test("storage objects are judged by names and parameters", async () => {
     "spec.drivers[0].nodeID: Required value",
     'spec.drivers[1].name: Duplicate value: "a"',
   ]);
+});
+
+test("claims are judged by their sources, and change only where they may", async () => {
+  const claim = {
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata,
+    spec: {
+      accessModes: ["ReadWriteOnce"],
+      resources: { requests: { storage: "1Gi" } },
+      dataSource: { kind: "PersistentVolumeClaim", name: "a" },
+      dataSourceRef: { kind: "Snapshot", name: "" },
+    },
+  };
+  expect(await problemsOf(world, persistentVolumeClaims, claim)).toEqual([
+    "spec.dataSourceRef.name: Required value",
+    "spec.dataSourceRef: Invalid value: \"Snapshot\": must be 'PersistentVolumeClaim' when " +
+      "referencing the default apiGroup",
+    'spec: Invalid value: "spec.dataSource": must match dataSourceRef',
+  ]);
+  const { dataSourceRef: _ref, ...spec } = claim.spec;
+  const made = await world.client.create(persistentVolumeClaims, { ...claim, spec });
+  expect(made.spec.dataSourceRef).toEqual({ kind: "PersistentVolumeClaim", name: "a" });
+  const larger = { ...made.spec, resources: { requests: { storage: "2Gi" } } };
+  const unbound = world.client.update(persistentVolumeClaims, { ...made, spec: larger });
+  await expect(unbound).rejects.toThrow("spec: Forbidden: spec is immutable after creation");
+  const bound = await world.client.update(
+    persistentVolumeClaims,
+    { ...made, status: { phase: "Bound", capacity: { storage: "1Gi" } } },
+    { subresource: "status" },
+  );
+  await expect(
+    world.client.update(persistentVolumeClaims, {
+      ...bound,
+      spec: { ...made.spec, resources: { requests: { storage: "512Mi" } } },
+    }),
+  ).rejects.toThrow("spec.resources.requests.storage: Forbidden: field can not be less than");
 });
 
 test("secrets of a type carry what it needs", async () => {

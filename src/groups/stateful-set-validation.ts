@@ -5,7 +5,7 @@ import type { PodTemplateSpec } from "../gen/core-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { labelErrors } from "../lib/names.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
-import { validateClaimSpec } from "./core/persistent-volume-claim.ts";
+import { validateClaimSpec } from "./core/claim-validation.ts";
 import {
   forbidden,
   invalid,

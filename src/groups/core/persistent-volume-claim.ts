@@ -13,10 +13,17 @@ import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { forbidden, invalid, invalids, notSupported, oneOf, required } from "../field-errors.ts";
 import { compareQuantities, quantityErrors } from "../quantities.ts";
 import { column, define, wide } from "../row.ts";
-import { validateSelector } from "../selector-validation.ts";
+import { validateDriverName } from "../storage-validation.ts";
 import { validateNodeSelector } from "./affinity-validation.ts";
+import {
+  betaClass,
+  claimWarnings,
+  normalizeDataSources,
+  validateClaimSpec,
+  validateClaimUpdate,
+  validateModes,
+} from "./claim-validation.ts";
 
-const accessModes = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
 const shortModes: Readonly<Record<string, string>> = {
   ReadWriteOnce: "RWO",
   ReadOnlyMany: "ROX",
@@ -28,8 +35,6 @@ function modesCell(modes: readonly string[] | undefined): string {
   return [...new Set(modes ?? [])].map((mode) => shortModes[mode] ?? mode).join(",");
 }
 
-const betaClass = "volume.beta.kubernetes.io/storage-class";
-
 /** The storage class a claim or volume asks for, by field or by the old annotation. */
 export function storageClassOf(
   object: DeepReadonly<PersistentVolume | PersistentVolumeClaim>,
@@ -39,78 +44,6 @@ export function storageClassOf(
 
 export function persistentVolumeClaimSpecDefaults(spec: PersistentVolumeClaimSpec): void {
   spec.volumeMode ??= "Filesystem";
-}
-
-function validateModes(modes: readonly string[] | undefined, field: string): FieldError[] {
-  if ((modes ?? []).length === 0) return [required(field, "at least 1 access mode is required")];
-  const errors = (modes ?? [])
-    .filter((mode) => !accessModes.includes(mode))
-    .map((mode) => notSupported(field, mode, accessModes));
-  if (modes?.includes("ReadWriteOncePod") && (modes?.length ?? 0) > 1)
-    errors.push(forbidden(field, "may not use ReadWriteOncePod with other access modes"));
-  return errors;
-}
-
-/** The errors of a claim's spec, wherever it stands. */
-export function validateClaimSpec(
-  spec: DeepReadonly<PersistentVolumeClaimSpec>,
-  field: string,
-): FieldError[] {
-  const errors = validateModes(spec.accessModes, `${field}.accessModes`);
-  if (spec.selector) errors.push(...validateSelector(spec.selector, `${field}.selector`));
-  const storage = spec.resources?.requests?.storage;
-  const at = `${field}.resources[storage]`;
-  if (storage === undefined) errors.push(required(at));
-  else {
-    const problems = quantityErrors(at, storage);
-    if (problems.length === 0 && compareQuantities(storage, "0") <= 0)
-      problems.push(invalid(at, storage, "must be greater than zero"));
-    errors.push(...problems);
-  }
-  if (spec.storageClassName)
-    errors.push(
-      ...invalids(
-        `${field}.storageClassName`,
-        spec.storageClassName,
-        subdomainErrors(spec.storageClassName),
-      ),
-    );
-  if (spec.volumeMode)
-    errors.push(...oneOf(`${field}.volumeMode`, spec.volumeMode, ["Block", "Filesystem"]));
-  return errors;
-}
-
-function validateClaimUpdate(
-  now: DeepReadonly<PersistentVolumeClaim>,
-  old: DeepReadonly<PersistentVolumeClaim>,
-): FieldError[] {
-  const strip = (claim: DeepReadonly<PersistentVolumeClaim>): unknown => ({
-    ...claim.spec,
-    resources: { ...claim.spec.resources, requests: { storage: "" } },
-    volumeAttributesClassName: undefined,
-    // Binding sets the volume once; a retroactive default class is set once too.
-    volumeName: old.spec.volumeName ? claim.spec.volumeName : undefined,
-    storageClassName: old.spec.storageClassName === undefined ? "" : claim.spec.storageClassName,
-  });
-  const errors: FieldError[] = [];
-  if (!semanticEqual(strip(now), strip(old)))
-    errors.push(
-      forbidden(
-        "spec",
-        "spec is immutable after creation except resources.requests and " +
-          "volumeAttributesClassName for bound claims",
-      ),
-    );
-  const [wanted, before] = [
-    now.spec.resources?.requests?.storage ?? "0",
-    old.spec.resources?.requests?.storage ?? "0",
-  ];
-  const granted = old.status?.capacity?.storage ?? before;
-  if (compareQuantities(wanted, before) < 0 && compareQuantities(wanted, granted) < 0)
-    errors.push(
-      forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"),
-    );
-  return errors;
 }
 
 export const persistentVolumeClaim: ResourceDefinition = define<PersistentVolumeClaim>(
@@ -136,9 +69,11 @@ export const persistentVolumeClaim: ResourceDefinition = define<PersistentVolume
       persistentVolumeClaimSpecDefaults(object.spec);
     },
     status: true,
-    prepare(object, { verb }) {
+    prepare(object, { verb, old, subresource }) {
       if (verb === "create") object.status = { phase: "Pending" };
+      if (subresource !== "status") normalizeDataSources(object.spec, old?.spec);
     },
+    strategy: { warn: claimWarnings },
     validate: (object, { old }) => [
       ...validateClaimSpec(object.spec, "spec"),
       ...(old === undefined ? [] : validateClaimUpdate(object, old)),
@@ -184,7 +119,7 @@ function validateVolume(
   for (const [key] of sources.slice(1))
     errors.push(forbidden(`spec.${key}`, "may not specify more than 1 volume type"));
   if (spec.hostPath && !spec.hostPath.path) errors.push(required("spec.hostPath.path"));
-  if (spec.csi && !spec.csi.driver) errors.push(required("spec.csi.driver"));
+  if (spec.csi) errors.push(...validateDriverName(spec.csi.driver, "spec.csi.driver"));
   if (spec.csi && !spec.csi.volumeHandle) errors.push(required("spec.csi.volumeHandle"));
   if (spec.hostPath?.path === "/" && spec.persistentVolumeReclaimPolicy === "Recycle")
     errors.push(
@@ -222,6 +157,42 @@ function validateVolume(
   return errors;
 }
 
+/** Since when the sources of volumes that are gone are deprecated, and do nothing. */
+const goneSources: Readonly<Record<string, readonly [deprecated: string, gone: string]>> = {
+  cephfs: ["v1.28", "v1.31"],
+  photonPersistentDisk: ["v1.11", "v1.16"],
+  scaleIO: ["v1.16", "v1.22"],
+  storageos: ["v1.22", "v1.25"],
+  glusterfs: ["v1.25", "v1.26"],
+  rbd: ["v1.28", "v1.31"],
+};
+
+function volumeWarnings({ metadata, spec }: DeepReadonly<PersistentVolume>): string[] {
+  const warnings: string[] = [];
+  const deprecated = [
+    [betaClass, 'deprecated since v1.8; use "storageClassName" attribute instead'],
+    [
+      "volume.beta.kubernetes.io/mount-options",
+      'deprecated since v1.31; use "mountOptions" attribute instead',
+    ],
+  ] as const;
+  for (const [key, text] of deprecated)
+    if (metadata.annotations?.[key] !== undefined)
+      warnings.push(`metadata.annotations[${key}]: ${text}`);
+  if (spec.persistentVolumeReclaimPolicy === "Recycle")
+    warnings.push(
+      "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, " +
+        "the recommended approach is to use dynamic provisioning.",
+    );
+  for (const [key, [since, gone]] of Object.entries(goneSources))
+    if (key in spec)
+      warnings.push(
+        `spec.${key === "storageos" ? "storageOS" : key}: deprecated in ${since}, ` +
+          `non-functional in ${gone}+`,
+      );
+  return warnings;
+}
+
 export const persistentVolume: ResourceDefinition = define<PersistentVolume>(persistentVolumes, {
   shortNames: ["pv"],
   columns: [
@@ -254,4 +225,5 @@ export const persistentVolume: ResourceDefinition = define<PersistentVolume>(per
     if (phase !== old?.status?.phase && !isStamped) object.status.lastPhaseTransitionTime = at;
   },
   validate: (object, { old }) => validateVolume(object, old),
+  strategy: { warn: volumeWarnings },
 });
