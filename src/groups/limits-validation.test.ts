@@ -5,10 +5,15 @@ import {
   csiNodes,
   endpointSlices,
   endpoints,
+  leases,
   limitRanges,
+  namespaces,
   persistentVolumeClaims,
+  podDisruptionBudgets,
   resourceQuotas,
+  runtimeClasses,
   secrets,
+  services,
   storageClasses,
 } from "../client/resources.ts";
 import { openWorld, problemsOf, type World } from "./test-world.ts";
@@ -230,6 +235,87 @@ test("claims are judged by their sources, and change only where they may", async
       spec: { ...made.spec, resources: { requests: { storage: "512Mi" } } },
     }),
   ).rejects.toThrow("spec.resources.requests.storage: Forbidden: field can not be less than");
+});
+
+test("statuses are judged by phases, conditions and addresses", async () => {
+  const { client } = world;
+  const space = await client.get(namespaces, "", "default");
+  await expect(
+    client.update(
+      namespaces,
+      { ...space, status: { phase: "Terminating" } },
+      { subresource: "status" },
+    ),
+  ).rejects.toThrow("may only be 'Active' if `deletionTimestamp` is empty");
+  const budget = await client.create(podDisruptionBudgets, {
+    apiVersion: "policy/v1",
+    kind: "PodDisruptionBudget",
+    metadata,
+    spec: { minAvailable: 1 },
+  });
+  const condition = { type: "a b", status: "Maybe", reason: "_", message: "" };
+  const status = {
+    currentHealthy: -1,
+    desiredHealthy: 0,
+    disruptionsAllowed: 0,
+    expectedPods: 0,
+    conditions: [{ ...condition, lastTransitionTime: "2026-01-01T00:00:00Z" }],
+  };
+  const changed = { ...budget, status };
+  await expect(
+    client.update(podDisruptionBudgets, changed as never, { subresource: "status" }),
+  ).rejects.toThrow(/\[0\]\.type: .*\[0\]\.status: .*\[0\]\.reason: .*currentHealthy: /);
+  const service = await client.create(services, {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata,
+    spec: { type: "LoadBalancer", ports: [{ port: 80 }] },
+  });
+  const balanced = await client.update(
+    services,
+    { ...service, status: { loadBalancer: { ingress: [{ ip: "192.0.2.1" }] } } },
+    { subresource: "status" },
+  );
+  expect(balanced.status?.loadBalancer?.ingress).toEqual([{ ip: "192.0.2.1", ipMode: "VIP" }]);
+  await expect(
+    client.update(
+      services,
+      { ...balanced, status: { loadBalancer: { ingress: [{ hostname: "192.0.2.1" }] } } },
+      { subresource: "status" },
+    ),
+  ).rejects.toThrow("must be a DNS name, not an IP address");
+});
+
+test("runtime classes and leases are judged by what they bring", async () => {
+  const runtimeClass = {
+    apiVersion: "node.k8s.io/v1",
+    kind: "RuntimeClass",
+    metadata: { name: "odd" },
+    handler: "h",
+    overhead: { podFixed: { bananas: "1" } },
+    scheduling: {
+      tolerations: [
+        { key: "a", operator: "Exists" },
+        { key: "a", operator: "Exists" },
+      ],
+    },
+  };
+  expect(await problemsOf(world, runtimeClasses, runtimeClass)).toEqual([
+    'overhead.limits: Invalid value: "bananas": must be a standard resource for containers',
+    'overhead.limits: Invalid value: "bananas": must be a standard resource type or fully ' +
+      "qualified",
+    'scheduling.tolerations[1]: Duplicate value: {"key":"a","operator":"Exists"}',
+  ]);
+  const lease = {
+    apiVersion: "coordination.k8s.io/v1",
+    kind: "Lease",
+    metadata,
+    spec: { leaseDurationSeconds: 0, preferredHolder: "a" },
+  };
+  expect(await problemsOf(world, leases, lease)).toEqual([
+    "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
+    "spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined",
+  ]);
 });
 
 test("secrets of a type carry what it needs", async () => {

@@ -10,13 +10,27 @@ import type { Lease } from "../gen/coordination-v1.ts";
 import type { RuntimeClass } from "../gen/node-v1.ts";
 import type { PodDisruptionBudget } from "../gen/policy-v1.ts";
 import type { PriorityClass } from "../gen/scheduling-v1.ts";
-import { labelErrors } from "../lib/names.ts";
-import { forbidden, invalid, invalids, oneOf, required } from "./field-errors.ts";
+import { labelErrors, labelKeyErrors } from "../lib/names.ts";
+import { semanticEqual } from "../lib/semantic-equal.ts";
+import { validateConditions } from "./condition-validation.ts";
+import { validateToleration } from "./core/pod-spec-validation.ts";
+import { validateResources } from "./core/resource-requirements.ts";
+import {
+  duplicate,
+  forbidden,
+  invalid,
+  invalids,
+  notSupported,
+  oneOf,
+  required,
+} from "./field-errors.ts";
 import { validateIntOrPercent } from "./int-or-percent.ts";
+import { validateLabels } from "./metadata.ts";
 import { validateImmutable } from "./pod-template.ts";
 import { column, count, define } from "./row.ts";
 import { validateSelector } from "./selector-validation.ts";
 import { sameWithout } from "./sign-of-life.ts";
+import { validateCounts } from "./workload-status.ts";
 
 export const podDisruptionBudget: ResourceDefinition = define<PodDisruptionBudget>(
   podDisruptionBudgets,
@@ -58,6 +72,10 @@ export const podDisruptionBudget: ResourceDefinition = define<PodDisruptionBudge
         );
       return errors;
     },
+    validateStatus: ({ status }) => [
+      ...validateConditions(status?.conditions),
+      ...validateCounts(status),
+    ],
   },
 );
 
@@ -127,6 +145,16 @@ export const lease: ResourceDefinition = define<Lease>(leases, {
       errors.push(
         invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0"),
       );
+    const { strategy, preferredHolder } = object.spec ?? {};
+    const field = "spec.strategy.strategy";
+    if (strategy?.includes("/"))
+      errors.push(...invalids(field, strategy, labelKeyErrors(strategy)));
+    else if (strategy !== undefined && strategy !== "OldestEmulationVersion")
+      errors.push(notSupported(field, strategy, ["OldestEmulationVersion"]));
+    if (preferredHolder && !strategy)
+      errors.push(
+        forbidden("spec.preferredHolder", "may only be specified if `strategy` is defined"),
+      );
     return errors;
   },
   strategy: {
@@ -144,6 +172,16 @@ export const runtimeClass: ResourceDefinition = define<RuntimeClass>(runtimeClas
     const errors: FieldError[] = object.handler
       ? invalids("handler", object.handler, labelErrors(object.handler))
       : [required("handler")];
+    const limits = object.overhead?.podFixed;
+    if (limits) errors.push(...validateResources({ limits }, "overhead"));
+    const { nodeSelector, tolerations = [] } = object.scheduling ?? {};
+    errors.push(...validateLabels(nodeSelector, "scheduling.nodeSelector"));
+    tolerations.forEach((toleration, index) => {
+      const at = `scheduling.tolerations[${index}]`;
+      errors.push(...validateToleration(toleration, at));
+      if (tolerations.slice(0, index).some((one) => semanticEqual(one, toleration)))
+        errors.push(duplicate(at, toleration));
+    });
     if (old !== undefined)
       errors.push(...validateImmutable(object.handler, old.handler, "handler"));
     return errors;

@@ -1,10 +1,11 @@
 /** Namespaces: Active, then Terminating until the namespace controller empties spec.finalizers. */
 
-import type { ResourceDefinition, Subresource } from "../../api/resource-definition.ts";
+import type { FieldError, ResourceDefinition, Subresource } from "../../api/resource-definition.ts";
 import { namespaces } from "../../client/resources.ts";
 import type { Namespace } from "../../gen/core-v1.ts";
-import { labelErrors } from "../../lib/names.ts";
+import { labelErrors, labelKeyErrors } from "../../lib/names.ts";
 import { copyJson } from "../../schema/copy.ts";
+import { invalid, invalids } from "../field-errors.ts";
 import { allVerbs, column, define } from "../row.ts";
 
 const nameLabel = "kubernetes.io/metadata.name";
@@ -20,6 +21,19 @@ const finalize: Subresource<Namespace> = {
     return next;
   },
 };
+
+const standardFinalizers = ["foregroundDeletion", "kubernetes", "orphan"];
+
+function validateFinalizers(finalizers: readonly string[] = [], field: string): FieldError[] {
+  return finalizers.flatMap((name) => {
+    const errors = invalids(field, name, labelKeyErrors(name));
+    if (!name.includes("/") && !standardFinalizers.includes(name))
+      errors.push(
+        invalid(field, name, "name is neither a standard finalizer name nor is it fully qualified"),
+      );
+    return errors;
+  });
+}
 
 export const namespace: ResourceDefinition = define<Namespace>(namespaces, {
   shortNames: ["ns"],
@@ -44,6 +58,14 @@ export const namespace: ResourceDefinition = define<Namespace>(namespaces, {
     }
     if (subresource === "" && old !== undefined)
       object.spec = { ...object.spec, finalizers: [...(old.spec?.finalizers ?? [])] };
+  },
+  validate: ({ spec }) => validateFinalizers(spec?.finalizers, "spec.finalizers"),
+  validateStatus({ metadata, status }) {
+    const isGoing = metadata.deletionTimestamp !== undefined;
+    const only = isGoing ? "Terminating" : "Active";
+    if (status?.phase === only) return [];
+    const when = `\`deletionTimestamp\` is ${isGoing ? "not " : ""}empty`;
+    return [invalid("status.Phase", status?.phase, `may only be '${only}' if ${when}`)];
   },
   strategy: {
     holdsDeletion: (object) => (object.spec?.finalizers ?? []).length > 0,

@@ -27,7 +27,7 @@ type ReadSpec = DeepReadonly<PodSpec>;
 const dnsPolicies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-function validateToleration(toleration: DeepReadonly<Toleration>, at: string): FieldError[] {
+export function validateToleration(toleration: DeepReadonly<Toleration>, at: string): FieldError[] {
   const errors: FieldError[] = [];
   const { key, operator, value, effect, tolerationSeconds } = toleration;
   if (key) errors.push(...invalids(`${at}.key`, key, labelKeyErrors(key)));

@@ -5,6 +5,7 @@ import type { Service } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelErrors } from "../../lib/names.ts";
 import { formatSelector, selectorOfMap } from "../../lib/selector.ts";
+import { validateBalancerStatus } from "../condition-validation.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { column, define, wide } from "../row.ts";
 import { familyOf, isAddress } from "./address-allocator.ts";
@@ -40,7 +41,7 @@ function portsCell(service: ReadService): string {
   return cells.join(",") || "<none>";
 }
 
-function defaults({ spec }: Service): void {
+function defaults({ spec, status }: Service): void {
   spec.sessionAffinity ||= "None";
   if (spec.sessionAffinity === "ClientIP") {
     spec.sessionAffinityConfig ??= {};
@@ -56,7 +57,10 @@ function defaults({ spec }: Service): void {
   const hasExternal = spec.type === "NodePort" || spec.type === "LoadBalancer";
   if (hasExternal || (spec.externalIPs ?? []).length > 0) spec.externalTrafficPolicy ||= "Cluster";
   if (spec.type !== "ExternalName") spec.internalTrafficPolicy ??= "Cluster";
-  if (spec.type === "LoadBalancer") spec.allocateLoadBalancerNodePorts ??= true;
+  if (spec.type === "LoadBalancer") {
+    spec.allocateLoadBalancerNodePorts ??= true;
+    for (const point of status?.loadBalancer?.ingress ?? []) if (point.ip) point.ipMode ??= "VIP";
+  }
   if (spec.clusterIP && (spec.clusterIPs ?? []).length === 0) spec.clusterIPs = [spec.clusterIP];
   if (!spec.clusterIP && spec.clusterIPs?.[0]) spec.clusterIP = spec.clusterIPs[0];
 }
@@ -178,6 +182,7 @@ export function serviceRow(network: ServiceNetwork, connector: NodeConnector): R
     status: true,
     prepare,
     validate: (service, { old }) => validateService(service, old),
+    validateStatus: ({ spec, status }) => validateBalancerStatus(spec, status),
     strategy: {
       warn: serviceWarnings,
       async allocate(object, context) {
