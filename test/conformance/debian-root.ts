@@ -10,8 +10,12 @@ const USELESS = /^usr\/share\/(doc|man|info|locale|lintian|bug|bash-completion|c
 const MERGED = ["bin", "lib", "lib64", "sbin"];
 const EMPTY_DIRS = ["dev", "etc", "home", "proc", "root", "run", "sys", "var"];
 
-/** Files of `packages` and of everything they depend on. */
-export async function debianRoot(packages: readonly string[], arch: Arch): Promise<TarEntry[]> {
+/** Files of `packages` and of everything they depend on, save for `without`. */
+export async function debianRoot(
+  packages: readonly string[],
+  arch: Arch,
+  without: readonly string[] = [],
+): Promise<TarEntry[]> {
   const apt = new PrivateApt(join(BUILD, "apt"));
   const mirror = await machineMirror();
   await apt.update(mirror);
@@ -19,7 +23,7 @@ export async function debianRoot(packages: readonly string[], arch: Arch): Promi
   rmSync(dir, { recursive: true, force: true });
   // Debian's merged /usr: older packages still put files at the old places.
   for (const name of MERGED) mkdirSync(join(dir, "usr", name), { recursive: true });
-  for (const one of await closure(apt, packages, arch)) {
+  for (const one of await closure(apt, packages, arch, without)) {
     const path = join(BUILD, "conformance/debs", basename(one.file));
     const url = `${mirror}/${one.file.replaceAll("+", "%2b").replaceAll("~", "%7e")}`;
     if (!(await Bun.file(path).exists()) && !(await aptDownload(url, path, one.sha256))) {
@@ -34,9 +38,10 @@ async function closure(
   apt: PrivateApt,
   packages: readonly string[],
   arch: Arch,
+  without: readonly string[],
 ): Promise<AptPackage[]> {
   const found = new Map<string, AptPackage>();
-  const asked = new Set<string>();
+  const asked = new Set(without);
   let wanted = [...packages];
   while (wanted.length > 0) {
     for (const name of wanted) asked.add(name);

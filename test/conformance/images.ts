@@ -78,6 +78,7 @@ interface Parts {
   readonly agnhost: readonly TarEntry[];
   readonly busybox: readonly TarEntry[];
   readonly pause: TarEntry;
+  readonly etcd: Blob;
   /** The folder of the module's image sources. */
   readonly sources: string;
 }
@@ -115,6 +116,19 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
       copy("usr/local/bin/nnp", program("nnp"), 0o6755),
     ],
     command: ["nnp"],
+  }),
+  "sample-apiserver": () => ({
+    files: [copy("sample-apiserver", program("sample-apiserver"))],
+    entrypoint: ["/sample-apiserver"],
+  }),
+  etcd: (parts) => ({
+    below: [parts.etcd],
+    files: [
+      folder("usr/local"),
+      folder("usr/local/bin"),
+      { path: "usr/local/bin/etcd", type: "symlink", mode: 0o777, target: "/usr/bin/etcd" },
+    ],
+    command: ["etcd"],
   }),
   pause: (parts) => ({ files: [parts.pause], entrypoint: ["/pause", "-P"] }),
   "glibc-dns-testing": (parts) => ({ below: [parts.tools], files: [], command: ["bash"] }),
@@ -159,6 +173,7 @@ async function prepareParts(arch: Arch): Promise<Parts> {
     ],
     busybox: await busyboxFiles(arch),
     pause: copy("pause", await catatonit(arch)),
+    etcd: layerOf([...(await debianRoot(["etcd-server"], arch, ["systemd"])), ...USERS]),
   };
 }
 

@@ -16,6 +16,10 @@ const PROGRAMS: Readonly<Record<string, { readonly from: string; readonly module
   "e2e.test": { from: SUITE, module: MODULE },
   ginkgo: { from: "github.com/onsi/ginkgo/v2/ginkgo", module: MODULE },
   agnhost: { from: "k8s.io/kubernetes/test/images/agnhost", module: MODULE },
+  "sample-apiserver": {
+    from: "k8s.io/sample-apiserver",
+    module: join(MODULE, "sample-apiserver"),
+  },
   nnp: { from: "k8s.io/kubernetes/test/images/nonewprivs", module: MODULE },
 };
 
