@@ -236,6 +236,26 @@ describe.skipIf(skip !== undefined)("pod security", () => {
     expect(await lines(cluster, "sysctls")).toEqual(["2000\t3000"]);
   });
 
+  test("a node takes no pod that is too large for it or reaches too far", async () => {
+    const sleep = shell("main", "exec sleep 1000", {
+      resources: { requests: { cpu: "1k" } },
+    });
+    const sysctls = [{ name: "kernel.msgmax", value: "9000" }];
+    await apply(
+      cluster,
+      pod("too-large", { nodeName: "k3-e2e", containers: [sleep] }),
+      pod("too-far", { securityContext: { sysctls }, containers: [shell("main", "id")] }),
+    );
+    const reasons = { "too-large": "OutOfcpu", "too-far": "SysctlForbidden" };
+    for (const [name, reason] of Object.entries(reasons)) {
+      await becomes(cluster, name, "{.status.phase}", "Failed");
+      const status = await statusOf(cluster, name);
+      expect(status.reason).toBe(reason);
+      expect(status.message).toStartWith("Pod was rejected: ");
+      expect(await events(cluster, name)).toContain(`${reason}: `);
+    }
+  });
+
   test("resources become cgroup values of the pod and of its container", async () => {
     const names = ["guaranteed", "burstable", "best-effort"];
     for (const name of names) await becomes(cluster, name, "{.status.phase}", "Running");

@@ -43,7 +43,8 @@ export interface Waiting {
 
 /** Why the kubelet itself ends a pod. */
 export interface Failure {
-  readonly reason: "DeadlineExceeded" | "Evicted";
+  /** DeadlineExceeded, Evicted, or why the pod was rejected. */
+  readonly reason: string;
   readonly message: string;
 }
 

@@ -6,6 +6,8 @@ import type { pods } from "../../client/resources.ts";
 import type { LiveSet } from "../../live/live-set.ts";
 import { WorkQueue } from "../../live/work-queue.ts";
 import { isCriUnavailable } from "../cri/client.ts";
+import { enforceDeadline } from "./active-deadline.ts";
+import { rejectPod } from "./admit-pod.ts";
 import { burstableShares, weighBurstable } from "./cgroups.ts";
 import { containerHash } from "./container-config.ts";
 import type { CriPodIdentity } from "./cri-cache.ts";
@@ -70,7 +72,11 @@ export class PodWorkers {
       if (change.type === "deleted" && !this.staticPods.removed(pod)) this.#removed(uidOf(pod));
       else if (change.type !== "deleted") this.#seen(pod);
     });
-    for (const entry of live.list()) this.#seen(entry.object);
+    // What runs already is counted before anything new is taken.
+    const found = [...live.list()].map(({ object }) => object);
+    const isNew = (pod: Pod): boolean => pod.status?.startTime === undefined;
+    for (const pod of found.filter((one) => !isNew(one))) this.#seen(pod);
+    for (const pod of found.filter(isNew)) this.#seen(pod);
     await Promise.all(Array.from({ length: limits.workers }, () => this.#work()));
   }
 
@@ -158,7 +164,9 @@ export class PodWorkers {
     }
     if (record === undefined) {
       const now = this.#context.runtime.clock.now().getTime();
-      this.#records.set(uid, newRecord(pod, false, now));
+      const fresh = newRecord(pod, false, now);
+      this.#admit(fresh);
+      this.#records.set(uid, fresh);
       if (!hasEnded(pod)) this.#context.objects.follow(uid, objectRefs(pod));
     } else if (isNewer(pod, record.pod)) {
       const { generation, labels, annotations } = record.pod.metadata;
@@ -173,6 +181,22 @@ export class PodWorkers {
       if (changed || relabeled) void this.#refresh(record);
     }
     this.#queue.add(uid);
+  }
+
+  /** A pod that this node cannot take fails; one that it has started before is taken. */
+  #admit(record: PodRecord): void {
+    const { pod } = record;
+    const isNew = pod.status?.startTime === undefined && !hasEnded(pod);
+    if (!isNew || pod.metadata.deletionTimestamp !== undefined) return;
+    const others = [...this.#records.values()]
+      .filter((one) => !one.removed && one.failed === undefined && !hasEnded(one.pod))
+      .map((one) => one.pod);
+    const { allocatable, events } = this.#context;
+    const rejection = rejectPod(pod, { others, allocatable });
+    if (rejection === undefined) return;
+    const { reason, message } = rejection;
+    record.failed = { reason, message: `Pod was rejected: ${message}` };
+    events.event(pod, "Warning", reason, message);
   }
 
   async #refresh(record: PodRecord): Promise<void> {
@@ -214,7 +238,8 @@ export class PodWorkers {
     const cri = await this.#context.cache.read(uid);
     this.#syncProbes(record, cri);
     this.#lookAgain(record, cri);
-    this.#checkDeadline(record);
+    const leftMs = enforceDeadline(this.#context, record);
+    if (leftMs !== undefined) this.#queue.addAfter(uid, leftMs + 1);
     const facts = this.#factsOf(record, cri, starting);
     const plan = planPod(facts);
     if (isEnding(facts)) record.starting.abort();
@@ -224,7 +249,6 @@ export class PodWorkers {
     if (!record.removed) this.#reporter.report(record, facts, plan.waiting);
     for (const step of plan.steps) this.#begin(record, step);
     if (plan.againInMs !== undefined) this.#queue.addAfter(uid, plan.againInMs + 1);
-    this.#scheduleDeadline(record);
   }
 
   #factsOf(record: PodRecord, cri: PodCri, starting: ReadonlySet<string>): PodFacts {
@@ -407,23 +431,6 @@ export class PodWorkers {
         record.waiting.delete(name);
       }
     }
-  }
-
-  #checkDeadline(record: PodRecord): void {
-    const seconds = record.pod.spec.activeDeadlineSeconds;
-    if (seconds === undefined || record.failed !== undefined || hasEnded(record.pod)) return;
-    const ageMs = this.#context.runtime.clock.now().getTime() - record.startedMs;
-    if (ageMs < seconds * 1000) return;
-    const message = "Pod was active on the node longer than the specified deadline";
-    record.failed = { reason: "DeadlineExceeded", message };
-    this.#context.events.event(record.pod, "Normal", "DeadlineExceeded", message);
-  }
-
-  #scheduleDeadline(record: PodRecord): void {
-    const seconds = record.pod.spec.activeDeadlineSeconds;
-    if (seconds === undefined || record.failed !== undefined || hasEnded(record.pod)) return;
-    const now = this.#context.runtime.clock.now().getTime();
-    this.#queue.addAfter(record.uid, record.startedMs + seconds * 1000 - now + 1);
   }
 
   async #forget(record: PodRecord): Promise<void> {

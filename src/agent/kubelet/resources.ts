@@ -42,7 +42,7 @@ export function wholeValue(quantity: string | undefined): number {
 
 type Resource = "cpu" | "memory";
 
-function requestOf(container: Container, resource: Resource): string | undefined {
+function requestOf(container: Container, resource: string): string | undefined {
   const { requests, limits } = container.resources ?? {};
   return requests?.[resource] ?? limits?.[resource];
 }
@@ -147,6 +147,14 @@ export function podCpuRequest(pod: Pod): number {
   const own = whole?.requests?.cpu ?? whole?.limits?.cpu;
   const sum = podSum(pod, (container) => milliCpu(requestOf(container, "cpu")));
   return (own === undefined ? sum : milliCpu(own)) + milliCpu(pod.spec.overhead?.cpu);
+}
+
+/** What the pod asks of a resource that is counted whole, memory for example. */
+export function podRequest(pod: Pod, resource: string): number {
+  const whole = pod.spec.resources;
+  const own = whole?.requests?.[resource] ?? whole?.limits?.[resource];
+  const sum = podSum(pod, (container) => wholeValue(requestOf(container, resource)));
+  return (own === undefined ? sum : wholeValue(own)) + wholeValue(pod.spec.overhead?.[resource]);
 }
 
 /** What the pod's own cgroup allows: limits of the pod, else those of its containers. */

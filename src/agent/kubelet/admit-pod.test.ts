@@ -1,0 +1,44 @@
+import { expect, test } from "bun:test";
+import { rejectPod } from "./admit-pod.ts";
+import type { Pod } from "./types.ts";
+
+function pod(requests: Record<string, string>, spec: Partial<Pod["spec"]> = {}): Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "p" },
+    spec: { containers: [{ name: "c", resources: { requests } }], ...spec },
+  };
+}
+
+const allocatable = { cpu: "2", memory: "1Gi", pods: "3", "ephemeral-storage": "1000" };
+
+test("a pod that does not fit beside the others is rejected", () => {
+  const reject = (one: Pod, ...others: Pod[]) => rejectPod(one, { others, allocatable });
+  expect(reject(pod({ cpu: "2", memory: "1Gi" }))).toBeUndefined();
+  expect(reject(pod({ cpu: "1500m" }), pod({ cpu: "600m" }))).toEqual({
+    reason: "OutOfcpu",
+    message: "Node didn't have enough resource: cpu, requested: 1500, used: 600, capacity: 2000",
+  });
+  expect(reject(pod({ memory: "2Gi" }))?.reason).toBe("OutOfmemory");
+  expect(reject(pod({ "ephemeral-storage": "2k" }))?.reason).toBe("OutOfephemeral-storage");
+  expect(reject(pod({}), pod({}), pod({}), pod({}))?.reason).toBe("OutOfpods");
+  expect(reject(pod({ cpu: "9" }, { priority: 2_000_000_000 }))).toBeUndefined();
+  // What asks for nothing runs even where others have taken too much.
+  expect(reject(pod({}), pod({ cpu: "9" }))).toBeUndefined();
+});
+
+test("sysctls beyond the safe ones are forbidden", () => {
+  const reject = (name: string, spec: Partial<Pod["spec"]> = {}) => {
+    const securityContext = { sysctls: [{ name, value: "1" }] };
+    return rejectPod(pod({}, { ...spec, securityContext }), { others: [], allocatable });
+  };
+  expect(reject("net/ipv4/tcp_syncookies")).toBeUndefined();
+  expect(reject("kernel.msgmax")).toEqual({
+    reason: "SysctlForbidden",
+    message: 'forbidden sysctl: "kernel.msgmax" not allowlisted',
+  });
+  expect(reject("net.ipv4.tcp_syncookies", { hostNetwork: true })?.message).toBe(
+    'forbidden sysctl: "net.ipv4.tcp_syncookies" not allowed with host namespaces',
+  );
+});

@@ -1,0 +1,77 @@
+/** Whether this node takes a pod that was bound to it, as upstream's kubelet decides. Pure. */
+import { milliCpu, podCpuRequest, podRequest, wholeValue } from "./resources.ts";
+import type { Pod } from "./types.ts";
+
+export interface Rejection {
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface AdmissionFacts {
+  /** Pods of this node that have not ended, the new one left out. */
+  readonly others: readonly Pod[];
+  readonly allocatable: Readonly<Record<string, string>>;
+}
+
+/** What a pod may change in namespaces of its own without harm to others. */
+const safeSysctls: ReadonlySet<string> = new Set([
+  "kernel.shm_rmid_forced",
+  "net.ipv4.ip_local_port_range",
+  "net.ipv4.ip_local_reserved_ports",
+  "net.ipv4.ip_unprivileged_port_start",
+  "net.ipv4.ping_group_range",
+  "net.ipv4.tcp_fin_timeout",
+  "net.ipv4.tcp_keepalive_intvl",
+  "net.ipv4.tcp_keepalive_probes",
+  "net.ipv4.tcp_keepalive_time",
+  "net.ipv4.tcp_rmem",
+  "net.ipv4.tcp_syncookies",
+  "net.ipv4.tcp_wmem",
+  // K3s allows these two for the pods of its service load balancer.
+  "net.ipv4.ip_forward",
+  "net.ipv6.conf.all.forwarding",
+]);
+
+const systemCritical = 2_000_000_000;
+
+/** Undefined for a pod that may run. */
+export function rejectPod(pod: Pod, facts: AdmissionFacts): Rejection | undefined {
+  return forbiddenSysctl(pod) ?? missingResource(pod, facts);
+}
+
+function forbiddenSysctl(pod: Pod): Rejection | undefined {
+  const { hostNetwork, hostIPC, securityContext } = pod.spec;
+  for (const { name } of securityContext?.sysctls ?? []) {
+    const dotted = name.replaceAll("/", ".");
+    const onHost = dotted.startsWith("net.") ? hostNetwork === true : hostIPC === true;
+    const why = onHost ? "not allowed with host namespaces" : "not allowlisted";
+    if (!onHost && safeSysctls.has(dotted)) continue;
+    return { reason: "SysctlForbidden", message: `forbidden sysctl: "${name}" ${why}` };
+  }
+  return undefined;
+}
+
+function missingResource(pod: Pod, facts: AdmissionFacts): Rejection | undefined {
+  if ((pod.spec.priority ?? 0) >= systemCritical) return undefined;
+  const { allocatable, others } = facts;
+  const rows = [
+    { name: "pods", of: () => 1, has: wholeValue(allocatable.pods) },
+    { name: "cpu", of: podCpuRequest, has: milliCpu(allocatable.cpu) },
+    ...["memory", "ephemeral-storage"].map((name) => ({
+      name,
+      of: (one: Pod) => podRequest(one, name),
+      has: wholeValue(allocatable[name]),
+    })),
+  ];
+  for (const { name, of, has } of rows) {
+    const requested = of(pod);
+    const used = others.reduce((sum, other) => sum + of(other), 0);
+    if (requested === 0 || used + requested <= has) continue;
+    const figures = `requested: ${requested}, used: ${used}, capacity: ${has}`;
+    return {
+      reason: `OutOf${name}`,
+      message: `Node didn't have enough resource: ${name}, ${figures}`,
+    };
+  }
+  return undefined;
+}
