@@ -262,15 +262,14 @@ class Door {
       if (!connectionHeaders.has(name)) headers[name] = value;
     }
     if (this.#stopping && response.req.httpVersionMajor === 1) headers.connection = "close";
+    const length = Number(answer.headers.get("content-length") ?? Number.NaN);
+    // Head and body in one turn leave in one piece.
+    const bytes = length <= wholeBytesMax && !isHead ? await answer.bytes() : undefined;
     response.writeHead(answer.status, headers);
+    if (bytes !== undefined) return await whole(response, bytes);
     if (answer.body === null || isHead) {
       await answer.body?.cancel();
       response.end();
-      return;
-    }
-    const length = Number(answer.headers.get("content-length") ?? Number.NaN);
-    if (length <= wholeBytesMax) {
-      await whole(response, new Uint8Array(await answer.arrayBuffer()));
       return;
     }
     const isEndless = Number.isNaN(length) && !answer.headers.has("content-encoding");
