@@ -3,6 +3,7 @@
 import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { encodeList } from "../schema/protobuf-encode.ts";
 import { isBuiltIn } from "../schema/types.ts";
 import type { Call } from "./call.ts";
 import { notAcceptable } from "./errors.ts";
@@ -11,6 +12,7 @@ import { encodeAs, mediaTypes } from "./media.ts";
 import { negotiate, type Wanted } from "./negotiate.ts";
 import { Pieces } from "./pieces.ts";
 
+import { messageOf } from "./protobuf-forms.ts";
 import type { ApiResponse } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 import { scaleColumns } from "./scale.ts";
@@ -81,6 +83,11 @@ export function representList(call: Call, wanted: Wanted, listed: Listed): ApiRe
       items: objects().map((object) => partialOf(object, wanted.metaVersion)),
     };
     return inFormat(wanted, { ...head, object: list as unknown as KubeObject });
+  }
+  if (wanted.format === "protobuf") {
+    const list = { ...listHead(definition), metadata };
+    const bytes = encodeList(list, listed.objects.map(messageOf));
+    return { ...head, type: "bytes", contentType: mediaTypes.protobuf, bytes };
   }
   return inFormat(wanted, {
     ...head,

@@ -6,6 +6,7 @@ import { protobufType } from "../schema/protobuf-decode.ts";
 import { encodeProtobuf, type Typed, watchFrame } from "../schema/protobuf-encode.ts";
 import type { Revision } from "../store/store.ts";
 import type { Wanted } from "./negotiate.ts";
+import { protobufOf } from "./protobuf-forms.ts";
 import type { Stored } from "./stored.ts";
 import type { PlannedWatch, WatchSink, WatchType } from "./watch.ts";
 
@@ -158,7 +159,7 @@ function sharedFrame(format: WatchForm["format"], type: WatchType, object: Store
     frame =
       format === "json"
         ? join([head(), object.json(), encoder.encode("}\n")])
-        : frameOf(format, type, object.object as KubeObject);
+        : watchFrame(type, protobufOf(object));
     frames.set(key, frame);
   }
   return frame;

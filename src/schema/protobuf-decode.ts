@@ -2,10 +2,10 @@
  * Reads Kubernetes' protobuf bodies (`k8s\0` and an envelope) as the JSON value they stand for:
  * one walk over the type table. Clients may send protobuf and still accept JSON as the answer.
  */
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { ApiError } from "../lib/api-error.ts";
 import { formatDurationNanos } from "../lib/duration.ts";
 import { setOwn } from "./copy.ts";
+import { ProtobufReader, wire } from "./protobuf-reader.ts";
 import { zeroScalar } from "./scalars.ts";
 import type { FieldType, MessageType, Scalar, TypeName } from "./type-table.ts";
 import { messageOf, typeOf } from "./types.ts";
@@ -15,7 +15,11 @@ export const protobufType = "application/vnd.kubernetes.protobuf";
 type Json = Record<string, unknown>;
 
 const magic = [0x6b, 0x38, 0x73, 0x00];
-const limits = { depthMax: 100 } as const;
+const limits = {
+  depthMax: 100,
+  /** Small messages have no field of a higher number. */
+  partNumberMax: 15,
+} as const;
 const textDecoder = new TextDecoder();
 
 /** Throws ApiError BadRequest for bytes that are not such a body or name an unknown kind. */
@@ -36,22 +40,23 @@ function isEnveloped(bytes: Uint8Array): boolean {
 }
 
 function envelope(bytes: Uint8Array): Json {
-  const reader = new BinaryReader(bytes);
+  const reader = new ProtobufReader(bytes);
   let apiVersion = "";
   let kind = "";
-  let raw = new Uint8Array();
-  while (reader.pos < reader.len) {
-    const [number, wire] = reader.tag();
-    if (number === 1) {
-      const meta = new BinaryReader(reader.bytes());
-      while (meta.pos < meta.len) {
-        const [part, partWire] = meta.tag();
-        if (part === 1) apiVersion = meta.string();
-        else if (part === 2) kind = meta.string();
-        else meta.skip(partWire);
+  let raw: Uint8Array = new Uint8Array();
+  while (reader.hasMore) {
+    const key = reader.varint();
+    if (key === 8 + wire.bytes) {
+      const outer = reader.enter();
+      while (reader.hasMore) {
+        const part = reader.varint();
+        if (part === 8 + wire.bytes) apiVersion = reader.text();
+        else if (part === 2 * 8 + wire.bytes) kind = reader.text();
+        else reader.skip(part & 7);
       }
-    } else if (number === 2) raw = new Uint8Array(reader.bytes());
-    else reader.skip(wire);
+      reader.leave(outer);
+    } else if (key === 2 * 8 + wire.bytes) raw = reader.bytes();
+    else reader.skip(key & 7);
   }
   const slash = apiVersion.indexOf("/");
   const group = slash < 0 ? "" : apiVersion.slice(0, slash);
@@ -59,7 +64,7 @@ function envelope(bytes: Uint8Array): Json {
   if (type === undefined) {
     throw new ApiError("BadRequest", `no kind "${kind}" is registered for version "${apiVersion}"`);
   }
-  return { apiVersion, kind, ...(message(raw, type, 0) as Json) };
+  return { apiVersion, kind, ...(message(new ProtobufReader(raw), type, 0) as Json) };
 }
 
 const numbered = new WeakMap<MessageType, ReadonlyMap<number, FieldType>>();
@@ -88,24 +93,24 @@ function jsonForm(form: NonNullable<MessageType["json"]>, members: Json): unknow
   }
 }
 
-function message(bytes: Uint8Array, type: TypeName, depth: number): unknown {
+/** Reads up to the end of the reader's message. */
+function message(reader: ProtobufReader, type: TypeName, depth: number): unknown {
   if (depth > limits.depthMax) throw new ApiError("BadRequest", "protobuf is nested too deeply");
   const fields = fieldsByNumber(type);
-  const reader = new BinaryReader(bytes);
   const result: Json = {};
-  while (reader.pos < reader.len) {
-    const [number, wire] = reader.tag();
-    const field = fields.get(number);
-    if (field === undefined) reader.skip(wire);
-    else readField(reader, wire, field, result, depth);
+  while (reader.hasMore) {
+    const key = reader.varint();
+    const field = fields.get(key >>> 3);
+    if (field === undefined) reader.skip(key & 7);
+    else readField(reader, key & 7, field, result, depth);
   }
   const { json } = messageOf(type);
   return json === undefined ? result : jsonForm(json, result);
 }
 
 function readField(
-  reader: BinaryReader,
-  wire: WireType,
+  reader: ProtobufReader,
+  wireType: number,
   field: FieldType,
   result: Json,
   depth: number,
@@ -113,12 +118,12 @@ function readField(
   const { name, shape } = field;
   if (shape === "map") {
     const map = (result[name] ?? {}) as Json;
-    const [key, value] = mapEntry(reader.bytes(), field, depth);
+    const [key, value] = mapEntry(reader, field, depth);
     setOwn(map, key, value);
     result[name] = map;
     return;
   }
-  const value = element(reader, wire, field, depth);
+  const value = element(reader, wireType, field, depth);
   if (shape === "list") {
     const list = (result[name] ?? []) as unknown[];
     list.push(value ?? null);
@@ -127,17 +132,18 @@ function readField(
   else if (value !== undefined) result[name] = value;
 }
 
-function mapEntry(bytes: Uint8Array, field: FieldType, depth: number): [string, unknown] {
-  const reader = new BinaryReader(bytes);
-  let key = "";
+function mapEntry(reader: ProtobufReader, field: FieldType, depth: number): [string, unknown] {
+  let name = "";
   let value: unknown;
-  while (reader.pos < reader.len) {
-    const [number, wire] = reader.tag();
-    if (number === 1) key = reader.string();
-    else if (number === 2) value = element(reader, wire, field, depth);
-    else reader.skip(wire);
+  const outer = reader.enter();
+  while (reader.hasMore) {
+    const key = reader.varint();
+    if (key >>> 3 === 1) name = reader.text();
+    else if (key >>> 3 === 2) value = element(reader, key & 7, field, depth);
+    else reader.skip(key & 7);
   }
-  return [key, value === undefined ? zeroOf(field) : value];
+  reader.leave(outer);
+  return [name, value === undefined ? zeroOf(field) : value];
 }
 
 /** What a map holds where the value was left out. */
@@ -145,78 +151,86 @@ function zeroOf(field: FieldType): unknown {
   return "message" in field.of ? {} : (zeroScalar(field.of.scalar) ?? null);
 }
 
-function element(reader: BinaryReader, wire: WireType, field: FieldType, depth: number): unknown {
-  if ("message" in field.of) return message(reader.bytes(), field.of.message, depth + 1);
-  return scalar(reader, wire, field.of.scalar);
+function element(
+  reader: ProtobufReader,
+  wireType: number,
+  field: FieldType,
+  depth: number,
+): unknown {
+  if (!("message" in field.of)) return scalar(reader, wireType, field.of.scalar);
+  const outer = reader.enter();
+  const value = message(reader, field.of.message, depth + 1);
+  reader.leave(outer);
+  return value;
 }
 
-function scalar(reader: BinaryReader, wire: WireType, type: Scalar): unknown {
+function scalar(reader: ProtobufReader, wireType: number, type: Scalar): unknown {
   switch (type) {
     case "string":
-      return reader.string();
+      return reader.text();
     case "bool":
-      return reader.bool();
+      return reader.varint() !== 0;
     case "int32":
-      return reader.int32();
+      return reader.signed() | 0;
     case "int64":
-      return Number(reader.int64());
+      return reader.signed();
     case "double":
-      return wire === WireType.Bit32 ? reader.float() : reader.double();
+      return wireType === wire.bit32 ? reader.float() : reader.double();
     case "bytes":
-      return Buffer.from(reader.bytes()).toString("base64");
+      return reader.base64();
     case "Time":
     case "MicroTime":
-      return time(reader.bytes(), type);
+      return time(reader, type);
     case "Quantity":
-      return String(parts(reader.bytes()).get(1) ?? "0");
+      return parts(reader).texts[1] ?? "0";
     case "Duration":
-      return formatDurationNanos(BigInt(parts(reader.bytes()).get(1) ?? 0));
+      return formatDurationNanos(BigInt(parts(reader).numbers[1] ?? 0));
     case "IntOrString": {
-      const found = parts(reader.bytes());
-      return Number(found.get(1) ?? 0) === 1
-        ? String(found.get(3) ?? "")
-        : Number(BigInt.asIntN(32, BigInt(found.get(2) ?? 0)));
+      const { numbers, texts } = parts(reader);
+      return numbers[1] === 1 ? (texts[3] ?? "") : (numbers[2] ?? 0);
     }
     case "raw":
-      return raw(reader.bytes());
+      return raw(reader);
   }
 }
 
 /** An object within an object: JSON, or an enveloped message of its own. */
-function raw(bytes: Uint8Array): unknown {
-  const reader = new BinaryReader(bytes);
-  let value = new Uint8Array();
-  while (reader.pos < reader.len) {
-    const [number, wire] = reader.tag();
-    if (number === 1) value = new Uint8Array(reader.bytes());
-    else reader.skip(wire);
+function raw(reader: ProtobufReader): unknown {
+  const outer = reader.enter();
+  let value: Uint8Array = new Uint8Array();
+  while (reader.hasMore) {
+    const key = reader.varint();
+    if (key === 8 + wire.bytes) value = reader.bytes();
+    else reader.skip(key & 7);
   }
+  reader.leave(outer);
   if (value.length === 0) return undefined;
   if (isEnveloped(value)) return envelope(value.subarray(magic.length));
   return JSON.parse(textDecoder.decode(value)) as unknown;
 }
 
-/** Numbers and texts of a small message by field number. */
-function parts(bytes: Uint8Array): ReadonlyMap<number, bigint | string> {
-  const reader = new BinaryReader(bytes);
-  const found = new Map<number, bigint | string>();
-  while (reader.pos < reader.len) {
-    const [number, wire] = reader.tag();
-    if (wire === WireType.Varint) found.set(number, BigInt(reader.int64()));
-    else if (wire === WireType.LengthDelimited) {
-      found.set(number, textDecoder.decode(reader.bytes()));
-    } else reader.skip(wire);
+/** Numbers and texts of a small message, by field number. */
+function parts(reader: ProtobufReader) {
+  const numbers: number[] = [];
+  const texts: string[] = [];
+  const outer = reader.enter();
+  while (reader.hasMore) {
+    const key = reader.varint();
+    const number = key >>> 3;
+    const isSmall = number <= limits.partNumberMax;
+    if (isSmall && (key & 7) === wire.varint) numbers[number] = reader.signed();
+    else if (isSmall && (key & 7) === wire.bytes) texts[number] = reader.text();
+    else reader.skip(key & 7);
   }
-  return found;
+  reader.leave(outer);
+  return { numbers, texts };
 }
 
 /** Undefined for Go's zero time, which is sent as an empty message. */
-function time(bytes: Uint8Array, type: "Time" | "MicroTime"): string | undefined {
-  if (bytes.length === 0) return undefined;
-  const found = parts(bytes);
-  const seconds = Number(found.get(1) ?? 0);
-  const nanos = Number(found.get(2) ?? 0);
-  const text = new Date(seconds * 1000).toISOString().slice(0, 19);
+function time(reader: ProtobufReader, type: "Time" | "MicroTime"): string | undefined {
+  const { numbers } = parts(reader);
+  if (numbers.length === 0) return undefined;
+  const text = new Date((numbers[1] ?? 0) * 1000).toISOString().slice(0, 19);
   if (type === "Time") return `${text}Z`;
-  return `${text}.${String(Math.floor(nanos / 1000)).padStart(6, "0")}Z`;
+  return `${text}.${String(Math.floor((numbers[2] ?? 0) / 1000)).padStart(6, "0")}Z`;
 }

@@ -53,9 +53,11 @@ function wireOf(scalar: Scalar): number {
 /** A writer of the length and the bytes of a message in its JSON form. */
 function messageWriter(type: TypeName): WriteValue {
   const form = messageOf(type).json;
-  if (form === undefined)
-    return (writer, value) => delimited(writer, () => fields(writer, value, type));
-  return (writer, value) => delimited(writer, () => fields(writer, membersOf(value, form), type));
+  return (writer, value) => {
+    const before = writer.length;
+    fields(writer, form === undefined ? value : membersOf(value, form), type);
+    writer.varint(writer.length - before);
+  };
 }
 
 /** What the message behind a JSON form that is no object holds. */
@@ -200,16 +202,51 @@ export function typeOfObject(object: Typed): TypeName | undefined {
   return typeOf(slash < 0 ? "" : apiVersion.slice(0, slash), apiVersion.slice(slash + 1), kind);
 }
 
+/** The message of an object, without envelope. */
+export function encodeMessage(object: Typed): Uint8Array {
+  const writer = new BackwardWriter();
+  fields(writer, object, requiredType(object));
+  return writer.take();
+}
+
 /** `k8s\0` and the envelope that tells what the message within is. */
 export function encodeProtobuf(object: Typed): Uint8Array {
+  const type = requiredType(object);
+  return enveloped(object, (writer) => fields(writer, object, type));
+}
+
+/** As `encodeProtobuf`, of a message that was encoded before. */
+export function envelopeOf(object: Typed, message: Uint8Array): Uint8Array {
+  return enveloped(object, (writer) => writer.bytes(message));
+}
+
+/** As `encodeProtobuf`, of a list whose items were encoded before. */
+export function encodeList(list: Typed, items: readonly Uint8Array[]): Uint8Array {
+  const type = requiredType(list);
+  return enveloped(list, (writer) => {
+    for (let at = items.length - 1; at >= 0; at--) {
+      const item = items[at] as Uint8Array;
+      writer.bytes(item);
+      writer.varint(item.length);
+      writer.byte(2 * 8 + wire.bytes);
+    }
+    fields(writer, list, type);
+  });
+}
+
+function requiredType(object: Typed): TypeName {
   const type = typeOfObject(object);
   if (type === undefined) throw new Error(`${object.kind} has no protobuf form`);
+  return type;
+}
+
+function enveloped(object: Typed, write: (writer: BackwardWriter) => void): Uint8Array {
   const writer = new BackwardWriter();
   text(writer, "");
   writer.byte(4 * 8 + wire.bytes);
   text(writer, "");
   writer.byte(3 * 8 + wire.bytes);
-  delimited(writer, () => fields(writer, object, type));
+  delimited(writer, () => write(writer));
   writer.byte(2 * 8 + wire.bytes);
   delimited(writer, () => {
     text(writer, object.kind);
