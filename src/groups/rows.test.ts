@@ -317,3 +317,24 @@ test("a pod that no node runs is deleted at once", async () => {
     'pods "brief" not found',
   );
 });
+
+test("an affinity that is switched off loses its settings", async () => {
+  const spec: Service["spec"] = { ports: [{ port: 80 }], sessionAffinity: "ClientIP" };
+  const made = await world.client.create(services, service("sticky", spec));
+  expect(made.spec?.sessionAffinityConfig?.clientIP?.timeoutSeconds).toBe(10800);
+  const plain = { ...made, spec: { ...made.spec, sessionAffinity: "None" } };
+  const updated = await world.client.update(services, plain);
+  expect(updated.spec?.sessionAffinityConfig).toBeUndefined();
+});
+
+test("tolerations that are replaced keep those of every pod", async () => {
+  const made = await world.client.create(pods, pod("tolerant"));
+  const toleration = { key: "a", operator: "Exists", effect: "NoSchedule" };
+  const next = { ...made, spec: { ...made.spec, tolerations: [toleration] } };
+  const updated = await world.client.update(pods, next);
+  expect(updated.spec.tolerations?.map(({ key }) => key)).toEqual([
+    "a",
+    "node.kubernetes.io/not-ready",
+    "node.kubernetes.io/unreachable",
+  ]);
+});

@@ -19,7 +19,9 @@ function creates(context: AdmissionContext, plural: string): boolean {
 export const defaultTolerationSeconds: AdmissionPlugin = {
   name: "DefaultTolerationSeconds",
   async mutate(object, context) {
-    if (!creates(context, "pods")) return;
+    const { definition, subresource, verb } = context;
+    const isPod = definition.group === "" && definition.plural === "pods" && subresource === "";
+    if (!isPod || (verb !== "CREATE" && verb !== "UPDATE")) return;
     const { spec } = object as Pod;
     for (const key of ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]) {
       const tolerations: Toleration[] = spec.tolerations ?? [];

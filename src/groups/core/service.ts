@@ -43,6 +43,7 @@ function portsCell(service: ReadService): string {
 
 function defaults({ spec, status }: Service): void {
   spec.sessionAffinity ||= "None";
+  if (spec.sessionAffinity === "None") delete spec.sessionAffinityConfig;
   if (spec.sessionAffinity === "ClientIP") {
     spec.sessionAffinityConfig ??= {};
     spec.sessionAffinityConfig.clientIP ??= {};
