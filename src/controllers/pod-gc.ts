@@ -1,6 +1,8 @@
 /** Removes pods that nobody else will: of gone nodes, never placed, or over for too long. */
 import { nodes, pods } from "../client/resources.ts";
+import type { Node } from "../gen/core-v1.ts";
 import { isReason } from "../lib/api-error.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { Controller, ControllerContext } from "../live/controller.ts";
 import { byCreation, formatTime, isDeleting } from "./objects.ts";
 import { isPodTerminal, type LivePod } from "./pod-state.ts";
@@ -10,7 +12,18 @@ const everyMs = 20_000;
 const quarantineMs = 40_000;
 const terminatedPodsMax = 12_500;
 
-export type GarbagePod = { readonly pod: LivePod; readonly why: "orphaned" | "unplaced" | "old" };
+export interface GarbagePod {
+  readonly pod: LivePod;
+  readonly why: "orphaned" | "stuck" | "unplaced" | "old";
+}
+
+const outOfService = "node.kubernetes.io/out-of-service";
+
+/** Someone says that the node is off for good: what stops there never will by itself. */
+function isOutOfService({ spec, status }: DeepReadonly<Node>): boolean {
+  const isReady = status?.conditions?.some((c) => c.type === "Ready" && c.status === "True");
+  return isReady !== true && spec?.taints?.some(({ key }) => key === outOfService) === true;
+}
 
 /** Creates the pod garbage collector; it looks around every 20 seconds. */
 export function createPodGarbageCollector(context: ControllerContext): Controller {
@@ -40,7 +53,12 @@ export function createPodGarbageCollector(context: ControllerContext): Controlle
           .filter(([, since]) => now.getTime() - since >= quarantineMs)
           .map(([name]) => name),
       );
-      for (const garbage of planPodGarbage(all, gone)) await remove(garbage, now);
+      const off = new Set(
+        Array.from(nodeSet.list())
+          .filter(({ object }) => isOutOfService(object))
+          .map(({ key }) => key),
+      );
+      for (const garbage of planPodGarbage(all, { gone, off })) await remove(garbage, now);
       return { againInMs: everyMs };
     },
   };
@@ -48,7 +66,7 @@ export function createPodGarbageCollector(context: ControllerContext): Controlle
   async function remove({ pod, why }: GarbagePod, now: Date): Promise<void> {
     const { namespace = "", name = "", uid = "" } = pod.metadata;
     try {
-      if (why === "orphaned" && !isPodTerminal(pod)) {
+      if (!isPodTerminal(pod)) {
         const condition = {
           type: "DisruptionTarget",
           status: "True",
@@ -56,7 +74,8 @@ export function createPodGarbageCollector(context: ControllerContext): Controlle
           message: "PodGC: node no longer exists",
           lastTransitionTime: formatTime(now),
         };
-        const status = { phase: "Failed", conditions: [condition] };
+        const conditions = why === "orphaned" ? [condition] : [];
+        const status = { phase: "Failed", ...(conditions.length > 0 ? { conditions } : {}) };
         const body = { metadata: { uid }, status };
         await client.patch(pods, namespace, name, "strategic", body, { subresource: "status" });
       }
@@ -73,14 +92,15 @@ export function createPodGarbageCollector(context: ControllerContext): Controlle
 /** Each pod at most once; of those that are over only as many as exceed the limit, oldest first. */
 export function planPodGarbage(
   all: readonly LivePod[],
-  goneNodes: ReadonlySet<string>,
+  nodes: { readonly gone: ReadonlySet<string>; readonly off: ReadonlySet<string> },
   terminatedMax = terminatedPodsMax,
 ): GarbagePod[] {
   const garbage: GarbagePod[] = [];
   const over: LivePod[] = [];
   for (const pod of all) {
     const node = pod.spec.nodeName ?? "";
-    if (goneNodes.has(node)) garbage.push({ pod, why: "orphaned" });
+    if (nodes.gone.has(node)) garbage.push({ pod, why: "orphaned" });
+    else if (nodes.off.has(node) && isDeleting(pod)) garbage.push({ pod, why: "stuck" });
     else if (node === "" && isDeleting(pod)) garbage.push({ pod, why: "unplaced" });
     else if (isPodTerminal(pod)) over.push(pod);
   }

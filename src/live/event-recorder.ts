@@ -68,7 +68,9 @@ class Recorder implements EventRecorder {
     this.#last = Promise.all([this.#last, lag])
       .then(() => this.#write(event))
       .catch((error: unknown) => {
-        this.runtime.log.warn("cannot record event", { reason, error: String(error) });
+        // In a namespace that goes nothing new can be told, and nobody would read it.
+        const level = String(error).includes("because it is being terminated") ? "debug" : "warn";
+        this.runtime.log[level]("cannot record event", { reason, error: String(error) });
       });
   }
 

@@ -26,6 +26,10 @@ export class World {
   nowMs = Date.parse("2026-01-01T00:00:00Z");
   readonly #signal = new AbortController().signal;
   readonly #queue = new Map<string, { readonly controller: Controller; readonly key: string }>();
+  readonly #everAsked = new Map<
+    string,
+    { readonly controller: Controller; readonly key: string }
+  >();
   #timers: { readonly atMs: number; readonly controller: Controller; readonly key: string }[] = [];
   /** Failures of reconciles, newest last. */
   readonly failures: unknown[] = [];
@@ -64,7 +68,13 @@ export class World {
     }
   }
 
+  /** Every key that was ever asked for, once more: as after a restart. */
+  wakeAll(): void {
+    for (const [id, entry] of this.#everAsked) this.#queue.set(id, entry);
+  }
+
   enqueue(controller: Controller, key: string): void {
+    this.#everAsked.set(`${controller.name}|${key}`, { controller, key });
     this.#queue.set(`${controller.name}|${key}`, { controller, key });
   }
 
