@@ -42,7 +42,8 @@ export function matchUrl(
     throw new ApiError("BadRequest", "name must be provided");
   }
   if (!definition.namespaced) {
-    if (metadata.namespace === "") delete metadata.namespace;
+    // Charts give a namespace to everything; where there are none it means nothing.
+    delete metadata.namespace;
     return;
   }
   if (metadata.namespace && metadata.namespace !== request.namespace) {

@@ -286,6 +286,16 @@ test("statuses are judged by phases, conditions and addresses", async () => {
   ).rejects.toThrow("must be a DNS name, not an IP address");
 });
 
+test("what is the cluster's loses the namespace it was given", async () => {
+  const made = await world.client.create(storageClasses, {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name: "spaced", namespace: "default" },
+    provisioner: "a.example/b",
+  });
+  expect(made.metadata.namespace).toBeUndefined();
+});
+
 test("runtime classes and leases are judged by what they bring", async () => {
   const runtimeClass = {
     apiVersion: "node.k8s.io/v1",
