@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ConformanceCluster } from "../test/conformance/cluster.ts";
 import { buildImages } from "../test/conformance/images.ts";
+import { serveImages } from "../test/conformance/registry.ts";
 import {
   compare,
   type Ladder,
@@ -74,7 +75,10 @@ async function main(): Promise<number> {
   const dir = join(OUT, `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "")}-${step}`);
   mkdirSync(dir, { recursive: true });
   const images = node ? await buildImages() : [];
-  const cluster = new ConformanceCluster({ dir, node, images, flags: values["server-flag"] });
+  const [archive] = images;
+  using registry = archive === undefined ? undefined : await serveImages(archive);
+  const flags = values["server-flag"];
+  const cluster = new ConformanceCluster({ dir, node, images, flags, registry });
   try {
     await cluster.start();
     console.log(`Running ${names.length} tests; the log is ${dir}/e2e.log`);

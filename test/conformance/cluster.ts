@@ -1,8 +1,9 @@
 /** The k3 under test: one server, with a node or without. */
-import { cpSync, mkdirSync, openSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdirSync, openSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../../scripts/deps.ts";
 import { hostArch } from "../../scripts/images.ts";
+import type { Registry } from "./registry.ts";
 
 const binary = join(ROOT, `dist/k3-${hostArch()}`);
 const START_LIMIT_MS = 120_000;
@@ -14,6 +15,8 @@ export interface ClusterOptions {
   /** Archives to import on the node. */
   readonly images: readonly string[];
   readonly flags: readonly string[];
+  /** Answers for the hosts of the test images. */
+  readonly registry: Registry | undefined;
 }
 
 export class ConformanceCluster {
@@ -44,6 +47,7 @@ export class ConformanceCluster {
     mkdirSync(imageDir, { recursive: true });
     if (node)
       for (const image of images) cpSync(image, join(imageDir, image.split("/").at(-1) ?? ""));
+    this.#mirror();
     const log = openSync(join(dir, "k3.log"), "w");
     this.#child = Bun.spawn(
       [
@@ -64,6 +68,23 @@ export class ConformanceCluster {
         throw new Error(`k3 did not become ready. Its log is ${dir}/k3.log.`);
       }
       await Bun.sleep(500);
+    }
+  }
+
+  /** containerd asks the registry at hand for the images of these hosts. */
+  #mirror(): void {
+    const { registry } = this.#options;
+    if (registry === undefined) return;
+    const certs = join(this.#dataDir, "agent/etc/containerd/certs.d");
+    const text = [
+      `server = "${registry.url}"`,
+      `[host."${registry.url}"]`,
+      '  capabilities = ["pull", "resolve"]',
+      "",
+    ].join("\n");
+    for (const host of registry.hosts) {
+      mkdirSync(join(certs, host), { recursive: true });
+      writeFileSync(join(certs, host, "hosts.toml"), text);
     }
   }
 

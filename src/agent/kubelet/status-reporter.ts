@@ -79,7 +79,9 @@ export class StatusReporter {
       // What leaves no trace in the API would be told again and again.
       if (answer.metadata.resourceVersion === before) this.#delay(record, limits.unheardMs);
       if (record.static) takeMirror(record, answer);
-      else if (uidOf(answer) === record.uid && isNewer(answer, record.pod)) record.pod = answer;
+      else if (uidOf(answer) === record.uid && isNewer(answer, record.pod)) {
+        record.pod = withStatusOf(record.pod, answer);
+      }
     } catch (error) {
       if (!isReason(error, "NotFound") && !isReason(error, "Conflict")) {
         const pod = `${namespace}/${name}`;
@@ -96,6 +98,19 @@ export class StatusReporter {
     const atMs = this.#context.runtime.clock.monotonicMs() + ms;
     record.retries.set("status", { count: 0, atMs });
   }
+}
+
+/**
+ * The pod with the status of an answer. What else an answer shows (labels, a new generation) is
+ * taken over when the watch tells of it, which is also when it is acted on.
+ */
+export function withStatusOf(pod: Pod, { metadata, status }: Pod): Pod {
+  const { resourceVersion = "" } = metadata;
+  return {
+    ...pod,
+    metadata: { ...pod.metadata, resourceVersion },
+    ...(status === undefined ? {} : { status }),
+  };
 }
 
 function takeMirror(record: PodRecord, answer: Pod): void {
