@@ -2,7 +2,7 @@
 import type { Client } from "../client/client.ts";
 import { controllerRevisions } from "../client/resources.ts";
 import type { ControllerRevision } from "../gen/apps-v1.ts";
-import type { PodTemplateSpec } from "../gen/core-v1.ts";
+import type { Container, PodTemplateSpec } from "../gen/core-v1.ts";
 import type { LabelSelector } from "../gen/meta-v1.ts";
 import { isReason } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
@@ -18,9 +18,39 @@ const never = new AbortController().signal;
 export type LiveRevision = DeepReadonly<ControllerRevision>;
 export const revisionHashLabel = "controller-revision-hash";
 
-/** What a revision keeps; `$patch` makes it a strategic patch that replaces the template. */
+/**
+ * What a revision keeps; `$patch` makes it a strategic patch that replaces the template. Byte by
+ * byte what Go writes: clients find the current revision by comparing texts.
+ */
 export function revisionData(template: DeepReadonly<PodTemplateSpec>): object {
-  return { spec: { template: { ...template, $patch: "replace" } } };
+  const { spec } = template;
+  const full = {
+    ...template,
+    metadata: template.metadata ?? {},
+    spec: {
+      ...spec,
+      containers: spec.containers.map(withResources),
+      ...(spec.initContainers === undefined
+        ? {}
+        : { initContainers: spec.initContainers.map(withResources) }),
+    },
+    $patch: "replace",
+  };
+  return sortedKeys({ spec: { template: full } }) as object;
+}
+
+function withResources(container: DeepReadonly<Container>): DeepReadonly<Container> {
+  return { ...container, resources: container.resources ?? {} };
+}
+
+function sortedKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortedKeys);
+  if (value === null || typeof value !== "object") return value;
+  const sorted: Record<string, unknown> = {};
+  for (const key of Object.keys(value).sort()) {
+    sorted[key] = sortedKeys((value as Record<string, unknown>)[key]);
+  }
+  return sorted;
 }
 
 export function hashOf(object: DeepReadonly<KubeObject>): string {

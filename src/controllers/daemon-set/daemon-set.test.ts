@@ -94,3 +94,12 @@ test("a new template goes from node to node, with its revision", async () => {
       .sort(),
   ).toEqual([1, 2]);
 });
+
+test("a revision is written byte by byte as Go would", async () => {
+  const world = await start(["a"]);
+  const [revision] = world.list(controllerRevisions);
+  expect(JSON.stringify(revision?.data)).toBe(
+    '{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"app":"agent"}},' +
+      '"spec":{"containers":[{"image":"agent:1","name":"c","resources":{}}]}}}}',
+  );
+});

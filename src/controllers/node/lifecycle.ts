@@ -14,7 +14,14 @@ import {
 import type { LiveSet } from "../../live/live-set.ts";
 import { formatTime, isDeleting, mutable, timeNow } from "../objects.ts";
 import { isPodReady, type LivePod } from "../pod-state.ts";
-import { evictionTimeMs, type LiveNode, planLabels, planTaints, wantsEviction } from "./taints.ts";
+import {
+  evictionTimeMs,
+  type LiveNode,
+  planLabels,
+  planTaints,
+  taintId,
+  wantsEviction,
+} from "./taints.ts";
 import { type Permission, ZonePace, zonesOf } from "./zones.ts";
 
 /** How long a silent node counts as alive (upstream's node-monitor-grace-period). */
@@ -60,6 +67,7 @@ class NodeReconciler {
   readonly #pods: LiveSet<Pod>;
   readonly #heartbeats = new Map<string, Heartbeat>();
   readonly #pace = new ZonePace();
+  readonly #taints = new Map<string, ReadonlyMap<string, number>>();
 
   constructor(context: ControllerContext, podSet: LiveSet<Pod>) {
     this.#context = context;
@@ -68,6 +76,7 @@ class NodeReconciler {
 
   forget(name: string): void {
     this.#heartbeats.delete(name);
+    this.#taints.delete(name);
   }
 
   async reconcile(node: LiveNode): Promise<Outcome> {
@@ -170,13 +179,24 @@ class NodeReconciler {
   /** Deletes the pods whose time is up; returns when the next one's is. */
   async #evict(node: LiveNode, onNode: readonly LivePod[], nowMs: number): Promise<number> {
     let nextMs = Number.POSITIVE_INFINITY;
+    const seen = this.#seenTaints(node, nowMs);
     for (const pod of onNode) {
-      const atMs = evictionTimeMs(pod, node, nowMs);
+      const atMs = evictionTimeMs(pod, node, nowMs, (taint) => seen.get(taintId(taint)) ?? nowMs);
       if (atMs === undefined || isDeleting(pod)) continue;
       if (atMs > nowMs) nextMs = Math.min(nextMs, atMs);
       else await this.#evictPod(pod, nowMs);
     }
     return nextMs;
+  }
+
+  /** Since when each of the node's taints is known. */
+  #seenTaints(node: LiveNode, nowMs: number): ReadonlyMap<string, number> {
+    const name = node.metadata.name ?? "";
+    const before = this.#taints.get(name);
+    const ids = (node.spec?.taints ?? []).map(taintId);
+    const seen = new Map(ids.map((id) => [id, before?.get(id) ?? nowMs]));
+    this.#taints.set(name, seen);
+    return seen;
   }
 
   async #evictPod(pod: LivePod, nowMs: number): Promise<void> {

@@ -153,3 +153,31 @@ test("the older labels of a machine follow the newer ones", async () => {
     "beta.kubernetes.io/arch": "arm64",
   });
 });
+
+test("a taint that does not say when it came is counted from when it is seen", async () => {
+  const world = await start();
+  const toleration = { key: "k", operator: "Exists", effect: "NoExecute" };
+  for (const seconds of [5, 25]) {
+    await world.client.create(pods, {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: `p${seconds}`, namespace: "default" },
+      spec: {
+        nodeName: "n1",
+        containers: [{ name: "c", image: "i" }],
+        tolerations: [{ ...toleration, tolerationSeconds: seconds }],
+      },
+    });
+  }
+  await world.change(nodes, "n1", (copy) => {
+    copy.spec = { ...copy.spec, taints: [{ key: "k", value: "v", effect: "NoExecute" }] };
+  });
+  await world.advance(4_000);
+  const leaving = () =>
+    world.list(pods).map(({ metadata }) => metadata.deletionTimestamp !== undefined);
+  expect(leaving()).toEqual([false, false]);
+  await world.advance(6_000);
+  expect(leaving()).toEqual([false, true]);
+  await world.advance(16_000);
+  expect(leaving()).toEqual([true, true]);
+});

@@ -100,15 +100,28 @@ function tolerationMs(pod: LivePod, taint: LiveTaint): number | undefined {
   return least;
 }
 
-/** When the pod must leave: milliseconds since the epoch, undefined for never. */
-export function evictionTimeMs(pod: LivePod, node: LiveNode, nowMs: number): number | undefined {
+/** Tells two taints of a node apart, as the API does. */
+export function taintId({ key, effect }: LiveTaint): string {
+  return `${key}:${effect}`;
+}
+
+/**
+ * When the pod must leave: milliseconds since the epoch, undefined for never. `seenMs` tells since
+ * when a taint is known that does not say itself when it was added, as kubectl's do not.
+ */
+export function evictionTimeMs(
+  pod: LivePod,
+  node: LiveNode,
+  nowMs: number,
+  seenMs: (taint: LiveTaint) => number,
+): number | undefined {
   let first: number | undefined;
   for (const taint of node.spec?.taints ?? []) {
     if (taint.effect !== "NoExecute") continue;
     const ms = tolerationMs(pod, taint);
     if (ms === undefined) return nowMs;
     if (!Number.isFinite(ms)) continue;
-    const since = parseTime(taint.timeAdded) || nowMs;
+    const since = parseTime(taint.timeAdded) || seenMs(taint);
     first = Math.min(first ?? Number.POSITIVE_INFINITY, since + ms);
   }
   return first;
