@@ -35,6 +35,7 @@ export class Housekeeping {
     const root = cgroups.v2 ? "/sys/fs/cgroup/kubepods" : "/sys/fs/cgroup/memory/kubepods";
     const places = [root, `${root}/burstable`, `${root}/besteffort`];
     const names = (await Promise.all(places.map((place) => host.list(place)))).flat();
-    return names.filter((name) => /^pod[0-9a-f]{8}-/.test(name)).map((name) => name.slice(3));
+    const isPod = /^pod([0-9a-f]{8}-|[0-9a-f]{32}$)/;
+    return names.filter((name) => isPod.test(name)).map((name) => name.slice(3));
   }
 }
