@@ -154,6 +154,10 @@ describe.skipIf(skip !== undefined)("faults", () => {
 
   /** logs, exec, port-forward and the Service, as if nothing had been. */
   async function expectServing(): Promise<void> {
+    // The API answers before the node of the same process does.
+    await cluster.until("the node answers", async () => {
+      return (await cluster.kubectl("logs db-1")).code === 0;
+    });
     expect(await cluster.run("logs db-1")).toBe("db here\n");
     expect(await cluster.run("exec db-1 -- cat /www/index.html")).toBe("db-1\n");
     const names = (await pods("app=web")).map(({ metadata }) => `${metadata.name}\n`);
