@@ -88,6 +88,7 @@ async function start(): Promise<void> {
     clusterDomain: "cluster.local",
     rootDir: `${dir}/kubelet`,
     logRoot: `${dir}/pods`,
+    staticPodDir: `${dir}/manifests`,
   });
   app = createKubeletApp({ kubelet });
 }
@@ -169,6 +170,17 @@ real(
     expect(await answer.text()).not.toBe("");
     await api.delete(pods, "default", "once", { gracePeriodSeconds: 1 });
     await seen("once", (left) => left === undefined);
+  },
+  60_000,
+);
+
+test.if(skipped === undefined)(
+  "a kubelet that is stopped as soon as it has started ends",
+  async () => {
+    await scope.end();
+    await start();
+    await scope.end();
+    await start();
   },
   60_000,
 );

@@ -183,7 +183,11 @@ function startStaticPods(options: KubeletOptions, workers: PodWorkers): Promise<
     read.resolve();
   };
   const files = { runtime, host, dir: staticPodDir, nodeName };
-  scope.task("static-pods", (signal) => followStaticPods(files, onPods, signal));
+  scope.task("static-pods", async (signal) => {
+    await followStaticPods(files, onPods, signal);
+    // A stop may come before the first look: nobody must wait for it.
+    read.resolve();
+  });
   return read.promise;
 }
 
