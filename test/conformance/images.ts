@@ -96,9 +96,13 @@ const picture =
   (name: string): Recipe =>
   (parts) => ({
     below: [parts.tools, layerOf(parts.agnhost)],
-    files: ["data.json", `${name}.jpg`].map((file) =>
-      copy(file, join(parts.sources, name, "html", file), 0o644),
-    ),
+    files: [
+      ...["data.json", `${name}.jpg`].map((file) =>
+        copy(file, join(parts.sources, name, "html", file), 0o644),
+      ),
+      // A test reads the name of the distribution that the published image is made of.
+      text("etc/os-release", 'NAME="Alpine Linux"\nID=alpine\n'),
+    ],
     entrypoint: ["/agnhost"],
     command: ["test-webserver"],
   });

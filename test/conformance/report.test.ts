@@ -24,6 +24,7 @@ const report = JSON.stringify([
       spec("c works", "timedout", "too slow"),
       spec("of another step", "skipped"),
       spec("never begun", "skipped"),
+      spec("never ended", "timedout", "A suite timeout occurred"),
     ],
   },
 ]);
@@ -32,6 +33,7 @@ const wanted = new Set([
   "[sig-apps] Job b works",
   "[sig-apps] Job c works",
   "[sig-apps] Job never begun",
+  "[sig-apps] Job never ended",
 ]);
 const results = readReport(report, wanted);
 

@@ -45,12 +45,17 @@ export function readReport(json: string, wanted: ReadonlySet<string>): TestResul
     if (spec.LeafNodeType !== "It" || !wanted.has(name)) continue;
     const outcome = outcomeOf(spec.State);
     const error = outcome === "passed" ? "" : firstWords(spec);
-    // Without a reason it is not the test that left itself out: the run ended before its turn.
-    if (outcome === "skipped" && error === "") continue;
+    if (isUnfinished(spec, error)) continue;
     const seconds = Math.round(spec.RunTime / 1e8) / 10;
     results.push({ name, outcome, seconds, ...(error === "" ? {} : { error }) });
   }
   return results.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The run ended before the test began or while it ran: nothing is known of it. */
+function isUnfinished({ State }: GinkgoSpec, error: string): boolean {
+  if (State === "skipped") return error === "";
+  return State === "aborted" || State === "interrupted" || error.includes("suite timeout occurred");
 }
 
 function outcomeOf(state: string): Outcome {
