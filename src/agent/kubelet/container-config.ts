@@ -98,8 +98,10 @@ function linuxResources(options: ContainerOptions): NonNullable<Linux["resources
   };
 }
 
-/** Changes when the container must be made anew: everything but its resources, which can resize. */
-export function containerHash(container: Container): string {
-  const { resources: _resources, resizePolicy: _policy, ...rest } = container;
-  return Bun.hash.xxHash32(JSON.stringify(rest)).toString(16);
+/**
+ * Changes when the container must be made anew: with its image, the only part of it that may
+ * change besides its resources. Other parts may come in another order or form from each writer.
+ */
+export function containerHash({ name, image }: Container): string {
+  return Bun.hash.xxHash32(JSON.stringify([name, image])).toString(16);
 }
