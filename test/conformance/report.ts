@@ -65,7 +65,9 @@ function outcomeOf(state: string): Outcome {
 
 function firstWords(spec: GinkgoSpec): string {
   const { Message = "", ForwardedPanic = "" } = spec.Failure ?? {};
-  const text = `${Message} ${ForwardedPanic}`.replace(/\s+/g, " ").trim();
+  const words = `${Message} ${ForwardedPanic}`.replace(/\s+/g, " ").trim();
+  // Images are told by their names; where they would come from says nothing.
+  const text = words.replace(/\b[a-z0-9-]+(\.[a-z0-9-]+)+\/(?=[\w/-]+:\d)/g, "");
   if (text === "" && spec.State === "skipped") return "";
   const line = spec.State === "failed" ? text : `${spec.State}: ${text}`;
   return line.length > ERROR_CHARS ? `${line.slice(0, ERROR_CHARS)}…` : line;
