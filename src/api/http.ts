@@ -24,6 +24,7 @@ import type { Pipeline } from "./pipeline.ts";
 import type { ApiRequest, ApiResponse, RequestVerb, User } from "./request.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
 import { isServed, parsePath, type Target, verbOf } from "./request-path.ts";
+import { asksForWebSocket, serveWebSocket } from "./websocket.ts";
 
 const limits = { bodyBytesMax: 3 * 1024 * 1024 } as const;
 
@@ -235,10 +236,27 @@ class ApiServer {
         throw unknownResource();
       }
       const apiRequest = this.#requestFor(request, url, target, user, undefined);
+      if (apiRequest.verb !== "connect" && asksForWebSocket(request.headers)) {
+        return await this.#webSocket(apiRequest, request.headers, stream);
+      }
       await this.options.pipeline.upgrade(apiRequest, stream);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       await writeRefusal(stream, error);
+    }
+  }
+
+  /** Watches and logs may come over a WebSocket; nothing else may. */
+  async #webSocket(request: ApiRequest, headers: Headers, stream: ByteStream): Promise<void> {
+    const isLog = request.subresource === "log";
+    if (!isLog && request.verb !== "watch") return this.options.pipeline.upgrade(request, stream);
+    const gone = new AbortController();
+    const answer = await this.options.pipeline.handle({ ...request, signal: gone.signal });
+    if (answer.type !== "stream") throw new ApiError("BadRequest", "this does not stream");
+    try {
+      await serveWebSocket(headers, stream, answer.frames, isLog ? "bytes" : "event");
+    } finally {
+      gone.abort();
     }
   }
 

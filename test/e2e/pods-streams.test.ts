@@ -4,6 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { createServer, type ServerHttp2Stream } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect } from "node:tls";
+import { readFrame } from "../../src/api/websocket.ts";
 import { Cluster, reasonToSkip, testImage } from "./cluster.ts";
 import { apply, becomes, ended, events, pod, shell } from "./pods.ts";
 
@@ -124,6 +126,47 @@ describe.skipIf(skip !== undefined)("pod streams", () => {
     expect(await cluster.run(`logs talker --since-time=${future}`)).toBe("");
     const wrong = await cluster.kubectl("logs talker -c other");
     expect(wrong.stderr).toContain("container other is not valid for pod talker");
+  });
+
+  test("logs and watches come over a WebSocket too", async () => {
+    const config = readFileSync(cluster.kubeconfig, "utf8");
+    const of = (name: string): string => new RegExp(`${name}: (\\S+)`).exec(config)?.[1] ?? "";
+    const pem = (name: string): string => Buffer.from(of(name), "base64").toString();
+    /** The first message; Bun's own client sends no certificate. */
+    const first = async (path: string, protocol = ""): Promise<string> => {
+      const { hostname, port } = new URL(of("server"));
+      const { promise, resolve, reject } = Promise.withResolvers<string>();
+      const socket = connect({
+        host: hostname,
+        port: Number(port),
+        ca: pem("certificate-authority-data"),
+        cert: pem("client-certificate-data"),
+        key: pem("client-key-data"),
+        ALPNProtocols: ["http/1.1"],
+      });
+      let held = Buffer.alloc(0);
+      socket.on("error", reject);
+      socket.on("close", () => reject(new Error(`closed after ${held}`)));
+      socket.on("data", (chunk: Uint8Array) => {
+        held = Buffer.concat([held, chunk]);
+        const end = held.indexOf("\r\n\r\n");
+        const frame = end < 0 ? undefined : readFrame(held.subarray(end + 4));
+        if (frame !== undefined) resolve(Buffer.from(frame.payload).toString());
+      });
+      const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+      const wanted = protocol === "" ? "" : `Sec-WebSocket-Protocol: ${protocol}\r\n`;
+      const head = `Host: ${hostname}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n`;
+      socket.write(`GET ${path} HTTP/1.1\r\n${head}${key}${wanted}\r\n`);
+      const message = await promise;
+      socket.destroy();
+      return message;
+    };
+    const log = "/api/v1/namespaces/default/pods/talker/log?follow=true";
+    expect(await first(log, "binary.k8s.io")).toStartWith("line 1\n");
+    const base64 = await first(log, "base64.binary.k8s.io");
+    expect(Buffer.from(base64, "base64").toString()).toStartWith("line 1\n");
+    const event = await first("/api/v1/namespaces?watch=true");
+    expect(JSON.parse(event)).toMatchObject({ type: "ADDED", object: { kind: "Namespace" } });
   });
 
   test("logs: of the container before this one", async () => {
