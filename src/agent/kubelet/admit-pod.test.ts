@@ -28,6 +28,29 @@ test("a pod that does not fit beside the others is rejected", () => {
   expect(reject(pod({}), pod({ cpu: "9" }))).toBeUndefined();
 });
 
+test("a host port that another pod has is not given twice", () => {
+  const at = (hostPort: number, hostIP?: string, protocol = "TCP") =>
+    pod(
+      {},
+      {
+        containers: [
+          {
+            name: "c",
+            ports: [
+              { containerPort: 1, hostPort, protocol, ...(hostIP === undefined ? {} : { hostIP }) },
+            ],
+          },
+        ],
+      },
+    );
+  const reject = (one: Pod, other: Pod) => rejectPod(one, { others: [other], allocatable })?.reason;
+  expect(reject(at(80), at(80))).toBe("NodePorts");
+  expect(reject(at(80, "192.0.2.1"), at(80))).toBe("NodePorts");
+  expect(reject(at(80), at(81))).toBeUndefined();
+  expect(reject(at(80, "192.0.2.1"), at(80, "192.0.2.2"))).toBeUndefined();
+  expect(reject(at(80, undefined, "UDP"), at(80))).toBeUndefined();
+});
+
 test("sysctls beyond the safe ones are forbidden", () => {
   const reject = (name: string, spec: Partial<Pod["spec"]> = {}) => {
     const securityContext = { sysctls: [{ name, value: "1" }] };

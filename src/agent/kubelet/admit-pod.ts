@@ -36,7 +36,39 @@ const systemCritical = 2_000_000_000;
 
 /** Undefined for a pod that may run. */
 export function rejectPod(pod: Pod, facts: AdmissionFacts): Rejection | undefined {
-  return forbiddenSysctl(pod) ?? missingResource(pod, facts);
+  return forbiddenSysctl(pod) ?? takenPort(pod, facts.others) ?? missingResource(pod, facts);
+}
+
+/** Two pods may share a host port only at different addresses or protocols. */
+function takenPort(pod: Pod, others: readonly Pod[]): Rejection | undefined {
+  const taken = others.flatMap(hostPorts);
+  const isFree = hostPorts(pod).every(
+    (port) =>
+      !taken.some(
+        (other) =>
+          other.port === port.port &&
+          other.protocol === port.protocol &&
+          (other.ip === anyIp || port.ip === anyIp || other.ip === port.ip),
+      ),
+  );
+  if (isFree) return undefined;
+  const why = "node(s) didn't have free ports for the requested pod ports";
+  return { reason: "NodePorts", message: `Predicate NodePorts failed: ${why}` };
+}
+
+const anyIp = "0.0.0.0";
+
+function hostPorts({ spec }: Pod) {
+  const sidecars = (spec.initContainers ?? []).filter((one) => one.restartPolicy === "Always");
+  return [...spec.containers, ...sidecars].flatMap(({ ports = [] }) =>
+    ports
+      .filter(({ hostPort }) => hostPort !== undefined && hostPort > 0)
+      .map(({ hostPort, protocol = "TCP", hostIP }) => ({
+        port: hostPort,
+        protocol,
+        ip: hostIP || anyIp,
+      })),
+  );
 }
 
 function forbiddenSysctl(pod: Pod): Rejection | undefined {

@@ -25,14 +25,14 @@ export function replicasAnnotations(deployment: LiveDeployment): Record<string, 
 export function newSetAnnotations(
   deployment: LiveDeployment,
   present: Readonly<Record<string, string>> | undefined,
-  newRevision: number,
+  newRevision: bigint,
 ): Record<string, string> | undefined {
   const wanted: Record<string, string> = { ...present };
   for (const [key, value] of Object.entries(deployment.metadata.annotations ?? {})) {
     if (!notInherited.has(key)) wanted[key] = value;
   }
   const oldText = present?.[annotations.revision];
-  const old = Number.parseInt(oldText ?? "0", 10) || 0;
+  const old = /^\d+$/.test(oldText ?? "") ? BigInt(oldText ?? "0") : 0n;
   if (old < newRevision) {
     wanted[annotations.revision] = String(newRevision);
     if (oldText !== undefined) {

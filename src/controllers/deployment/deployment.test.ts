@@ -4,7 +4,7 @@ import type { Deployment } from "../../gen/apps-v1.ts";
 import { createReplicaSetController } from "../replica-set/replica-set.ts";
 import { World } from "../testing/world.ts";
 import { createDeploymentController } from "./deployment.ts";
-import { fenceposts, newReplicaCount, scaledValue } from "./replica-sets.ts";
+import { fenceposts, newReplicaCount, nextRevision, scaledValue } from "./replica-sets.ts";
 
 function web(replicas: number, image = "web:1"): Deployment {
   return {
@@ -225,4 +225,13 @@ test("fenceposts() rounds surge up and unavailability down, never to a standstil
   stuck.spec.strategy = { rollingUpdate: { maxSurge: 0, maxUnavailable: "1%" } };
   expect(fenceposts(stuck)).toEqual({ maxSurge: 0, maxUnavailable: 1 });
   expect(newReplicaCount(web(4), [], 0)).toBe(4);
+});
+
+test("nextRevision() counts exactly beyond 2^53", () => {
+  const set = (revision: string) => ({
+    metadata: { annotations: { "deployment.kubernetes.io/revision": revision } },
+  });
+  const sets = [set("3546343826724305832"), set("7"), set("none")] as never;
+  expect(nextRevision(sets)).toBe(3546343826724305833n);
+  expect(nextRevision([])).toBe(1n);
 });

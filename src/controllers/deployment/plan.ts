@@ -18,11 +18,11 @@ import {
   type LiveDeployment,
   type LiveReplicaSet,
   newReplicaCount,
+  nextRevision,
   planCleanup,
   progressDeadlineSeconds,
   proportionOf,
   replicasOf,
-  revisionOf,
   sum,
 } from "./replica-sets.ts";
 import {
@@ -172,7 +172,7 @@ class Rollout {
   #syncNewSet(): void {
     const current = this.#newSet;
     if (current === undefined) return;
-    const newRevision = Math.max(0, ...this.#oldSets.map(revisionOf)) + 1;
+    const newRevision = nextRevision(this.#oldSets);
     const wanted = newSetAnnotations(this.#deployment, current.metadata.annotations, newRevision);
     const minReadySeconds = this.#deployment.spec.minReadySeconds ?? 0;
     if (wanted !== undefined || (current.spec.minReadySeconds ?? 0) !== minReadySeconds) {
@@ -196,7 +196,7 @@ class Rollout {
     const labels = { ...template.metadata.labels, [hashLabel]: hash };
     const selector = mutable<LabelSelector>(deployment.spec.selector);
     const replicas = newReplicaCount(deployment, this.#all, 0);
-    const newRevision = Math.max(0, ...this.#oldSets.map(revisionOf)) + 1;
+    const newRevision = nextRevision(this.#oldSets);
     const name = `${deployment.metadata.name}-${hash}`;
     const replicaSet: ReplicaSet = {
       apiVersion: "apps/v1",

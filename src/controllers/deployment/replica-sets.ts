@@ -88,11 +88,19 @@ export function sameTemplate(deployment: LiveDeployment, replicaSet: LiveReplica
   return templateKey(deployment.spec.template) === templateKey(replicaSet.spec.template);
 }
 
+/** A revision is a whole number of 64 bits: some are above what a `number` holds exactly. */
 export function revisionOf(object: {
   readonly metadata: { readonly annotations?: Readonly<Record<string, string>> };
-}): number {
-  const revision = Number.parseInt(object.metadata.annotations?.[annotations.revision] ?? "", 10);
-  return Number.isNaN(revision) ? 0 : revision;
+}): bigint {
+  const text = object.metadata.annotations?.[annotations.revision] ?? "";
+  return /^\d+$/.test(text) ? BigInt(text) : 0n;
+}
+
+/** The revision that follows those of `sets`. */
+export function nextRevision(sets: readonly LiveReplicaSet[]): bigint {
+  let newest = 0n;
+  for (const revision of sets.map(revisionOf)) if (revision > newest) newest = revision;
+  return newest + 1n;
 }
 
 export function isActive(replicaSet: LiveReplicaSet): boolean {
@@ -151,7 +159,7 @@ export function planCleanup(
   const surplus = alive.length - limit;
   if (surplus <= 0) return [];
   return alive
-    .toSorted((a, b) => revisionOf(a) - revisionOf(b) || byCreation(a, b))
+    .toSorted((a, b) => Number(revisionOf(a) - revisionOf(b)) || byCreation(a, b))
     .slice(0, surplus)
     .filter(
       (rs) =>
