@@ -1,5 +1,5 @@
 /** What a node changes on its machine, read from the kernel and the disk, to be compared later. */
-import { lstatSync, readdirSync, readFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 
 /** Kernel switches that a node of Kubernetes touches. */
@@ -68,17 +68,35 @@ function listeners(name: string): readonly string[] {
     .sort();
 }
 
-/** Programs that run, this test and zombies left out. */
+const nodePrograms = /containerd|runc|catatonit|k3-(amd64|arm64)/;
+
+/**
+ * Programs of a node that run, zombies left out: by their names, or by a root of their own. What
+ * else comes and goes on the machine meanwhile is not ours.
+ */
 function processes(): readonly string[] {
+  const here = mountNamespace("self");
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .flatMap((pid) => {
       const [stat = ""] = lines(`/proc/${pid}/stat`);
       const state = stat[stat.lastIndexOf(")") + 2];
       if (stat === "" || state === "Z") return [];
-      return (lines(`/proc/${pid}/cmdline`)[0] ?? "").replaceAll("\0", " ");
+      const command = (lines(`/proc/${pid}/cmdline`)[0] ?? "").replaceAll("\0", " ");
+      const namespace = mountNamespace(pid);
+      const isContained = namespace !== "" && namespace !== here;
+      return isContained || nodePrograms.test(command) ? [command] : [];
     })
     .sort();
+}
+
+/** Its name; that of a process that ended meanwhile is "". */
+function mountNamespace(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/mnt`);
+  } catch {
+    return "";
+  }
 }
 
 function tree(dir: string, which: "directories" | "all"): readonly string[] {
