@@ -1,144 +1,40 @@
 /** The Client of everything that runs in the server's own process: no HTTP, no JSON between. */
-import type {
-  Client,
-  DeleteOptions,
-  GetOptions,
-  ListOptions,
-  PatchType,
-  Resource,
-  WatchEvent,
-  WriteOptions,
-} from "../client/client.ts";
-import { apiVersionOf, patchTypes } from "../client/request-form.ts";
+import type { Client, WatchEvent } from "../client/client.ts";
+import { type Ask, createRequestClient, type Transport } from "../client/request-client.ts";
 import { ApiError } from "../lib/api-error.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Pipeline } from "./pipeline.ts";
-import type { ApiRequest, RequestVerb, User } from "./request.ts";
+import type { ApiRequest, User } from "./request.ts";
 import type { WatchSink } from "./watch.ts";
 
 const never = new AbortController().signal;
 
-export function createLocalClient(pipeline: Pipeline, user: User, runtime: Runtime): Client {
-  return new LocalClient(pipeline, user, runtime);
+export function createLocalClient(pipeline: Pipeline, user: User): Client {
+  return createRequestClient(new LocalTransport(pipeline, user));
 }
 
-interface Ask {
-  readonly namespace?: string;
-  readonly name?: string;
-  readonly subresource?: string;
-  readonly query?: Readonly<Record<string, string | undefined>>;
-  readonly body?: unknown;
-  readonly contentType?: string;
-  readonly signal?: AbortSignal;
-}
-
-class LocalClient implements Client {
+class LocalTransport implements Transport {
   constructor(
     private readonly pipeline: Pipeline,
     private readonly user: User,
-    private readonly runtime: Runtime,
   ) {}
 
-  async get<T extends KubeObject>(
-    resource: Resource<T>,
-    namespace: string,
-    name: string,
-    options: GetOptions = {},
-  ): Promise<T> {
-    return this.#ask<T>(resource, "get", { namespace, name, ...options });
+  async request<T>(ask: Ask): Promise<T> {
+    const answer = await this.pipeline.handle(this.#requestOf(ask, never));
+    if (answer.type !== "object") {
+      throw new ApiError("InternalError", "the answer is no object", { code: 500 });
+    }
+    // The items of a list are the ones that everybody sees; a single object is the asker's own.
+    return (ask.verb === "list" ? copyJson(answer.object) : answer.object) as T;
   }
 
-  async list<T extends KubeObject>(
-    resource: Resource<T>,
-    namespace: string,
-    options: ListOptions = {},
-  ) {
-    const query = { ...listQuery(options) };
-    const list = await this.#ask<ListObject<T>>(resource, "list", { namespace, query });
-    const identity = { apiVersion: apiVersionOf(resource), kind: resource.kind };
-    return {
-      items: list.items.map((item) => ({ ...identity, ...copyJson<T>(item) })),
-      resourceVersion: list.metadata.resourceVersion ?? "",
-      continue: list.metadata.continue ?? "",
-    };
-  }
-
-  async create<T extends KubeObject>(
-    resource: Resource<T>,
-    object: T,
-    options: WriteOptions = {},
-  ): Promise<T> {
-    const { namespace = "", name = "" } = object.metadata;
-    const { subresource = "" } = options;
-    return this.#ask<T>(resource, "create", {
-      namespace,
-      name: subresource === "" ? "" : name,
-      subresource,
-      query: writeQuery(options),
-      body: object,
-    });
-  }
-
-  async createSubresource<R>(
-    resource: Resource<KubeObject>,
-    namespace: string,
-    name: string,
-    subresource: string,
-    body: unknown,
-  ): Promise<R> {
-    return this.#ask<R>(resource, "create", { namespace, name, subresource, body });
-  }
-
-  async update<T extends KubeObject>(
-    resource: Resource<T>,
-    object: T,
-    options: WriteOptions = {},
-  ): Promise<T> {
-    const { namespace = "", name = "" } = object.metadata;
-    const { subresource = "" } = options;
-    const query = writeQuery(options);
-    return this.#ask<T>(resource, "update", { namespace, name, subresource, query, body: object });
-  }
-
-  async patch<T extends KubeObject>(
-    resource: Resource<T>,
-    namespace: string,
-    name: string,
-    type: PatchType,
-    body: unknown,
-    options: WriteOptions = {},
-  ): Promise<T> {
-    const { subresource = "" } = options;
-    const query = writeQuery(options);
-    const contentType = patchTypes[type];
-    const ask = { namespace, name, subresource, query, body, contentType };
-    return this.#ask<T>(resource, "patch", ask);
-  }
-
-  async delete(
-    resource: Resource<KubeObject>,
-    namespace: string,
-    name: string,
-    options: DeleteOptions = {},
-  ): Promise<void> {
-    await this.#ask(resource, "delete", { namespace, name, body: options });
-  }
-
-  async *watch<T extends KubeObject>(
-    resource: Resource<T>,
-    namespace: string,
-    options: ListOptions & { readonly resourceVersion: string },
-    signal: AbortSignal,
-  ): AsyncIterable<WatchEvent<T>> {
+  async *watch<T extends KubeObject>(ask: Ask, signal: AbortSignal): AsyncIterable<WatchEvent<T>> {
     const stopped = new AbortController();
-    const query = { ...listQuery(options), allowWatchBookmarks: "true" };
     const both = AbortSignal.any([signal, stopped.signal]);
-    const request = this.#request(resource, "watch", { namespace, query, signal: both });
     const sink = new QueueSink<T>();
     try {
-      await this.pipeline.watch(request, sink);
+      await this.pipeline.watch(this.#requestOf(ask, both), sink);
       for (;;) {
         const events = await sink.take();
         if (events === "end") return;
@@ -149,34 +45,29 @@ class LocalClient implements Client {
     }
   }
 
-  as(userName: string, groups: readonly string[]): Client {
+  as(userName: string, groups: readonly string[]): Transport {
     const user = {
       name: userName,
       uid: "",
       groups: [...groups, "system:authenticated"],
       extra: {},
     };
-    return new LocalClient(this.pipeline, user, this.runtime);
+    return new LocalTransport(this.pipeline, user);
   }
 
-  async #ask<T>(resource: Resource<KubeObject>, verb: RequestVerb, ask: Ask): Promise<T> {
-    const answer = await this.pipeline.handle(this.#request(resource, verb, ask));
-    if (answer.type === "object") return answer.object as unknown as T;
-    throw new ApiError("InternalError", "the answer is no object", { code: 500 });
-  }
-
-  #request(resource: Resource<KubeObject>, verb: RequestVerb, ask: Ask): ApiRequest {
-    const { group, version, plural } = resource;
-    const query = new URLSearchParams();
-    for (const [name, value] of Object.entries(ask.query ?? {})) {
+  #requestOf(ask: Ask, signal: AbortSignal): ApiRequest {
+    const { group, version, plural, namespaced } = ask.resource;
+    // What the process itself writes is typed: no search for unknown fields.
+    const query = new URLSearchParams({ fieldValidation: "Ignore" });
+    for (const [name, value] of Object.entries(ask.query)) {
       if (value !== undefined) query.set(name, value);
     }
     return {
-      verb,
+      verb: ask.verb,
       resource: { group, version, plural },
-      subresource: ask.subresource ?? "",
-      namespace: resource.namespaced ? (ask.namespace ?? "") : "",
-      name: ask.name ?? "",
+      subresource: ask.subresource,
+      namespace: namespaced ? ask.namespace : "",
+      name: ask.name,
       rest: "",
       method: "",
       query,
@@ -185,27 +76,9 @@ class LocalClient implements Client {
       user: this.user,
       body: ask.body as KubeObject | undefined,
       contentType: ask.contentType ?? "application/json",
-      signal: ask.signal ?? never,
+      signal,
     };
   }
-}
-
-interface ListObject<T> {
-  readonly items: readonly T[];
-  readonly metadata: { readonly resourceVersion?: string; readonly continue?: string };
-}
-
-function listQuery(options: ListOptions): Record<string, string | undefined> {
-  const { limit, ...texts } = options;
-  return { ...texts, ...(limit === undefined ? {} : { limit: String(limit) }) };
-}
-
-function writeQuery(options: WriteOptions): Record<string, string | undefined> {
-  return {
-    fieldValidation: "Ignore",
-    fieldManager: options.fieldManager,
-    ...(options.force === undefined ? {} : { force: String(options.force) }),
-  };
 }
 
 /** Gathers events until the reader takes them. */

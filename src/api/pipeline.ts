@@ -64,7 +64,7 @@ export function createPipeline(options: Omit<Parts, "client">): Pipeline {
     },
     upgrade: async (request, socket) => upgrade(await open(request), socket),
     authorize: (attributes) => authorize(parts.authorizer, attributes),
-    clientOf: (user) => createLocalClient(pipeline, user, options.runtime),
+    clientOf: (user) => createLocalClient(pipeline, user),
   };
   const parts: Parts = { ...options, client: pipeline.clientOf(serverUser) };
   const open = (request: ApiRequest) => openCall(parts, request);

@@ -1,5 +1,6 @@
 /** A watch as a stream of frames; equal frames are built once and shared by all watchers. */
 import type { ApiError } from "../lib/api-error.ts";
+import { joinBytes } from "../lib/bytes.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { protobufType } from "../schema/protobuf-decode.ts";
@@ -79,7 +80,7 @@ class StreamSink implements WatchSink {
     const frames = this.#initial ?? [];
     this.#initial = undefined;
     for (let at = 0; at < frames.length; at += limits.initialFramesPerChunk) {
-      this.#enqueue(join(frames.slice(at, at + limits.initialFramesPerChunk)));
+      this.#enqueue(joinBytes(frames.slice(at, at + limits.initialFramesPerChunk)));
     }
     if (this.#ended) this.controller.close();
   }
@@ -158,7 +159,7 @@ function sharedFrame(format: WatchForm["format"], type: WatchType, object: Store
     const head = () => encoder.encode(`{"type":"${type}","object":`);
     frame =
       format === "json"
-        ? join([head(), object.json(), encoder.encode("}\n")])
+        ? joinBytes([head(), object.json(), encoder.encode("}\n")])
         : watchFrame(type, protobufOf(object));
     frames.set(key, frame);
   }
@@ -169,14 +170,4 @@ function frameOf(format: WatchForm["format"], type: string, object: Typed): Uint
   return format === "json"
     ? encoder.encode(`${JSON.stringify({ type, object })}\n`)
     : watchFrame(type, encodeProtobuf(object));
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

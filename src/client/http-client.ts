@@ -2,19 +2,10 @@
 import { ApiError, type StatusObject } from "../lib/api-error.ts";
 import type { Runtime, TlsOptions } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
-import type {
-  Client,
-  DeleteOptions,
-  GetOptions,
-  ListOptions,
-  ListResult,
-  PatchType,
-  Resource,
-  WatchEvent,
-  WriteOptions,
-} from "./client.ts";
+import type { Client, WatchEvent } from "./client.ts";
 import { linesOf } from "./lines.ts";
-import { apiVersionOf, patchTypes, pathOf } from "./request-form.ts";
+import { type Ask, createRequestClient, type Transport } from "./request-client.ts";
+import { pathOf } from "./request-form.ts";
 
 const limits = { requestTimeoutMs: 60_000, retriesMax: 5, retryAfterSecondsMax: 30 } as const;
 
@@ -31,19 +22,20 @@ export interface HttpClientOptions {
 }
 
 export function createHttpClient(options: HttpClientOptions): Client {
-  return new HttpClient(options, {});
+  return createRequestClient(new HttpTransport(options, {}));
 }
 
-interface Ask {
-  readonly method: string;
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string | undefined>>;
-  readonly body?: unknown;
-  readonly contentType?: string;
-  readonly signal?: AbortSignal;
-}
+const methods: Readonly<Record<Ask["verb"], string>> = {
+  get: "GET",
+  list: "GET",
+  watch: "GET",
+  create: "POST",
+  update: "PUT",
+  patch: "PATCH",
+  delete: "DELETE",
+};
 
-class HttpClient implements Client {
+class HttpTransport implements Transport {
   readonly #tls: TlsOptions;
 
   constructor(
@@ -59,96 +51,12 @@ class HttpClient implements Client {
     };
   }
 
-  async get<T extends KubeObject>(
-    resource: Resource<T>,
-    namespace: string,
-    name: string,
-    options: GetOptions = {},
-  ) {
-    const path = pathOf(resource, namespace, name, options.subresource);
-    const { query = {} } = options;
-    return this.#json<T>({ method: "GET", path, query });
-  }
-
-  async list<T extends KubeObject>(
-    resource: Resource<T>,
-    namespace: string,
-    options: ListOptions = {},
-  ): Promise<ListResult<T>> {
-    const path = pathOf(resource, namespace, "");
-    const query = listQuery(options);
-    const list = await this.#json<ListObject<T>>({ method: "GET", path, query });
-    const identity = { apiVersion: apiVersionOf(resource), kind: resource.kind };
-    return {
-      items: list.items.map((item) => ({ ...identity, ...item })),
-      resourceVersion: list.metadata.resourceVersion ?? "",
-      continue: list.metadata.continue ?? "",
-    };
-  }
-
-  async create<T extends KubeObject>(
-    resource: Resource<T>,
-    object: T,
-    options: WriteOptions = {},
-  ): Promise<T> {
-    const { namespace = "", name = "" } = object.metadata;
-    const { subresource = "" } = options;
-    const path = pathOf(resource, namespace, subresource === "" ? "" : name, subresource);
-    return this.#json<T>({ method: "POST", path, query: writeQuery(options), body: object });
-  }
-
-  async createSubresource<R>(
-    ...[resource, namespace, name, subresource, body]: Parameters<Client["createSubresource"]>
-  ): Promise<R> {
-    const path = pathOf(resource, namespace, name, subresource);
-    return this.#json<R>({ method: "POST", path, body });
-  }
-
-  async update<T extends KubeObject>(
-    resource: Resource<T>,
-    object: T,
-    options: WriteOptions = {},
-  ): Promise<T> {
-    const { namespace = "", name = "" } = object.metadata;
-    const path = pathOf(resource, namespace, name, options.subresource);
-    return this.#json<T>({ method: "PUT", path, query: writeQuery(options), body: object });
-  }
-
-  async patch<T extends KubeObject>(
-    resource: Resource<T>,
-    namespace: string,
-    name: string,
-    type: PatchType,
-    body: unknown,
-    options: WriteOptions = {},
-  ): Promise<T> {
-    const path = pathOf(resource, namespace, name, options.subresource);
-    const query = writeQuery(options);
-    return this.#json<T>({ method: "PATCH", path, query, body, contentType: patchTypes[type] });
-  }
-
-  async delete(
-    resource: Resource<KubeObject>,
-    namespace: string,
-    name: string,
-    options: DeleteOptions = {},
-  ): Promise<void> {
-    const body = { kind: "DeleteOptions", apiVersion: "v1", ...options };
-    await this.#json({ method: "DELETE", path: pathOf(resource, namespace, name), body });
-  }
-
-  async *watch<T extends KubeObject>(
-    resource: Resource<T>,
-    namespace: string,
-    options: ListOptions & { readonly resourceVersion: string },
-    signal: AbortSignal,
-  ): AsyncIterable<WatchEvent<T>> {
-    const path = pathOf(resource, namespace, "");
-    const query = { ...listQuery(options), watch: "true", allowWatchBookmarks: "true" };
+  async *watch<T extends KubeObject>(ask: Ask, signal: AbortSignal): AsyncIterable<WatchEvent<T>> {
+    const query = { ...ask.query, watch: "true" };
     const stopped = new AbortController();
     const both = AbortSignal.any([signal, stopped.signal]);
     try {
-      const response = await this.#send({ method: "GET", path, query, signal: both });
+      const response = await this.#send({ ...ask, query }, both);
       if (!response.ok) throw await errorOf(response);
       if (response.body === null) return;
       for await (const line of linesOf(response.body)) yield eventOf<T>(line);
@@ -159,13 +67,13 @@ class HttpClient implements Client {
     }
   }
 
-  as(userName: string, groups: readonly string[]): Client {
+  as(userName: string, groups: readonly string[]): Transport {
     const identity = { "impersonate-user": userName, "impersonate-group": groups };
-    return new HttpClient(this.options, identity);
+    return new HttpTransport(this.options, identity);
   }
 
   /** Sends, and sends again when the server asks to wait; reads the whole answer. */
-  async #json<T>(ask: Ask): Promise<T> {
+  async request<T>(ask: Ask): Promise<T> {
     const { clock } = this.options.runtime;
     for (let tries = 0; ; tries += 1) {
       const over = new AbortController();
@@ -173,7 +81,7 @@ class HttpClient implements Client {
         if (!over.signal.aborted) over.abort(new Error("the server did not answer in time"));
       });
       try {
-        const response = await this.#send({ ...ask, signal: over.signal });
+        const response = await this.#send(ask, over.signal);
         if (response.ok) return (await response.json()) as T;
         const seconds = Number(response.headers.get("retry-after") ?? "");
         const error = await errorOf(response);
@@ -188,10 +96,10 @@ class HttpClient implements Client {
     }
   }
 
-  #send(ask: Ask): Promise<Response> {
+  #send(ask: Ask, signal: AbortSignal): Promise<Response> {
     const { server, token, runtime, userAgent = "k3" } = this.options;
-    const url = new URL(ask.path, server);
-    for (const [name, value] of Object.entries(ask.query ?? {})) {
+    const url = new URL(pathOf(ask.resource, ask.namespace, ask.name, ask.subresource), server);
+    for (const [name, value] of Object.entries(ask.query)) {
       if (value !== undefined) url.searchParams.set(name, value);
     }
     const headers = new Headers({ accept: "application/json", "user-agent": userAgent });
@@ -202,28 +110,13 @@ class HttpClient implements Client {
     const hasBody = ask.body !== undefined;
     if (hasBody) headers.set("content-type", ask.contentType ?? "application/json");
     const request = new Request(url, {
-      method: ask.method,
+      method: methods[ask.verb],
       headers,
+      signal,
       ...(hasBody ? { body: JSON.stringify(ask.body) } : {}),
-      ...(ask.signal === undefined ? {} : { signal: ask.signal }),
     });
     return runtime.net.fetch(request, { tls: this.#tls });
   }
-}
-
-interface ListObject<T> {
-  readonly items: readonly T[];
-  readonly metadata: { readonly resourceVersion?: string; readonly continue?: string };
-}
-
-function listQuery(options: ListOptions): Record<string, string | undefined> {
-  const { limit, ...texts } = options;
-  return { ...texts, ...(limit === undefined ? {} : { limit: String(limit) }) };
-}
-
-function writeQuery(options: WriteOptions): Record<string, string | undefined> {
-  const { fieldManager, force } = options;
-  return { fieldManager, ...(force === undefined ? {} : { force: String(force) }) };
 }
 
 function eventOf<T>(line: string): WatchEvent<T> {

@@ -1,4 +1,5 @@
 /** The few DER forms that an X.509 certificate is made of: written from parts, read by walking. */
+import { joinBytes } from "../lib/bytes.ts";
 
 export type Der = Uint8Array;
 
@@ -16,16 +17,6 @@ const tags = {
   generalizedTime: 0x18,
 } as const;
 
-function concat(parts: readonly Der[]): Der {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
 function lengthBytes(length: number): Der {
   if (length < 0x80) return Uint8Array.of(length);
   const bytes: number[] = [];
@@ -35,8 +26,8 @@ function lengthBytes(length: number): Der {
 
 /** One value: tag, length, and its contents one after the other. */
 export function tlv(tag: number, ...contents: readonly Der[]): Der {
-  const body = concat(contents);
-  return concat([Uint8Array.of(tag), lengthBytes(body.length), body]);
+  const body = joinBytes(contents);
+  return joinBytes([Uint8Array.of(tag), lengthBytes(body.length), body]);
 }
 
 export const sequence = (...parts: readonly Der[]): Der => tlv(tags.sequence, ...parts);

@@ -1,5 +1,6 @@
 /** Sockets behind `Net`. */
 import { connect, type Socket } from "node:net";
+import { readableOf } from "./readable.ts";
 import type { Address, ByteStream, Net } from "./runtime.ts";
 
 export function createNet(): Pick<Net, "fetch" | "dial"> {
@@ -49,32 +50,7 @@ function dial(address: Address, signal: AbortSignal): Promise<ByteStream> {
 
 /** Web streams over a connected socket; reading pauses and writing waits when the other is slow. */
 export function byteStreamOf(socket: Socket): ByteStream {
-  let ended = false;
-  const readable = new ReadableStream<Uint8Array>({
-    start(controller) {
-      const finish = (error?: Error): void => {
-        if (ended) return;
-        ended = true;
-        if (error === undefined) controller.close();
-        else controller.error(error);
-      };
-      socket.on("data", (chunk: Uint8Array) => {
-        if (ended) return;
-        controller.enqueue(chunk);
-        if ((controller.desiredSize ?? 0) <= 0) socket.pause();
-      });
-      socket.on("end", () => finish());
-      socket.on("error", (error) => finish(error));
-      socket.on("close", () => finish());
-    },
-    pull: () => {
-      socket.resume();
-    },
-    cancel: () => {
-      ended = true;
-      socket.destroy();
-    },
-  });
+  const readable = readableOf(socket, { cancel: () => socket.destroy() });
   const writable = new WritableStream<Uint8Array>({
     start: (controller) => {
       socket.on("error", (error) => controller.error(error));

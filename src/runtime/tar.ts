@@ -1,5 +1,6 @@
 /** Reading and writing tar archives (POSIX ustar, and GNU long names when reading). */
 import { assert } from "../lib/assert.ts";
+import { joinBytes } from "../lib/bytes.ts";
 
 const BLOCK = 512;
 const encoder = new TextEncoder();
@@ -70,7 +71,7 @@ export async function readTar(chunks: AsyncIterable<Uint8Array>, sink: TarSink):
   const pull = async (): Promise<boolean> => {
     const next = await input.next();
     if (next.done === true) return false;
-    rest = rest.length === 0 ? new Uint8Array(next.value) : concat(rest, next.value);
+    rest = rest.length === 0 ? new Uint8Array(next.value) : joinBytes([rest, next.value]);
     return true;
   };
   const take = async (count: number): Promise<Uint8Array | undefined> => {
@@ -99,7 +100,7 @@ export async function readTar(chunks: AsyncIterable<Uint8Array>, sink: TarSink):
     if (text(block, 156, 1) === "L") {
       const name: Uint8Array[] = [];
       await body(octal(block, 124, 12), async (part) => void name.push(part.slice()));
-      longName = text(concat(...name), 0, Number.MAX_SAFE_INTEGER);
+      longName = text(joinBytes(name), 0, Number.MAX_SAFE_INTEGER);
       continue;
     }
     const header = parseHeader(block, longName);
@@ -160,15 +161,5 @@ export function writeTar(entries: Iterable<TarEntry>): Uint8Array {
     if (padding > 0) parts.push(new Uint8Array(padding));
   }
   parts.push(new Uint8Array(2 * BLOCK));
-  return concat(...parts);
-}
-
-function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return joinBytes(parts);
 }

@@ -1,5 +1,6 @@
 /** Requests of `node:http2` (and of HTTP/1.1 beside it) as web requests. */
 import type { Http2ServerRequest } from "node:http2";
+import { readableOf } from "../runtime/readable.ts";
 
 /** Bodies up to this size are read whole before the handler runs: cheaper than a stream. */
 const wholeBodyBytesMax = 64 * 1024;
@@ -79,31 +80,7 @@ function wholeBody(request: Http2ServerRequest): Promise<Uint8Array> {
 }
 
 function bodyStream(request: Http2ServerRequest): ReadableStream<Uint8Array> {
-  let ended = false;
-  return new ReadableStream<Uint8Array>({
-    start(controller) {
-      const finish = (error?: Error): void => {
-        if (ended) return;
-        ended = true;
-        if (error === undefined) controller.close();
-        else controller.error(error);
-      };
-      request.on("data", (chunk: Uint8Array) => {
-        if (ended) return;
-        controller.enqueue(chunk);
-        if ((controller.desiredSize ?? 0) <= 0) request.pause();
-      });
-      request.on("end", () => finish());
-      request.on("error", finish);
-      request.on("close", () => finish(new Error("The client went away")));
-      request.pause();
-    },
-    pull: () => {
-      request.resume();
-    },
-    cancel: () => {
-      ended = true;
-      request.resume(); // what still comes is thrown away
-    },
-  });
+  // What still comes after a cancel is thrown away.
+  const cancel = (): void => void request.resume();
+  return readableOf(request, { closedEarly: new Error("The client went away"), cancel });
 }
