@@ -23,6 +23,8 @@ export interface Parts {
   readonly codec: Codec;
   /** The server itself as a client, for admission and actions. */
   readonly client: Client;
+  /** How long a watch lasts at least when its client does not say; half an hour by default. */
+  readonly minRequestTimeoutSeconds?: number;
 }
 
 /** One request under way. */

@@ -26,7 +26,7 @@ import { createRequestMetrics } from "./request-metrics.ts";
 import { isServed, parsePath, type Target, verbOf } from "./request-path.ts";
 import { asksForWebSocket, serveWebSocket } from "./websocket.ts";
 
-const limits = { bodyBytesMax: 3 * 1024 * 1024 } as const;
+const limits = { bodyBytesMax: 3 * 1024 * 1024, requestMsMax: 60_000 } as const;
 
 export type HealthEndpoint = "healthz" | "livez" | "readyz";
 
@@ -50,6 +50,8 @@ export interface ApiAppOptions {
   readonly aggregator?: Aggregator;
   /** What `/metrics` tells. */
   readonly metrics?: Metrics;
+  /** Milliseconds that a request may take which is no watch and no stream; a minute by default. */
+  readonly requestTimeoutMs?: number;
   /** Further paths (OpenID discovery): undefined when it is not theirs. */
   readonly extra?: (request: Request, user: User) => Promise<Response | undefined>;
 }
@@ -219,10 +221,10 @@ class ApiServer {
 
   /** What streams for as long as the client likes has no deadline. */
   #inTime(request: ApiRequest): Promise<ApiResponse> {
-    const { pipeline } = this.options;
+    const { pipeline, requestTimeoutMs: allowedMs = limits.requestMsMax } = this.options;
     const isLong = request.verb === "watch" || request.verb === "connect";
     if (isLong || request.subresource === "log") return pipeline.handle(request);
-    const timeoutMs = requestTimeoutMs(request.query);
+    const timeoutMs = requestTimeoutMs(request.query, allowedMs);
     return this.#deadlines.within(timeoutMs, pipeline.handle(request));
   }
 

@@ -18,7 +18,10 @@ import type { ResourceDefinition } from "./resource-definition.ts";
 import { createSchemaCodec } from "./schema-codec.ts";
 
 export interface ApiServerOptions
-  extends Pick<ApiAppOptions, "health" | "version" | "serverAddress" | "extra"> {
+  extends Pick<
+    ApiAppOptions,
+    "health" | "version" | "serverAddress" | "extra" | "requestTimeoutMs"
+  > {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly rows: readonly ResourceDefinition[];
@@ -28,6 +31,8 @@ export interface ApiServerOptions
   readonly authenticate: (live: LiveSets) => Authenticate;
   /** By which the servers of aggregated APIs know us. */
   readonly frontProxy?: () => FrontProxyIdentity | undefined;
+  /** How long a watch lasts at least when its client does not say. */
+  readonly minRequestTimeoutSeconds?: number;
   /** Freeze shared objects; on in development and tests. */
   readonly freeze: boolean;
 }
@@ -44,7 +49,7 @@ export interface ApiServer {
 }
 
 export function createApiServer(options: ApiServerOptions): ApiServer {
-  const { store, runtime, rows, admission, freeze } = options;
+  const { store, runtime, rows, admission, freeze, minRequestTimeoutSeconds } = options;
   const registry = createRegistry(rows);
   const log = runtime.log.named("api");
   const live = createStoreLiveSets({
@@ -62,6 +67,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     admission,
     codec: createSchemaCodec(),
     authorizer: options.authorizer(live),
+    ...(minRequestTimeoutSeconds === undefined ? {} : { minRequestTimeoutSeconds }),
   });
   const client = pipeline.clientOf(serverUser);
   const { frontProxy: identity = () => undefined } = options;

@@ -17,7 +17,7 @@ import { type Stored, storedAllFrom } from "./stored.ts";
 
 const limits = {
   bookmarkEveryMs: 60_000,
-  timeoutSecondsMin: 1800,
+  minRequestTimeoutSeconds: 1800,
   lastBookmarkBeforeEndMs: 2000,
 } as const;
 
@@ -155,10 +155,12 @@ class Watch {
   }
 
   #keepTime(): void {
-    const { clock, random } = this.call.parts.runtime;
+    const { runtime, minRequestTimeoutSeconds } = this.call.parts;
+    const { clock, random } = runtime;
     const { allowWatchBookmarks, timeoutSeconds } = this.options;
-    const seconds =
-      timeoutSeconds || limits.timeoutSecondsMin + random.int(limits.timeoutSecondsMin);
+    const least = Math.max(minRequestTimeoutSeconds ?? limits.minRequestTimeoutSeconds, 1);
+    // Watches that began together do not end together.
+    const seconds = timeoutSeconds || least + random.int(least);
     const early = allowWatchBookmarks ? limits.lastBookmarkBeforeEndMs : 0;
     const firstMs = Math.max(seconds * 1000 - early, 0);
     const closing = async (): Promise<void> => {

@@ -343,8 +343,13 @@ const components = rows("components", [
     },
   ],
   ["kube-scheduler-arg", "list", "Argument for kube-scheduler: config=FILE"],
+  [
+    "kube-apiserver-arg",
+    "list",
+    "Argument for kube-apiserver: name=value",
+    { note: "the arguments in `src/cli/apiserver-args.ts`; any other is refused" },
+  ],
   ...[
-    "kube-apiserver",
     "etcd",
     "kube-controller-manager",
     "helm-controller",

@@ -2,6 +2,7 @@
 import ipaddr from "ipaddr.js";
 import type { Files } from "../runtime/runtime.ts";
 import type { KubeconfigFile, ServerOptions } from "../server/options.ts";
+import { apiServerArgsOf } from "./apiserver-args.ts";
 import { bad, type FlagValues, UsageError } from "./flags.ts";
 import { address, labelsOf, nodeAddressesOf, nodeNameOf, taintsOf } from "./node-options.ts";
 
@@ -62,6 +63,7 @@ export async function serverOptionsOf(
     disableAgent: flags.bool("disable-agent"),
     disableScheduler: flags.bool("disable-scheduler"),
     schedulerConfigFile: schedulerConfigOf(flags, context.cwd),
+    apiServer: apiServerArgsOf(flags),
     disableControllerManager: flags.bool("disable-controller-manager"),
     disableKubeProxy: flags.bool("disable-kube-proxy"),
     disableNetworkPolicy: flags.bool("disable-network-policy"),

@@ -67,6 +67,8 @@ export function openApiServer(parts: ApiParts): ApiServer {
     version: versionInfo,
     serverAddress: parts.address,
     freeze: false,
+    requestTimeoutMs: server.apiServer["request-timeout"],
+    minRequestTimeoutSeconds: server.apiServer["min-request-timeout"],
     extra: async (request) => openIdDocument(new URL(request.url).pathname, await tokens),
   });
   serveCustomResources({ ...api, runtime: parts.runtime });

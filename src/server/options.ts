@@ -9,6 +9,14 @@ export interface KubeconfigFile {
   readonly name: string;
 }
 
+/** Arguments of kube-apiserver, by its own names (`--kube-apiserver-arg`). */
+export interface ApiServerArguments {
+  /** Seconds that a watch lasts at least when its client names none. */
+  readonly "min-request-timeout": number;
+  /** Milliseconds that any other request may take. */
+  readonly "request-timeout": number;
+}
+
 /** What `k3 server` was asked for, decoded once from flags, environment and config file. */
 export interface ServerOptions {
   /** K3s's `/var/lib/rancher/k3s`; absolute. */
@@ -45,6 +53,7 @@ export interface ServerOptions {
   /** A KubeSchedulerConfiguration; undefined for the default one. */
   readonly schedulerConfigFile: string | undefined;
   readonly disableControllerManager: boolean;
+  readonly apiServer: ApiServerArguments;
   readonly disableKubeProxy: boolean;
   readonly disableNetworkPolicy: boolean;
   readonly nodeLabels: Readonly<Record<string, string>>;
