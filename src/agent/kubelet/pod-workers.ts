@@ -8,21 +8,20 @@ import { WorkQueue } from "../../live/work-queue.ts";
 import { isCriUnavailable } from "../cri/client.ts";
 import { enforceDeadline } from "./active-deadline.ts";
 import { rejectPod } from "./admit-pod.ts";
-import { burstableShares, weighBurstable } from "./cgroups.ts";
 import { containerHash } from "./container-config.ts";
 import type { CriPodIdentity } from "./cri-cache.ts";
 import { type ContainerState, latestOf, type PodCri } from "./cri-state.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import type { RotatedLog } from "./log-rotation.ts";
 import { objectRefs } from "./object-refs.ts";
-import { hasEnded, isEnding, type PodFacts, type PodPlan, planPod, type Step } from "./plan-pod.ts";
+import { hasEnded, isEnding, type PodFacts, type PodPlan, planPod } from "./plan-pod.ts";
 import { newRecord, orphanPod, type PodRecord } from "./pod-record.ts";
 import { reportedRestarts } from "./pod-status.ts";
-import { graceSecondsOf, runStep, stepKey } from "./pod-steps.ts";
-import { placeOf, StartError } from "./start-container.ts";
+import { placeOf } from "./start-container.ts";
 import { StaticPods } from "./static-pods.ts";
 import { sameJson } from "./status-patch.ts";
 import { StatusReporter } from "./status-reporter.ts";
+import { StepRunner } from "./step-runner.ts";
 import { limitsStorage, storageProblem, storageUse } from "./storage-limits.ts";
 import {
   containersOf,
@@ -36,10 +35,7 @@ import {
 
 const limits = {
   workers: 16,
-  finalDeleteAgainMs: 1_000,
   rereadMs: 500,
-  retryMsMin: 500,
-  retryMsMax: 10_000,
 } as const;
 
 type CorePod = typeof pods extends { readonly type?: infer T } ? T : never;
@@ -50,8 +46,8 @@ export class PodWorkers {
   readonly #queue: WorkQueue;
   readonly #records = new Map<string, PodRecord>();
   readonly #reporter: StatusReporter;
+  readonly #steps: StepRunner;
   readonly staticPods: StaticPods;
-  #burstableShares = 0;
 
   constructor(context: KubeletContext, signal: AbortSignal) {
     this.#context = context;
@@ -62,6 +58,9 @@ export class PodWorkers {
     this.#reporter = new StatusReporter(context, wake);
     const records = this.#records;
     this.staticPods = new StaticPods({ runtime, client, nodeName, records, wake });
+    const { staticPods } = this;
+    const forget = (record: PodRecord): Promise<void> => this.#forget(record);
+    this.#steps = new StepRunner({ context, signal, records, staticPods, wake, forget });
   }
 
   /** Follows the pods of this node until the signal aborts. */
@@ -247,7 +246,7 @@ export class PodWorkers {
     this.#tellBackoffs(record, plan);
     // Before the steps: the last status goes out before the object does.
     if (!record.removed) this.#reporter.report(record, facts, plan.waiting);
-    for (const step of plan.steps) this.#begin(record, step);
+    for (const step of plan.steps) this.#steps.begin(record, step);
     if (plan.againInMs !== undefined) this.#queue.addAfter(uid, plan.againInMs + 1);
   }
 
@@ -320,100 +319,6 @@ export class PodWorkers {
     }
   }
 
-  #begin(record: PodRecord, step: Step): void {
-    const key = stepKey(step);
-    const { clock } = this.#context.runtime;
-    if (record.busy.has(key)) {
-      this.#hurryKill(record, step);
-      return;
-    }
-    const isStart = step.do === "startContainer";
-    if (step.do === "killContainer" && record.busy.has(`container ${step.name}`)) {
-      // A start under way is only interrupted by the end of the pod, and once it has run its hook.
-      const hook = record.hooksRunning.has(step.id);
-      if (!record.starting.signal.aborted && !hook) return;
-    }
-    // One app container after the other: the hook of one may prepare what the next needs.
-    if (isStart && step.named.kind === "app" && isStartingApp(record)) return;
-    if (isStart && [...record.killGrace.keys()].length > 0 && isKilling(record, step)) return;
-    if (endsPod.has(step.do) && isStarting(record)) return;
-    const retry = record.retries.get(key);
-    const waitMs = (retry?.atMs ?? 0) - clock.monotonicMs();
-    if (waitMs > 0) {
-      this.#queue.addAfter(record.uid, waitMs + 1);
-      return;
-    }
-    if (step.do === "forget") {
-      void this.#forget(record);
-      return;
-    }
-    if (step.do === "finalDelete" && record.busy.has("status")) return;
-    record.busy.add(key);
-    void this.#run(record, step, key);
-  }
-
-  /** A shorter grace period overtakes the kill that is under way. */
-  #hurryKill(record: PodRecord, step: Step): void {
-    if (step.do !== "killContainer") return;
-    const running = record.killGrace.get(step.id);
-    const wanted = Math.max(1, graceSecondsOf(record, step.name));
-    if (running === undefined || wanted >= running) return;
-    record.killGrace.set(step.id, wanted);
-    const request = { containerId: step.id, timeout: BigInt(wanted) };
-    void this.#context.cri.runtime.stopContainer(request).catch((error: unknown) => {
-      this.#context.runtime.log.debug("Cannot hurry a kill", { id: step.id, error: `${error}` });
-    });
-  }
-
-  async #run(record: PodRecord, step: Step, key: string): Promise<void> {
-    const { cache } = this.#context;
-    try {
-      if (step.do === "createSandbox") await this.#weigh();
-      if (step.do === "finalDelete" && record.static) await this.staticPods.finish(record);
-      else await runStep(this.#context, record, step, this.#signal);
-      if (step.do === "cleanUp") await this.#weigh();
-      record.retries.delete(key);
-      // The deletion comes back as a change; asking again at once would only repeat it.
-      if (step.do === "finalDelete") this.#delay(record, key, limits.finalDeleteAgainMs);
-      if (step.do === "startContainer") record.waiting.delete(step.named.container.name);
-      if (!keepsCache.has(step.do)) cache.markDirty(record.uid);
-    } catch (error) {
-      cache.markDirty(record.uid);
-      this.#failed(record, step, key, error);
-    } finally {
-      record.busy.delete(key);
-      this.#queue.add(record.uid);
-    }
-  }
-
-  /** Keeps the share of the burstable class in step with its pods. */
-  async #weigh(): Promise<void> {
-    const active = [...this.#records.values()].filter(({ volumes }) => volumes !== "gone");
-    const shares = burstableShares(active.map(({ pod }) => pod));
-    if (shares === this.#burstableShares) return;
-    this.#burstableShares = shares;
-    await weighBurstable(this.#context.cgroups, shares);
-  }
-
-  #delay(record: PodRecord, key: string, ms: number): void {
-    record.retries.set(key, { count: 0, atMs: this.#context.runtime.clock.monotonicMs() + ms });
-  }
-
-  #failed(record: PodRecord, step: Step, key: string, error: unknown): void {
-    const { clock, log } = this.#context.runtime;
-    const count = (record.retries.get(key)?.count ?? 0) + 1;
-    const usual = Math.min(limits.retryMsMin * 2 ** (count - 1), limits.retryMsMax);
-    const asked = error instanceof StartError ? error.retryInMs : undefined;
-    record.retries.set(key, { count, atMs: clock.monotonicMs() + (asked ?? usual) });
-    if (step.do === "startContainer" && error instanceof StartError) {
-      const { reason, message } = error;
-      record.waiting.set(step.named.container.name, { reason, message });
-    }
-    if (record.starting.signal.aborted && step.do !== "cleanUp") return;
-    const pod = `${record.pod.metadata.namespace}/${record.pod.metadata.name}`;
-    log.warn("A step of a pod failed", { pod, step: key, error: `${error}` });
-  }
-
   #tellBackoffs(record: PodRecord, plan: PodPlan): void {
     for (const [name, waiting] of plan.waiting) {
       if (record.waiting.get(name)?.message === waiting.message) continue;
@@ -441,35 +346,11 @@ export class PodWorkers {
   }
 }
 
-/** After these the runtime holds what it held before, or what the step has told the cache. */
-const keepsCache: ReadonlySet<Step["do"]> = new Set([
-  "prepareVolumes",
-  "createSandbox",
-  "startContainer",
-]);
-
-/** These wait for what is still being started: it would be left behind otherwise. */
-const endsPod: ReadonlySet<Step["do"]> = new Set(["cleanUp", "finalDelete", "forget"]);
-
 /** Names of the containers whose start is under way. */
 function startingIn(record: PodRecord): ReadonlySet<string> {
   const prefix = "container ";
   const keys = [...record.busy].filter((key) => key.startsWith(prefix));
   return new Set(keys.map((key) => key.slice(prefix.length)));
-}
-
-function isStarting(record: PodRecord): boolean {
-  const starts = (key: string): boolean =>
-    key === "createSandbox" || key === "prepareVolumes" || key.startsWith("container ");
-  return [...record.busy].some(starts);
-}
-
-function isStartingApp(record: PodRecord): boolean {
-  return record.pod.spec.containers.some(({ name }) => record.busy.has(`container ${name}`));
-}
-
-function isKilling(record: PodRecord, step: Extract<Step, { do: "startContainer" }>): boolean {
-  return step.after !== undefined && record.killGrace.has(step.after.id);
 }
 
 /** What the API was told of this very container: probes of an adopted one go on from there. */
