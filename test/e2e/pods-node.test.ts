@@ -6,6 +6,7 @@ import { busyboxFiles, hostArch, imageTar } from "../../scripts/images.ts";
 import type { Node } from "../../src/gen/core-v1.ts";
 import { Cluster, reasonToSkip, testImage } from "./cluster.ts";
 import { apply, becomes, ended, events, field, pod, shell, statusOf } from "./pods.ts";
+import { resizeCases } from "./resize-cases.ts";
 
 const skip = reasonToSkip();
 if (skip !== undefined) console.log(`left out: node: ${skip}`);
@@ -195,6 +196,8 @@ describe.skipIf(skip !== undefined)("node", () => {
       return /FailedCreatePodSandBox: .*strange/.test(await events(cluster, "strange"));
     });
   });
+
+  resizeCases(() => cluster);
 
   test("static pods run from files, with a mirror that cannot be ended by the API", async () => {
     const folder = join(cluster.dataDir, "agent/pod-manifests");

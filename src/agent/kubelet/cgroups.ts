@@ -6,9 +6,11 @@ import type { Host } from "../../runtime/host.ts";
 import type { Logger } from "../../runtime/runtime.ts";
 import {
   cpuShares,
+  type PodResources,
   podCgroup,
   podCpuRequest,
   podResources,
+  podSlice,
   qosClassOf,
   quotaPeriodUs,
 } from "./resources.ts";
@@ -24,6 +26,9 @@ export interface CgroupOptions {
   readonly systemd: boolean;
 }
 
+const limits = { fileBytesMax: 128, valueMax: 2 ** 62 } as const;
+const decoder = new TextDecoder();
+
 const allPods = "/kubepods";
 const burstable = `${allPods}/burstable`;
 const bestEffort = `${allPods}/besteffort`;
@@ -33,6 +38,11 @@ export function weightOf(shares: number): number {
   return Math.floor(1 + ((shares - 2) * 9999) / 262_142);
 }
 
+/** The shares that a weight stands for; many have the same weight. */
+function sharesOf(weight: number): number {
+  return Math.floor(((weight - 1) * 262_142) / 9999) + 2;
+}
+
 /** Makes the cgroups of all pods and of the two lower classes, before any pod is started. */
 export async function prepareCgroups(
   options: CgroupOptions,
@@ -40,10 +50,10 @@ export async function prepareCgroups(
 ): Promise<void> {
   if (options.systemd) return;
   await make(options, allPods);
-  await setShares(options, allPods, cpuShares(capacity.milliCpu));
-  await setMemory(options, allPods, capacity.memoryBytes);
+  await set(options, allPods, { cpuShares: cpuShares(capacity.milliCpu) });
+  await set(options, allPods, { memoryLimitBytes: capacity.memoryBytes });
   await make(options, bestEffort);
-  await setShares(options, bestEffort, cpuShares(0));
+  await set(options, bestEffort, { cpuShares: cpuShares(0) });
   await make(options, burstable);
 }
 
@@ -54,7 +64,7 @@ export function burstableShares(pods: readonly Pod[]): number {
 }
 
 export async function weighBurstable(options: CgroupOptions, shares: number): Promise<void> {
-  if (!options.systemd) await setShares(options, burstable, shares);
+  if (!options.systemd) await set(options, burstable, { cpuShares: shares });
 }
 
 export async function createPodCgroup(options: CgroupOptions, pod: Pod): Promise<void> {
@@ -62,9 +72,62 @@ export async function createPodCgroup(options: CgroupOptions, pod: Pod): Promise
   const path = podCgroup(pod);
   const { cpuShares: shares, cpuQuotaUs, memoryLimitBytes } = podResources(pod);
   await make(options, path);
-  await setShares(options, path, shares);
-  if (cpuQuotaUs > 0) await setQuota(options, path, cpuQuotaUs);
-  if (memoryLimitBytes > 0) await setMemory(options, path, memoryLimitBytes);
+  await set(options, path, { cpuShares: shares });
+  if (cpuQuotaUs > 0) await set(options, path, { cpuQuotaUs });
+  if (memoryLimitBytes > 0) await set(options, path, { memoryLimitBytes });
+}
+
+/** One value of a pod's cgroup that a resize changes. */
+export type PodCgroupChange =
+  | { readonly cpuShares: number }
+  | { readonly cpuQuotaUs: number }
+  | { readonly memoryLimitBytes: number };
+
+/** Changes a pod cgroup that exists; fails where the kernel refuses. */
+export async function changePodCgroup(
+  options: CgroupOptions,
+  pod: Pod,
+  change: PodCgroupChange,
+): Promise<void> {
+  const path = options.systemd ? podSlice(pod) : podCgroup(pod);
+  for (const [file, value] of filesOf(options, path, change)) {
+    await options.host.append(`${options.mountPoint}${file}`, `${value}`);
+  }
+}
+
+/** What the kernel holds the pod to; zero for what it does not limit. */
+export async function readPodCgroup(
+  options: CgroupOptions,
+  pod: Pod,
+): Promise<{ readonly resources: PodResources; readonly memoryUsageBytes: number }> {
+  const path = options.systemd ? podSlice(pod) : podCgroup(pod);
+  const read = async (file: string): Promise<string> => {
+    const bytes = await options.host.readAt(`${options.mountPoint}${file}`, 0, limits.fileBytesMax);
+    return decoder.decode(bytes).trim();
+  };
+  const { v2 } = options;
+  const cpu = v2 ? path : `/cpu${path}`;
+  const memory = v2 ? path : `/memory${path}`;
+  const [shares, quota, limit, usage] = await Promise.all([
+    read(`${cpu}/${v2 ? "cpu.weight" : "cpu.shares"}`),
+    read(`${cpu}/${v2 ? "cpu.max" : "cpu.cfs_quota_us"}`),
+    read(`${memory}/${v2 ? "memory.max" : "memory.limit_in_bytes"}`),
+    read(`${memory}/${v2 ? "memory.current" : "memory.usage_in_bytes"}`),
+  ]);
+  return {
+    resources: {
+      cpuShares: v2 ? sharesOf(Number(shares)) : Number(shares),
+      cpuQuotaUs: limitOf(quota),
+      memoryLimitBytes: limitOf(limit),
+    },
+    memoryUsageBytes: Number(usage),
+  };
+}
+
+/** No limit is `max`, -1, or as many bytes as whole pages can count. */
+function limitOf(text: string): number {
+  const value = Number.parseInt(text, 10);
+  return value > 0 && value < limits.valueMax ? value : 0;
 }
 
 /** Removes the pod's directories in every hierarchy; the kernel refuses those still in use. */
@@ -114,27 +177,35 @@ async function make(options: CgroupOptions, path: string): Promise<void> {
   }
 }
 
-async function setShares(options: CgroupOptions, path: string, shares: number): Promise<void> {
-  if (options.v2) await set(options, `${path}/cpu.weight`, weightOf(shares));
-  else await set(options, `/cpu${path}/cpu.shares`, shares);
+/** Which file gets which value, below the mount point. */
+function filesOf(
+  { v2 }: CgroupOptions,
+  path: string,
+  change: PodCgroupChange,
+): readonly (readonly [string, number | string])[] {
+  if ("cpuShares" in change) {
+    const { cpuShares: shares } = change;
+    return v2 ? [[`${path}/cpu.weight`, weightOf(shares)]] : [[`/cpu${path}/cpu.shares`, shares]];
+  }
+  if ("memoryLimitBytes" in change) {
+    const bytes = change.memoryLimitBytes;
+    return v2 ? [[`${path}/memory.max`, bytes]] : [[`/memory${path}/memory.limit_in_bytes`, bytes]];
+  }
+  const { cpuQuotaUs } = change;
+  if (v2) return [[`${path}/cpu.max`, `${cpuQuotaUs} ${quotaPeriodUs}`]];
+  return [
+    [`/cpu${path}/cpu.cfs_period_us`, quotaPeriodUs],
+    [`/cpu${path}/cpu.cfs_quota_us`, cpuQuotaUs],
+  ];
 }
 
-async function setQuota(options: CgroupOptions, path: string, quotaUs: number): Promise<void> {
-  if (options.v2) return await set(options, `${path}/cpu.max`, `${quotaUs} ${quotaPeriodUs}`);
-  await set(options, `/cpu${path}/cpu.cfs_period_us`, quotaPeriodUs);
-  await set(options, `/cpu${path}/cpu.cfs_quota_us`, quotaUs);
-}
-
-async function setMemory(options: CgroupOptions, path: string, bytes: number): Promise<void> {
-  if (options.v2) await set(options, `${path}/memory.max`, bytes);
-  else await set(options, `/memory${path}/memory.limit_in_bytes`, bytes);
-}
-
-async function set(options: CgroupOptions, file: string, value: number | string): Promise<void> {
-  try {
-    await options.host.append(`${options.mountPoint}${file}`, `${value}`);
-  } catch (error) {
-    // A kernel without the controller runs the pod without the limit, as runc does.
-    options.log.debug("Cannot set a cgroup value", { file, value, error: `${error}` });
+/** A kernel without the controller runs pods without the limit, as runc does. */
+async function set(options: CgroupOptions, path: string, change: PodCgroupChange): Promise<void> {
+  for (const [file, value] of filesOf(options, path, change)) {
+    try {
+      await options.host.append(`${options.mountPoint}${file}`, `${value}`);
+    } catch (error) {
+      options.log.debug("Cannot set a cgroup value", { file, value, error: `${error}` });
+    }
   }
 }

@@ -49,7 +49,7 @@ export function containerConfig(options: ContainerOptions): ContainerConfig {
     stdinOnce: container.stdinOnce === true,
     tty: container.tty === true,
     linux: {
-      resources: linuxResources(options),
+      resources: linuxResources({ ...options, container }),
       securityContext: containerSecurity({
         pod,
         container,
@@ -80,15 +80,23 @@ function annotationsOf({
 
 type Linux = NonNullable<ContainerConfig["linux"]>;
 
-function linuxResources(options: ContainerOptions): NonNullable<Linux["resources"]> {
-  const { pod, named, memoryCapacityBytes } = options;
-  const resources = containerResources(named.container);
+export interface LimitOptions {
+  readonly pod: Pod;
+  readonly container: Container;
+  readonly memoryCapacityBytes: number;
+  readonly cgroupV2: boolean;
+}
+
+/** What the runtime holds the container to. */
+export function linuxResources(options: LimitOptions): NonNullable<Linux["resources"]> {
+  const { pod, container, memoryCapacityBytes } = options;
+  const resources = containerResources(pod, container);
   return {
     cpuPeriod: BigInt(quotaPeriodUs),
     cpuQuota: BigInt(resources.cpuQuotaUs),
     cpuShares: BigInt(resources.cpuShares),
     memoryLimitInBytes: BigInt(resources.memoryLimitBytes),
-    oomScoreAdj: BigInt(oomScore(pod, named.container, memoryCapacityBytes)),
+    oomScoreAdj: BigInt(oomScore(pod, container, memoryCapacityBytes)),
     hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({
       pageSize,
       limit: BigInt(limitBytes),

@@ -36,6 +36,16 @@ export interface ContainerState {
   readonly user: ContainerUser | undefined;
   /** Paths in the container whose mounts are read-only all the way down. */
   readonly readOnlyTrees: readonly string[];
+  /** Undefined where the runtime does not tell. */
+  readonly resources: RunningResources | undefined;
+}
+
+/** What the runtime holds a container to; zero for what it does not limit. */
+export interface RunningResources {
+  readonly cpuShares: number;
+  readonly cpuQuotaUs: number;
+  readonly cpuPeriodUs: number;
+  readonly memoryLimitBytes: number;
 }
 
 export interface ContainerUser {
@@ -121,6 +131,18 @@ export function containerFrom(
     readOnlyTrees: status.mounts
       .filter((mount) => mount.recursiveReadOnly)
       .map((mount) => mount.containerPath),
+    resources: resourcesOf(status),
+  };
+}
+
+function resourcesOf(status: CriContainerStatus): RunningResources | undefined {
+  const linux = status.resources?.linux;
+  if (linux === undefined) return undefined;
+  return {
+    cpuShares: Number(linux.cpuShares),
+    cpuQuotaUs: Number(linux.cpuQuota),
+    cpuPeriodUs: Number(linux.cpuPeriod),
+    memoryLimitBytes: Number(linux.memoryLimitInBytes),
   };
 }
 

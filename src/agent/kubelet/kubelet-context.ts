@@ -11,6 +11,7 @@ import type { CriCache } from "./cri-cache.ts";
 import type { ClusterDns } from "./dns-config.ts";
 import type { ObjectSource } from "./object-source.ts";
 import type { Prober } from "./prober.ts";
+import type { ResourceState } from "./resource-state.ts";
 import type { ServiceAccountTokens } from "./service-account-tokens.ts";
 import type { Service } from "./types.ts";
 import type { Volumes } from "./volumes.ts";
@@ -27,6 +28,7 @@ export interface KubeletContext {
   readonly tokens: ServiceAccountTokens;
   readonly volumes: Volumes;
   readonly prober: Prober;
+  readonly resources: ResourceState;
   /** Absent where network policies are not enforced. */
   readonly policy?: PodAdmission | undefined;
   readonly cgroups: CgroupOptions;

@@ -22,6 +22,7 @@ import { ObjectSource } from "./object-source.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { PodWorkers } from "./pod-workers.ts";
 import { Prober } from "./prober.ts";
+import { ResourceState } from "./resource-state.ts";
 import { followEvents, relistLoop, Watchdog } from "./runtime-watch.ts";
 import { ServiceAccountTokens } from "./service-account-tokens.ts";
 import { followStaticPods } from "./static-pod-files.ts";
@@ -118,6 +119,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     await relistLoop(watch, signal);
   });
   scope.task("logs", (signal) => rotationLoop(context, workers, signal));
+  scope.task("resizes", (signal) => workers.retryResizes(signal));
   scope.task("storage-limits", (signal) => storageLoop(context, workers, signal));
   scope.task("volumes", async (signal) => {
     while (!signal.aborted) {
@@ -238,6 +240,8 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
   const systemd = (await host.stat("/run/systemd/system", true))?.kind === "directory";
   const resolvConf = await runtime.files.readText(options.resolvConf ?? "/etc/resolv.conf");
   const liveServices = options.live.of(services);
+  const resources = new ResourceState(runtime, rootDir, options.scope.signal);
+  await resources.load();
   return {
     runtime,
     host,
@@ -251,6 +255,7 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     tokens,
     volumes: new Volumes({ runtime, host, client, objects, tokens, rootDir }),
     prober: new Prober({ runtime, cri, events, onChange: onProbe }),
+    resources,
     cgroups: {
       host,
       log: runtime.log,

@@ -1,6 +1,9 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { actuatedOf } from "./allocation.ts";
 import type { ContainerState } from "./cri-state.ts";
 import { type PodFacts, planPod } from "./plan-pod.ts";
+import { planResize } from "./plan-resize.ts";
+import { podResources } from "./resources.ts";
 import type { Pod } from "./types.ts";
 
 const sandbox = { id: "s", ready: true, createdMs: 0, attempt: 0, ips: ["10.42.0.2"] };
@@ -33,6 +36,7 @@ function container(name: string, more: Partial<ContainerState> = {}): ContainerS
     logPath: "",
     user: undefined,
     readOnlyTrees: [],
+    resources: undefined,
     ...more,
   };
 }
@@ -50,6 +54,10 @@ function facts(of: Pod, more: Partial<PodFacts> = {}): PodFacts {
     starting: new Set(),
     backoffs: new Map(),
     restartCounts: new Map(),
+    actuated: actuatedOf(of),
+    cgroup: undefined,
+    resize: undefined,
+    restarting: new Set(),
     hashes: new Map(),
     ...more,
   };
@@ -145,4 +153,66 @@ test("planPod() removes a container that was created but never started, then sta
   expect(doing(facts(pod({}), left))).toEqual(["removeContainer"]);
   expect(doing(facts(pod({}), { ...left, removed: true }))).toEqual(["removeContainer"]);
   expect(doing(facts(pod({}), { ...left, starting: new Set(["c"]) }))).toEqual([]);
+});
+
+describe("a resize", () => {
+  const of = (cpu: string, memory: string, policy = "NotRequired"): Pod =>
+    pod({
+      restartPolicy: "OnFailure",
+      containers: [
+        {
+          name: "c",
+          resources: { requests: { cpu, memory }, limits: { cpu, memory } },
+          resizePolicy: [{ resourceName: "memory", restartPolicy: policy }],
+        },
+      ],
+    });
+  const planned = (now: Pod, wanted: Pod, more: Partial<PodFacts>) => {
+    const actuated = actuatedOf(now);
+    const base = facts(wanted, { actuated, cgroup: podResources(now), ...more });
+    return planPod({ ...base, resize: planResize(wanted, base.cri, actuated) });
+  };
+
+  test("changes a running container where it stands", () => {
+    const plan = planned(of("1", "1Gi"), of("2", "2Gi"), running(container("c")));
+    expect(plan.steps.map((step) => step.do)).toEqual(["resizePod"]);
+  });
+
+  test("ends the container first where its policy asks for a restart", () => {
+    const wanted = of("1", "2Gi", "RestartContainer");
+    const [now, before] = [running(container("c")), of("1", "1Gi", "RestartContainer")];
+    const message = "Container c resize requires restart";
+    const kill = { do: "killContainer", name: "c", message, restart: true };
+    expect(planned(before, wanted, now).steps).toMatchObject([kill]);
+    // Ended in good order: it starts again all the same, in a pod cgroup that fits it.
+    const ended = { ...running(container("c", { state: "exited" })), nowMs: 0 };
+    const restarting = new Set(["c-id"]);
+    const plan = planned(before, wanted, { ...ended, restarting });
+    expect(plan.steps.map((step) => step.do)).toEqual(["resizePod", "startContainer"]);
+    const fits = { ...ended, restarting, cgroup: podResources(wanted) };
+    expect(planned(before, wanted, fits).steps.map((step) => step.do)).toEqual(["startContainer"]);
+  });
+
+  test("of cpu alone needs no restart for memory's sake", () => {
+    const [before, wanted] = [
+      of("1", "1Gi", "RestartContainer"),
+      of("2", "1Gi", "RestartContainer"),
+    ];
+    const plan = planned(before, wanted, running(container("c")));
+    expect(plan.steps.map((step) => step.do)).toEqual(["resizePod"]);
+  });
+
+  test("gives back before it takes", () => {
+    const two = (a: string, b: string): Pod =>
+      pod({
+        containers: [
+          { name: "a", resources: { requests: { cpu: "1" }, limits: { memory: a } } },
+          { name: "b", resources: { requests: { cpu: "1" }, limits: { memory: b } } },
+        ],
+      });
+    const { cri } = facts(two("1Gi", "1Gi"), running(container("a"), container("b")));
+    const resize = planResize(two("2Gi", "512Mi"), cri, actuatedOf(two("1Gi", "1Gi")));
+    expect(resize?.memory.map(({ id }) => id)).toEqual(["b-id", "a-id"]);
+    expect(resize?.cpu).toEqual([]);
+  });
 });

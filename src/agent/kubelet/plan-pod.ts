@@ -2,6 +2,8 @@
  * The decision of the pod worker: from the pod, what the runtime runs and what probes say, to the
  * next steps. Pure; doing a step changes the runtime state, and then the plan is made again.
  */
+
+import type { Actuated } from "./allocation.ts";
 import {
   type ContainerState,
   latestOf,
@@ -9,6 +11,8 @@ import {
   readySandbox,
   type SandboxState,
 } from "./cri-state.ts";
+import { type ResizePlan, startsResized } from "./plan-resize.ts";
+import { type PodResources, podResources, samePodResources } from "./resources.ts";
 import { containersOf, isSidecar, type NamedContainer, type Pod } from "./types.ts";
 
 export type Step =
@@ -28,7 +32,10 @@ export type Step =
       readonly message: string;
       /** Undefined: the pod's own grace period. */
       readonly graceSeconds: number | undefined;
+      /** It is to run again, whatever its restart policy says. */
+      readonly restart: boolean;
     }
+  | { readonly do: "resizePod"; readonly resize: ResizePlan }
   | { readonly do: "stopSandbox"; readonly id: string }
   | { readonly do: "removeContainer"; readonly id: string; readonly name: string }
   | { readonly do: "removeSandbox"; readonly id: string }
@@ -71,6 +78,14 @@ export interface PodFacts {
   readonly backoffs: ReadonlyMap<string, CrashBackoff>;
   /** Restart counts that the API knows, for containers that the runtime has forgotten. */
   readonly restartCounts: ReadonlyMap<string, number>;
+  /** What the pod's containers have been given. */
+  readonly actuated: Actuated;
+  /** What its own cgroup holds; undefined while nobody has looked. */
+  readonly cgroup: PodResources | undefined;
+  /** What of it has to change. */
+  readonly resize: ResizePlan | undefined;
+  /** Ids of containers that were ended to run again. */
+  readonly restarting: ReadonlySet<string>;
   /** Container name to the hash of its current spec. */
   readonly hashes: ReadonlyMap<string, string>;
 }
@@ -112,25 +127,30 @@ export function isEnding(facts: PodFacts): boolean {
 
 /** Whether every container has ended for good under its restart policy. */
 function isFinished(facts: PodFacts): boolean {
-  const { pod, cri } = facts;
+  const { pod } = facts;
   const failedInit = containersOf(pod).some(
-    (named) => named.kind === "init" && !isSidecar(named) && endedForGood(pod, cri, named, true),
+    (named) => named.kind === "init" && !isSidecar(named) && endedForGood(facts, named, true),
   );
   if (failedInit) return true;
   const apps = containersOf(pod).filter((named) => named.kind === "app");
-  return apps.every((named) => endedForGood(pod, cri, named, false));
+  return apps.every((named) => endedForGood(facts, named, false));
 }
 
-function endedForGood(pod: Pod, cri: PodCri, named: NamedContainer, failure: boolean): boolean {
-  const latest = latestOf(cri, named.container.name);
+function endedForGood(facts: PodFacts, named: NamedContainer, failure: boolean): boolean {
+  const latest = latestOf(facts.cri, named.container.name);
   if (latest === undefined || !stopped.includes(latest.state)) return false;
   if (failure && latest.exitCode === 0) return false;
-  return !restarts(pod, named, latest.exitCode);
+  return !restarts(facts, named, latest);
 }
 
-/** Whether a container that ended with `exitCode` is to run again. */
-export function restarts(pod: Pod, named: NamedContainer, exitCode: number): boolean {
+/** Whether a container that has ended is to run again. */
+export function restarts(
+  { pod, restarting }: Pick<PodFacts, "pod" | "restarting">,
+  named: NamedContainer,
+  { id, exitCode }: Pick<ContainerState, "id" | "exitCode">,
+): boolean {
   if (named.kind === "ephemeral") return false;
+  if (restarting.has(id)) return true;
   for (const rule of named.container.restartPolicyRules ?? []) {
     const listed = rule.exitCodes?.values?.includes(exitCode) === true;
     const fits = rule.exitCodes?.operator === "NotIn" ? !listed : listed;
@@ -194,6 +214,7 @@ function killsInOrder(pod: Pod, alive: readonly ContainerState[]): readonly Step
     name,
     message: `Stopping container ${name}`,
     graceSeconds: undefined,
+    restart: false,
   }));
 }
 
@@ -220,7 +241,8 @@ class RunPlan {
     const { name } = named.container;
     const latest = latestOf(this.facts.cri, name);
     const ended = latest !== undefined && stopped.includes(latest.state);
-    const waitMs = ended ? this.#backoffMs(name, latest) : 0;
+    const isWanted = latest !== undefined && this.facts.restarting.has(latest.id);
+    const waitMs = ended && !isWanted ? this.#backoffMs(name, latest) : 0;
     if (waitMs > 0) {
       this.againInMs = Math.min(this.againInMs ?? waitMs, waitMs);
       this.waiting.set(name, this.#crashLoop(name));
@@ -238,9 +260,8 @@ class RunPlan {
     });
   }
 
-  kill(container: ContainerState, message: string): void {
-    const { id, name } = container;
-    this.steps.push({ do: "killContainer", id, name, message, graceSeconds: undefined });
+  kill(container: ContainerState, message: string, restart = false): void {
+    this.steps.push(killOf(container, message, restart));
   }
 
   #backoffMs(name: string, latest: ContainerState): number {
@@ -291,12 +312,35 @@ function planRun(facts: PodFacts): PodPlan {
   if (planInit(plan)) planApps(plan);
   planEphemeral(plan);
   pruneDead(plan);
-  return { steps: plan.steps, waiting: plan.waiting, againInMs: plan.againInMs };
+  return {
+    steps: [...planCgroups(plan), ...plan.steps],
+    waiting: plan.waiting,
+    againInMs: plan.againInMs,
+  };
 }
 
-function killOf(container: ContainerState, message: string): Step {
+/** The resize comes before the containers that need the room it makes, and after those that end. */
+function planCgroups({ facts, steps }: RunPlan): readonly Step[] {
+  const { pod, actuated, cgroup, resize } = facts;
+  const isEnding = steps.some((step) => step.do === "killContainer" && step.restart);
+  if (isEnding) return [];
+  const hasGrown = steps.some(
+    (step) => step.do === "startContainer" && startsResized(pod, step.named.container, actuated),
+  );
+  const isOpen = hasGrown && !(cgroup !== undefined && samePodResources(cgroup, podResources(pod)));
+  if (resize === undefined && !isOpen) return [];
+  const nothing: ResizePlan = { restarts: new Map(), memory: [], cpu: [], pod: true };
+  return [
+    {
+      do: "resizePod",
+      resize: isOpen ? { ...nothing, ...resize, pod: true } : (resize ?? nothing),
+    },
+  ];
+}
+
+function killOf(container: ContainerState, message: string, restart = false): Step {
   const { id, name } = container;
-  return { do: "killContainer", id, name, message, graceSeconds: undefined };
+  return { do: "killContainer", id, name, message, graceSeconds: undefined, restart };
 }
 
 /** Runs init containers in order; true when the app containers may run. */
@@ -318,7 +362,7 @@ function planInit(plan: RunPlan): boolean {
     }
     if (!stopped.includes(current.state)) return false;
     if (current.exitCode === 0) continue;
-    if (restarts(plan.facts.pod, named, current.exitCode)) plan.start(named);
+    if (restarts(plan.facts, named, current)) plan.start(named);
     return false;
   }
   return true;
@@ -347,7 +391,11 @@ function planAlive(plan: RunPlan, named: NamedContainer, current: ContainerState
   }
   const hash = plan.facts.hashes.get(name);
   if (hash !== undefined && current.hash !== "" && hash !== current.hash) {
-    plan.kill(current, `Container ${name} definition changed, will be restarted`);
+    plan.kill(current, `Container ${name} definition changed, will be restarted`, true);
+    return false;
+  }
+  if (plan.facts.resize?.restarts.has(current.id)) {
+    plan.kill(current, `Container ${name} resize requires restart`, true);
     return false;
   }
   return true;
@@ -360,14 +408,14 @@ function planApps(plan: RunPlan): void {
     if (current === undefined) {
       const earlier = latestOf(plan.facts.cri, named.container.name);
       const done = earlier !== undefined && stopped.includes(earlier.state);
-      if (!done || restarts(plan.facts.pod, named, earlier.exitCode)) plan.start(named);
+      if (!done || restarts(plan.facts, named, earlier)) plan.start(named);
       continue;
     }
     if (current.state === "running" || current.state === "created") {
       planAlive(plan, named, current);
       continue;
     }
-    if (restarts(plan.facts.pod, named, current.exitCode)) plan.start(named);
+    if (restarts(plan.facts, named, current)) plan.start(named);
   }
 }
 

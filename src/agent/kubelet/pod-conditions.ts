@@ -23,8 +23,15 @@ const kubeletConditions = [
 /** Said of a pod that was ended for the node's sake. */
 const disrupted = "DisruptionTarget";
 
+/** There only while a resize is under way. */
+export const passingConditions: ReadonlySet<string> = new Set([
+  "PodResizePending",
+  "PodResizeInProgress",
+]);
+
 /** True for the conditions that a kubelet writes. */
 export function isKubeletCondition(type: string): boolean {
+  if (passingConditions.has(type)) return true;
   return type === disrupted || (kubeletConditions as readonly string[]).includes(type);
 }
 
@@ -51,7 +58,7 @@ export function podConditions(
     ...(facts.failed?.reason === "Evicted" ? { [disrupted]: evicted } : {}),
   };
   const before = facts.pod.status?.conditions ?? [];
-  return Object.entries(verdicts).map(([type, verdict]) => {
+  const standing = Object.entries(verdicts).map(([type, verdict]) => {
     const old = before.find((condition) => condition.type === type);
     const since =
       old?.status === verdict.status && old.lastTransitionTime !== undefined
@@ -64,6 +71,8 @@ export function podConditions(
       lastTransitionTime: since,
     };
   });
+  const isOver = phase === "Succeeded" || phase === "Failed";
+  return isOver ? standing : [...standing, ...facts.resizes];
 }
 
 function hasNetwork(facts: StatusFacts): boolean {

@@ -1,11 +1,26 @@
 /** What a pod worker remembers of its pod between two looks. */
+import type * as core from "../../gen/core-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { CrashBackoff, Failure, Waiting } from "./plan-pod.ts";
+import type { PodResources } from "./resources.ts";
 import type { Pod } from "./types.ts";
+
+type Condition = DeepReadonly<core.PodCondition>;
 
 export interface PodRecord {
   readonly uid: string;
-  /** The newest state of the API object that we know of. */
+  /** The newest state of the API object that we know of, with the resources it was granted. */
   pod: Pod;
+  /** The same with the resources that it asks for. */
+  asked: Pod;
+  /** Why a resize is not granted yet. */
+  resizePending: Condition | undefined;
+  /** A granted resize that is not carried out yet. */
+  resizing: Condition | undefined;
+  /** What the pod's own cgroup holds; undefined until it was made or looked at. */
+  cgroup: PodResources | undefined;
+  /** Containers that were ended to run again, whatever their restart policy says. */
+  readonly restarting: Set<string>;
   /** The API object is gone, or never was: only the runtime knows the pod. */
   removed: boolean;
   failed: Failure | undefined;
@@ -40,6 +55,11 @@ export function newRecord(pod: Pod, removed: boolean, nowMs: number): PodRecord 
   return {
     uid: pod.metadata.uid ?? "",
     pod,
+    asked: pod,
+    resizePending: undefined,
+    resizing: undefined,
+    cgroup: undefined,
+    restarting: new Set(),
     removed,
     failed: undefined,
     static: false,

@@ -12,6 +12,7 @@ import {
 } from "./cri-state.ts";
 import { hasEnded, type PodFacts, restarts, type Waiting } from "./plan-pod.ts";
 import { podConditions } from "./pod-conditions.ts";
+import { containerResourceStatus, podResourceStatus } from "./resource-status.ts";
 import { qosClassOf } from "./resources.ts";
 import {
   type ContainerKind,
@@ -28,9 +29,13 @@ export interface StatusFacts extends PodFacts {
   readonly ready: ReadonlySet<string>;
   readonly nodeIps: readonly string[];
   readonly startedMs: number;
+  /** Conditions of a resize that is under way. */
+  readonly resizes: readonly core.PodCondition[];
   /** True when nothing of the pod runs or will run: deleted and stopped, failed and stopped. */
   readonly stopped: boolean;
 }
+
+const idScheme = "containerd://";
 
 /** RFC 3339 with whole seconds, the form of meta/v1 Time. */
 export function timeOf(ms: number): string {
@@ -65,6 +70,7 @@ export function podStatus(facts: StatusFacts): core.PodStatus {
     containerStatuses: listOf("app"),
     ...(init.length === 0 ? {} : { initContainerStatuses: init }),
     ...(ephemeral.length === 0 ? {} : { ephemeralContainerStatuses: ephemeral }),
+    ...podResourceStatus(pod, phase, facts.cgroup),
   };
 }
 
@@ -103,14 +109,14 @@ function containerStatus(facts: StatusFacts, named: NamedContainer): core.Contai
     name,
     image: latest.image === "" ? image : latest.image,
     imageID: latest.imageId,
-    containerID: `containerd://${latest.id}`,
+    containerID: `${idScheme}${latest.id}`,
     restartCount: latest.restartCount,
-    ...resourcesOf(named),
+    ...containerResourceStatus(named.container, latest, facts.actuated),
     ...mountsOf(named, latest),
     ...(latest.user === undefined ? {} : { user: userStatus(latest.user) }),
   };
   // What will not be started again waits for nothing: it has ended, however it came to that.
-  const willRestart = ended && restarts(facts.pod, named, latest.exitCode);
+  const willRestart = ended && restarts(facts, named, latest);
   if (willRestart && waiting !== undefined) {
     const lastState = { terminated: terminated(latest) };
     return { ...base, state: { waiting: { ...waiting } }, lastState, ready: false, started: false };
@@ -143,18 +149,6 @@ function isReady(facts: StatusFacts, named: NamedContainer, latest: ContainerSta
   return facts.started.has(latest.id) && facts.ready.has(latest.id);
 }
 
-function resourcesOf({ container }: NamedContainer): Partial<core.ContainerStatus> {
-  const { requests, limits } = container.resources ?? {};
-  return {
-    ...(requests === undefined ? {} : { allocatedResources: { ...requests } }),
-    // There even when empty: what runs has been given what it asked for.
-    resources: {
-      ...(requests === undefined ? {} : { requests: { ...requests } }),
-      ...(limits === undefined ? {} : { limits: { ...limits } }),
-    },
-  };
-}
-
 function mountsOf(
   { container }: NamedContainer,
   latest: ContainerState,
@@ -180,7 +174,7 @@ function terminated(state: ContainerState): core.ContainerStateTerminated {
     ...(state.message === "" ? {} : { message: state.message }),
     startedAt: timeOf(state.startedMs),
     finishedAt: timeOf(state.finishedMs),
-    containerID: `containerd://${state.id}`,
+    containerID: `${idScheme}${state.id}`,
   };
 }
 
@@ -268,9 +262,7 @@ export function podPhase(facts: StatusFacts, statuses: Statuses): string {
     statuses.get(named.container.name)?.lastState?.terminated === undefined;
   if (states.some(neverRan)) return "Pending";
   if (states.some(({ state }) => state.running !== undefined)) return "Running";
-  const again = ended.some(({ named, state }) =>
-    restarts(pod, named, state.terminated?.exitCode ?? 0),
-  );
+  const again = ended.some(({ named, state }) => restarts(facts, named, endOf(state)));
   if (again || ended.length < apps.length) return "Running";
   return succeeded.length === apps.length ? "Succeeded" : "Failed";
 }
@@ -282,7 +274,14 @@ function failedForGood(
 ): boolean {
   const code = state.terminated?.exitCode;
   if (code === undefined || code === 0 || isSidecar(named)) return false;
-  return !restarts(facts.pod, named, code);
+  return !restarts(facts, named, endOf(state));
+}
+
+function endOf({ terminated: end }: core.ContainerState): {
+  readonly id: string;
+  readonly exitCode: number;
+} {
+  return { id: (end?.containerID ?? "").replace(idScheme, ""), exitCode: end?.exitCode ?? 0 };
 }
 
 function isInitPending(facts: PodFacts, named: NamedContainer): boolean {

@@ -8,6 +8,8 @@ import type { KubeletContext } from "./kubelet-context.ts";
 import { logFiles } from "./log-rotation.ts";
 import { crashBackoffLimits, type Step } from "./plan-pod.ts";
 import type { PodRecord } from "./pod-record.ts";
+import { resizePod } from "./resize-pod.ts";
+import { podResources } from "./resources.ts";
 import { placeOf, sandboxConfigOf, startContainer } from "./start-container.ts";
 import { containersOf, fieldPathOf, type Pod, podLogDir } from "./types.ts";
 
@@ -30,6 +32,7 @@ export function stepKey(step: Step): string {
       return `${step.do} ${step.id}`;
     case "prepareVolumes":
     case "createSandbox":
+    case "resizePod":
     case "cleanUp":
     case "finalDelete":
     case "forget":
@@ -49,6 +52,8 @@ export async function runStep(
       return await prepareVolumes(context, record);
     case "createSandbox":
       return await createSandbox(context, record, step.attempt);
+    case "resizePod":
+      return await resizePod(context, record, step.resize);
     case "startContainer":
       noteBackoff(context, record, step);
       return await startContainer(context, record, step);
@@ -106,6 +111,7 @@ async function createSandbox(
     createPodCgroup(context.cgroups, pod),
     context.host.mkdir(podLogDir(context.logRoot, pod), 0o755),
   ]);
+  record.cgroup = podResources(pod);
   let sandboxId: string;
   try {
     const config = sandboxConfigOf(context, pod, attempt);
@@ -141,7 +147,7 @@ function noteBackoff(
   step: Extract<Step, { do: "startContainer" }>,
 ): void {
   const { after } = step;
-  if (after === undefined) return;
+  if (after === undefined || record.restarting.has(after.id)) return;
   const { name } = step.named.container;
   const sinceMs = context.runtime.clock.now().getTime();
   const before = record.backoffs.get(name);
@@ -180,6 +186,7 @@ async function killContainer(
   const { clock } = context.runtime;
   const graceSeconds = Math.max(1, step.graceSeconds ?? graceSecondsOf(record, step.name));
   record.killGrace.set(step.id, graceSeconds);
+  if (step.restart) record.restarting.add(step.id);
   const named = containersOf(record.pod).find((entry) => entry.container.name === step.name);
   const fieldPath = named === undefined ? {} : { fieldPath: fieldPathOf(named) };
   if (named !== undefined) {

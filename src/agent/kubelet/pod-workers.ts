@@ -15,7 +15,9 @@ import type { KubeletContext } from "./kubelet-context.ts";
 import type { RotatedLog } from "./log-rotation.ts";
 import { objectRefs } from "./object-refs.ts";
 import { hasEnded, isEnding, type PodFacts, type PodPlan, planPod } from "./plan-pod.ts";
+import { planResize } from "./plan-resize.ts";
 import { newRecord, orphanPod, type PodRecord } from "./pod-record.ts";
+import { othersOf, PodResizes } from "./pod-resizes.ts";
 import { reportedRestarts } from "./pod-status.ts";
 import { placeOf } from "./start-container.ts";
 import { StaticPods } from "./static-pods.ts";
@@ -36,6 +38,7 @@ import {
 const limits = {
   workers: 16,
   rereadMs: 500,
+  resizeRetryMs: 180_000,
 } as const;
 
 type CorePod = typeof pods extends { readonly type?: infer T } ? T : never;
@@ -47,6 +50,7 @@ export class PodWorkers {
   readonly #records = new Map<string, PodRecord>();
   readonly #reporter: StatusReporter;
   readonly #steps: StepRunner;
+  readonly #resizes: PodResizes;
   readonly staticPods: StaticPods;
 
   constructor(context: KubeletContext, signal: AbortSignal) {
@@ -60,7 +64,9 @@ export class PodWorkers {
     this.staticPods = new StaticPods({ runtime, client, nodeName, records, wake });
     const { staticPods } = this;
     const forget = (record: PodRecord): Promise<void> => this.#forget(record);
-    this.#steps = new StepRunner({ context, signal, records, staticPods, wake, forget });
+    this.#resizes = new PodResizes(context, records, wake);
+    const resizes = this.#resizes;
+    this.#steps = new StepRunner({ context, signal, records, staticPods, resizes, wake, forget });
   }
 
   /** Follows the pods of this node until the signal aborts. */
@@ -76,6 +82,8 @@ export class PodWorkers {
     const isNew = (pod: Pod): boolean => pod.status?.startTime === undefined;
     for (const pod of found.filter((one) => !isNew(one))) this.#seen(pod);
     for (const pod of found.filter(isNew)) this.#seen(pod);
+    this.#context.resources.retain(new Set(this.#records.keys()));
+    this.#resizes.retry();
     await Promise.all(Array.from({ length: limits.workers }, () => this.#work()));
   }
 
@@ -131,6 +139,14 @@ export class PodWorkers {
     }
   }
 
+  /** Resizes that wait are looked at again now and then, besides when something ends. */
+  async retryResizes(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#context.runtime.clock.sleep(limits.resizeRetryMs, signal);
+      this.#resizes.retry();
+    }
+  }
+
   /** Brings the files of every running pod up to date with the objects behind them. */
   async refreshVolumes(): Promise<void> {
     for (const record of this.#records.values()) await this.#refresh(record);
@@ -164,6 +180,7 @@ export class PodWorkers {
     if (record === undefined) {
       const now = this.#context.runtime.clock.now().getTime();
       const fresh = newRecord(pod, false, now);
+      this.#resizes.begin(fresh);
       this.#admit(fresh);
       this.#records.set(uid, fresh);
       if (!hasEnded(pod)) this.#context.objects.follow(uid, objectRefs(pod));
@@ -172,7 +189,7 @@ export class PodWorkers {
       const changed = generation !== pod.metadata.generation;
       const told = [pod.metadata.labels, pod.metadata.annotations];
       const relabeled = !sameJson([labels, annotations], told);
-      record.pod = pod;
+      this.#resizes.seen(record, pod);
       record.removed = false;
       if (changed && record.volumes !== "gone") {
         this.#context.objects.follow(uid, objectRefs(pod));
@@ -185,14 +202,17 @@ export class PodWorkers {
   /** A pod that this node cannot take fails; one that it has started before is taken. */
   #admit(record: PodRecord): void {
     const { pod } = record;
-    const isNew = pod.status?.startTime === undefined && !hasEnded(pod);
-    if (!isNew || pod.metadata.deletionTimestamp !== undefined) return;
-    const others = [...this.#records.values()]
-      .filter((one) => !one.removed && one.failed === undefined && !hasEnded(one.pod))
-      .map((one) => one.pod);
+    if (hasEnded(pod)) return;
+    const isNew = pod.status?.startTime === undefined;
     const { allocatable, events } = this.#context;
-    const rejection = rejectPod(pod, { others, allocatable });
-    if (rejection === undefined) return;
+    const rejection =
+      isNew && pod.metadata.deletionTimestamp === undefined
+        ? rejectPod(pod, { others: othersOf(this.#records, record.uid), allocatable })
+        : undefined;
+    if (rejection === undefined) {
+      this.#resizes.admitted(record);
+      return;
+    }
     const { reason, message } = rejection;
     record.failed = { reason, message: `Pod was rejected: ${message}` };
     events.event(pod, "Warning", reason, message);
@@ -209,6 +229,7 @@ export class PodWorkers {
     if (record === undefined) return;
     record.removed = true;
     this.#queue.add(uid);
+    this.#resizes.retry();
   }
 
   async #work(): Promise<void> {
@@ -242,6 +263,9 @@ export class PodWorkers {
     const facts = this.#factsOf(record, cri, starting);
     const plan = planPod(facts);
     if (isEnding(facts)) record.starting.abort();
+    const isRestarting = record.resizing !== undefined && record.restarting.size > 0;
+    const isResizing = facts.resize !== undefined || isRestarting;
+    this.#resizes.progressed(record, isResizing && !isEnding(facts));
     this.staticPods.reconcile(record);
     this.#tellBackoffs(record, plan);
     // Before the steps: the last status goes out before the object does.
@@ -261,8 +285,13 @@ export class PodWorkers {
       const begun = verdict === undefined || verdict.started;
       if (begun && !record.hooksRunning.has(container.id)) started.add(container.id);
     }
+    const actuated = this.#context.resources.actuated(record.pod);
     return {
       pod: record.pod,
+      actuated,
+      cgroup: record.cgroup,
+      resize: planResize(record.pod, cri, actuated),
+      restarting: record.restarting,
       removed: record.removed,
       failed: record.failed,
       cri,
@@ -341,6 +370,7 @@ export class PodWorkers {
   async #forget(record: PodRecord): Promise<void> {
     this.#records.delete(record.uid);
     this.#context.cache.forget(record.uid);
+    this.#context.resources.forget(record.uid);
     await this.#context.host.remove(podLogDir(this.#context.logRoot, record.pod));
     this.staticPods.forgotten();
   }

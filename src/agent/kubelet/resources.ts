@@ -106,13 +106,17 @@ export interface ContainerResources {
   readonly hugepageLimits: readonly { readonly pageSize: string; readonly limitBytes: number }[];
 }
 
-export function containerResources(container: Container): ContainerResources {
+export function containerResources(pod: Pod, container: Container): ContainerResources {
   const limits = container.resources?.limits ?? {};
+  const whole = pod.spec.resources?.limits ?? {};
+  // What has no limit of its own is held by the pod's.
+  const limitOf = (name: Resource): string | undefined =>
+    quantityValue(limits[name]) > 0 ? limits[name] : whole[name];
   const huge = Object.entries(limits).filter(([name]) => name.startsWith("hugepages-"));
   return {
-    cpuShares: cpuShares(milliCpu(requestOf(container, "cpu"))),
-    cpuQuotaUs: cpuQuotaUs(milliCpu(limits.cpu)),
-    memoryLimitBytes: wholeValue(limits.memory),
+    cpuShares: cpuShares(milliCpu(container.resources?.requests?.cpu ?? limitOf("cpu"))),
+    cpuQuotaUs: cpuQuotaUs(milliCpu(limitOf("cpu"))),
+    memoryLimitBytes: wholeValue(limitOf("memory")),
     hugepageLimits: huge.map(([name, value]) => ({
       // The kernel says 2MB where Kubernetes says 2Mi.
       pageSize: name.replace("hugepages-", "").replace(/i$/, "B"),
@@ -126,6 +130,16 @@ export interface PodResources {
   /** 0 where a container has no limit: then the pod has none either. */
   readonly cpuQuotaUs: number;
   readonly memoryLimitBytes: number;
+}
+
+/** Whether a pod cgroup that holds `now` is as `wanted`; a limit that is gone is not taken back. */
+export function samePodResources(now: PodResources, wanted: PodResources): boolean {
+  const isKept = (before: number, after: number): boolean => after === 0 || before === after;
+  return (
+    now.cpuShares === wanted.cpuShares &&
+    isKept(now.cpuQuotaUs, wanted.cpuQuotaUs) &&
+    isKept(now.memoryLimitBytes, wanted.memoryLimitBytes)
+  );
 }
 
 /** The sum over what runs together, or the largest init container where that is more. */

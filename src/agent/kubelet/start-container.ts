@@ -1,6 +1,7 @@
 /** Starts one container: image, environment, mounts, create, start, postStart. */
 import { criText } from "../cri/client.ts";
 import { ImageError, type PresentImage } from "../images.ts";
+import { sizesOf } from "./allocation.ts";
 import { containerConfig, containerHash } from "./container-config.ts";
 import { latestOf, type SandboxState } from "./cri-state.ts";
 import { dnsConfigOf } from "./dns-config.ts";
@@ -100,11 +101,15 @@ async function create(
   const image = await ensureImage(context, record, named, tell);
   try {
     const config = await configOf(context, record, request, image);
+    const sizes = sizesOf(record.pod, named.container);
     const answer = await context.cri.runtime.createContainer({
       podSandboxId: sandbox.id,
       config,
       sandboxConfig: sandboxConfigOf(context, record.pod, sandbox.attempt),
     });
+    if (named.kind !== "ephemeral") {
+      context.resources.containerGiven(record.pod, named.container.name, sizes);
+    }
     return answer.containerId;
   } catch (error) {
     const message = criText(error);

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { sameJson } from "./status-patch.ts";
+import { sameJson, statusPatch } from "./status-patch.ts";
+import type { Pod } from "./types.ts";
 
 const pairs: readonly (readonly [string, unknown, unknown, boolean])[] = [
   ["keys in another order", { a: 1, b: [2] }, { b: [2], a: 1 }, true],
@@ -22,3 +23,25 @@ for (const [name, a, b, same] of pairs) {
     expect(sameJson(b, a)).toBe(same);
   });
 }
+
+test("a condition of a resize goes when the resize is over, those of others stay", () => {
+  const conditions = ["PodResizeInProgress", "DisruptionTarget", "example.com/gate"].map(
+    (type) => ({
+      type,
+      status: "True",
+    }),
+  );
+  const pod: Pod = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { uid: "u" },
+    spec: { containers: [] },
+    status: { conditions },
+  };
+  expect(statusPatch(pod, { conditions: [] })?.status.conditions).toEqual([
+    { $patch: "delete", type: "PodResizeInProgress" },
+  ]);
+  expect(statusPatch(pod, { conditions: [{ type: "PodResizeInProgress", status: "True" }] })).toBe(
+    undefined,
+  );
+});

@@ -1,6 +1,6 @@
 /** The strategic merge patch that brings a pod's status in the API to what it should be. Pure. */
 import type * as core from "../../gen/core-v1.ts";
-import { isKubeletCondition } from "./pod-conditions.ts";
+import { isKubeletCondition, passingConditions } from "./pod-conditions.ts";
 import type { Pod } from "./types.ts";
 
 /** Fields that a kubelet writes; what is absent in `status` is removed. */
@@ -16,6 +16,8 @@ const owned = [
   "containerStatuses",
   "initContainerStatuses",
   "ephemeralContainerStatuses",
+  "resources",
+  "allocatedResources",
 ] as const satisfies readonly (keyof core.PodStatus)[];
 
 /** These merge by address, so that the old entries have to be replaced by name. */
@@ -70,7 +72,11 @@ export function statusPatch(pod: Pod, status: core.PodStatus): StatusPatch | und
     const old = before.conditions?.find((entry) => entry.type === condition.type);
     return isOurs && !sameCondition(old, condition) ? [withoutStale(old, condition)] : [];
   });
-  if (conditions.length > 0) changes.conditions = conditions;
+  const isOver = ({ type }: { readonly type: string }): boolean =>
+    passingConditions.has(type) && status.conditions?.every((now) => now.type !== type) !== false;
+  const over = (before.conditions ?? []).filter(isOver);
+  const gone = over.map(({ type }) => ({ $patch: "delete", type }));
+  if (conditions.length + gone.length > 0) changes.conditions = [...conditions, ...gone];
   if (Object.keys(changes).length === 0) return undefined;
   return { metadata: { uid: pod.metadata.uid }, status: changes };
 }

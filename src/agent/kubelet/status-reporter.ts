@@ -64,6 +64,7 @@ export class StatusReporter {
       nodeIps,
       startedMs: record.startedMs,
       stopped,
+      resizes: [record.resizePending, record.resizing].filter((one) => one !== undefined),
     });
     return statusPatch(told, status);
   }

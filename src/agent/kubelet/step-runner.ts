@@ -6,6 +6,7 @@ import { burstableShares, weighBurstable } from "./cgroups.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import type { Step } from "./plan-pod.ts";
 import type { PodRecord } from "./pod-record.ts";
+import type { PodResizes } from "./pod-resizes.ts";
 import { graceSecondsOf, runStep, stepKey } from "./pod-steps.ts";
 import { StartError } from "./start-container.ts";
 import type { StaticPods } from "./static-pods.ts";
@@ -22,6 +23,7 @@ export interface StepRunnerOptions {
   readonly signal: AbortSignal;
   readonly records: ReadonlyMap<string, PodRecord>;
   readonly staticPods: StaticPods;
+  readonly resizes: PodResizes;
   readonly wake: (uid: string, afterMs: number) => void;
   /** Nothing of the pod is left anywhere. */
   readonly forget: (record: PodRecord) => Promise<void>;
@@ -55,6 +57,8 @@ export class StepRunner {
     // One app container after the other: the hook of one may prepare what the next needs.
     if (isStart && step.named.kind === "app" && isStartingApp(record)) return;
     if (isStart && [...record.killGrace.keys()].length > 0 && isKilling(record, step)) return;
+    // The pod's cgroup grows before the container that needs it.
+    if (isStart && record.busy.has("resizePod")) return;
     if (endsPod.has(step.do) && isStarting(record)) return;
     const retry = record.retries.get(key);
     const waitMs = (retry?.atMs ?? 0) - clock.monotonicMs();
@@ -94,7 +98,10 @@ export class StepRunner {
       record.retries.delete(key);
       // The deletion comes back as a change; asking again at once would only repeat it.
       if (step.do === "finalDelete") this.#delay(record, key, limits.finalDeleteAgainMs);
-      if (step.do === "startContainer") record.waiting.delete(step.named.container.name);
+      if (step.do === "startContainer") {
+        record.waiting.delete(step.named.container.name);
+        record.restarting.delete(step.after?.id ?? "");
+      }
       if (!keepsCache.has(step.do)) cache.markDirty(record.uid);
     } catch (error) {
       cache.markDirty(record.uid);
@@ -127,6 +134,9 @@ export class StepRunner {
     if (step.do === "startContainer" && error instanceof StartError) {
       const { reason, message } = error;
       record.waiting.set(step.named.container.name, { reason, message });
+    }
+    if (step.do === "resizePod") {
+      this.#options.resizes.failed(record, error instanceof Error ? error.message : `${error}`);
     }
     if (record.starting.signal.aborted && step.do !== "cleanUp") return;
     const pod = `${record.pod.metadata.namespace}/${record.pod.metadata.name}`;
