@@ -157,7 +157,7 @@ function condition(
   return { type, status: "True", ...said, observedGeneration, ...times };
 }
 
-/** What takes nothing more comes first, then priority, quality of service, and who waits longest. */
+/** What takes nothing more comes first, then priority, quality of service, the longest wait. */
 function firstServed(a: PodRecord, b: PodRecord): number {
   const priority = ({ asked }: PodRecord): number => asked.spec.priority ?? 0;
   const guaranteed = ({ asked }: PodRecord): number => Number(qosClassOf(asked) === "Guaranteed");

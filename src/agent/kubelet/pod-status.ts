@@ -10,10 +10,11 @@ import {
   previousOf,
   readySandbox,
 } from "./cri-state.ts";
-import { hasEnded, type PodFacts, restarts, type Waiting } from "./plan-pod.ts";
+import { hasEnded, type PodFacts, type Waiting } from "./plan-pod.ts";
 import { podConditions } from "./pod-conditions.ts";
 import { containerResourceStatus, podResourceStatus } from "./resource-status.ts";
 import { qosClassOf } from "./resources.ts";
+import { restarts } from "./restarts.ts";
 import {
   type ContainerKind,
   type ContainerStatus,
