@@ -84,9 +84,11 @@ export async function machineMirror(): Promise<string> {
 /** apt with its state under `dir`. */
 export class PrivateApt {
   readonly #dir: string;
+  readonly #suite: string;
 
-  constructor(dir: string) {
+  constructor(dir: string, suite: string = SUITE) {
     this.#dir = dir;
+    this.#suite = suite;
   }
 
   /** Fetches the package lists of the suite for both architectures. */
@@ -95,10 +97,13 @@ export class PrivateApt {
     await mkdir(join(this.#dir, "cache/archives/partial"), { recursive: true });
     await writeFile(join(this.#dir, "status"), "");
     const signedBy = (await exists(KEYRING)) ? `[signed-by=${KEYRING}] ` : "";
-    await writeFile(join(this.#dir, "sources.list"), `deb ${signedBy}${mirror} ${SUITE} main\n`);
+    await writeFile(
+      join(this.#dir, "sources.list"),
+      `deb ${signedBy}${mirror} ${this.#suite} main\n`,
+    );
     await mustRun(
       ["apt-get", ...this.#options(), "update"],
-      `Check that this machine's Debian mirror carries the suite ${SUITE} and can be reached.`,
+      `Check that this machine's Debian mirror carries the suite ${this.#suite} and can be reached.`,
     );
   }
 

@@ -171,9 +171,14 @@ export function busyboxRoot(busybox: Uint8Array, applets: readonly string[]): Ta
 export async function busyboxFiles(arch: Arch): Promise<TarEntry[]> {
   const host = hostArch();
   const own = await busyboxPath(host);
-  const list = await mustRun([own, "--list"], "The static busybox should run on this machine.");
   const busybox = arch === host ? own : await busyboxPath(arch);
-  return busyboxRoot(await readFile(busybox), list.trim().split("\n"));
+  return busyboxRoot(await readFile(busybox), await appletsOf(own));
+}
+
+/** What the busybox at `path`, which runs on this machine, can be called as. */
+export async function appletsOf(path: string): Promise<string[]> {
+  const list = await mustRun([path, "--list"], "The static busybox should run on this machine.");
+  return list.trim().split("\n");
 }
 
 async function busyboxPath(arch: Arch): Promise<string> {

@@ -1,11 +1,12 @@
 /** The images that the suite's tests run, made without a registry under the suite's own names. */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "../../scripts/apt.ts";
 import { type Arch, BUILD, extractDeb, fetchDebs } from "../../scripts/deps.ts";
 import {
+  appletsOf,
   type Blob,
-  busyboxFiles,
+  busyboxRoot,
   hostArch,
   type ImageOptions,
   imagesTar,
@@ -54,6 +55,7 @@ const USERS: readonly TarEntry[] = [
     "etc/passwd",
     [
       "root:x:0:0:root:/root:/bin/sh",
+      "www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin",
       "user-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh",
       "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin",
       "",
@@ -63,6 +65,7 @@ const USERS: readonly TarEntry[] = [
     "etc/group",
     [
       "root:x:0:",
+      "www-data:x:33:",
       "user-defined-in-image:x:1000:",
       "group-defined-in-image:x:50000:user-defined-in-image",
       "nogroup:x:65534:",
@@ -72,6 +75,22 @@ const USERS: readonly TarEntry[] = [
   folder("tmp", 0o1777),
 ];
 
+/** Debian's nginx without what its maintainer scripts set up: one site of plain files. */
+const NGINX_CONF = [
+  "worker_processes 1;",
+  "error_log /dev/stderr;",
+  "events {}",
+  "http {",
+  "  include /etc/nginx/mime.types;",
+  "  access_log /dev/stdout;",
+  "  server { listen 80; root /usr/share/nginx/html; }",
+  "}",
+  "",
+].join("\n");
+
+/** The published image is busybox 1.37, whose words tests compare; this suite carries the same. */
+const BUSYBOX_SUITE = "trixie";
+
 interface Parts {
   readonly arch: Arch;
   readonly tools: Blob;
@@ -79,6 +98,7 @@ interface Parts {
   readonly busybox: readonly TarEntry[];
   readonly pause: TarEntry;
   readonly etcd: Blob;
+  readonly nginx: Blob;
   /** The folder of the module's image sources. */
   readonly sources: string;
 }
@@ -106,6 +126,12 @@ const picture =
     entrypoint: ["/agnhost"],
     command: ["test-webserver"],
   });
+
+const nginx: Recipe = (parts) => ({
+  below: [parts.nginx],
+  files: [text("etc/nginx/nginx.conf", NGINX_CONF)],
+  command: ["nginx", "-g", "daemon off;"],
+});
 
 /** By the last part of the image's name. */
 const RECIPES: Readonly<Record<string, Recipe>> = {
@@ -138,13 +164,20 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   "glibc-dns-testing": (parts) => ({ below: [parts.tools], files: [], command: ["bash"] }),
   kitten: picture("kitten"),
   nautilus: picture("nautilus"),
+  nginx,
 };
 
-/** Builds the archive once per version of the suite; answers its path. */
+/** Builds the archive once per version of the suite and of the recipes; answers its path. */
 export async function buildImages(): Promise<string[]> {
-  const path = join(OUT, `images-${suiteVersion()}.tar`);
+  const recipes = ["images.ts", "debian-root.ts"].map((name) => join(import.meta.dir, name));
+  const hash = Bun.hash.crc32(recipes.map((path) => readFileSync(path, "utf8")).join(""));
+  const name = `images-${suiteVersion()}-${hash.toString(16)}.tar`;
+  const path = join(OUT, name);
   if (existsSync(path)) return [path];
   console.log("Building the test images");
+  for (const old of readdirSync(OUT).filter((one) => /^images-.*\.tar$/.test(one))) {
+    rmSync(join(OUT, old));
+  }
   const names = await listImages();
   const parts = await prepareParts(hostArch());
   const images: ImageOptions[] = [];
@@ -175,10 +208,24 @@ async function prepareParts(arch: Arch): Promise<Parts> {
       copy("localhost.key", join(porter, "localhost.key"), 0o600),
       folder("uploads"),
     ],
-    busybox: await busyboxFiles(arch),
+    busybox: await busybox(arch),
     pause: copy("pause", await catatonit(arch)),
-    etcd: layerOf([...(await debianRoot(["etcd-server"], arch, ["systemd"])), ...USERS]),
+    etcd: await debianLayer("etcd-server", arch),
+    nginx: await debianLayer("nginx", arch),
   };
+}
+
+async function debianLayer(name: string, arch: Arch): Promise<Blob> {
+  return layerOf([...(await debianRoot([name], arch, { without: ["systemd"] })), ...USERS]);
+}
+
+async function busybox(arch: Arch): Promise<TarEntry[]> {
+  const root = await debianRoot(["busybox-static"], arch, { suite: BUSYBOX_SUITE });
+  const file = root.find(({ path }) => path === "usr/bin/busybox");
+  if (file?.data === undefined) throw new Error(`${BUSYBOX_SUITE} has no static busybox.`);
+  const path = join(OUT, "busybox");
+  writeFileSync(path, file.data, { mode: 0o755 });
+  return busyboxRoot(file.data, await appletsOf(path));
 }
 
 async function catatonit(arch: Arch): Promise<string> {
