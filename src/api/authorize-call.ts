@@ -1,4 +1,6 @@
 /** Asks the authorizer whether a request may be. */
+import { pathSegmentErrors } from "../lib/names.ts";
+import { type FieldTerm, parseFieldSelector } from "../lib/selector.ts";
 import type { Attributes, Authorizer } from "./authorizer.ts";
 import { forbidden } from "./errors.ts";
 import type { ApiRequest } from "./request.ts";
@@ -21,10 +23,29 @@ export function attributesOf(request: ApiRequest): Attributes {
     subresource: request.subresource,
     // A namespace counts as inside of itself.
     namespace: group === "" && plural === "namespaces" ? request.name : request.namespace,
-    name: request.name,
+    name: request.name === "" ? selectedName(request) : request.name,
     path: "",
     isResourceRequest: true,
   };
+}
+
+/** Who may only see one object may list and watch by a field selector that names it. */
+function selectedName({ verb, query }: ApiRequest): string {
+  const text = query.get("fieldSelector");
+  if (!text || (verb !== "list" && verb !== "watch")) return "";
+  const name = nameTerm(text)?.value ?? "";
+  return pathSegmentErrors(name).length === 0 ? name : "";
+}
+
+function nameTerm(selector: string): FieldTerm | undefined {
+  try {
+    return parseFieldSelector(selector).find(
+      ({ field, operator }) => field === "metadata.name" && operator === "=",
+    );
+  } catch {
+    // A selector that cannot be read selects nothing here; reading the list says what is wrong.
+    return undefined;
+  }
 }
 
 const connectVerbs: Readonly<Record<string, string>> = {

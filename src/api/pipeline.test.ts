@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { ApiError } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
+import type { Attributes } from "./authorizer.ts";
 import { Pieces } from "./pieces.ts";
 import type { ApiResponse } from "./request.ts";
 import {
@@ -385,6 +386,26 @@ test("Table, PartialObjectMetadata and YAML are served, others are not acceptabl
   const yaml = await accepting("application/yaml", "a");
   expect(textOf(yaml)).toStartWith("apiVersion: example.com/v1\nkind: Thing\n");
   expect((await failure(accepting("image/png"))).code).toBe(406);
+});
+
+test("a field selector names the object that a list or watch is authorized for", async () => {
+  const asked: string[] = [];
+  const authorizer = {
+    authorize: async ({ verb, name }: Attributes) => {
+      asked.push(`${verb} ${name}`);
+      return { allowed: true, reason: "" };
+    },
+  };
+  const { client } = createTestWorld({ authorizer });
+  const selectors = [
+    "metadata.name=a",
+    "metadata.name==b,spec.node=n",
+    "metadata.name!=c",
+    "metadata.name=a/b",
+    "spec.node=n",
+  ];
+  for (const fieldSelector of selectors) await client.list(things, "", { fieldSelector });
+  expect(asked).toEqual(["list a", "list b", "list ", "list ", "list "]);
 });
 
 test("a refused request tells who cannot do what where", async () => {
