@@ -1,17 +1,20 @@
 /** Sockets behind `Net`. */
 import { connect, type Socket } from "node:net";
+import { fetchWithLines } from "./header-lines.ts";
 import { readableOf } from "./readable.ts";
 import type { Address, ByteStream, Net } from "./runtime.ts";
 
 export function createNet(): Pick<Net, "fetch" | "dial"> {
   return {
-    fetch: (request, options) =>
-      fetch(request, {
-        ...(options?.tls === undefined ? {} : { tls: { ...options.tls } }),
-        ...(options?.unix === undefined ? {} : { unix: options.unix }),
-        // Bodies are followed for hours (watch, logs): only `request.signal` ends them.
-        timeout: false,
-      } as RequestInit),
+    fetch: (request, { tls, unix, headerLines } = {}) =>
+      headerLines !== undefined
+        ? fetchWithLines(request, headerLines, tls)
+        : fetch(request, {
+            ...(tls === undefined ? {} : { tls: { ...tls } }),
+            ...(unix === undefined ? {} : { unix }),
+            // Bodies are followed for hours (watch, logs): only `request.signal` ends them.
+            timeout: false,
+          } as RequestInit),
     dial,
   };
 }

@@ -91,6 +91,8 @@ export interface FetchOptions {
   readonly tls?: TlsOptions;
   /** Path of a unix socket to connect to in place of the URL's host. */
   readonly unix?: string;
+  /** Headers beside the request's own, each on a line of its own; redirects are not followed. */
+  readonly headerLines?: readonly (readonly [name: string, value: string])[];
 }
 export interface UdpFrom {
   readonly host: string;

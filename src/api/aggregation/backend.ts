@@ -56,7 +56,7 @@ export class Backends {
   ): Promise<Response> {
     const { runtime } = this.options;
     const place = await this.#place(service);
-    const headers = forwardedHeaders(request.headers, user);
+    const headers = forwardedHeaders(request.headers);
     headers.set("host", place.name);
     const answer = await runtime.net.fetch(
       new Request(`https://${place.address}${pathAndQuery}`, {
@@ -66,7 +66,7 @@ export class Backends {
         redirect: "manual",
         ...(request.body === null ? {} : { body: request.body, duplex: "half" }),
       } as RequestInit),
-      { tls: place.tls },
+      { tls: place.tls, headerLines: userLines(user) },
     );
     const own = new Headers(answer.headers);
     // The body comes decoded, and is framed anew.
@@ -101,15 +101,23 @@ export class Backends {
   }
 }
 
-function forwardedHeaders(sent: Headers, user: User): Headers {
+function forwardedHeaders(sent: Headers): Headers {
   const headers = new Headers();
   for (const [name, value] of sent) if (!isDropped(name)) headers.append(name, value);
-  headers.set("x-remote-user", user.name);
-  if (user.uid !== "") headers.set("x-remote-uid", user.uid);
-  for (const group of user.groups) headers.append("x-remote-group", group);
-  for (const [key, values] of Object.entries(user.extra)) {
-    const name = `x-remote-extra-${encodeURIComponent(key.toLowerCase())}`;
-    for (const value of values) headers.append(name, value);
-  }
   return headers;
+}
+
+/** Who asks; each group is a line, which the server does not split. */
+function userLines({ name, uid, groups, extra }: User): [string, string][] {
+  return [
+    ["x-remote-user", name],
+    ...(uid === "" ? [] : [["x-remote-uid", uid] as [string, string]]),
+    ...groups.map((group): [string, string] => ["x-remote-group", group]),
+    ...Object.entries(extra).flatMap(([key, values]) =>
+      values.map((value): [string, string] => [
+        `x-remote-extra-${encodeURIComponent(key.toLowerCase())}`,
+        value,
+      ]),
+    ),
+  ];
 }
