@@ -9,6 +9,10 @@ export interface Kubeconfig {
   readonly cert?: string;
   readonly key?: string;
   readonly token?: string;
+  readonly basic?: { readonly username: string; readonly password: string };
+  /** By which name the server's certificate is checked, when not by its address. */
+  readonly serverName?: string;
+  readonly skipsVerify: boolean;
   readonly namespace: string;
 }
 
@@ -22,6 +26,8 @@ interface ClusterEntry {
   readonly server?: string;
   readonly "certificate-authority"?: string;
   readonly "certificate-authority-data"?: string;
+  readonly "tls-server-name"?: string;
+  readonly "insecure-skip-tls-verify"?: boolean;
 }
 interface UserEntry {
   readonly "client-certificate"?: string;
@@ -30,6 +36,8 @@ interface UserEntry {
   readonly "client-key-data"?: string;
   readonly token?: string;
   readonly tokenFile?: string;
+  readonly username?: string;
+  readonly password?: string;
 }
 interface ContextEntry {
   readonly cluster?: string;
@@ -62,8 +70,15 @@ export async function loadKubeconfig(files: Files, path: string): Promise<Kubeco
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
     ...(token === undefined ? {} : { token }),
+    ...(user.username ? { basic: basicOf(user) } : {}),
+    ...(cluster["tls-server-name"] ? { serverName: cluster["tls-server-name"] } : {}),
+    skipsVerify: cluster["insecure-skip-tls-verify"] === true,
     namespace: context.namespace ?? "default",
   };
+}
+
+function basicOf({ username = "", password = "" }: UserEntry) {
+  return { username, password };
 }
 
 /** Data in the file wins over a path, which is relative to the kubeconfig. */

@@ -27,8 +27,19 @@ export interface LogFileOptions {
   readonly path: string;
   /** Default: the clock of this machine. */
   readonly now?: () => Date;
-  /** Default 50 MiB. */
+  /** Default 50 MiB; Infinity never sets the file aside. */
   readonly bytesMax?: number;
+  /** How many files that were set aside are kept; default 3. */
+  readonly backupsMax?: number;
+  /** Default 28 days. */
+  readonly ageMsMax?: number;
+  /** Default true. */
+  readonly compress?: boolean;
+}
+
+/** Writes to standard output, at once. */
+export function writeStandardOutput(text: string): void {
+  writeSync(1, text);
 }
 
 export class LogFile {
@@ -49,7 +60,9 @@ export class LogFile {
     const bytes = Buffer.from(line);
     const bytesMax = this.#options.bytesMax ?? limits.bytesMax;
     if (this.#bytes > 0 && this.#bytes + bytes.length > bytesMax) this.#rotate();
-    writeSync(this.#fd, bytes);
+    for (let written = 0; written < bytes.length; ) {
+      written += writeSync(this.#fd, bytes, written);
+    }
     this.#bytes += bytes.length;
   }
 
@@ -62,17 +75,18 @@ export class LogFile {
     const { path, now = () => new Date() } = this.#options;
     const time = now().toISOString().replaceAll(":", "-").replace("Z", "");
     const aside = `${this.#stem()}-${time}${extname(path)}`;
-    closeSync(this.#fd);
     renameSync(path, aside);
+    const full = this.#fd;
     this.#fd = openSync(path, "a", 0o600);
     this.#bytes = 0;
+    closeSync(full);
     // A backup that cannot be compressed stays as it is; the log goes on.
     this.#packing = this.#packing.then(() => this.#pack(aside)).catch(() => {});
   }
 
   async #pack(aside: string): Promise<void> {
     for (const old of this.#outdated()) rmSync(old, { force: true });
-    if (!existsSync(aside)) return;
+    if (!existsSync(aside) || this.#options.compress === false) return;
     const target = createWriteStream(`${aside}.gz`, { mode: 0o600 });
     await pipeline(createReadStream(aside), createGzip(), target);
     rmSync(aside);
@@ -80,15 +94,17 @@ export class LogFile {
 
   /** The times in the names sort as texts do. */
   #outdated(): readonly string[] {
-    const { path, now = () => new Date() } = this.#options;
+    const { path, now = () => new Date(), ageMsMax, backupsMax } = this.#options;
     const prefix = `${basename(this.#stem())}-`;
-    const oldest = new Date(now().getTime() - limits.ageMsMax).toISOString().replaceAll(":", "-");
+    const since = now().getTime() - (ageMsMax ?? limits.ageMsMax);
+    // A date so long ago that it cannot be written keeps files of any age.
+    const oldest = since > 0 ? new Date(since).toISOString().replaceAll(":", "-") : "";
     const backups = readdirSync(dirname(path))
       .filter((name) => name.startsWith(prefix) && /\d{4}-\d\d-\d\dT[\d.-]+/.test(name))
       .sort()
       .reverse();
     return backups
-      .filter((name, index) => index >= limits.backupsMax || name.slice(prefix.length) < oldest)
+      .filter((name, index) => index >= (backupsMax ?? limits.backupsMax) || name.slice(prefix.length) < oldest)
       .map((name) => join(dirname(path), name));
   }
 

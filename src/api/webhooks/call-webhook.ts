@@ -51,7 +51,7 @@ export async function callWebhook(call: WebhookCall): Promise<string> {
     }
     return text;
   } catch (error) {
-    const why = timeout.signal.aborted ? "context deadline exceeded" : reasonOf(error, place);
+    const why = timeout.signal.aborted ? "context deadline exceeded" : callReason(error, place.target);
     throw new Error(`failed to call webhook: Post ${JSON.stringify(place.url)}: ${why}`, {
       cause: error,
     });
@@ -61,7 +61,7 @@ export async function callWebhook(call: WebhookCall): Promise<string> {
 }
 
 /** What Go's client would say, for the failures that people meet. */
-function reasonOf(error: unknown, { target }: Place): string {
+export function callReason(error: unknown, target: string): string {
   const { code, message } = error as { readonly code?: string; readonly message?: string };
   switch (code) {
     case "ECONNREFUSED":

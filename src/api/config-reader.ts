@@ -1,0 +1,59 @@
+/** Reads configuration files that are no objects of the API, member by member, naming the path. */
+
+export type ConfigRecord = Readonly<Record<string, unknown>>;
+
+/** An absent member reads as an empty one, as in Go. */
+export function recordAt(value: unknown, path: string): ConfigRecord {
+  if (value === undefined || value === null) return {};
+  if (typeof value === "object" && !Array.isArray(value)) return value as ConfigRecord;
+  throw wrongType(path, "object");
+}
+
+export function listAt(value: unknown, path: string): readonly unknown[] {
+  if (value === undefined || value === null) return [];
+  if (Array.isArray(value)) return value;
+  throw wrongType(path, "list");
+}
+
+export function textAt(value: unknown, path: string): string {
+  if (value === undefined || value === null) return "";
+  if (typeof value === "string") return value;
+  throw wrongType(path, "string");
+}
+
+export function textsAt(value: unknown, path: string): readonly string[] {
+  return listAt(value, path).map((one, index) => textAt(one, `${path}[${index}]`));
+}
+
+export function flagAt(value: unknown, path: string): boolean | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "boolean") return value;
+  throw wrongType(path, "boolean");
+}
+
+export function intAt(value: unknown, path: string): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "number" && Number.isInteger(value)) return value;
+  throw wrongType(path, "integer");
+}
+
+function wrongType(path: string, wanted: string): Error {
+  return new Error(`failed decoding: ${path === "" ? "the file" : path} is not of type ${wanted}`);
+}
+
+/** `path: Invalid value: …`, as field errors of the API read. */
+export function invalidText(path: string, value: unknown, why: string): string {
+  return `${path}: Invalid value: ${JSON.stringify(value)}: ${why}`;
+}
+
+export function unsupportedText(path: string, value: string, supported: readonly string[]): string {
+  const names = supported.map((one) => JSON.stringify(one)).join(", ");
+  return `${path}: Unsupported value: ${JSON.stringify(value)}: supported values: ${names}`;
+}
+
+/** Throws all problems at once, in the form of Go's aggregated errors. */
+export function throwProblems(problems: readonly string[]): void {
+  const distinct = [...new Set(problems)];
+  if (distinct.length === 0) return;
+  throw new Error(distinct.length === 1 ? distinct[0] : `[${distinct.join(", ")}]`);
+}
