@@ -1,5 +1,6 @@
 /** Writes docs/flags.md from the flag table; a test keeps the two equal. */
 import { join } from "node:path";
+import { apiServerArgs } from "../src/cli/apiserver-args.ts";
 import type { FlagRow } from "../src/cli/flag-row.ts";
 import { agentFlags, serverFlags } from "../src/cli/flag-rows.ts";
 
@@ -29,7 +30,25 @@ export function flagsDocument(): string {
       ...members.map(tableRow),
     ].join("\n"),
   );
-  return `${[head.trimEnd(), ...tables].join("\n\n")}\n`;
+  return `${[head.trimEnd(), ...tables, apiServerTable()].join("\n\n")}\n`;
+}
+
+/** Durations stand in milliseconds in the table of arguments. */
+function apiServerTable(): string {
+  const rows = Object.entries(apiServerArgs).map(([name, { default: value }]) => {
+    const text = Array.isArray(value) ? value.join(",") : String(value);
+    return `| \`${name}\` | ${text === "" ? "" : `\`${text}\``} |`;
+  });
+  return [
+    "## Arguments of kube-apiserver",
+    "",
+    "What `--kube-apiserver-arg=name=value` takes, with the meaning that Kubernetes gives it. `name+=value` adds to a default, `name-=value`",
+    "stands before it. Durations are written as Go has it (`30s`); their defaults stand here in milliseconds.",
+    "",
+    "| argument | default |",
+    "|---|---|",
+    ...rows,
+  ].join("\n");
 }
 
 function tableRow(row: FlagRow): string {

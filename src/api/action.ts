@@ -24,6 +24,7 @@ export async function runAction(
   body.metadata ??= {};
   body.metadata.name ??= request.name;
   if (definition.namespaced) body.metadata.namespace ??= request.namespace;
+  request.audit?.requestObject(body);
   await admitMutating(call, "CREATE", body, undefined);
   await admitValidating(call, "CREATE", body, undefined);
   return action.run(target, { ...request, body }, actionContext(call));

@@ -4,6 +4,7 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { LiveSets } from "../live/live-set.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
+import type { AuditLevel } from "./audit/event.ts";
 import type { Authorizer } from "./authorizer.ts";
 import type { Registry } from "./registry.ts";
 import type { ApiRequest } from "./request.ts";
@@ -35,6 +36,8 @@ export interface AdmissionContext {
   merge(object: unknown, configuration: unknown): unknown;
   /** Sends a Warning header with the answer. */
   warn(message: string): void;
+  /** Notes something in the record of the request, at `level` (Metadata by default) and above. */
+  annotate(key: string, value: string, level?: AuditLevel): void;
 }
 
 /**

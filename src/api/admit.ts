@@ -8,6 +8,9 @@ import type { Call } from "./call.ts";
 
 type Stored = DeepReadonly<KubeObject> | undefined;
 
+/** Names from outside make keys; those that are no qualified names are left out, as upstream does. */
+const annotationKey = /^[a-z0-9][-a-z0-9.]{0,252}\/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+
 function firstRun(): Reinvocation {
   return {
     isSecond: false,
@@ -68,5 +71,8 @@ function contextOf(
     merge: (live, change) => mergeValues(parts.codec.mergeType(definition), live, change),
     normalize: (changed) => normalizeObject(call, changed),
     warn: (message) => void warnings.push(message),
+    annotate: (key, value, level) => {
+      if (annotationKey.test(key)) request.audit?.annotate(key, value, level);
+    },
   };
 }

@@ -83,10 +83,14 @@ function accepted(call: Call, merged: object): KubeObject {
 
 /** Reads the configuration, which may be JSON too. */
 export function readConfig(call: Call): ApplyConfig {
-  const { body } = call.request;
+  const { audit, body } = call.request;
   if (body === undefined) throw badYaml("the body is empty");
-  if (!(body instanceof Uint8Array)) return body as unknown as ApplyConfig;
+  if (!(body instanceof Uint8Array)) {
+    audit?.requestPatch(body);
+    return body as unknown as ApplyConfig;
+  }
   const { value, problems } = call.parts.codec.parse(body, "application/yaml");
+  audit?.requestPatch(value);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     const found = Array.isArray(value) ? "array" : typeof value;
     throw badYaml(

@@ -1,18 +1,32 @@
 /** Asks the authorizer whether a request may be. */
 import { pathSegmentErrors } from "../lib/names.ts";
 import { type FieldTerm, parseFieldSelector } from "../lib/selector.ts";
+import type { AuditTrail } from "./audit/trail.ts";
 import type { Attributes, Authorizer } from "./authorizer.ts";
 import { forbidden } from "./errors.ts";
-import type { ApiRequest } from "./request.ts";
+import type { ApiRequest, User } from "./request.ts";
 
-/** Throws Forbidden when the answer is no. */
-export async function authorize(authorizer: Authorizer, attributes: Attributes): Promise<void> {
-  const decision = await authorizer.authorize(attributes);
-  if (!decision.allowed) throw forbidden(attributes, decision.reason);
+/** Throws Forbidden when the answer is no, which is recorded either way. */
+export async function authorize(
+  authorizer: Authorizer,
+  attributes: Attributes,
+  audit?: AuditTrail,
+): Promise<void> {
+  const { allowed, reason } = await authorizer.authorize(attributes);
+  audit?.annotate("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
+  audit?.annotate("authorization.k8s.io/reason", reason);
+  if (!allowed) throw forbidden(attributes, reason);
 }
 
+type Asked = Pick<
+  ApiRequest,
+  "method" | "name" | "namespace" | "query" | "resource" | "subresource"
+> & { readonly verb: string };
+
 /** The verb of `connect` follows the method: exec by POST or WebSocket GET is a create. */
-export function attributesOf(request: ApiRequest): Attributes {
+export function attributesOf<U extends User | undefined>(
+  request: Asked & { readonly user: U },
+): Omit<Attributes, "user"> & { readonly user: U } {
   const { group, version, plural } = request.resource;
   return {
     user: request.user,
@@ -30,7 +44,7 @@ export function attributesOf(request: ApiRequest): Attributes {
 }
 
 /** Who may only see one object may list and watch by a field selector that names it. */
-function selectedName({ verb, query }: ApiRequest): string {
+function selectedName({ verb, query }: Asked): string {
   const text = query.get("fieldSelector");
   if (!text || (verb !== "list" && verb !== "watch")) return "";
   const name = nameTerm(text)?.value ?? "";
@@ -55,7 +69,7 @@ const connectVerbs: Readonly<Record<string, string>> = {
   DELETE: "delete",
 };
 
-function connectVerb(request: ApiRequest): string {
+function connectVerb(request: Asked): string {
   if (["exec", "attach", "portforward"].includes(request.subresource)) return "create";
   return connectVerbs[request.method] ?? "get";
 }

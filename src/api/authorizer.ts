@@ -28,6 +28,15 @@ export interface Authorizer {
 /** Turns the credentials of a request into a user; throws ApiError Unauthorized for bad ones. */
 export type Authenticate = (headers: Headers, peer: Peer) => Promise<User>;
 
+/** Who a user wants to be, once that is allowed; undefined when it is nobody else. */
+export type Impersonate = (user: User, headers: Headers) => Promise<Impersonation | undefined>;
+
+export interface Impersonation {
+  readonly user: User;
+  /** The verb by which a constrained impersonation was allowed; "" otherwise. */
+  readonly constraint: string;
+}
+
 /** Who is at the other end of the connection, as the front door knows it. */
 export interface Peer {
   readonly address: string;

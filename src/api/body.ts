@@ -18,10 +18,13 @@ export function readObject(call: Call): KubeObject {
     const { object } = parts.codec.decode(definition, copyJson<KubeObject>(body));
     object.metadata ??= {};
     parts.codec.fillDefaults(definition, object);
+    request.audit?.requestObject(object);
     return object;
   }
   const parsed = parts.codec.parse(body, request.contentType || "application/json");
-  return acceptValue(call, parsed.value, { parseProblems: parsed.problems });
+  const object = acceptValue(call, parsed.value, { parseProblems: parsed.problems });
+  request.audit?.requestObject(object);
+  return object;
 }
 
 /** Makes the error of a value that cannot be an object of the resource. */

@@ -173,6 +173,7 @@ function sentOptions(call: Call): SentOptions {
     if (typeof body !== "object" || Array.isArray(body)) {
       throw new ApiError("BadRequest", "the body of a delete must be DeleteOptions");
     }
+    request.audit?.requestObject(body);
     return body as SentOptions;
   }
   const { query } = request;

@@ -6,7 +6,9 @@ import type { Metrics } from "../runtime/metrics.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Aggregator } from "./aggregation/aggregator.ts";
 import type { LiveApiService } from "./aggregation/backend.ts";
-import type { Authenticate, Peer } from "./authorizer.ts";
+import { auditIdHeader } from "./audit/audited-request.ts";
+import { recordAnswer } from "./audit/finish.ts";
+import type { Authenticate, Impersonate, Peer } from "./authorizer.ts";
 import { Deadlines, requestTimeoutMs } from "./deadlines.ts";
 import { aggregatedType, createDiscovery } from "./discovery.ts";
 import { unknownResource } from "./errors.ts";
@@ -22,6 +24,7 @@ import {
 import { isTrue } from "./options.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { ApiRequest, ApiResponse, RequestVerb, User } from "./request.ts";
+import { RequestEntry } from "./request-entry.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
 import { isServed, parsePath, type Target, verbOf } from "./request-path.ts";
 import { asksForWebSocket, serveWebSocket } from "./websocket.ts";
@@ -38,6 +41,8 @@ export interface OpenApi {
 export interface ApiAppOptions {
   readonly pipeline: Pipeline;
   readonly authenticate: Authenticate;
+  /** By the headers of a request; without it they are not heeded. */
+  readonly impersonate?: Impersonate;
   readonly runtime: Runtime;
   /** The checks of an endpoint, in order. */
   readonly health: (endpoint: HealthEndpoint) => Promise<readonly HealthCheck[]>;
@@ -65,7 +70,7 @@ export interface ApiApp {
 }
 
 interface Environment {
-  Bindings: { peer: Peer };
+  Bindings: { entry: RequestEntry };
   Variables: { user: User };
 }
 
@@ -73,7 +78,7 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
   const app = new Hono<Environment>();
   const server = new ApiServer(options);
   app.use(async (context, next) => {
-    context.set("user", await options.authenticate(context.req.raw.headers, context.env.peer));
+    context.set("user", await context.env.entry.enter());
     await next();
   });
   app.get("/version", (context) => server.open(context, () => jsonResponse(options.version, 200)));
@@ -96,7 +101,10 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
   );
   app.onError((error, context) => server.failure(error, context));
   return {
-    fetch: async (request, peer) => server.finish(await app.fetch(request, { peer }), request),
+    fetch: async (request, peer) => {
+      const entry = server.entry(request, peer);
+      return server.finish(await app.fetch(request, { entry }), entry);
+    },
     upgrade: (request, peer, stream) => server.upgrade(request, peer, stream),
   };
 }
@@ -114,12 +122,22 @@ class ApiServer {
     this.#discovery = createDiscovery(pipeline.registry, serverAddress, aggregator);
   }
 
+  entry(request: Request, peer: Peer): RequestEntry {
+    const { pipeline, authenticate, impersonate, runtime } = this.options;
+    const { auditor, registry } = pipeline;
+    return new RequestEntry(
+      { authenticate, impersonate, auditor, registry, runtime },
+      request,
+      peer,
+    );
+  }
+
   /** Answers a path that is no resource, once the user may see it. */
   async open(
     context: Context<Environment>,
     answer: () => Response | Promise<Response>,
   ): Promise<Response> {
-    await this.options.pipeline.authorize({
+    const attributes = {
       user: context.get("user"),
       verb: context.req.method.toLowerCase(),
       group: "",
@@ -130,7 +148,8 @@ class ApiServer {
       name: "",
       path: context.req.path,
       isResourceRequest: false,
-    });
+    };
+    await this.options.pipeline.authorize(attributes, context.env.entry.trail);
     return answer();
   }
 
@@ -164,7 +183,9 @@ class ApiServer {
     const { clock } = this.options.runtime;
     const begunMs = clock.monotonicMs();
     const body = await readBody(request);
-    const apiRequest = this.#requestFor(request, url, target, context.get("user"), body);
+    const { trail: audit } = context.env.entry;
+    const user = context.get("user");
+    const apiRequest = this.#requestFor(request, url, target, { user, body, audit });
     const record = (code: number): void =>
       this.#requests?.record(apiRequest, code, (clock.monotonicMs() - begunMs) / 1000);
     try {
@@ -209,7 +230,8 @@ class ApiServer {
     const { group, version, plural } = resource;
     const what = { group, version, resource: plural, subresource, namespace, name };
     const attributes = { ...what, user, path: "", isResourceRequest: true };
-    await pipeline.authorize({ ...attributes, verb: requiredVerb(verb) });
+    const { trail } = context.env.entry;
+    await pipeline.authorize({ ...attributes, verb: requiredVerb(verb) }, trail);
     return forward();
   }
 
@@ -228,33 +250,48 @@ class ApiServer {
     return this.#deadlines.within(timeoutMs, pipeline.handle(request));
   }
 
-  /** Authenticates, then lets the pipeline hand the stream over; a refusal is written to it. */
+  /** Lets the pipeline hand the stream over; a refusal is written to it. */
   async upgrade(request: Request, peer: Peer, stream: ByteStream): Promise<void> {
+    const entry = this.entry(request, peer);
     try {
-      const user = await this.options.authenticate(request.headers, peer);
+      const user = await entry.enter();
       const url = new URL(request.url);
       const target = parseTarget(url.pathname);
       if (target === undefined || !isServed(this.options.pipeline.registry, target)) {
         throw unknownResource();
       }
-      const apiRequest = this.#requestFor(request, url, target, user, undefined);
-      if (apiRequest.verb !== "connect" && asksForWebSocket(request.headers)) {
-        return await this.#webSocket(apiRequest, request.headers, stream);
-      }
-      await this.options.pipeline.upgrade(apiRequest, stream);
+      const by = { user, body: undefined, audit: entry.trail };
+      const apiRequest = this.#requestFor(request, url, target, by);
+      await this.#upgraded(apiRequest, stream);
+      await entry.trail?.complete();
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
+      if (!(error instanceof ApiError)) {
+        await entry.trail?.panicked(error);
+        throw error;
+      }
+      entry.trail?.failed(error);
+      const head = new Response(null, { status: error.code });
+      if (entry.trail !== undefined) await recordAnswer(entry.trail, head);
       await writeRefusal(stream, error);
     }
   }
 
+  async #upgraded(request: ApiRequest, stream: ByteStream): Promise<void> {
+    if (request.verb !== "connect" && asksForWebSocket(request.headers ?? new Headers())) {
+      return this.#webSocket(request, stream);
+    }
+    await this.options.pipeline.upgrade(request, stream);
+  }
+
   /** Watches and logs may come over a WebSocket; nothing else may. */
-  async #webSocket(request: ApiRequest, headers: Headers, stream: ByteStream): Promise<void> {
+  async #webSocket(request: ApiRequest, stream: ByteStream): Promise<void> {
     const isLog = request.subresource === "log";
     if (!isLog && request.verb !== "watch") return this.options.pipeline.upgrade(request, stream);
+    const headers = request.headers ?? new Headers();
     const gone = new AbortController();
     const answer = await this.options.pipeline.handle({ ...request, signal: gone.signal });
     if (answer.type !== "stream") throw new ApiError("BadRequest", "this does not stream");
+    await request.audit?.switching();
     try {
       await serveWebSocket(headers, stream, answer.frames, isLog ? "bytes" : "event");
     } finally {
@@ -266,8 +303,7 @@ class ApiServer {
     request: Request,
     url: URL,
     target: Target,
-    user: User,
-    body: Uint8Array | undefined,
+    by: Pick<ApiRequest, "user" | "body" | "audit">,
   ): ApiRequest {
     const { registry } = this.options.pipeline;
     const { legacyWatch: _, ...asked } = target;
@@ -278,8 +314,7 @@ class ApiServer {
       query: url.searchParams,
       accept: request.headers.get("accept") ?? "",
       userAgent: request.headers.get("user-agent") ?? "",
-      user,
-      body,
+      ...by,
       contentType: request.headers.get("content-type") ?? "",
       headers: request.headers,
       signal: request.signal,
@@ -293,6 +328,7 @@ class ApiServer {
     if (document === undefined || context.req.method !== "GET") return pageNotFound();
     const { aggregated } = document;
     if (aggregated === undefined) {
+      context.env.entry.trail?.responseObject(document.object);
       const url = new URL(context.req.url);
       const response = documentResponse(document.object, encodingOf(context.req.raw, url));
       if (clean === "/api" || clean === "/apis") response.headers.set("vary", "Accept");
@@ -317,13 +353,16 @@ class ApiServer {
     return jsonResponse({ paths: [...versions, ...others].sort() }, 200);
   }
 
-  failure(error: unknown, context: Context<Environment>): Response {
+  async failure(error: unknown, context: Context<Environment>): Promise<Response> {
     if (error instanceof AssertionError) throw error;
     const url = new URL(context.req.url);
+    const { trail } = context.env.entry;
     if (error instanceof ApiError) {
+      trail?.failed(error);
       return statusResponse(error, encodingOf(context.req.raw, url));
     }
     if (context.req.raw.signal.aborted) return new Response(null, { status: 499 });
+    await trail?.panicked(error);
     const { log } = this.options.runtime;
     const stack = error instanceof Error ? error.stack : undefined;
     log.error("request failed", { path: url.pathname, error: String(error), stack });
@@ -331,12 +370,12 @@ class ApiServer {
     return statusResponse(told, encodingOf(context.req.raw, url));
   }
 
-  /** Headers of every answer. */
-  finish(response: Response, request: Request): Response {
+  /** Headers of every answer, and its record. */
+  async finish(response: Response, { auditId, trail }: RequestEntry): Promise<Response> {
     const { headers } = response;
-    headers.set("audit-id", request.headers.get("audit-id") ?? this.options.runtime.random.uuid());
+    headers.set(auditIdHeader, auditId);
     if (!headers.has("cache-control")) headers.set("cache-control", "no-cache, private");
-    return response;
+    return trail === undefined ? response : recordAnswer(trail, response);
   }
 }
 

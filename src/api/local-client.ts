@@ -21,7 +21,10 @@ class LocalTransport implements Transport {
   ) {}
 
   async request<T>(ask: Ask): Promise<T> {
-    const answer = await this.pipeline.handle(this.#requestOf(ask, never));
+    const request = this.#requestOf(ask, never);
+    const { auditor } = this.pipeline;
+    const handle = (one: ApiRequest) => this.pipeline.handle(one);
+    const answer = await (auditor?.record(request, handle) ?? handle(request));
     if (answer.type !== "object") {
       throw new ApiError("InternalError", "the answer is no object", { code: 500 });
     }

@@ -56,6 +56,7 @@ export function readPatch(call: Call): PatchBody {
     throw unsupportedMediaType([...served, applyType]);
   }
   const { value: body, problems } = readParsed(parts.codec, request, "application/json");
+  request.audit?.requestPatch(body);
   if (kind === "json") {
     const operations = operationsOf(body);
     const all = [...problems, ...unknownMembers(operations)];

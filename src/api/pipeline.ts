@@ -9,6 +9,8 @@ import type { ByteStream } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { actionContext, runAction, targetOf } from "./action.ts";
 import { admitValidating } from "./admit.ts";
+import type { Auditor } from "./audit/auditor.ts";
+import type { AuditTrail } from "./audit/trail.ts";
 import { attributesOf, authorize } from "./authorize-call.ts";
 import type { Attributes } from "./authorizer.ts";
 import type { Call, Parts } from "./call.ts";
@@ -41,7 +43,9 @@ export interface Pipeline {
   /** Authorizes an upgrade and hands the socket to the subresource (exec, attach, port-forward). */
   upgrade(request: ApiRequest, socket: ByteStream): Promise<void>;
   /** The authorizer's answer as an error, for paths that are no resources. */
-  authorize(attributes: Attributes): Promise<void>;
+  authorize(attributes: Attributes, audit?: AuditTrail): Promise<void>;
+  /** Makes the records of requests; absent when none are made. */
+  readonly auditor?: Auditor | undefined;
   /** The server as a client of itself. */
   clientOf(user: User): Client;
 }
@@ -54,7 +58,11 @@ export const serverUser: User = {
   extra: {},
 };
 
-export function createPipeline(options: Omit<Parts, "client">): Pipeline {
+export interface PipelineOptions extends Omit<Parts, "client"> {
+  readonly auditor?: Auditor | undefined;
+}
+
+export function createPipeline(options: PipelineOptions): Pipeline {
   const pipeline: Pipeline = {
     registry: options.registry,
     handle: async (request) => dispatch(await open(request)),
@@ -63,7 +71,8 @@ export function createPipeline(options: Omit<Parts, "client">): Pipeline {
       planned.start(sink, request.signal);
     },
     upgrade: async (request, socket) => upgrade(await open(request), socket),
-    authorize: (attributes) => authorize(parts.authorizer, attributes),
+    authorize: (attributes, audit) => authorize(parts.authorizer, attributes, audit),
+    auditor: options.auditor,
     clientOf: (user) => createLocalClient(pipeline, user),
   };
   const parts: Parts = { ...options, client: pipeline.clientOf(serverUser) };
@@ -74,7 +83,7 @@ export function createPipeline(options: Omit<Parts, "client">): Pipeline {
 async function openCall(parts: Parts, request: ApiRequest): Promise<Call> {
   const definition = parts.registry.find(request.resource);
   if (definition === undefined) throw unknownResource();
-  await authorize(parts.authorizer, attributesOf(request));
+  await authorize(parts.authorizer, attributesOf(request), request.audit);
   const now = parts.runtime.clock.now();
   const warnings = definition.deprecation === undefined ? [] : [definition.deprecation];
   return { parts, request, definition, ...readWriteQuery(request), now, warnings };
@@ -120,7 +129,10 @@ async function dispatch(call: Call): Promise<ApiResponse> {
 
 function represent(call: Call, wanted: Wanted, answer: ApiResponse): ApiResponse {
   if (answer.type !== "object") return answer;
-  if (wanted.as === "object" && wanted.format === "json" && !wanted.pretty) return answer;
+  if (wanted.as === "object" && wanted.format === "json" && !wanted.pretty) {
+    call.request.audit?.responseObject(answer.object);
+    return answer;
+  }
   return representOne(call, wanted, answer);
 }
 
@@ -192,5 +204,6 @@ async function upgrade(call: Call, socket: ByteStream): Promise<void> {
   if (subresource.type !== "stream") throw methodNotAllowed(definition, request.verb);
   const target = await targetOf(call);
   await admitValidating(call, "CONNECT", target.object, target.object);
+  await request.audit?.switching();
   await subresource.open(target, request, socket, actionContext(call));
 }

@@ -37,11 +37,11 @@ export function representOne(
   answer: ApiResponse & { readonly type: "object" },
 ): ApiResponse {
   const isStatus = answer.object.kind === "Status" && call.definition.kind !== "Status";
-  if (wanted.as === "object" || isStatus) return inFormat(wanted, answer);
+  if (wanted.as === "object" || isStatus) return inFormat(call, wanted, answer);
   const version = answer.object.metadata.resourceVersion;
   if (wanted.as === "PartialObjectMetadata") {
     const object = partialOf(answer.object, wanted.metaVersion);
-    return inFormat(wanted, { ...withoutJson(answer), object });
+    return inFormat(call, wanted, { ...withoutJson(answer), object });
   }
   if (wanted.as === "PartialObjectMetadataList") throw notAcceptable(["application/json"]);
   const isScale = answer.object.kind === "Scale" && call.definition.kind !== "Scale";
@@ -52,7 +52,7 @@ export function representOne(
     definitions: true,
     now: call.now,
   });
-  return inFormat(wanted, { ...withoutJson(answer), object: table });
+  return inFormat(call, wanted, { ...withoutJson(answer), object: table });
 }
 
 function withoutJson(answer: ApiResponse & { readonly type: "object" }) {
@@ -73,7 +73,7 @@ export function representList(call: Call, wanted: Wanted, listed: Listed): ApiRe
     const { metaVersion } = wanted;
     const include = includeObject(call);
     const options = { metadata, metaVersion, include, definitions: true, now: call.now };
-    return inFormat(wanted, { ...head, object: tableOf(definition, objects(), options) });
+    return inFormat(call, wanted, { ...head, object: tableOf(definition, objects(), options) });
   }
   if (wanted.as !== "object") {
     const list = {
@@ -82,14 +82,17 @@ export function representList(call: Call, wanted: Wanted, listed: Listed): ApiRe
       metadata,
       items: objects().map((object) => partialOf(object, wanted.metaVersion)),
     };
-    return inFormat(wanted, { ...head, object: list as unknown as KubeObject });
+    return inFormat(call, wanted, { ...head, object: list as unknown as KubeObject });
   }
   if (wanted.format === "protobuf") {
     const list = { ...listHead(definition), metadata };
+    if (call.request.audit?.wantsResponse) {
+      call.request.audit.responseObject({ ...list, items: objects() });
+    }
     const bytes = encodeList(list, listed.objects.map(messageOf));
     return { ...head, type: "bytes", contentType: mediaTypes.protobuf, bytes };
   }
-  return inFormat(wanted, {
+  return inFormat(call, wanted, {
     ...head,
     get object() {
       const items = objects().map(({ apiVersion: _a, kind: _k, ...item }) => item);
@@ -147,7 +150,15 @@ function includeObject(call: Call): IncludeObject {
   throw new ApiError("BadRequest", `unrecognized includeObject value: ${JSON.stringify(value)}`);
 }
 
-function inFormat(wanted: Wanted, answer: ApiResponse & { readonly type: "object" }): ApiResponse {
+function inFormat(
+  call: Call,
+  wanted: Wanted,
+  answer: ApiResponse & { readonly type: "object" },
+): ApiResponse {
+  const { audit } = call.request;
+  if (audit !== undefined && (call.request.verb !== "list" || audit.wantsResponse)) {
+    audit.responseObject(answer.object);
+  }
   const { format, pretty } = wanted;
   if (format === "json" && !pretty) return answer;
   const encoded = encodeAs(format, answer.object, pretty);

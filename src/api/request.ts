@@ -1,6 +1,7 @@
 /** The pipeline's own request and answer; HTTP is only one way to make them. */
 
 import type { KubeObject } from "../schema/object.ts";
+import type { AuditTrail } from "./audit/trail.ts";
 import type { Pieces } from "./pieces.ts";
 
 export interface User {
@@ -47,6 +48,8 @@ export interface ApiRequest {
   readonly contentType: string;
   /** All headers as sent, for what is passed on to nodes and pods; absent in process. */
   readonly headers?: Headers;
+  /** The record that is made of this request; absent when there is none. */
+  readonly audit?: AuditTrail | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -109,6 +109,7 @@ function readScaleChange(call: Call): ScaleChange {
   }
   const patch = request.verb === "patch" ? readPatch(call) : undefined;
   const sent = patch === undefined ? readValue(call.parts.codec, request, request.contentType) : {};
+  if (patch === undefined) request.audit?.requestObject(sent ?? {});
   return (scale, managers) => {
     const value =
       patch === undefined

@@ -9,6 +9,8 @@ import type { Store } from "../store/store.ts";
 import type { AdmissionPlugin } from "./admission-plugin.ts";
 import { Aggregator } from "./aggregation/aggregator.ts";
 import type { FrontProxyIdentity } from "./aggregation/backend.ts";
+import type { Auditor } from "./audit/auditor.ts";
+import { createImpersonate } from "./auth/impersonate.ts";
 import type { Authenticate, Authorizer } from "./authorizer.ts";
 import { type ApiApp, type ApiAppOptions, createApiApp } from "./http.ts";
 import { createOpenApi } from "./openapi.ts";
@@ -29,6 +31,8 @@ export interface ApiServerOptions
   /** Made here because RBAC and token checks read the LiveSets. */
   readonly authorizer: (live: LiveSets) => Authorizer;
   readonly authenticate: (live: LiveSets) => Authenticate;
+  /** Makes the records of requests. */
+  readonly auditor?: Auditor | undefined;
   /** By which the servers of aggregated APIs know us. */
   readonly frontProxy?: () => FrontProxyIdentity | undefined;
   /** How long a watch lasts at least when its client does not say. */
@@ -59,6 +63,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     onError: (error) => log.error("cannot read from the store", { error: String(error) }),
     sleep: (ms) => runtime.clock.sleep(ms, new AbortController().signal),
   });
+  const authorizer = options.authorizer(live);
   const pipeline = createPipeline({
     store,
     registry,
@@ -66,13 +71,15 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     live,
     admission,
     codec: createSchemaCodec(),
-    authorizer: options.authorizer(live),
+    authorizer,
+    auditor: options.auditor,
     ...(minRequestTimeoutSeconds === undefined ? {} : { minRequestTimeoutSeconds }),
   });
   const client = pipeline.clientOf(serverUser);
   const { frontProxy: identity = () => undefined } = options;
   const aggregator = new Aggregator({ runtime, live, registry, client, identity });
   const metrics = createMetrics();
+  options.auditor?.countIn(metrics);
   collectProcessMetrics(metrics);
   const app = createApiApp({
     ...options,
@@ -80,6 +87,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     pipeline,
     aggregator,
     authenticate: options.authenticate(live),
+    impersonate: createImpersonate(authorizer),
     openapi: createOpenApi(registry, options.version.gitVersion ?? ""),
   });
   return { registry, live, pipeline, app, client, aggregator };

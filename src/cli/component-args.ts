@@ -9,6 +9,8 @@ import { bad, boolOf, type FlagValues, nearestName } from "./flags.ts";
 export interface ComponentArg<T> {
   readonly default: T;
   readonly read: (text: string) => T;
+  /** Arguments that may be given several times: what several values are together. */
+  join?(one: T, next: T): T;
 }
 
 export type ComponentArgs = Readonly<Record<string, ComponentArg<unknown>>>;
@@ -51,28 +53,116 @@ export function switched(fallback: boolean): ComponentArg<boolean> {
   };
 }
 
-/** Reads what the user gave by the list flag `flag`; the last of equal names wins. */
+export function text(fallback: string): ComponentArg<string> {
+  return { default: fallback, read: (value) => value };
+}
+
+/** A text that must be one of `choices`. */
+export function choice<T extends string>(choices: readonly T[], fallback: T): ComponentArg<T> {
+  return {
+    default: fallback,
+    read(value) {
+      const found = choices.find((one) => one === value);
+      if (found === undefined) throw new RangeError(`it must be one of ${choices.join(", ")}`);
+      return found;
+    },
+  };
+}
+
+/** A number above zero, with a fraction or without. */
+export function rate(fallback: number): ComponentArg<number> {
+  return {
+    default: fallback,
+    read(value) {
+      const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : 0;
+      if (number <= 0) throw new RangeError("it must be a positive number");
+      return number;
+    },
+  };
+}
+
+/** A whole number above zero. */
+export function positive(fallback: number): ComponentArg<number> {
+  const { read } = count(fallback);
+  return {
+    default: fallback,
+    read(value) {
+      const number = read(value);
+      if (number === 0) throw new RangeError("it must be a positive number");
+      return number;
+    },
+  };
+}
+
+/** Any number of texts; commas part those of one value unless `commas` is false. */
+export function texts(
+  fallback: readonly string[],
+  { commas = true }: { readonly commas?: boolean } = {},
+): ComponentArg<readonly string[]> {
+  return {
+    default: fallback,
+    read: (value) => {
+      const items = commas ? value.split(",") : [value];
+      return items.map((item) => item.trim()).filter((item) => item !== "");
+    },
+    join: (one, next) => [...one, ...next],
+  };
+}
+
+/** `name`, `name+` (after the default) and `name-` (before it), as K3s has it. */
+type Place = "alone" | "after" | "before";
+
+interface Given {
+  readonly place: Place;
+  readonly value: unknown;
+}
+
+/** Reads what the user gave by the list flag `flag`; of single values the last one wins. */
 export function componentArgsOf<Rows extends ComponentArgs>(
   flags: FlagValues,
   flag: string,
   rows: Rows,
 ): ComponentValues<Rows> {
-  const values = new Map<string, unknown>(
-    Object.entries(rows).map(([name, row]) => [name, row.default]),
-  );
+  const given = new Map<string, Given[]>();
   for (const argument of flags.list(flag)) {
-    const [name = "", value] = argument.replace(/^--/, "").split(/=(.*)/s);
+    const { name, place, value } = parseArgument(argument);
     const row = Object.hasOwn(rows, name) ? rows[name] : undefined;
     if (row === undefined) throw bad(flag, argument, unknown(name, Object.keys(rows)));
     try {
       // A switch may stand alone, as on a command line.
-      values.set(name, row.read(value ?? (typeof row.default === "boolean" ? "true" : "")));
+      const read = row.read(value ?? (typeof row.default === "boolean" ? "true" : ""));
+      given.set(name, [...(given.get(name) ?? []), { place, value: read }]);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       throw bad(flag, argument, error.message);
     }
   }
+  const values = Object.entries(rows).map(([name, row]) => [
+    name,
+    together(row, given.get(name) ?? []),
+  ]);
   return Object.fromEntries(values) as ComponentValues<Rows>;
+}
+
+function parseArgument(argument: string): {
+  readonly name: string;
+  readonly place: Place;
+  readonly value: string | undefined;
+} {
+  const [head = "", value] = argument.replace(/^--/, "").split(/=(.*)/s);
+  const [, name = "", sign = ""] = /^(.*?)([+-]?)$/s.exec(head) ?? [];
+  const place = sign === "+" ? "after" : sign === "-" ? "before" : "alone";
+  return { name, place, value };
+}
+
+function together(row: ComponentArg<unknown>, given: readonly Given[]): unknown {
+  const values = given.map(({ value }) => value);
+  if (given.length === 0) return row.default;
+  const isBefore = given.some(({ place }) => place === "before");
+  const isAfter = given.some(({ place }) => place === "after");
+  if (row.join === undefined) return isBefore ? row.default : values.at(-1);
+  const all = [...(isAfter ? [row.default] : []), ...values, ...(isBefore ? [row.default] : [])];
+  return all.reduce(row.join);
 }
 
 function unknown(name: string, known: readonly string[]): string {

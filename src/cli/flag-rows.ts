@@ -347,7 +347,7 @@ const components = rows("components", [
     "kube-apiserver-arg",
     "list",
     "Argument for kube-apiserver: name=value",
-    { note: "the arguments in `src/cli/apiserver-args.ts`; any other is refused" },
+    { note: "the arguments at the end of this page; any other is refused" },
   ],
   ...[
     "etcd",

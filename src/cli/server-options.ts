@@ -3,6 +3,7 @@ import ipaddr from "ipaddr.js";
 import type { Files } from "../runtime/runtime.ts";
 import type { KubeconfigFile, ServerOptions } from "../server/options.ts";
 import { apiServerArgsOf } from "./apiserver-args.ts";
+import { auditOptionsOf } from "./audit-args.ts";
 import { bad, type FlagValues, UsageError } from "./flags.ts";
 import { address, labelsOf, nodeAddressesOf, nodeNameOf, taintsOf } from "./node-options.ts";
 
@@ -36,6 +37,7 @@ export async function serverOptionsOf(
   context: OptionsContext,
 ): Promise<ServerOptions> {
   checkChoices(flags);
+  const apiServer = apiServerArgsOf(flags);
   const serviceCidr = cidr(flags, "service-cidr");
   const clusterCidr = cidr(flags, "cluster-cidr");
   if (overlap(serviceCidr, clusterCidr))
@@ -63,7 +65,8 @@ export async function serverOptionsOf(
     disableAgent: flags.bool("disable-agent"),
     disableScheduler: flags.bool("disable-scheduler"),
     schedulerConfigFile: schedulerConfigOf(flags, context.cwd),
-    apiServer: apiServerArgsOf(flags),
+    apiServer,
+    audit: auditOptionsOf(apiServer, (path) => absolute(path, context.cwd)),
     disableControllerManager: flags.bool("disable-controller-manager"),
     disableKubeProxy: flags.bool("disable-kube-proxy"),
     disableNetworkPolicy: flags.bool("disable-network-policy"),

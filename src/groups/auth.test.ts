@@ -1,6 +1,6 @@
 /** Who may do what: credentials, the node's bounds, and that nobody grants what they lack. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { byCredentials } from "../api/auth/authenticate.ts";
+import { createAuthenticate } from "../api/auth/authenticate.ts";
 import { planBinding, planRole } from "../api/auth/reconcile-policy.ts";
 import type { TokenClaims } from "../api/auth/token-user.ts";
 import type { Peer } from "../api/authorizer.ts";
@@ -34,7 +34,7 @@ const base64 = (text: string): string => Buffer.from(text).toString("base64");
 describe("credentials", () => {
   const claims: { current: TokenClaims | undefined } = { current: undefined };
   const login = (headers: Record<string, string>, peer: Partial<Peer> = {}) =>
-    byCredentials({
+    createAuthenticate({
       verifyToken: async () => claims.current,
       staticUsers: [{ name: "node", password: "pw", groups: ["k3s:agent"] }],
       live: world.live,

@@ -1,5 +1,6 @@
 /** For tests: the real rows, schema, admission and roles over a memory store and a seeded world. */
 import { defaultAdmission } from "../api/admission/default-plugins.ts";
+import type { Auditor } from "../api/audit/auditor.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
 import { ensureBootstrapPolicy } from "../api/auth/reconcile-policy.ts";
 import { createPipeline, type Pipeline, serverUser } from "../api/pipeline.ts";
@@ -9,6 +10,7 @@ import type { Client, Resource } from "../client/client.ts";
 import { namespaces, serviceAccounts } from "../client/resources.ts";
 import { ApiError } from "../lib/api-error.ts";
 import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { openMemoryStore } from "../store/memory.ts";
@@ -27,8 +29,13 @@ export interface World extends AsyncDisposable {
   readonly registry: Registry;
 }
 
+export interface WorldOptions {
+  readonly usage?: UsageSource;
+  readonly auditor?: (runtime: Runtime) => Auditor;
+}
+
 /** A server with its own namespaces and the account of `default`, as controllers leave it. */
-export async function openWorld(options: { readonly usage?: UsageSource } = {}): Promise<World> {
+export async function openWorld(options: WorldOptions = {}): Promise<World> {
   const runtime = createSimulatedRuntime(1);
   const store = openMemoryStore(runtime);
   const registry = createRegistry(
@@ -59,6 +66,7 @@ export async function openWorld(options: { readonly usage?: UsageSource } = {}):
     codec: createSchemaCodec(),
     authorizer: createAuthorizer(live),
     admission: defaultAdmission(),
+    auditor: options.auditor?.(runtime),
   });
   const client = pipeline.clientOf(serverUser);
   await ensureBootstrapPolicy(client);

@@ -104,7 +104,10 @@ export class LogFile {
       .sort()
       .reverse();
     return backups
-      .filter((name, index) => index >= (backupsMax ?? limits.backupsMax) || name.slice(prefix.length) < oldest)
+      .filter(
+        (name, index) =>
+          index >= (backupsMax ?? limits.backupsMax) || name.slice(prefix.length) < oldest,
+      )
       .map((name) => join(dirname(path), name));
   }
 

@@ -2,6 +2,7 @@
 
 import { defaultAdmission } from "../api/admission/default-plugins.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
+import type { Auditor } from "../api/audit/auditor.ts";
 import { createAuthenticate, type StaticUser } from "../api/auth/authenticate.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
 import type { HealthCheck } from "../api/health.ts";
@@ -30,6 +31,7 @@ export interface ApiParts {
   readonly usage: UsageSource | undefined;
   /** `host:port` as `/api` tells it. */
   readonly address: string;
+  readonly auditor: Auditor | undefined;
   readonly frontProxy: () => FrontProxyIdentity;
   readonly health: (endpoint: HealthEndpoint) => Promise<readonly HealthCheck[]>;
   readonly components: () => Promise<readonly ComponentHealth[]>;
@@ -55,6 +57,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
     rows,
     admission: defaultAdmission(),
     authorizer: createAuthorizer,
+    auditor: parts.auditor,
     authenticate: (live) =>
       createAuthenticate({
         verifyToken: async (token, audiences) => (await tokens).verify(token, audiences),

@@ -1,3 +1,5 @@
+import type { AuditOptions } from "../api/audit/audit-options.ts";
+
 /** Where and how the admin's kubeconfig is written. */
 export interface KubeconfigFile {
   readonly path: string;
@@ -54,6 +56,7 @@ export interface ServerOptions {
   readonly schedulerConfigFile: string | undefined;
   readonly disableControllerManager: boolean;
   readonly apiServer: ApiServerArguments;
+  readonly audit: AuditOptions;
   readonly disableKubeProxy: boolean;
   readonly disableNetworkPolicy: boolean;
   readonly nodeLabels: Readonly<Record<string, string>>;

@@ -27,6 +27,7 @@ import { createScheduler } from "../scheduler/scheduler.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { openApiServer } from "./api-server.ts";
+import { openAuditor } from "./audit.ts";
 import { bootstrapCluster } from "./bootstrap.ts";
 import { type DoorCertificates, type FrontDoor, startFrontDoor } from "./front-door.ts";
 import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
@@ -210,6 +211,7 @@ class Server {
     );
     this.#made.accountTokens = tokens;
     tokens.catch((error) => runtime.log.error("No service account key", { error: String(error) }));
+    const auditor = await openAuditor(options.audit, runtime, scope);
     const api = openApiServer({
       server: options,
       store: need(this.#made.store),
@@ -222,6 +224,7 @@ class Server {
       health: (endpoint) => this.#health(endpoint),
       components: () => componentHealth(this.#healthSources()),
       frontProxy: () => this.#frontProxy(),
+      auditor,
     });
     scope.defer(() => api.live[Symbol.dispose]());
     this.#made.api = api;

@@ -1,6 +1,9 @@
 /** Begins the record of requests that the policy wants recorded. */
+import { ApiError } from "../../lib/api-error.ts";
 import type { Metrics } from "../../runtime/metrics.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import type { ApiRequest, ApiResponse } from "../request.ts";
+import { auditedCall } from "./audited-request.ts";
 import type { AuditSink } from "./event.ts";
 import type { EvaluateAudit } from "./policy.ts";
 import { type AuditedRequest, AuditTrail } from "./trail.ts";
@@ -47,6 +50,31 @@ export class Auditor {
     this.#levels(audit.level);
     if (audit.level === "None") return undefined;
     return new AuditTrail({ request, audit, sink, runtime, count: () => this.#events() });
+  }
+
+  /** Runs a call of one of the server's own parts, and records it as any other. */
+  async record(
+    request: ApiRequest,
+    handle: (request: ApiRequest) => Promise<ApiResponse>,
+  ): Promise<ApiResponse> {
+    const { clock, random } = this.#options.runtime;
+    const audit = this.begin(auditedCall(request, random, clock.now()));
+    if (audit === undefined) return handle(request);
+    await audit.received();
+    try {
+      const answer = await handle({ ...request, audit });
+      audit.responseCode(answer.status);
+      await audit.complete();
+      return answer;
+    } catch (error) {
+      if (!(error instanceof ApiError)) {
+        await audit.panicked(error);
+        throw error;
+      }
+      audit.failed(error);
+      await audit.complete();
+      throw error;
+    }
   }
 
   /** A request is refused as its first event could not be stored (mode blocking-strict). */

@@ -121,7 +121,6 @@ export function legacyLine(event: AuditEvent): string {
 /** JSON's quoting, with what a terminal might obey escaped as well. */
 function quote(text: string): string {
   return JSON.stringify(text).replace(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not stay
     /[\u007f-\u009f\u2028\u2029]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

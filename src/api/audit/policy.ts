@@ -66,8 +66,7 @@ export function auditEvaluator(policy: AuditPolicy): EvaluateAudit {
     omitStages: new Set(policy.omitStages),
     omitManagedFields: policy.omitManagedFields,
   };
-  return (attributes) =>
-    rows.find(({ rule }) => matchesRule(rule, attributes))?.audit ?? otherwise;
+  return (attributes) => rows.find(({ rule }) => matchesRule(rule, attributes))?.audit ?? otherwise;
 }
 
 function matchesRule(rule: PolicyRule, attributes: AuditedAttributes): boolean {

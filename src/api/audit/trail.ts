@@ -47,10 +47,25 @@ export class AuditTrail {
   #requestObject: unknown;
   #responseObject: unknown;
   #isOver = false;
+  #isUnauthenticated = false;
 
   constructor(parts: TrailParts) {
     this.#parts = parts;
     this.#objectRef = referenceOf(parts.request.attributes);
+  }
+
+  get attributes(): AuditedAttributes {
+    return this.#parts.request.attributes;
+  }
+
+  /** No further event will be made. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Of a request without a user only one event is made. */
+  get isUnauthenticated(): boolean {
+    return this.#isUnauthenticated;
   }
 
   /** A value that was set first stays. */
@@ -101,12 +116,14 @@ export class AuditTrail {
     if (this.wantsResponse) this.#responseObject = this.#recorded(object);
   }
 
+  /** The answer to a request without a user says less than its record. */
   failed(error: ApiError): void {
-    this.responseObject(error.toStatus());
+    if (!this.#isUnauthenticated) this.responseObject(error.toStatus());
   }
 
   /** What a client without credentials, or with wrong ones, has tried. */
   unauthenticated(message: string): void {
+    this.#isUnauthenticated = true;
     this.#status = { metadata: {}, message };
   }
 
@@ -116,6 +133,12 @@ export class AuditTrail {
 
   received(): boolean | Promise<boolean> {
     return this.#emit("RequestReceived", this.#parts.request.receivedAt);
+  }
+
+  /** The connection changes its protocol: from here on the request streams. */
+  switching(): boolean | Promise<boolean> {
+    this.responseCode(101);
+    return this.started();
   }
 
   started(): boolean | Promise<boolean> {

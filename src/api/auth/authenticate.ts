@@ -5,9 +5,7 @@ import type { LiveSets } from "../../live/live-set.ts";
 import type { Clock } from "../../runtime/runtime.ts";
 import type { Authenticate, Peer } from "../authorizer.ts";
 import type { User } from "../request.ts";
-import { createAuthorizer } from "./authorizers.ts";
 import { frontProxyUser } from "./front-proxy.ts";
-import { withImpersonation } from "./impersonate.ts";
 import { userOfToken, type VerifyToken } from "./token-user.ts";
 
 export interface StaticUser {
@@ -36,13 +34,8 @@ const anonymous: User = {
   extra: {},
 };
 
-/** Credentials first, then the impersonation headers, asked of the server's own authorizer. */
-export function createAuthenticate(options: AuthenticateOptions): Authenticate {
-  return withImpersonation(byCredentials(options), createAuthorizer(options.live));
-}
-
 /** The first credential that is right wins; only who shows none at all is anonymous. */
-export function byCredentials(options: AuthenticateOptions): Authenticate {
+export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   return async (headers, peer) => {
     const certified = frontProxyUser(headers, peer) ?? certifiedUser(peer);
     if (certified !== undefined) return withGroup(certified);

@@ -1,6 +1,6 @@
 /** Impersonation: acting as someone else, when allowed to. */
 import { ApiError } from "../../lib/api-error.ts";
-import type { Attributes, Authenticate, Authorizer } from "../authorizer.ts";
+import type { Attributes, Authorizer, Impersonate } from "../authorizer.ts";
 import { forbidden } from "../errors.ts";
 import type { User } from "../request.ts";
 
@@ -89,19 +89,15 @@ export function impersonatedUser(wanted: Wanted): User {
   return { name: wanted.user, uid: wanted.uid, groups, extra: wanted.extra };
 }
 
-/** Authenticates, then becomes the impersonated user when the headers ask for one. */
-export function withImpersonation(
-  authenticate: Authenticate,
-  authorizer: Authorizer,
-): Authenticate {
-  return async (headers, peer) => {
-    const user = await authenticate(headers, peer);
+/** Becomes the impersonated user when the headers ask for one and that is allowed. */
+export function createImpersonate(authorizer: Authorizer): Impersonate {
+  return async (user, headers) => {
     const wanted = impersonationOf(headers);
-    if (wanted === undefined) return user;
+    if (wanted === undefined) return undefined;
     for (const attributes of questionsOf(user, wanted)) {
       const { allowed, reason } = await authorizer.authorize(attributes);
       if (!allowed) throw forbidden(attributes, reason);
     }
-    return impersonatedUser(wanted);
+    return { user: impersonatedUser(wanted), constraint: "" };
   };
 }

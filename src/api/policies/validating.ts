@@ -15,6 +15,7 @@ import { everyOf } from "../admission/look-up.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
 import { refused } from "../errors.ts";
 import { type Shown, shown } from "../webhooks/shown.ts";
+import { noteFailure, PolicyNotes } from "./audit.ts";
 import { evaluations } from "./evaluations.ts";
 import { isPolicy, matchResources } from "./match.ts";
 
@@ -80,6 +81,7 @@ async function judge(
   const { spec } = policy;
   const failsClosed = spec.failurePolicy !== "Ignore";
   const found: Found[] = [];
+  const notes = new PolicyNotes();
   const definition = await matchResources(spec.matchConstraints, object, context);
   if (definition === undefined) return found;
   for (const binding of bindings) {
@@ -87,16 +89,22 @@ async function judge(
       continue;
     const names = { policy: policy.metadata.name ?? "", binding: binding.metadata.name ?? "" };
     const request = shown(object, context, definition);
-    const failures = await evaluate(policy, binding, request, context).catch((error: Error) =>
-      failsClosed ? [{ message: error.message, reason: "Invalid" }] : [],
+    const failures = await evaluate(policy, binding, request, { context, notes }).catch(
+      (error: Error) => (failsClosed ? [broken(error.message)] : []),
     );
     for (const failure of failures) {
       const refusal = { ...names, ...failure };
       const actions = binding.spec.validationActions ?? [];
+      if (failure.isAnnotation) {
+        found.push({ isDenied: true, refusal });
+        continue;
+      }
       if (actions.includes("Warn")) context.warn(warning(refusal));
+      if (actions.includes("Audit")) noteFailure(binding, failure, context);
       found.push({ isDenied: actions.includes("Deny"), refusal });
     }
   }
+  notes.publish(policy.metadata.name ?? "", context);
   return found;
 }
 
@@ -105,21 +113,36 @@ function warning({ policy, binding, message }: Refusal): string {
   return `Validation failed for ${by}: ${message}`;
 }
 
-type Failure = Pick<Refusal, "message" | "reason">;
+interface Failure extends Pick<Refusal, "message" | "reason"> {
+  readonly expressionIndex: number;
+  /** What the record should hold could not be found out: refused whatever the actions. */
+  readonly isAnnotation?: boolean;
+}
+
+/** What could not be evaluated at all. */
+function broken(message: string): Failure {
+  return { message, reason: "Invalid", expressionIndex: 0 };
+}
 
 async function evaluate(
   { spec }: Policy,
   binding: Binding,
   request: Shown,
-  context: AdmissionContext,
+  { context, notes }: { readonly context: AdmissionContext; readonly notes: PolicyNotes },
 ): Promise<readonly Failure[]> {
   const { policyEnvironment } = await import("../cel/admission-cel.ts");
   const failsClosed = spec.failurePolicy !== "Ignore";
   const failures: Failure[] = [];
   for await (const bindings of evaluations(spec, binding.spec.paramRef, request, context)) {
-    for (const validation of spec.validations ?? []) {
+    for (const [expressionIndex, validation] of (spec.validations ?? []).entries()) {
       const failure = await validate(validation, bindings, policyEnvironment, failsClosed);
-      if (failure !== undefined) failures.push(failure);
+      if (failure !== undefined) failures.push({ ...failure, expressionIndex });
+    }
+    try {
+      await notes.take(spec.auditAnnotations ?? [], bindings, policyEnvironment);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      if (failsClosed) failures.push({ ...broken(why), isAnnotation: true });
     }
   }
   return failures;
@@ -132,7 +155,7 @@ async function validate(
   bindings: Readonly<Record<string, unknown>>,
   environment: Environment,
   failsClosed: boolean,
-): Promise<Failure | undefined> {
+): Promise<Pick<Failure, "message" | "reason"> | undefined> {
   const { expression, message, messageExpression } = validation;
   const reason = validation.reason || "Invalid";
   try {

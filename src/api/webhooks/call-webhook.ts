@@ -51,7 +51,9 @@ export async function callWebhook(call: WebhookCall): Promise<string> {
     }
     return text;
   } catch (error) {
-    const why = timeout.signal.aborted ? "context deadline exceeded" : callReason(error, place.target);
+    const why = timeout.signal.aborted
+      ? "context deadline exceeded"
+      : callReason(error, place.target);
     throw new Error(`failed to call webhook: Post ${JSON.stringify(place.url)}: ${why}`, {
       cause: error,
     });

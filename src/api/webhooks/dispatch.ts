@@ -19,6 +19,7 @@ export async function ask(
   webhook: Webhook,
   request: Omit<ReviewRequest, "uid" | "version">,
   context: AdmissionContext,
+  onFailedOpen: () => void,
 ): Promise<Verdict | undefined> {
   if (context.dryRun && !["None", "NoneOnDryRun"].includes(webhook.sideEffects)) {
     const name = JSON.stringify(webhook.name);
@@ -37,12 +38,14 @@ export async function ask(
     });
     return readVerdict(answer, asked);
   } catch (error) {
-    return failed(webhook, error, context);
+    failed(webhook, error, context);
+    onFailedOpen();
+    return undefined;
   }
 }
 
 /** A webhook that cannot be asked is passed over or, by default, refuses the request. */
-export function failed(webhook: Webhook, error: unknown, context: AdmissionContext): undefined {
+export function failed(webhook: Webhook, error: unknown, context: AdmissionContext): void {
   const reason = error instanceof Error ? error.message : String(error);
   const message = `failed calling webhook ${JSON.stringify(webhook.name)}: ${reason}`;
   if (webhook.failurePolicy !== "Ignore") {
@@ -51,7 +54,6 @@ export function failed(webhook: Webhook, error: unknown, context: AdmissionConte
     });
   }
   context.runtime.log.warn("A webhook failed and is ignored", { webhook: webhook.name, error });
-  return undefined;
 }
 
 function versionOf({ admissionReviewVersions }: Webhook): ReviewVersion {

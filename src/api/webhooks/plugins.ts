@@ -27,6 +27,7 @@ interface Configuration {
 interface Named {
   /** Tells apart webhooks of one name in different configurations. */
   readonly id: string;
+  readonly configuration: string;
   readonly webhook: Webhook;
 }
 
@@ -47,6 +48,7 @@ function listed(configurations: readonly Configuration[]): readonly Named[] {
   return configurations.flatMap(({ metadata, webhooks = [] }) =>
     webhooks.map((webhook, index) => ({
       id: `${metadata.name}/${index}/${webhook.name}`,
+      configuration: metadata.name ?? "",
       webhook,
     })),
   );
@@ -109,9 +111,10 @@ export const mutatingWebhooks: AdmissionPlugin = {
     const changedBetween = isSecond && !sameJson(object, reinvocation.left);
     const again = new Set(changedBetween ? reinvocation.eligible : reinvocation.due);
     reinvocation.due.clear();
-    for (const { id, webhook } of all) {
+    for (const [index, { id, configuration, webhook }] of all.entries()) {
       if (isSecond && !again.has(id)) continue;
-      if (await mutateBy(webhook, object, context)) {
+      const note = mutationNote(configuration, webhook, index, context);
+      if (await mutateBy(webhook, object, context, note)) {
         // Those asked before have not seen this.
         for (const earlier of reinvocation.eligible) reinvocation.due.add(earlier);
         reinvocation.isWanted = true;
@@ -128,21 +131,42 @@ async function mutateBy(
   webhook: Webhook,
   object: KubeObject,
   context: AdmissionContext,
+  note: MutationNote,
 ): Promise<boolean> {
   const definition = await wanted(webhook, object, context);
   if (definition === undefined) return false;
   const request = shown(object, context, definition);
   if (!(await passes(webhook, request, context))) return false;
-  const verdict = await ask(webhook, request, context);
-  if (verdict === undefined) return false;
-  for (const warning of verdict.warnings) context.warn(warning);
-  if (!verdict.allowed) throw refuse(webhook, verdict);
-  if (verdict.patch === undefined || context.verb === "DELETE" || context.verb === "CONNECT") {
-    return false;
-  }
+  let isChanged = false;
   try {
-    const patched = applyJsonPatch(verdict.patch, copyJson(request.object));
-    const next = converted(patched as KubeObject, definition, context.definition);
+    const verdict = await ask(webhook, request, context, note.failedOpen);
+    if (verdict === undefined) return false;
+    takeNotes(webhook, verdict, context);
+    if (!verdict.allowed) throw refuse(webhook, verdict);
+    const isFixed = context.verb === "DELETE" || context.verb === "CONNECT";
+    if (verdict.patch === undefined || isFixed) return false;
+    isChanged = patchObject(webhook, verdict.patch, { object, request, context });
+    note.patched(verdict.patch);
+    return isChanged;
+  } finally {
+    note.mutated(isChanged);
+  }
+}
+
+/** True when the patch made a difference. */
+function patchObject(
+  webhook: Webhook,
+  patch: readonly unknown[],
+  of: {
+    readonly object: KubeObject;
+    readonly request: Shown;
+    readonly context: AdmissionContext;
+  },
+): boolean {
+  const { object, request, context } = of;
+  try {
+    const patched = applyJsonPatch(patch, copyJson(request.object));
+    const next = converted(patched as KubeObject, request.definition, context.definition);
     const before = copyJson<KubeObject>(object);
     replaceMembers(object, copyJson<KubeObject>(next));
     context.normalize(object);
@@ -153,20 +177,60 @@ async function mutateBy(
   }
 }
 
+function takeNotes({ name }: Webhook, verdict: Verdict, context: AdmissionContext): void {
+  for (const warning of verdict.warnings) context.warn(warning);
+  for (const [key, value] of Object.entries(verdict.auditAnnotations)) {
+    if (typeof value === "string") context.annotate(`${name}/${key}`, value);
+  }
+}
+
+/** What the record of a request tells of one webhook that may change its object. */
+interface MutationNote {
+  mutated(isMutated: boolean): void;
+  patched(patch: readonly unknown[]): void;
+  failedOpen(): void;
+}
+
+function mutationNote(
+  configuration: string,
+  { name: webhook }: Webhook,
+  index: number,
+  context: AdmissionContext,
+): MutationNote {
+  const place = `round_${context.reinvocation.isSecond ? 1 : 0}_index_${index}`;
+  const key = `mutation.webhook.admission.k8s.io/${place}`;
+  return {
+    mutated: (mutated) =>
+      context.annotate(key, JSON.stringify({ configuration, webhook, mutated })),
+    patched: (patch) => {
+      const value = JSON.stringify({ configuration, webhook, patch, patchType: "JSONPatch" });
+      context.annotate(`patch.webhook.admission.k8s.io/${place}`, value, "Request");
+    },
+    failedOpen: () => context.annotate(`failed-open.${key}`, webhook),
+  };
+}
+
 export const validatingWebhooks: AdmissionPlugin = {
   name: "ValidatingAdmissionWebhook",
   async validate(object, context) {
     const all = listed(await everyOf(context.live, validatingWebhookConfigurations));
     if (all.length === 0 || isExempt(context)) return;
+    const relevant: { readonly webhook: Webhook; readonly request: Shown }[] = [];
+    for (const { webhook } of all) {
+      const definition = await wanted(webhook, object, context);
+      if (definition === undefined) continue;
+      const request = shown(object, context, definition);
+      if (await passes(webhook, request, context)) relevant.push({ webhook, request });
+    }
     const answers = await Promise.allSettled(
-      all.map(async ({ webhook }) => {
-        const definition = await wanted(webhook, object, context);
-        if (definition === undefined) return;
-        const request = shown(object, context, definition);
-        if (!(await passes(webhook, request, context))) return;
-        const verdict = await ask(webhook, request, context);
-        for (const warning of verdict?.warnings ?? []) context.warn(warning);
-        if (verdict !== undefined && !verdict.allowed) throw refuse(webhook, verdict);
+      relevant.map(async ({ webhook, request }, index) => {
+        const failedOpen = `failed-open.validating.webhook.admission.k8s.io/round_0_index_${index}`;
+        const verdict = await ask(webhook, request, context, () =>
+          context.annotate(failedOpen, webhook.name),
+        );
+        if (verdict === undefined) return;
+        takeNotes(webhook, verdict, context);
+        if (!verdict.allowed) throw refuse(webhook, verdict);
       }),
     );
     const refused = answers.find((answer) => answer.status === "rejected");

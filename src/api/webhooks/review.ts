@@ -23,6 +23,8 @@ export interface Verdict {
   readonly message: string;
   readonly reason: string;
   readonly warnings: readonly string[];
+  /** For the record of the request, without the webhook's name in front. */
+  readonly auditAnnotations: Readonly<Record<string, string>>;
   /** A JSON patch; undefined when the webhook leaves the object alone. */
   readonly patch: readonly unknown[] | undefined;
 }
@@ -130,6 +132,7 @@ export function readVerdict(text: string, ask: Pick<ReviewRequest, "uid" | "vers
     message,
     reason,
     warnings: response.warnings ?? [],
+    auditAnnotations: response.auditAnnotations ?? {},
     patch: patchOf(response),
   };
 }
@@ -146,6 +149,7 @@ interface Answer {
       readonly reason?: string;
     };
     readonly warnings?: readonly string[];
+    readonly auditAnnotations?: Readonly<Record<string, string>> | null;
     readonly patch?: string;
     readonly patchType?: string;
   } | null;

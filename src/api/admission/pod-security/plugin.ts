@@ -10,6 +10,7 @@ import { everyOf, lookUp } from "../look-up.ts";
 import type { ReadPod } from "./check.ts";
 import { levelText, type Policy, policyOf, violations, violationsText } from "./levels.ts";
 
+const annotationPrefix = "pod-security.kubernetes.io/";
 const limits = { podsCheckedMax: 3000 } as const;
 
 export const podSecurity: AdmissionPlugin = {
@@ -30,7 +31,10 @@ export const podSecurity: AdmissionPlugin = {
     const template = subresource === "" ? templateOf(object, what) : undefined;
     if (template?.spec === undefined) return;
     const { metadata = {}, spec } = template;
-    warnAbout({ metadata, spec }, await policyFor(context), context);
+    const policy = await policyFor(context);
+    const audited = violations({ metadata, spec }, policy.audit);
+    if (audited.length > 0) noteViolations(policy, audited, context);
+    warnAbout({ metadata, spec }, policy, context);
   },
 };
 
@@ -52,7 +56,10 @@ async function policyFor({ live, namespace }: AdmissionContext): Promise<Policy>
 
 async function checkPod(pod: ReadPod, context: AdmissionContext): Promise<void> {
   const policy = await policyFor(context);
+  context.annotate(`${annotationPrefix}enforce-policy`, levelText(policy.enforce));
   const found = violations(pod, policy.enforce);
+  const audited = violations(pod, policy.audit);
+  if (audited.length > 0) noteViolations(policy, audited, context);
   if (found.length > 0) {
     const level = JSON.stringify(levelText(policy.enforce));
     throw refused(
@@ -62,6 +69,15 @@ async function checkPod(pod: ReadPod, context: AdmissionContext): Promise<void> 
     );
   }
   warnAbout(pod, policy, context);
+}
+
+function noteViolations(
+  { audit }: Policy,
+  found: ReturnType<typeof violations>,
+  context: AdmissionContext,
+): void {
+  const text = `would violate PodSecurity "${levelText(audit)}": ${violationsText(found)}`;
+  context.annotate(`${annotationPrefix}audit-violations`, text);
 }
 
 function warnAbout(pod: ReadPod, { warn }: Policy, context: AdmissionContext): void {

@@ -1,0 +1,72 @@
+/** How a request comes in: authentication, its record, then impersonation, in upstream's order. */
+import { ApiError } from "../lib/api-error.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { attemptText, auditedRequest, auditIdHeader } from "./audit/audited-request.ts";
+import type { Auditor } from "./audit/auditor.ts";
+import type { AuditTrail } from "./audit/trail.ts";
+import type { Authenticate, Impersonate, Peer } from "./authorizer.ts";
+import type { Registry } from "./registry.ts";
+import type { User } from "./request.ts";
+
+export interface EntryOptions {
+  readonly authenticate: Authenticate;
+  readonly impersonate?: Impersonate | undefined;
+  readonly auditor: Auditor | undefined;
+  readonly registry: Registry;
+  readonly runtime: Runtime;
+}
+
+/** One request on its way in; what it learns, whoever ends the request needs. */
+export class RequestEntry {
+  readonly auditId: string;
+  readonly peer: Peer;
+  #trail: AuditTrail | undefined;
+
+  constructor(
+    private readonly options: EntryOptions,
+    private readonly request: Request,
+    peer: Peer,
+  ) {
+    this.peer = peer;
+    this.auditId = request.headers.get(auditIdHeader) || options.runtime.random.uuid();
+  }
+
+  /** The record of the request, when one is made. */
+  get trail(): AuditTrail | undefined {
+    return this.#trail;
+  }
+
+  /** Who asks in the end; throws Unauthorized, or Forbidden for an impersonation. */
+  async enter(): Promise<User> {
+    const { authenticate, auditor, impersonate, runtime } = this.options;
+    const { headers } = this.request;
+    const receivedAt = auditor === undefined ? undefined : runtime.clock.now();
+    const user = await authenticate(headers, this.peer).catch((error: unknown) => {
+      if (receivedAt !== undefined && error instanceof ApiError) {
+        this.#begin(undefined, receivedAt)?.unauthenticated(attemptText(this.request, this.peer));
+      }
+      throw error;
+    });
+    if (receivedAt !== undefined) await this.#received(user, receivedAt);
+    const other = await impersonate?.(user, headers);
+    if (other === undefined) return user;
+    this.#trail?.impersonating(other.user, other.constraint);
+    return other.user;
+  }
+
+  #begin(user: User | undefined, receivedAt: Date): AuditTrail | undefined {
+    const { auditor, registry } = this.options;
+    const { request, peer, auditId } = this;
+    const parts = { request, peer, auditId, user, receivedAt };
+    this.#trail = auditor?.begin(auditedRequest(registry, parts));
+    return this.#trail;
+  }
+
+  async #received(user: User, receivedAt: Date): Promise<void> {
+    if ((await this.#begin(user, receivedAt)?.received()) !== false) return;
+    // What cannot be recorded is not done, and there is no second try at recording it.
+    this.#trail = undefined;
+    this.options.auditor?.reject();
+    throw new ApiError("InternalError", "Internal error occurred: failed to store audit event");
+  }
+}
