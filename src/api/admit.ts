@@ -8,7 +8,7 @@ import type { Call } from "./call.ts";
 
 type Stored = DeepReadonly<KubeObject> | undefined;
 
-/** Names from outside make keys; those that are no qualified names are left out, as upstream does. */
+/** Names from outside make keys; those that are no qualified names are left out. */
 const annotationKey = /^[a-z0-9][-a-z0-9.]{0,252}\/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 
 function firstRun(): Reinvocation {

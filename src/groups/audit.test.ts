@@ -246,7 +246,7 @@ describe("audit", () => {
     expect((await ask(`${maps}/unrecorded`)).status).toBe(404);
   });
 
-  test("calls of the server's own parts are records as any other", async () => {
+  test("calls of the server's own parts are recorded like those of others", async () => {
     await world.client.create(configMaps, {
       ...map("own"),
       metadata: { name: "own", namespace: "default" },
@@ -379,7 +379,7 @@ describe("admission", () => {
     expect(answer.status).toBe(422);
   });
 
-  test("PodSecurity tells by what a pod was judged, and what would not have been let in", async () => {
+  test("PodSecurity tells by what a pod was judged, and what it would not let in", async () => {
     await world.client.create(namespaces, {
       apiVersion: "v1",
       kind: "Namespace",

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { createSimulatedRuntime } from "../../runtime/simulated.ts";
 import type { BatchOptions } from "./audit-options.ts";
 import { BufferedSink } from "./buffered-sink.ts";
-import { type AuditEvent, type AuditSink, eventLine, legacyLine } from "./event.ts";
+import { type AuditEvent, type AuditSink, eventLine, legacyLine, type OnLost } from "./event.ts";
 import { ignoreErrors, lineSink, truncatingSink, unionSink } from "./sinks.ts";
 
 function event(more: Partial<AuditEvent> = {}): AuditEvent {
@@ -75,15 +75,12 @@ test("unionSink() is content only when all are", async () => {
   expect([good.batches.length, bad.batches.length]).toEqual([1, 1]);
 });
 
-test("truncatingSink() cuts objects, drops what is still too long, and splits batches", async () => {
+test("truncatingSink() cuts objects, drops what is too long still, splits batches", async () => {
   const sink = keeper();
   const lost: number[] = [];
   const options = { batchBytesMax: 900, eventBytesMax: 500 };
-  const truncating = truncatingSink(
-    sink,
-    options,
-    (_p, _e, events) => void lost.push(events.length),
-  );
+  const onLost: OnLost = (_plugin, _error, events) => void lost.push(events.length);
+  const truncating = truncatingSink(sink, options, onLost);
   const long = event({ requestObject: { data: "x".repeat(600) } });
   const tooLong = event({ requestURI: `/${"x".repeat(600)}` });
   await truncating.process([event(), long, tooLong, event()]);
