@@ -8,6 +8,7 @@ import type { Store } from "../store/store.ts";
 import type { AdmissionPlugin } from "./admission-plugin.ts";
 import type { Authorizer } from "./authorizer.ts";
 import type { Codec } from "./codec.ts";
+import type { WatchCounts } from "./flowcontrol/watch-counts.ts";
 import type { Registry } from "./registry.ts";
 import type { ApiRequest } from "./request.ts";
 import type { ResourceDefinition, WriteContext } from "./resource-definition.ts";
@@ -25,6 +26,8 @@ export interface Parts {
   readonly client: Client;
   /** How long a watch lasts at least when its client does not say; half an hour by default. */
   readonly minRequestTimeoutSeconds?: number;
+  /** Where watches under way are counted. */
+  readonly watches?: WatchCounts;
 }
 
 /** One request under way. */

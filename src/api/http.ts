@@ -11,8 +11,10 @@ import { recordAnswer } from "./audit/finish.ts";
 import type { Authenticate, Impersonate, Peer } from "./authorizer.ts";
 import { Deadlines, requestTimeoutMs } from "./deadlines.ts";
 import { aggregatedType, createDiscovery } from "./discovery.ts";
+import { enter } from "./entrance.ts";
 import { unknownResource } from "./errors.ts";
 import type { ExternalGroups } from "./external-groups.ts";
+import type { RequestGate } from "./flowcontrol/gate.ts";
 import { type HealthCheck, healthAnswer } from "./health.ts";
 import {
   answerResponse,
@@ -24,12 +26,13 @@ import {
 import { isTrue } from "./options.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { ApiRequest, ApiResponse, RequestVerb, User } from "./request.ts";
+import { readBody } from "./request-body.ts";
 import { RequestEntry } from "./request-entry.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
-import { isServed, parsePath, type Target, verbOf } from "./request-path.ts";
+import { isLongRunning, isServed, parsePath, type Target, verbOf } from "./request-path.ts";
 import { asksForWebSocket, serveWebSocket } from "./websocket.ts";
 
-const limits = { bodyBytesMax: 3 * 1024 * 1024, requestMsMax: 60_000 } as const;
+const limits = { requestMsMax: 60_000 } as const;
 
 export type HealthEndpoint = "healthz" | "livez" | "readyz";
 
@@ -57,6 +60,8 @@ export interface ApiAppOptions {
   readonly metrics?: Metrics;
   /** Milliseconds that a request may take which is no watch and no stream; a minute by default. */
   readonly requestTimeoutMs?: number;
+  /** Who is served when there are many; absent lets everyone in. */
+  readonly gate?: RequestGate;
   /** Further paths (OpenID discovery): undefined when it is not theirs. */
   readonly extra?: (request: Request, user: User) => Promise<Response | undefined>;
 }
@@ -71,7 +76,7 @@ export interface ApiApp {
 
 interface Environment {
   Bindings: { entry: RequestEntry };
-  Variables: { user: User };
+  Variables: { user: User; url: URL; target: Target | undefined };
 }
 
 export function createApiApp(options: ApiAppOptions): ApiApp {
@@ -79,7 +84,7 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
   const server = new ApiServer(options);
   app.use(async (context, next) => {
     context.set("user", await context.env.entry.enter());
-    await next();
+    await server.admit(context, next);
   });
   app.get("/version", (context) => server.open(context, () => jsonResponse(options.version, 200)));
   for (const endpoint of ["healthz", "livez", "readyz"] as const) {
@@ -132,6 +137,26 @@ class ApiServer {
     );
   }
 
+  /** Goes on once the gate lets the request in; `next` leaves its response in the context. */
+  async admit(context: Context<Environment>, next: () => Promise<void>): Promise<void> {
+    const request = context.req.raw;
+    const url = new URL(request.url);
+    const target = parseTarget(url.pathname);
+    context.set("url", url);
+    context.set("target", target);
+    const { gate, pipeline } = this.options;
+    if (gate === undefined || isLongRunning(target)) return next();
+    const timeoutMs = requestTimeoutMs(url.searchParams, this.#allowedMs);
+    const entering = { request, url, target, user: context.get("user"), timeoutMs };
+    let isServed = false;
+    const response = await enter(gate, pipeline.registry, entering, async () => {
+      await next();
+      isServed = true;
+      return context.res;
+    });
+    if (!isServed) context.res = response;
+  }
+
   /** Answers a path that is no resource, once the user may see it. */
   async open(
     context: Context<Environment>,
@@ -172,9 +197,9 @@ class ApiServer {
 
   async api(context: Context<Environment>): Promise<Response> {
     const request = context.req.raw;
-    const url = new URL(request.url);
+    const url = context.get("url");
     const path = url.pathname;
-    const target = parseTarget(path);
+    const target = context.get("target");
     const foreign = this.options.aggregator?.find(path);
     if (foreign !== undefined) return this.#forward(context, foreign, target);
     if (target === undefined || !isServed(this.options.pipeline.registry, target)) {
@@ -182,14 +207,16 @@ class ApiServer {
     }
     const { clock } = this.options.runtime;
     const begunMs = clock.monotonicMs();
-    const body = await readBody(request);
     const { trail: audit } = context.env.entry;
-    const user = context.get("user");
-    const apiRequest = this.#requestFor(request, url, target, { user, body, audit });
+    const by = { user: context.get("user"), body: undefined, audit };
+    const apiRequest = this.#requestFor(request, url, target, by);
     const record = (code: number): void =>
       this.#requests?.record(apiRequest, code, (clock.monotonicMs() - begunMs) / 1000);
     try {
-      const answer = await this.#inTime(apiRequest);
+      const answer = await this.#inTime(apiRequest, async () => {
+        const body = await readBody(request);
+        return this.options.pipeline.handle({ ...apiRequest, body });
+      });
       record(answer.status);
       return answerResponse(answer, encodingOf(request, url));
     } catch (error) {
@@ -242,12 +269,14 @@ class ApiServer {
   }
 
   /** What streams for as long as the client likes has no deadline. */
-  #inTime(request: ApiRequest): Promise<ApiResponse> {
-    const { pipeline, requestTimeoutMs: allowedMs = limits.requestMsMax } = this.options;
+  #inTime(request: ApiRequest, work: () => Promise<ApiResponse>): Promise<ApiResponse> {
     const isLong = request.verb === "watch" || request.verb === "connect";
-    if (isLong || request.subresource === "log") return pipeline.handle(request);
-    const timeoutMs = requestTimeoutMs(request.query, allowedMs);
-    return this.#deadlines.within(timeoutMs, pipeline.handle(request));
+    if (isLong || isLongRunning(request)) return work();
+    return this.#deadlines.within(requestTimeoutMs(request.query, this.#allowedMs), work());
+  }
+
+  get #allowedMs(): number {
+    return this.options.requestTimeoutMs ?? limits.requestMsMax;
   }
 
   /** Lets the pipeline hand the stream over; a refusal is written to it. */
@@ -424,29 +453,6 @@ function parseTarget(path: string): Target | undefined {
     if (error instanceof URIError) throw new ApiError("BadRequest", "invalid URL escape");
     throw error;
   }
-}
-
-async function readBody(request: Request): Promise<Uint8Array | undefined> {
-  if (request.body === null) return undefined;
-  const announced = Number(request.headers.get("content-length") ?? "0");
-  if (announced > limits.bodyBytesMax) throw bodyTooLarge();
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of request.body) {
-    length += chunk.length;
-    if (length > limits.bodyBytesMax) throw bodyTooLarge();
-    chunks.push(chunk);
-  }
-  const [only] = chunks;
-  return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
-}
-
-function bodyTooLarge(): ApiError {
-  const { bodyBytesMax } = limits;
-  return new ApiError(
-    "RequestEntityTooLarge",
-    `Request entity too large: limit is ${bodyBytesMax}`,
-  );
 }
 
 const browsers = ["curl", "Wget", "Mozilla/5.0"];

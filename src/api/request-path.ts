@@ -56,6 +56,14 @@ function isPathTrick(part: string): boolean {
   return part === "." || part === ".." || part.includes("/");
 }
 
+/** These last for as long as both sides like. */
+const longRunning: ReadonlySet<string> = new Set(["attach", "exec", "log", "portforward", "proxy"]);
+
+/** True for what has neither a deadline nor a seat; watches have a seat while they begin. */
+export function isLongRunning(target: Pick<Target, "subresource"> | undefined): boolean {
+  return target !== undefined && longRunning.has(target.subresource);
+}
+
 /** The API verb of a method on a target; undefined when there is none. */
 export function verbOf(
   registry: Registry,

@@ -12,6 +12,9 @@ import type { FrontProxyIdentity } from "./aggregation/backend.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import { createImpersonate } from "./auth/impersonate.ts";
 import type { Authenticate, Authorizer } from "./authorizer.ts";
+import { FlowControl } from "./flowcontrol/flow-control.ts";
+import { InFlightGate, type InFlightLimits } from "./flowcontrol/in-flight.ts";
+import { WatchCounts } from "./flowcontrol/watch-counts.ts";
 import { type ApiApp, type ApiAppOptions, createApiApp } from "./http.ts";
 import { createOpenApi } from "./openapi.ts";
 import { createPipeline, type Pipeline, serverUser } from "./pipeline.ts";
@@ -35,10 +38,17 @@ export interface ApiServerOptions
   readonly auditor?: Auditor | undefined;
   /** By which the servers of aggregated APIs know us. */
   readonly frontProxy?: () => FrontProxyIdentity | undefined;
+  /** How many requests are served at once, and by which rules; absent serves all. */
+  readonly concurrency?: Concurrency;
   /** How long a watch lasts at least when its client does not say. */
   readonly minRequestTimeoutSeconds?: number;
   /** Freeze shared objects; on in development and tests. */
   readonly freeze: boolean;
+}
+
+/** `--max-requests-inflight` and its mutating sister, shared fairly or taken as they are. */
+export interface Concurrency extends InFlightLimits {
+  readonly isFair: boolean;
 }
 
 export interface ApiServer {
@@ -48,6 +58,8 @@ export interface ApiServer {
   readonly app: ApiApp;
   /** To be started once the cluster's own objects are there. */
   readonly aggregator: Aggregator;
+  /** Likewise; absent without priority and fairness. */
+  readonly flowControl: FlowControl | undefined;
   /** The server as a client of itself, with all rights; others by `as`. */
   readonly client: Client;
 }
@@ -64,7 +76,9 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     sleep: (ms) => runtime.clock.sleep(ms, new AbortController().signal),
   });
   const authorizer = options.authorizer(live);
+  const watches = new WatchCounts();
   const pipeline = createPipeline({
+    watches,
     store,
     registry,
     runtime,
@@ -81,8 +95,24 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const metrics = createMetrics();
   options.auditor?.countIn(metrics);
   collectProcessMetrics(metrics);
+  const { concurrency } = options;
+  const flowControl = concurrency?.isFair
+    ? new FlowControl({
+        runtime,
+        live,
+        client,
+        metrics,
+        watches,
+        serverLimit: seatsOf(concurrency),
+      })
+    : undefined;
+  const gate =
+    flowControl ?? (concurrency === undefined ? undefined : new InFlightGate(concurrency, metrics));
   const app = createApiApp({
     ...options,
+    extra: async (request, user) =>
+      flowControl?.dump(new URL(request.url)) ?? (await options.extra?.(request, user)),
+    ...(gate === undefined ? {} : { gate }),
     metrics,
     pipeline,
     aggregator,
@@ -90,5 +120,10 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     impersonate: createImpersonate(authorizer),
     openapi: createOpenApi(registry, options.version.gitVersion ?? ""),
   });
-  return { registry, live, pipeline, app, client, aggregator };
+  return { registry, live, pipeline, app, client, aggregator, flowControl };
+}
+
+/** The two bounds together are what is shared. */
+function seatsOf(concurrency: Concurrency): number {
+  return concurrency.maxRequestsInFlight + concurrency.maxMutatingRequestsInFlight;
 }

@@ -54,6 +54,7 @@ export async function planWatch(call: Call): Promise<PlannedWatch> {
 
 class Watch {
   #subscription: Disposable | undefined;
+  #uncount: () => void = () => {};
   #over = false;
   #seen: Revision = 0;
 
@@ -72,6 +73,8 @@ class Watch {
       return;
     }
     this.signal.addEventListener("abort", () => this.#end(), { once: true });
+    const { parts, request } = this.call;
+    this.#uncount = parts.watches?.add(request) ?? this.#uncount;
     const { custom } = this.call.definition;
     custom?.removed.addEventListener("abort", () => this.#end(), { signal: this.signal });
     const { hasResourceVersion, notOlderThan, sendInitialEvents } = this.options;
@@ -204,6 +207,7 @@ class Watch {
   #end(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#uncount();
     this.#subscription?.[Symbol.dispose]();
     this.sink.end();
   }

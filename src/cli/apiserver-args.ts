@@ -1,10 +1,13 @@
 /** What `--kube-apiserver-arg` may hold: kube-apiserver's own names, defaults and bounds. */
 import { auditArgs } from "./audit-args.ts";
-import { componentArgsOf, count, duration } from "./component-args.ts";
-import type { FlagValues } from "./flags.ts";
+import { componentArgsOf, count, duration, switched } from "./component-args.ts";
+import { type FlagValues, UsageError } from "./flags.ts";
 
 export const apiServerArgs = {
   ...auditArgs,
+  "enable-priority-and-fairness": switched(true),
+  "max-mutating-requests-inflight": count(200),
+  "max-requests-inflight": count(400),
   "min-request-timeout": count(1800),
   "request-timeout": duration(60_000),
 } as const;
@@ -12,5 +15,13 @@ export const apiServerArgs = {
 export type ApiServerArgs = ReturnType<typeof apiServerArgsOf>;
 
 export function apiServerArgsOf(flags: FlagValues) {
-  return componentArgsOf(flags, "kube-apiserver-arg", apiServerArgs);
+  const values = componentArgsOf(flags, "kube-apiserver-arg", apiServerArgs);
+  const seats = values["max-requests-inflight"] + values["max-mutating-requests-inflight"];
+  if (values["enable-priority-and-fairness"] && seats === 0) {
+    throw new UsageError(
+      "Cannot use --kube-apiserver-arg=max-requests-inflight=0: with priority and fairness it " +
+        "and max-mutating-requests-inflight must not both be 0",
+    );
+  }
+  return values;
 }

@@ -17,13 +17,14 @@ import type { SignToken } from "./core/service-account-token.ts";
 import type { ServiceNetwork } from "./core/service-allocation.ts";
 import { binding, type ComponentHealth, componentStatusRow } from "./core/virtual.ts";
 import { apiextensions, apiregistration } from "./extensions.ts";
+import { flowcontrol } from "./flowcontrol.ts";
 import { metricsRows } from "./metrics/rows.ts";
 import type { UsageSource } from "./metrics/usage.ts";
 import { discovery, networking } from "./networking.ts";
 import type { NodeConnector } from "./node-connector.ts";
 import { lease, podDisruptionBudget, priorityClass, runtimeClass } from "./policy.ts";
 import { rbac } from "./rbac.ts";
-import { flowcontrol, resource } from "./resource.ts";
+import { resource } from "./resource.ts";
 import { authentication, authorization, type ReviewOptions } from "./reviews.ts";
 import { storage } from "./storage.ts";
 

@@ -58,6 +58,7 @@ export class StoredObject<T> implements LiveObject<T> {
   #bytes: Uint8Array;
   #spliced = false;
   #object: DeepReadonly<T> | undefined;
+  readonly storedBytes: number;
 
   constructor(
     readonly key: string,
@@ -66,6 +67,7 @@ export class StoredObject<T> implements LiveObject<T> {
     private readonly reading: Reading,
   ) {
     this.#bytes = stored;
+    this.storedBytes = stored.length;
   }
 
   get object(): DeepReadonly<T> {

@@ -37,6 +37,7 @@ export class LiveSetImpl<T> implements LiveSet<T> {
   #floor: Revision = 0;
   #revision: Revision = -1;
   #waiters: Waiter[] = [];
+  #storedBytes = 0;
 
   get revision(): Revision {
     return Math.max(this.#revision, 0);
@@ -49,6 +50,11 @@ export class LiveSetImpl<T> implements LiveSet<T> {
 
   get size(): number {
     return this.#objects.size;
+  }
+
+  /** What its objects take in the store. */
+  get storedBytes(): number {
+    return this.#storedBytes;
   }
 
   ready(signal: AbortSignal): Promise<void> {
@@ -140,6 +146,7 @@ export class LiveSetImpl<T> implements LiveSet<T> {
       const before = this.#objects.get(now.key);
       if (before?.revision !== now.revision) continue;
       this.#objects.set(now.key, now);
+      this.#storedBytes += (now.storedBytes ?? 0) - (before.storedBytes ?? 0);
       for (const index of this.#indexes.values()) {
         removeMember(index, before);
         addMember(index, now);
@@ -172,6 +179,8 @@ export class LiveSetImpl<T> implements LiveSet<T> {
       now,
       before,
     };
+    this.#storedBytes -= before?.storedBytes ?? 0;
+    if (incoming.type === "put") this.#storedBytes += now.storedBytes ?? 0;
     if (incoming.type === "delete") {
       this.#objects.delete(now.key);
       this.#keys.delete(now.key);

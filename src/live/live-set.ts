@@ -12,6 +12,8 @@ export interface LiveObject<T> {
   readonly revision: Revision;
   /** Parsed on first read, shared and never to be mutated (deep-frozen in tests). */
   readonly object: DeepReadonly<T>;
+  /** How much of the store it takes; absent for what was never stored here. */
+  readonly storedBytes?: number;
   /** The wire bytes, resourceVersion spliced in, made once. */
   json(): Uint8Array;
 }

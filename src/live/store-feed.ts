@@ -27,6 +27,10 @@ export interface StoreLiveSets extends LiveSets, Disposable {
   of<T extends KubeObject>(resource: Resource<T>): LiveSet<T>;
   /** The set of a resource when it is filled: answers reads without touching the store. */
   filled<T extends KubeObject>(resource: Resource<T>): LiveSet<T> | undefined;
+  /** How many objects a resource has and what they take; undefined while its set is not filled. */
+  stats(
+    resource: Pick<Resource<KubeObject>, "group" | "version" | "plural">,
+  ): { readonly count: number; readonly averageBytes: number } | undefined;
   /** Asks anew how a resource is read: a custom one whose definition changed. */
   relocate<T extends KubeObject>(resource: Resource<T>): void;
 }
@@ -69,6 +73,12 @@ class StoreFeed implements StoreLiveSets {
   filled<T extends KubeObject>(resource: Resource<T>): LiveSet<T> | undefined {
     const followed = this.#byResource.get(identity(resource));
     return followed?.set.filled ? (followed.set as unknown as LiveSet<T>) : undefined;
+  }
+
+  stats(resource: Pick<Resource<KubeObject>, "group" | "version" | "plural">) {
+    const set = this.#byResource.get(identity(resource))?.set;
+    if (set === undefined || !set.filled) return undefined;
+    return { count: set.size, averageBytes: set.size === 0 ? 0 : set.storedBytes / set.size };
   }
 
   relocate<T extends KubeObject>(resource: Resource<T>): void {
@@ -191,7 +201,7 @@ class StoreFeed implements StoreLiveSets {
   }
 }
 
-function identity(resource: Resource<KubeObject>): string {
+function identity(resource: Pick<Resource<KubeObject>, "group" | "version" | "plural">): string {
   return `${resource.group}/${resource.version}/${resource.plural}`;
 }
 

@@ -13,6 +13,8 @@ export interface Gauge {
 }
 export interface Histogram {
   observe(labels: Labels, value: number): void;
+  /** `observe` for labels that stay the same, where each microsecond counts. */
+  bound(labels: Labels): (value: number) => void;
 }
 
 export interface Metrics {
@@ -106,18 +108,27 @@ function valueFamily(type: "counter" | "gauge", help: string): Family {
 
 function histogramFamily(help: string, buckets: readonly number[]): Family {
   const series = new Map<string, { counts: number[]; sum: number; count: number }>();
+  const seriesOf = (labels: Labels) => {
+    const key = labelText(labels);
+    let one = series.get(key);
+    if (one === undefined) {
+      one = { counts: buckets.map(() => 0), sum: 0, count: 0 };
+      series.set(key, one);
+    }
+    return one;
+  };
+  const add = (one: { counts: number[]; sum: number; count: number }, value: number): void => {
+    let at = 0;
+    while (at < buckets.length && value > (buckets[at] ?? 0)) at += 1;
+    if (at < buckets.length) one.counts[at] = (one.counts[at] ?? 0) + 1;
+    one.sum += value;
+    one.count += 1;
+  };
   const histogram: Histogram = {
-    observe: (labels, value) => {
-      const key = labelText(labels);
-      let one = series.get(key);
-      if (one === undefined) {
-        one = { counts: buckets.map(() => 0), sum: 0, count: 0 };
-        series.set(key, one);
-      }
-      const at = buckets.findIndex((bound) => value <= bound);
-      if (at >= 0) one.counts[at] = (one.counts[at] ?? 0) + 1;
-      one.sum += value;
-      one.count += 1;
+    observe: (labels, value) => add(seriesOf(labels), value),
+    bound(labels) {
+      const one = seriesOf(labels);
+      return (value) => add(one, value);
     },
   };
   return {

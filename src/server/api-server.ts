@@ -70,6 +70,11 @@ export function openApiServer(parts: ApiParts): ApiServer {
     version: versionInfo,
     serverAddress: parts.address,
     freeze: false,
+    concurrency: {
+      isFair: server.apiServer["enable-priority-and-fairness"],
+      maxRequestsInFlight: server.apiServer["max-requests-inflight"],
+      maxMutatingRequestsInFlight: server.apiServer["max-mutating-requests-inflight"],
+    },
     requestTimeoutMs: server.apiServer["request-timeout"],
     minRequestTimeoutSeconds: server.apiServer["min-request-timeout"],
     extra: async (request) => openIdDocument(new URL(request.url).pathname, await tokens),

@@ -13,6 +13,10 @@ export interface KubeconfigFile {
 
 /** Arguments of kube-apiserver, by its own names (`--kube-apiserver-arg`). */
 export interface ApiServerArguments {
+  readonly "enable-priority-and-fairness": boolean;
+  /** Requests at once; 0 is no bound. With priority and fairness the two make one sum. */
+  readonly "max-requests-inflight": number;
+  readonly "max-mutating-requests-inflight": number;
   /** Seconds that a watch lasts at least when its client names none. */
   readonly "min-request-timeout": number;
   /** Milliseconds that any other request may take. */

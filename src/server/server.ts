@@ -146,6 +146,12 @@ class Server {
         true,
       ],
       [
+        "flow-control",
+        ["bootstrap"],
+        async (scope) => need(this.#made.api).flowControl?.start(scope),
+        true,
+      ],
+      [
         "controllers",
         ["bootstrap"],
         async (scope) => this.#controllers(scope),

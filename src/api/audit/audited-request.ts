@@ -5,7 +5,7 @@ import { attributesOf } from "../authorize-call.ts";
 import type { Peer } from "../authorizer.ts";
 import type { Registry } from "../registry.ts";
 import type { ApiRequest, User } from "../request.ts";
-import { parsePath, type Target, verbOf } from "../request-path.ts";
+import { isLongRunning, parsePath, type Target, verbOf } from "../request-path.ts";
 import type { AuditedAttributes } from "./policy.ts";
 import type { AuditedRequest } from "./trail.ts";
 
@@ -110,11 +110,9 @@ function pathOf({ resource, namespace, name, subresource }: ApiRequest): string 
   return `${root}${within}/${object}`;
 }
 
-const endless: ReadonlySet<string> = new Set(["attach", "exec", "proxy", "log", "portforward"]);
-
 /** Requests that have an event of their own when their answer begins. */
-export function isLongRunning({ verb, subresource }: AuditedAttributes): boolean {
-  return verb === "watch" || verb === "proxy" || endless.has(subresource);
+export function hasBeginning(attributes: AuditedAttributes): boolean {
+  return attributes.verb === "watch" || isLongRunning(attributes);
 }
 
 /** Why a request without a user was refused, for its record. */

@@ -1,5 +1,5 @@
 /** The events at the end of a request. */
-import { isLongRunning } from "./audited-request.ts";
+import { hasBeginning } from "./audited-request.ts";
 import type { AuditTrail } from "./trail.ts";
 
 /**
@@ -13,7 +13,7 @@ export async function recordAnswer(trail: AuditTrail, response: Response): Promi
     await trail.started();
     return response;
   }
-  if (!isLongRunning(trail.attributes)) {
+  if (!hasBeginning(trail.attributes)) {
     await trail.complete();
     return response;
   }
