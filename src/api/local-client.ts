@@ -11,7 +11,11 @@ import type { WatchSink } from "./watch.ts";
 const never = new AbortController().signal;
 
 export function createLocalClient(pipeline: Pipeline, user: User): Client {
-  return createRequestClient(new LocalTransport(pipeline, user));
+  return createRequestClient(createLocalTransport(pipeline, user));
+}
+
+export function createLocalTransport(pipeline: Pipeline, user: User): Transport {
+  return new LocalTransport(pipeline, user);
 }
 
 class LocalTransport implements Transport {

@@ -8,7 +8,7 @@ import { createRegistry, locateIn, type Registry } from "../api/registry.ts";
 import { createSchemaCodec } from "../api/schema-codec.ts";
 import type { Client, Resource } from "../client/client.ts";
 import { namespaces, serviceAccounts } from "../client/resources.ts";
-import { ApiError } from "../lib/api-error.ts";
+import { ApiError, isReason } from "../lib/api-error.ts";
 import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
@@ -34,10 +34,15 @@ export interface WorldOptions {
   readonly auditor?: (runtime: Runtime) => Auditor;
 }
 
-/** A server with its own namespaces and the account of `default`, as controllers leave it. */
-export async function openWorld(options: WorldOptions = {}): Promise<World> {
-  const runtime = createSimulatedRuntime(1);
-  const store = openMemoryStore(runtime);
+/** What a server is made of but for its store, which outlives it. */
+type Server = Omit<World, keyof AsyncDisposable | "runtime" | "store">;
+
+/** A server as it comes up over what `store` holds. */
+export async function openServer(
+  runtime: Runtime,
+  store: Store,
+  options: WorldOptions = {},
+): Promise<Server> {
   const registry = createRegistry(
     createGroups({
       network: { serviceCidrs: ["10.43.0.0/16"], nodePortMin: 30000, nodePortMax: 32767 },
@@ -71,25 +76,32 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   const client = pipeline.clientOf(serverUser);
   await ensureBootstrapPolicy(client);
   for (const name of ["default", "kube-system", "kube-public", "kube-node-lease"]) {
-    await client.create(namespaces, {
-      apiVersion: "v1",
-      kind: "Namespace",
-      metadata: { name },
-      spec: {},
-    });
+    const body = { apiVersion: "v1", kind: "Namespace", metadata: { name }, spec: {} };
+    await unlessThere(client.create(namespaces, body));
   }
-  await client.create(serviceAccounts, {
+  return { client, live, pipeline, registry };
+}
+
+async function unlessThere(work: Promise<unknown>): Promise<void> {
+  await work.catch((error: unknown) => {
+    if (!isReason(error, "AlreadyExists")) throw error;
+  });
+}
+
+/** A server with its own namespaces and the account of `default`, as controllers leave it. */
+export async function openWorld(options: WorldOptions = {}): Promise<World> {
+  const runtime = createSimulatedRuntime(1);
+  const store = openMemoryStore(runtime);
+  const server = await openServer(runtime, store, options);
+  await server.client.create(serviceAccounts, {
     apiVersion: "v1",
     kind: "ServiceAccount",
     metadata: { name: "default", namespace: "default" },
   });
   return {
-    client,
-    live,
+    ...server,
     runtime,
-    pipeline,
     store,
-    registry,
     async [Symbol.asyncDispose](): Promise<void> {
       await store[Symbol.asyncDispose]();
     },

@@ -1,4 +1,5 @@
 /** The controllers that need what only a server has: authorities and keys. */
+import type { Registry } from "../api/registry.ts";
 import type { ActingContext } from "../controllers/acting-as.ts";
 import { signerNames } from "../controllers/certificates/signer-rules.ts";
 import { identityControllers } from "../controllers/identity.ts";
@@ -13,6 +14,18 @@ export interface ServerControllerOptions {
   readonly authorities: Pki["authorities"];
   /** Its key may still be in the making. */
   readonly tokens: Promise<ServiceAccountTokens>;
+}
+
+/** What is collected, counted and emptied: all that is stored, custom resources as they come. */
+export function controlledResources(registry: Registry) {
+  const stored = () => registry.all().filter(({ storagePrefix }) => storagePrefix !== null);
+  const watched = stored().filter(({ verbs }) => verbs.includes("watch"));
+  return {
+    collectable: watched.filter(({ custom }) => custom === undefined),
+    customResources: () => stored().filter(({ custom, version }) => custom?.storedAs === version),
+    namespacedResources: () =>
+      stored().filter(({ namespaced, verbs }) => namespaced && verbs.includes("delete")),
+  };
 }
 
 /** Each with its own identity; whoever runs them uses `runController`. */

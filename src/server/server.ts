@@ -36,7 +36,7 @@ import { startKubeletDoor } from "./kubelet-door.ts";
 import { LocalNodes } from "./local-nodes.ts";
 import type { ServerOptions } from "./options.ts";
 import { readSchedulerConfig } from "./scheduler-config.ts";
-import { serverControllers } from "./server-controllers.ts";
+import { controlledResources, serverControllers } from "./server-controllers.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { refuseSecondServer } from "./single.ts";
 import { createSupervisor } from "./supervisor.ts";
@@ -315,17 +315,11 @@ class Server {
     const { client, live } = need(this.#made.api);
     const context = { client, live, runtime: this.runtime };
     const rootCa = need(this.#made.pki).authorities["server-ca"].certPem;
-    const { registry } = need(this.#made.api);
-    const stored = () => registry.all().filter(({ storagePrefix }) => storagePrefix !== null);
-    const watched = stored().filter(({ verbs }) => verbs.includes("watch"));
     const controllers = allControllers(context, {
       rootCa,
       serviceLb: !this.options.disable.has("servicelb"),
       clusterCidr: this.options.clusterCidr,
-      collectable: watched.filter(({ custom }) => custom === undefined),
-      customResources: () => stored().filter(({ custom, version }) => custom?.storedAs === version),
-      namespacedResources: () =>
-        stored().filter(({ namespaced, verbs }) => namespaced && verbs.includes("delete")),
+      ...controlledResources(need(this.#made.api).registry),
     });
     const own = serverControllers(context, {
       authorities: need(this.#made.pki).authorities,
