@@ -47,8 +47,16 @@ function proxiedName(text: string): string {
 }
 
 export function actionContext(call: Call): ActionContext {
-  const { client, live, runtime } = call.parts;
-  return { client, live, runtime, change: (target, change) => changeTarget(call, target, change) };
+  const { authorizer, client, live, runtime } = call.parts;
+  const { audit } = call.request;
+  return {
+    authorizer,
+    audit,
+    client,
+    live,
+    runtime,
+    change: (target, change) => changeTarget(call, target, change),
+  };
 }
 
 /** Compare-and-set past strategy and admission, for what only the server itself may do. */

@@ -1,4 +1,5 @@
 /** Asks the authorizer whether a request may be. */
+import { ApiError } from "../lib/api-error.ts";
 import { pathSegmentErrors } from "../lib/names.ts";
 import { type FieldTerm, parseFieldSelector } from "../lib/selector.ts";
 import type { AuditTrail } from "./audit/trail.ts";
@@ -12,7 +13,11 @@ export async function authorize(
   attributes: Attributes,
   audit?: AuditTrail,
 ): Promise<void> {
-  const { allowed, reason } = await authorizer.authorize(attributes);
+  const { allowed, reason, error } = await authorizer.authorize(attributes);
+  if (!allowed && error !== undefined) {
+    audit?.annotate("authorization.k8s.io/reason", "internal error");
+    throw new ApiError("InternalError", `Internal error occurred: ${error}`);
+  }
   audit?.annotate("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
   audit?.annotate("authorization.k8s.io/reason", reason);
   if (!allowed) throw forbidden(attributes, reason);
@@ -40,7 +45,14 @@ export function attributesOf<U extends User | undefined>(
     name: request.name === "" ? selectedName(request) : request.name,
     path: "",
     isResourceRequest: true,
+    ...selectorsOf(request),
   };
+}
+
+function selectorsOf({ verb, query }: Asked): Pick<Attributes, "fieldSelector" | "labelSelector"> {
+  if (verb !== "list" && verb !== "watch" && verb !== "deletecollection") return {};
+  const [fieldSelector, labelSelector] = [query.get("fieldSelector"), query.get("labelSelector")];
+  return { ...(fieldSelector && { fieldSelector }), ...(labelSelector && { labelSelector }) };
 }
 
 /** Who may only see one object may list and watch by a field selector that names it. */

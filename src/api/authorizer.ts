@@ -1,4 +1,6 @@
 /** The question every request is asked, and who answers it (RBAC and friends in `api/auth`). */
+import type { NonResourceRule, ResourceRule } from "../gen/authorization-v1.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { User } from "./request.ts";
 
 export interface Attributes {
@@ -13,16 +15,34 @@ export interface Attributes {
   readonly name: string;
   readonly path: string;
   readonly isResourceRequest: boolean;
+  /** As sent: what a list, a watch or the deletion of a collection is narrowed to. */
+  readonly fieldSelector?: string;
+  readonly labelSelector?: string;
 }
 
 export interface Decision {
   readonly allowed: boolean;
   /** Why, as shown at the end of a Forbidden message; "" when there is nothing to say. */
   readonly reason: string;
+  /** The answer is no, whatever the authorizers after this one would say. */
+  readonly isFinal?: boolean;
+  /** Why somebody who might have allowed it could not be asked. */
+  readonly error?: string;
 }
 
 export interface Authorizer {
   authorize(attributes: Attributes): Promise<Decision>;
+  /** What is known beforehand of what the user may do; undefined or absent: nothing. */
+  rulesFor?(user: User, namespace: string): UserRules | undefined;
+}
+
+/** The answer of a SelfSubjectRulesReview. */
+export interface UserRules {
+  readonly resourceRules: readonly DeepReadonly<ResourceRule>[];
+  readonly nonResourceRules: readonly DeepReadonly<NonResourceRule>[];
+  /** There may be more than is told. */
+  readonly isIncomplete: boolean;
+  readonly errors: readonly string[];
 }
 
 /** Turns the credentials of a request into a user; throws ApiError Unauthorized for bad ones. */

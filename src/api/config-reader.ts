@@ -1,5 +1,7 @@
 /** Reads configuration files that are no objects of the API, member by member, naming the path. */
 
+import { tryParseDurationNanos } from "../lib/duration.ts";
+
 export type ConfigRecord = Readonly<Record<string, unknown>>;
 
 /** An absent member reads as an empty one, as in Go. */
@@ -37,6 +39,24 @@ export function intAt(value: unknown, path: string): number | undefined {
   throw wrongType(path, "integer");
 }
 
+/** Milliseconds of a Go duration. */
+export function durationAt(text: string, path: string): number {
+  const nanos = tryParseDurationNanos(text);
+  if (nanos === undefined) {
+    throw new Error(`failed decoding: ${path}: time: invalid duration ${JSON.stringify(text)}`);
+  }
+  return Number(nanos) / 1e6;
+}
+
+/** Strict decoding: throws for members that nobody knows. */
+export function knownMembers(record: ConfigRecord, path: string, names: readonly string[]): void {
+  const unknown = Object.keys(record).filter((name) => !names.includes(name));
+  if (unknown.length === 0) return;
+  const prefix = path === "" ? "" : `${path}.`;
+  const texts = unknown.map((name) => `unknown field ${JSON.stringify(`${prefix}${name}`)}`);
+  throw new Error(`strict decoding error: ${texts.join(", ")}`);
+}
+
 function wrongType(path: string, wanted: string): Error {
   return new Error(`failed decoding: ${path === "" ? "the file" : path} is not of type ${wanted}`);
 }
@@ -49,6 +69,10 @@ export function invalidText(path: string, value: unknown, why: string): string {
 export function unsupportedText(path: string, value: string, supported: readonly string[]): string {
   const names = supported.map((one) => JSON.stringify(one)).join(", ");
   return `${path}: Unsupported value: ${JSON.stringify(value)}: supported values: ${names}`;
+}
+
+export function requiredText(path: string, why = ""): string {
+  return `${path}: Required value${why === "" ? "" : `: ${why}`}`;
 }
 
 /** Throws all problems at once, in the form of Go's aggregated errors. */

@@ -6,6 +6,8 @@ import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Structural } from "../schema/structural/schema.ts";
 import type { TypeName } from "../schema/type-table.ts";
+import type { AuditTrail } from "./audit/trail.ts";
+import type { Authorizer } from "./authorizer.ts";
 import type { ApiRequest, ApiResponse, User } from "./request.ts";
 
 export interface Column<T> {
@@ -79,6 +81,9 @@ export interface Strategy<T> {
 
 /** What `action` and `stream` subresources may use besides the request. */
 export interface ActionContext {
+  readonly authorizer: Authorizer;
+  /** The record of the request. */
+  readonly audit: AuditTrail | undefined;
   readonly client: Client;
   readonly live: LiveSets;
   readonly runtime: Runtime;

@@ -1,10 +1,12 @@
 /** What `--kube-apiserver-arg` may hold: kube-apiserver's own names, defaults and bounds. */
 import { auditArgs } from "./audit-args.ts";
+import { authorizationArgs } from "./authorization-args.ts";
 import { componentArgsOf, count, duration, switched } from "./component-args.ts";
 import { type FlagValues, UsageError } from "./flags.ts";
 
 export const apiServerArgs = {
   ...auditArgs,
+  ...authorizationArgs,
   "enable-priority-and-fairness": switched(true),
   "max-mutating-requests-inflight": count(200),
   "max-requests-inflight": count(400),

@@ -4,6 +4,7 @@ import type { Files } from "../runtime/runtime.ts";
 import type { KubeconfigFile, ServerOptions } from "../server/options.ts";
 import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
+import { authorizationOptionsOf } from "./authorization-args.ts";
 import { bad, type FlagValues, UsageError } from "./flags.ts";
 import { address, labelsOf, nodeAddressesOf, nodeNameOf, taintsOf } from "./node-options.ts";
 
@@ -38,6 +39,7 @@ export async function serverOptionsOf(
 ): Promise<ServerOptions> {
   checkChoices(flags);
   const apiServer = apiServerArgsOf(flags);
+  const complete = (path: string): string => absolute(path, context.cwd);
   const serviceCidr = cidr(flags, "service-cidr");
   const clusterCidr = cidr(flags, "cluster-cidr");
   if (overlap(serviceCidr, clusterCidr))
@@ -66,7 +68,8 @@ export async function serverOptionsOf(
     disableScheduler: flags.bool("disable-scheduler"),
     schedulerConfigFile: schedulerConfigOf(flags, context.cwd),
     apiServer,
-    audit: auditOptionsOf(apiServer, (path) => absolute(path, context.cwd)),
+    audit: auditOptionsOf(apiServer, complete),
+    authorization: authorizationOptionsOf(apiServer, complete),
     disableControllerManager: flags.bool("disable-controller-manager"),
     disableKubeProxy: flags.bool("disable-kube-proxy"),
     disableNetworkPolicy: flags.bool("disable-network-policy"),

@@ -1,7 +1,4 @@
 /** authentication.k8s.io and authorization.k8s.io v1: questions, answered but never stored. */
-import { createAuthorizer } from "../api/auth/authorizers.ts";
-import { nodeNameOf } from "../api/auth/node-authorizer.ts";
-import { rulesFor } from "../api/auth/rbac.ts";
 import { userOfToken, type VerifyToken } from "../api/auth/token-user.ts";
 import type { Attributes, Authorizer } from "../api/authorizer.ts";
 import type { User } from "../api/request.ts";
@@ -17,6 +14,7 @@ import {
 } from "../client/resources.ts";
 import type { SelfSubjectReview, TokenReview, UserInfo } from "../gen/authentication-v1.ts";
 import type {
+  NonResourceRule,
   ResourceRule,
   SelfSubjectAccessReview,
   SelfSubjectRulesReview,
@@ -79,8 +77,14 @@ async function decide(
       "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or " +
         "resourceAttributes must be specified",
     );
-  const { allowed, reason } = await authorizer.authorize(attributesOf(user, spec));
-  return { allowed, ...(reason === "" ? {} : { reason }) };
+  const decision = await authorizer.authorize(attributesOf(user, spec));
+  const { allowed, isFinal = false, reason, error } = decision;
+  return {
+    allowed,
+    ...(isFinal && !allowed && { denied: true }),
+    ...(reason !== "" && { reason }),
+    ...(error !== undefined && { evaluationError: error }),
+  };
 }
 
 function subjectOf(kind: string, spec: SubjectAccessReviewSpec): User {
@@ -136,55 +140,47 @@ export function authentication(options: ReviewOptions): readonly ResourceDefinit
 /** The rows of authorization.k8s.io. */
 export function authorization(): readonly ResourceDefinition[] {
   return [
-    virtual<SubjectAccessReview>(localSubjectAccessReviews, async (object, request, { live }) => {
-      const kind = "LocalSubjectAccessReview";
-      if (object.spec.resourceAttributes?.namespace !== request.namespace)
-        throw new ApiError(
-          "BadRequest",
-          `spec.resourceAttributes.namespace must match namespace: ${request.namespace}`,
-        );
-      const user = subjectOf(kind, object.spec);
-      return { ...object, status: await decide(createAuthorizer(live), kind, user, object.spec) };
-    }),
+    virtual<SubjectAccessReview>(
+      localSubjectAccessReviews,
+      async (object, request, { authorizer }) => {
+        const kind = "LocalSubjectAccessReview";
+        if (object.spec.resourceAttributes?.namespace !== request.namespace)
+          throw new ApiError(
+            "BadRequest",
+            `spec.resourceAttributes.namespace must match namespace: ${request.namespace}`,
+          );
+        const user = subjectOf(kind, object.spec);
+        return { ...object, status: await decide(authorizer, kind, user, object.spec) };
+      },
+    ),
     virtual<SelfSubjectAccessReview>(
       selfSubjectAccessReviews,
-      async (object, request, { live }) => ({
+      async (object, request, { authorizer }) => ({
         ...object,
-        status: await decide(
-          createAuthorizer(live),
-          "SelfSubjectAccessReview",
-          request.user,
-          object.spec,
-        ),
+        status: await decide(authorizer, "SelfSubjectAccessReview", request.user, object.spec),
       }),
     ),
-    virtual<SelfSubjectRulesReview>(selfSubjectRulesReviews, async (object, request, { live }) => {
-      const namespace = object.spec?.namespace ?? "";
-      if (namespace === "") throw new ApiError("BadRequest", "no namespace on request");
-      const rules = [...rulesFor(request.user, namespace, live)].flat();
-      const isNode = nodeNameOf(request.user) !== undefined;
-      return {
-        ...object,
-        status: {
-          resourceRules: rules
-            .filter((rule) => rule.resources)
-            .map((rule) => copyJson<ResourceRule>(rule)),
-          nonResourceRules: rules
-            .filter((rule) => rule.nonResourceURLs)
-            .map(({ verbs, nonResourceURLs = [] }) => ({
-              verbs: [...verbs],
-              nonResourceURLs: [...nonResourceURLs],
-            })),
-          incomplete: isNode,
-          ...(isNode
-            ? { evaluationError: "node authorizer does not support user rule resolution" }
-            : {}),
-        },
-      };
-    }),
-    virtual<SubjectAccessReview>(subjectAccessReviews, async (object, _request, { live }) => {
+    virtual<SelfSubjectRulesReview>(
+      selfSubjectRulesReviews,
+      async (object, request, { authorizer }) => {
+        const namespace = object.spec?.namespace ?? "";
+        if (namespace === "") throw new ApiError("BadRequest", "no namespace on request");
+        const rules = authorizer.rulesFor?.(request.user, namespace);
+        const { resourceRules = [], nonResourceRules = [], errors = [] } = rules ?? {};
+        return {
+          ...object,
+          status: {
+            resourceRules: resourceRules.map((rule) => copyJson<ResourceRule>(rule)),
+            nonResourceRules: nonResourceRules.map((rule) => copyJson<NonResourceRule>(rule)),
+            incomplete: rules?.isIncomplete ?? true,
+            ...(errors.length > 0 && { evaluationError: errors.join(", ") }),
+          },
+        };
+      },
+    ),
+    virtual<SubjectAccessReview>(subjectAccessReviews, async (object, _request, { authorizer }) => {
       const user = subjectOf("SubjectAccessReview", object.spec);
-      const status = await decide(createAuthorizer(live), "SubjectAccessReview", user, object.spec);
+      const status = await decide(authorizer, "SubjectAccessReview", user, object.spec);
       return { ...object, status };
     }),
   ];

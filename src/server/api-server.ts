@@ -4,7 +4,7 @@ import { defaultAdmission } from "../api/admission/default-plugins.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { Auditor } from "../api/audit/auditor.ts";
 import { createAuthenticate, type StaticUser } from "../api/auth/authenticate.ts";
-import { createAuthorizer } from "../api/auth/authorizers.ts";
+import type { Authorizer } from "../api/authorizer.ts";
 import type { HealthCheck } from "../api/health.ts";
 import type { HealthEndpoint } from "../api/http.ts";
 import { type ApiServer, createApiServer } from "../api/server.ts";
@@ -14,6 +14,7 @@ import type { ComponentHealth } from "../groups/core/virtual.ts";
 import { serveCustomResources } from "../groups/custom/serve.ts";
 import type { UsageSource } from "../groups/metrics/usage.ts";
 import type { NodeConnector } from "../groups/node-connector.ts";
+import type { LiveSets } from "../live/live-set.ts";
 import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Store } from "../store/store.ts";
@@ -32,6 +33,7 @@ export interface ApiParts {
   /** `host:port` as `/api` tells it. */
   readonly address: string;
   readonly auditor: Auditor | undefined;
+  readonly authorizer: (live: LiveSets) => Authorizer;
   readonly frontProxy: () => FrontProxyIdentity;
   readonly health: (endpoint: HealthEndpoint) => Promise<readonly HealthCheck[]>;
   readonly components: () => Promise<readonly ComponentHealth[]>;
@@ -56,7 +58,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
     runtime,
     rows,
     admission: defaultAdmission(),
-    authorizer: createAuthorizer,
+    authorizer: parts.authorizer,
     auditor: parts.auditor,
     authenticate: (live) =>
       createAuthenticate({

@@ -1,4 +1,5 @@
 import type { AuditOptions } from "../api/audit/audit-options.ts";
+import type { AuthorizerSettings } from "../api/auth/authorization-config.ts";
 
 /** Where and how the admin's kubeconfig is written. */
 export interface KubeconfigFile {
@@ -21,6 +22,12 @@ export interface ApiServerArguments {
   readonly "min-request-timeout": number;
   /** Milliseconds that any other request may take. */
   readonly "request-timeout": number;
+}
+
+export interface AuthorizationOptions {
+  /** An AuthorizationConfiguration; then `chain` is not used. */
+  readonly configFile: string | undefined;
+  readonly chain: readonly AuthorizerSettings[];
 }
 
 /** What `k3 server` was asked for, decoded once from flags, environment and config file. */
@@ -61,6 +68,7 @@ export interface ServerOptions {
   readonly disableControllerManager: boolean;
   readonly apiServer: ApiServerArguments;
   readonly audit: AuditOptions;
+  readonly authorization: AuthorizationOptions;
   readonly disableKubeProxy: boolean;
   readonly disableNetworkPolicy: boolean;
   readonly nodeLabels: Readonly<Record<string, string>>;

@@ -28,6 +28,7 @@ import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { openApiServer } from "./api-server.ts";
 import { openAuditor } from "./audit.ts";
+import { openAuthorization } from "./authorization.ts";
 import { bootstrapCluster } from "./bootstrap.ts";
 import { type DoorCertificates, type FrontDoor, startFrontDoor } from "./front-door.ts";
 import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
@@ -231,6 +232,7 @@ class Server {
       components: () => componentHealth(this.#healthSources()),
       frontProxy: () => this.#frontProxy(),
       auditor,
+      authorizer: await openAuthorization(options.authorization, runtime, scope),
     });
     scope.defer(() => api.live[Symbol.dispose]());
     this.#made.api = api;

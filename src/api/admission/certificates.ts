@@ -4,7 +4,6 @@ import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { readCertificateRequest } from "../../pki/certificate-request.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
-import { createAuthorizer } from "../auth/authorizers.ts";
 import { refused } from "../errors.ts";
 
 type Csr = DeepReadonly<CertificateSigningRequest>;
@@ -27,7 +26,7 @@ async function mayUseSigner(
   signerName: string,
   context: AdmissionContext,
 ): Promise<boolean> {
-  const authorizer = createAuthorizer(context.live);
+  const { authorizer } = context;
   for (const name of [signerName, `${signerName.split("/")[0]}/*`]) {
     const { allowed } = await authorizer.authorize({
       user: context.request.user,

@@ -12,7 +12,6 @@ import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { copyJson } from "../../schema/copy.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
-import { createAuthorizer } from "../auth/authorizers.ts";
 import { claimsOf, nodeNameOf } from "../auth/node-authorizer.ts";
 import { groupResource, notFound, refused } from "../errors.ts";
 import { lookUp } from "./look-up.ts";
@@ -244,7 +243,7 @@ async function audiencesOf(pod: ReadPod, context: AdmissionContext): Promise<Rea
 
 /** An administrator may allow nodes an audience that no pod asks for. */
 async function mayAskFor(audience: string, context: AdmissionContext): Promise<boolean> {
-  const { allowed } = await createAuthorizer(context.live).authorize({
+  const { allowed } = await context.authorizer.authorize({
     user: context.request.user,
     verb: "request-serviceaccounts-token-audience",
     group: "",

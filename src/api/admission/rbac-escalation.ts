@@ -8,7 +8,6 @@ import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
-import { createAuthorizer } from "../auth/authorizers.ts";
 import { rulesFor } from "../auth/rbac.ts";
 import { compactRules, quotedList, ruleText, uncovered } from "../auth/rule-coverage.ts";
 import { notFound, refused } from "../errors.ts";
@@ -71,7 +70,7 @@ async function mayBypass(
   name: string,
   context: AdmissionContext,
 ): Promise<boolean> {
-  const { allowed } = await createAuthorizer(context.live).authorize({
+  const { allowed } = await context.authorizer.authorize({
     user: context.request.user,
     verb,
     group,

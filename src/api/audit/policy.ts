@@ -1,4 +1,5 @@
 /** audit.k8s.io/v1 Policy: which requests are recorded, and how much of them. */
+import { subdomainErrors } from "../../lib/names.ts";
 import type { Attributes } from "../authorizer.ts";
 import {
   flagAt,
@@ -206,16 +207,11 @@ function urlProblems(url: string, path: string): readonly string[] {
   return problems;
 }
 
-const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
-const subdomainRule =
-  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or " +
-  "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used " +
-  "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-
 function resourceProblems(one: GroupResources, path: string): readonly string[] {
   const problems: string[] = [];
-  if (one.group !== "" && one.group !== "*" && !subdomain.test(one.group)) {
-    problems.push(invalidText(`${path}.group`, one.group, subdomainRule));
+  if (one.group !== "" && one.group !== "*") {
+    const group = subdomainErrors(one.group);
+    problems.push(...group.map((why) => invalidText(`${path}.group`, one.group, why)));
   }
   if (one.resourceNames.length > 0 && one.resources.length === 0) {
     const why = "using resourceNames requires at least one resource";

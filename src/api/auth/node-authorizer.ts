@@ -3,7 +3,7 @@ import { nodes, persistentVolumeClaims, persistentVolumes, pods } from "../../cl
 import type { Pod } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { LiveSets } from "../../live/live-set.ts";
-import type { Attributes, Authorizer, Decision } from "../authorizer.ts";
+import type { Attributes, Authorizer, Decision, UserRules } from "../authorizer.ts";
 
 const denied: Decision = { allowed: false, reason: "" };
 const allowed: Decision = { allowed: true, reason: "" };
@@ -118,6 +118,11 @@ const referenced: Readonly<
   "/serviceaccounts/token": { uses: accountsOf, verbs: ["create"] },
 };
 
+/** Of an authorizer that decides case by case. */
+export function unknownRules(error: string): UserRules {
+  return { resourceRules: [], nonResourceRules: [], isIncomplete: true, errors: [error] };
+}
+
 /** Authorizes the users `system:node:<name>` of group `system:nodes`; silent on all others. */
 export function createNodeAuthorizer(live: LiveSets): Authorizer {
   const podSet = live.of(pods);
@@ -169,5 +174,9 @@ export function createNodeAuthorizer(live: LiveSets): Authorizer {
             : `no relationship found between node '${nodeName}' and this object (${resource})`,
       };
     },
+    rulesFor: (user) =>
+      nodeNameOf(user) === undefined
+        ? undefined
+        : unknownRules("node authorizer does not support user rule resolution"),
   };
 }

@@ -17,17 +17,30 @@ interface Bound {
 
 const denied: Decision = { allowed: false, reason: "" };
 
-/** Asks each authorizer in turn; the first that allows wins. */
+/** Asks each authorizer in turn; the first that allows, or denies for good, wins. */
 export function unionAuthorizer(authorizers: readonly Authorizer[]): Authorizer {
   return {
     async authorize(attributes) {
       const reasons: string[] = [];
+      const errors: string[] = [];
       for (const authorizer of authorizers) {
         const decision = await authorizer.authorize(attributes);
-        if (decision.allowed) return decision;
+        if (decision.allowed || decision.isFinal) return decision;
         if (decision.reason !== "") reasons.push(decision.reason);
+        if (decision.error !== undefined) errors.push(decision.error);
       }
-      return reasons.length === 0 ? denied : { allowed: false, reason: reasons.join("\n") };
+      if (reasons.length === 0 && errors.length === 0) return denied;
+      const reason = reasons.join("\n");
+      return { allowed: false, reason, ...(errors.length > 0 && { error: errors.join(", ") }) };
+    },
+    rulesFor(user, namespace) {
+      const all = authorizers.flatMap((one) => one.rulesFor?.(user, namespace) ?? []);
+      return {
+        resourceRules: all.flatMap(({ resourceRules }) => resourceRules),
+        nonResourceRules: all.flatMap(({ nonResourceRules }) => nonResourceRules),
+        isIncomplete: all.some(({ isIncomplete }) => isIncomplete),
+        errors: all.flatMap(({ errors }) => errors),
+      };
     },
   };
 }
@@ -94,6 +107,17 @@ export function createRbacAuthorizer(live: LiveSets): Authorizer {
           return { allowed: true, reason: grantText(grant) };
       }
       return missing.length === 0 ? denied : { allowed: false, reason: missingList(missing) };
+    },
+    rulesFor(user, namespace) {
+      const rules = [...rulesFor(user, namespace, live)].flat();
+      return {
+        resourceRules: rules.filter((rule) => rule.resources),
+        nonResourceRules: rules
+          .filter((rule) => rule.nonResourceURLs)
+          .map(({ verbs, nonResourceURLs = [] }) => ({ verbs, nonResourceURLs })),
+        isIncomplete: false,
+        errors: [],
+      };
     },
   };
 }

@@ -126,8 +126,11 @@ function registerChecks(environment: CelDeclarations): void {
   );
   add(`${names.decision}.allowed(): bool`, ({ decision }: CelDecision) => decision.allowed);
   add(`${names.decision}.reason(): string`, ({ decision }: CelDecision) => decision.reason);
-  add(`${names.decision}.errored(): bool`, () => false);
-  add(`${names.decision}.error(): string`, () => "");
+  add(
+    `${names.decision}.errored(): bool`,
+    ({ decision }: CelDecision) => decision.error !== undefined,
+  );
+  add(`${names.decision}.error(): string`, ({ decision }: CelDecision) => decision.error ?? "");
 }
 
 function serviceAccountUser(namespace: string, name: string): User {

@@ -1,0 +1,44 @@
+/** Expressions of AuthorizationConfiguration: `request` is the spec of a SubjectAccessReview. */
+import { CelEnvironment } from "../../schema/cel/environment.ts";
+import { celOfJson } from "../../schema/cel/values.ts";
+import { accessReviewSpec } from "../auth/access-review.ts";
+import type { Attributes } from "../authorizer.ts";
+import { type MatchOutcome, matchConditions } from "./admission-cel.ts";
+
+const environment = new CelEnvironment({ request: "dyn" });
+
+/** What is wrong with an expression; undefined when it can be used. */
+export function conditionProblem(expression: string): string | undefined {
+  try {
+    environment.compile(expression, "bool");
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+export function matchesReview(
+  expressions: readonly string[],
+  attributes: Attributes,
+): Promise<MatchOutcome> {
+  const conditions = expressions.map((expression) => ({ name: expression, expression }));
+  return matchConditions(environment, conditions, { request: celOfJson(shownSpec(attributes)) });
+}
+
+/** Texts that are empty are there all the same, so that expressions need not ask for each. */
+function shownSpec(attributes: Attributes): object {
+  const { user, isResourceRequest, path, verb } = attributes;
+  const { namespace, group, version, resource, subresource, name } = attributes;
+  const spec = {
+    user: user.name,
+    uid: user.uid,
+    groups: user.groups,
+    extra: user.extra,
+  };
+  if (!isResourceRequest) return { ...spec, nonResourceAttributes: { path, verb } };
+  const asked = { namespace, verb, group, version, resource, subresource, name };
+  const { resourceAttributes = {} } = accessReviewSpec(attributes, "v1") as {
+    readonly resourceAttributes?: object;
+  };
+  return { ...spec, resourceAttributes: { ...asked, ...resourceAttributes } };
+}
