@@ -1,4 +1,4 @@
-/** AuthorizationConfiguration (apiserver.config.k8s.io/v1): which authorizers are asked, in order. */
+/** AuthorizationConfiguration (apiserver.config.k8s.io/v1): whom to ask what users may do. */
 import { tryParseDurationNanos } from "../../lib/duration.ts";
 import { subdomainErrors } from "../../lib/names.ts";
 import {
