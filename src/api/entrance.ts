@@ -2,13 +2,14 @@
 import { exactFieldOf } from "./flowcontrol/exact-field.ts";
 import type { RequestGate } from "./flowcontrol/gate.ts";
 import type { RequestDigest } from "./flowcontrol/rules.ts";
+import type { HttpAnswer, HttpRequest } from "./http-exchange.ts";
 import type { Registry } from "./registry.ts";
 import type { User } from "./request.ts";
 import { type Target, verbOf } from "./request-path.ts";
 
 export interface Entering {
-  readonly request: Request;
-  readonly url: URL;
+  readonly request: Pick<HttpRequest, "method" | "path" | "signal">;
+  readonly query: URLSearchParams;
   readonly target: Target | undefined;
   readonly user: User;
   readonly timeoutMs: number;
@@ -17,30 +18,37 @@ export interface Entering {
 /** Who asks for what, as flow schemas see it. */
 export function digestOf(
   registry: Registry,
-  { request, url, target, user }: Omit<Entering, "timeoutMs">,
+  { request, query, target, user }: Omit<Entering, "timeoutMs">,
 ): RequestDigest {
-  const path = url.pathname;
+  const { path } = request;
   if (target === undefined) {
     return { user, path, verb: request.method.toLowerCase(), resource: undefined };
   }
   const { group, version, plural } = target.resource;
   const { subresource, namespace } = target;
-  const verb = verbOf(registry, request.method, target, url.searchParams) ?? "";
-  const name = target.name || (exactFieldOf(url.searchParams, "metadata.name") ?? "");
+  const verb = verbOf(registry, request.method, target, query) ?? "";
+  const name = target.name || (exactFieldOf(query, "metadata.name") ?? "");
   return { user, path, verb, resource: { group, version, plural, subresource, namespace, name } };
 }
 
 /** Serves the request once the gate lets it in. */
-export async function enter(
+export async function enter<T extends HttpAnswer | Response>(
   gate: RequestGate,
   registry: Registry,
   entering: Entering,
-  serve: () => Promise<Response>,
-): Promise<Response> {
-  const { request, url, timeoutMs } = entering;
+  serve: () => Promise<T>,
+): Promise<T | Response> {
+  const { request, query, timeoutMs } = entering;
   const digest = digestOf(registry, entering);
-  const { signal } = request;
-  const asked = gate.enter({ digest, query: url.searchParams, timeoutMs, signal });
+  const asked = gate.enter({
+    digest,
+    query,
+    timeoutMs,
+    // Only who has to wait looks.
+    get signal() {
+      return request.signal;
+    },
+  });
   const answer = asked instanceof Promise ? await asked : asked;
   if (!answer.admitted) {
     const response = tooManyRequests(answer.retryAfterSeconds);

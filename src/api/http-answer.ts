@@ -1,7 +1,8 @@
-/** From ApiResponses and errors to HTTP responses. */
+/** From ApiResponses and errors to HTTP answers. */
 import { gzipSync } from "node:zlib";
 import type { ApiError } from "../lib/api-error.ts";
 import type { Typed } from "../schema/protobuf-encode.ts";
+import { AnswerHeaders, type HttpAnswer } from "./http-exchange.ts";
 import { encodeAs, type Format, mediaTypes } from "./media.ts";
 import { formatOfDocument } from "./negotiate.ts";
 import { Pieces } from "./pieces.ts";
@@ -24,21 +25,24 @@ export interface Encoding {
   readonly isHead: boolean;
 }
 
-export function answerResponse(answer: ApiResponse, encoding: Encoding): Response {
+/** The answer to a request for a resource. */
+export function httpAnswer(answer: ApiResponse, encoding: Encoding): HttpAnswer {
+  const { status, warnings = [] } = answer;
   switch (answer.type) {
     case "object": {
-      const bytes = jsonBytes(answer, encoding.pretty);
-      const headers = new Headers({ "content-type": "application/json" });
-      return bytesResponse(bytes, answer.status, headers, answer.warnings ?? [], encoding);
+      const headers = new AnswerHeaders({ "content-type": "application/json" });
+      addWarnings(headers, warnings);
+      return bytesAnswer(jsonBytes(answer, encoding.pretty), status, headers, encoding);
     }
     case "bytes": {
-      const headers = new Headers({ "content-type": answer.contentType, ...answer.headers });
-      return bytesResponse(answer.bytes, answer.status, headers, answer.warnings ?? [], encoding);
+      const headers = new AnswerHeaders({ "content-type": answer.contentType, ...answer.headers });
+      addWarnings(headers, warnings);
+      return bytesAnswer(answer.bytes, status, headers, encoding);
     }
     case "stream": {
-      const headers = new Headers({ "content-type": answer.contentType, ...answer.headers });
-      addWarnings(headers, answer.warnings ?? []);
-      return new Response(answer.frames, { status: answer.status, headers });
+      const headers = new AnswerHeaders({ "content-type": answer.contentType, ...answer.headers });
+      addWarnings(headers, warnings);
+      return { status, headers, body: answer.frames };
     }
   }
 }
@@ -51,44 +55,42 @@ function jsonBytes(
   return answer.json?.() ?? JSON.stringify(answer.object);
 }
 
-function bytesResponse(
+function bytesAnswer(
   body: Uint8Array | Pieces | string,
   status: number,
-  headers: Headers,
-  warnings: readonly string[],
+  headers: AnswerHeaders,
   encoding: Encoding,
-): Response {
-  addWarnings(headers, warnings);
-  if (encoding.isHead) return new Response(null, { status, headers });
+): HttpAnswer {
+  if (encoding.isHead) return { status, headers, body: undefined };
   if (body instanceof Pieces && body.length >= limits.piecesBytesMin) {
-    return piecesResponse(body, status, headers, encoding);
+    return piecesAnswer(body, status, headers, encoding);
   }
   const bytes = body instanceof Pieces ? body.bytes() : body;
   if (!encoding.gzip || bytes.length < limits.gzipBytesMin) {
     // The listener sends a body of known length in one piece.
     headers.set("content-length", String(byteLength(bytes)));
-    return new Response(bytes as Uint8Array<ArrayBuffer> | string, { status, headers });
+    return { status, headers, body: bytes };
   }
   headers.set("content-encoding", "gzip");
   headers.set("vary", "Accept-Encoding");
   const packed = gzipSync(bytes, { level: 1 });
   headers.set("content-length", String(packed.length));
-  return new Response(packed, { status, headers });
+  return { status, headers, body: packed };
 }
 
-function piecesResponse(
+function piecesAnswer(
   pieces: Pieces,
   status: number,
-  headers: Headers,
+  headers: AnswerHeaders,
   encoding: Encoding,
-): Response {
+): HttpAnswer {
   if (encoding.gzip) {
     headers.set("content-encoding", "gzip");
     headers.set("vary", "Accept-Encoding");
-    return new Response(pieces.gzipped(), { status, headers });
+    return { status, headers, body: pieces.gzipped() };
   }
   headers.set("content-length", String(pieces.length));
-  return new Response(pieces.stream(), { status, headers });
+  return { status, headers, body: pieces.stream() };
 }
 
 function byteLength(bytes: Uint8Array | string): number {
@@ -96,10 +98,10 @@ function byteLength(bytes: Uint8Array | string): number {
 }
 
 /** A document that is no resource's answer, in the form the client reads. */
-export function documentResponse(object: Typed, encoding: Encoding): Response {
+export function documentAnswer(object: Typed, encoding: Encoding): HttpAnswer {
   const format: Format = formatOfDocument(encoding.accept);
-  const headers = new Headers({ "content-type": mediaTypes[format] });
-  return bytesResponse(encodeAs(format, object, encoding.pretty), 200, headers, [], encoding);
+  const headers = new AnswerHeaders({ "content-type": mediaTypes[format] });
+  return bytesAnswer(encodeAs(format, object, encoding.pretty), 200, headers, encoding);
 }
 
 export function jsonResponse(object: unknown, status: number): Response {
@@ -112,21 +114,21 @@ export function jsonResponse(object: unknown, status: number): Response {
 }
 
 /** The Status of an error, in the format the client reads. */
-export function statusResponse(error: ApiError, encoding: Encoding): Response {
+export function statusAnswer(error: ApiError, encoding: Encoding): HttpAnswer {
   const status = error.toStatus();
-  const headers = new Headers();
+  const headers = new AnswerHeaders();
   const retryAfter = error.details?.retryAfterSeconds;
   if (retryAfter !== undefined) headers.set("retry-after", String(retryAfter));
   const format = formatOfDocument(encoding.accept);
   headers.set("content-type", mediaTypes[format]);
   const text = encodeAs(format, status, encoding.pretty);
   headers.set("content-length", String(byteLength(text)));
-  const body = text as Uint8Array<ArrayBuffer> | string;
-  return new Response(encoding.isHead ? null : body, { status: error.code, headers });
+  return { status: error.code, headers, body: encoding.isHead ? undefined : text };
 }
 
 /** `299 - "text"`, each once, cut when there is much to warn about. */
-export function addWarnings(headers: Headers, warnings: readonly string[]): void {
+export function addWarnings(headers: AnswerHeaders, warnings: readonly string[]): void {
+  if (warnings.length === 0) return;
   const distinct = [...new Set(warnings)];
   const total = distinct.reduce((sum, text) => sum + text.length, 0);
   let left: number = limits.warningsCharactersMax;

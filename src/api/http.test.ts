@@ -3,6 +3,7 @@ import { ApiError } from "../lib/api-error.ts";
 import type { Authenticate } from "./authorizer.ts";
 import { createApiApp } from "./http.ts";
 import { serverUser } from "./pipeline.ts";
+import { webFetch } from "./test-http.ts";
 import { createTestWorld, type Thing, thing } from "./test-world.ts";
 
 const base = "https://localhost:6443";
@@ -22,7 +23,7 @@ function open(authenticate: Authenticate = async () => serverUser) {
     serverAddress: "127.0.0.1:6443",
   });
   const send = (url: string, init: RequestInit = {}) =>
-    app.fetch(new Request(`${base}${url}`, init), { address: "", certificate: undefined });
+    webFetch(app, new Request(`${base}${url}`, init));
   const json = async (url: string, init: RequestInit = {}) => (await send(url, init)).json();
   return { ...world, app, send, json };
 }

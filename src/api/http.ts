@@ -9,28 +9,20 @@ import type { LiveApiService } from "./aggregation/backend.ts";
 import { auditIdHeader } from "./audit/audited-request.ts";
 import { recordAnswer } from "./audit/finish.ts";
 import type { Authenticate, Impersonate, Peer } from "./authorizer.ts";
-import { Deadlines, requestTimeoutMs } from "./deadlines.ts";
+import { requestTimeoutMs } from "./deadlines.ts";
 import { aggregatedType, createDiscovery } from "./discovery.ts";
-import { enter } from "./entrance.ts";
-import { unknownResource } from "./errors.ts";
+import { type Entering, enter } from "./entrance.ts";
 import type { ExternalGroups } from "./external-groups.ts";
 import type { RequestGate } from "./flowcontrol/gate.ts";
 import { type HealthCheck, healthAnswer } from "./health.ts";
-import {
-  answerResponse,
-  documentResponse,
-  type Encoding,
-  jsonResponse,
-  statusResponse,
-} from "./http-answer.ts";
-import { isTrue } from "./options.ts";
+import { documentAnswer, jsonResponse, statusAnswer } from "./http-answer.ts";
+import { AnswerHeaders, type HttpAnswer, type HttpRequest, responseOf } from "./http-exchange.ts";
+import { serveUpgrade } from "./http-upgrade.ts";
 import type { Pipeline } from "./pipeline.ts";
-import type { ApiRequest, ApiResponse, RequestVerb, User } from "./request.ts";
-import { readBody } from "./request-body.ts";
+import type { User } from "./request.ts";
 import { RequestEntry } from "./request-entry.ts";
-import { createRequestMetrics } from "./request-metrics.ts";
-import { isLongRunning, isServed, parsePath, type Target, verbOf } from "./request-path.ts";
-import { asksForWebSocket, serveWebSocket } from "./websocket.ts";
+import { isLongRunning, isServed, type Target, verbOf } from "./request-path.ts";
+import { encodingOf, parseTarget, ResourceRequests, requiredVerb } from "./resource-requests.ts";
 
 const limits = { requestMsMax: 60_000 } as const;
 
@@ -69,14 +61,14 @@ export interface ApiAppOptions {
 const metricsType = "text/plain; version=0.0.4; charset=utf-8";
 
 export interface ApiApp {
-  readonly fetch: (request: Request, peer: Peer) => Promise<Response>;
+  readonly fetch: (request: HttpRequest, peer: Peer) => Promise<HttpAnswer | Response>;
   /** Takes over a connection whose request asks for another protocol. */
   readonly upgrade: (request: Request, peer: Peer, stream: ByteStream) => Promise<void>;
 }
 
 interface Environment {
-  Bindings: { entry: RequestEntry };
-  Variables: { user: User; url: URL; target: Target | undefined };
+  Bindings: { entry: RequestEntry; request: HttpRequest };
+  Variables: { user: User; target: Target | undefined };
 }
 
 export function createApiApp(options: ApiAppOptions): ApiApp {
@@ -104,30 +96,42 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
       async () => (await options.extra?.(context.req.raw, context.get("user"))) ?? pageNotFound(),
     ),
   );
-  app.onError((error, context) => server.failure(error, context));
+  app.onError(async (error, { env }) => {
+    return responseOf(await server.failure(error, env.request, env.entry));
+  });
   return {
     fetch: async (request, peer) => {
       const entry = server.entry(request, peer);
-      return server.finish(await app.fetch(request, { entry }), entry);
+      const answer =
+        (await server.resource(request, entry)) ??
+        (await app.fetch(request.toRequest(), { entry, request }));
+      return server.finish(answer, entry);
     },
-    upgrade: (request, peer, stream) => server.upgrade(request, peer, stream),
+    upgrade: (request, peer, stream) =>
+      server.upgrade(request, server.entry(request, peer), stream),
   };
 }
 
 class ApiServer {
   readonly #discovery;
-  readonly #deadlines: Deadlines;
-  readonly #requests;
+  readonly #resources: ResourceRequests;
+  /** What no request may take longer than. */
+  readonly #allowedMs: number;
 
   constructor(private readonly options: ApiAppOptions) {
-    this.#deadlines = new Deadlines(options.runtime.clock);
-    this.#requests =
-      options.metrics === undefined ? undefined : createRequestMetrics(options.metrics);
-    const { pipeline, serverAddress, aggregator } = options;
+    const { pipeline, serverAddress, aggregator, runtime, metrics } = options;
+    const { clock } = runtime;
+    this.#allowedMs = options.requestTimeoutMs ?? limits.requestMsMax;
+    this.#resources = new ResourceRequests({
+      pipeline,
+      clock,
+      metrics,
+      allowedMs: this.#allowedMs,
+    });
     this.#discovery = createDiscovery(pipeline.registry, serverAddress, aggregator);
   }
 
-  entry(request: Request, peer: Peer): RequestEntry {
+  entry(request: Pick<HttpRequest, "method" | "url" | "headers">, peer: Peer): RequestEntry {
     const { pipeline, authenticate, impersonate, runtime } = this.options;
     const { auditor, registry } = pipeline;
     return new RequestEntry(
@@ -137,24 +141,66 @@ class ApiServer {
     );
   }
 
+  /** Answers a request for a resource that is served here, which is nearly every request. */
+  async resource(
+    request: HttpRequest,
+    entry: RequestEntry,
+  ): Promise<HttpAnswer | Response | undefined> {
+    const target = this.#servedTarget(request.path);
+    if (target === undefined) return undefined;
+    try {
+      const user = await entry.enter();
+      const query = new URLSearchParams(request.query);
+      const by = { user, audit: entry.trail };
+      const serve = (): Promise<HttpAnswer> =>
+        this.#resources
+          .answer(request, query, target, by)
+          .catch((error: unknown) => this.failure(error, request, entry));
+      return await this.#admit(request, { query, target, user }, serve);
+    } catch (error) {
+      return this.failure(error, request, entry);
+    }
+  }
+
+  #servedTarget(path: string): Target | undefined {
+    const { aggregator, pipeline } = this.options;
+    if (!path.startsWith("/api") || aggregator?.find(path) !== undefined) return undefined;
+    try {
+      const target = parseTarget(path);
+      return target !== undefined && isServed(pipeline.registry, target) ? target : undefined;
+    } catch {
+      return undefined; // who asks so is told once it is known who asks
+    }
+  }
+
   /** Goes on once the gate lets the request in; `next` leaves its response in the context. */
   async admit(context: Context<Environment>, next: () => Promise<void>): Promise<void> {
-    const request = context.req.raw;
-    const url = new URL(request.url);
-    const target = parseTarget(url.pathname);
-    context.set("url", url);
+    const { request } = context.env;
+    const target = parseTarget(request.path);
     context.set("target", target);
-    const { gate, pipeline } = this.options;
-    if (gate === undefined || isLongRunning(target)) return next();
-    const timeoutMs = requestTimeoutMs(url.searchParams, this.#allowedMs);
-    const entering = { request, url, target, user: context.get("user"), timeoutMs };
+    const query = new URLSearchParams(request.query);
     let isServed = false;
-    const response = await enter(gate, pipeline.registry, entering, async () => {
-      await next();
-      isServed = true;
-      return context.res;
-    });
-    if (!isServed) context.res = response;
+    const answer = await this.#admit(
+      request,
+      { query, target, user: context.get("user") },
+      async () => {
+        await next();
+        isServed = true;
+        return context.res;
+      },
+    );
+    if (!isServed) context.res = answer;
+  }
+
+  #admit<T extends HttpAnswer | Response>(
+    request: HttpRequest,
+    asked: Pick<Entering, "query" | "target" | "user">,
+    serve: () => Promise<T>,
+  ): Promise<T | Response> {
+    const { gate, pipeline } = this.options;
+    if (gate === undefined || isLongRunning(asked.target)) return serve();
+    const timeoutMs = requestTimeoutMs(asked.query, this.#allowedMs);
+    return enter(gate, pipeline.registry, { ...asked, request, timeoutMs }, serve);
   }
 
   /** Answers a path that is no resource, once the user may see it. */
@@ -195,34 +241,11 @@ class ApiServer {
     });
   }
 
-  async api(context: Context<Environment>): Promise<Response> {
-    const request = context.req.raw;
-    const url = context.get("url");
-    const path = url.pathname;
-    const target = context.get("target");
-    const foreign = this.options.aggregator?.find(path);
-    if (foreign !== undefined) return this.#forward(context, foreign, target);
-    if (target === undefined || !isServed(this.options.pipeline.registry, target)) {
-      return this.open(context, () => this.#document(context, path));
-    }
-    const { clock } = this.options.runtime;
-    const begunMs = clock.monotonicMs();
-    const { trail: audit } = context.env.entry;
-    const by = { user: context.get("user"), body: undefined, audit };
-    const apiRequest = this.#requestFor(request, url, target, by);
-    const record = (code: number): void =>
-      this.#requests?.record(apiRequest, code, (clock.monotonicMs() - begunMs) / 1000);
-    try {
-      const answer = await this.#inTime(apiRequest, async () => {
-        const body = await readBody(request);
-        return this.options.pipeline.handle({ ...apiRequest, body });
-      });
-      record(answer.status);
-      return answerResponse(answer, encodingOf(request, url));
-    } catch (error) {
-      record(error instanceof ApiError ? error.code : 500);
-      throw error;
-    }
+  /** What else lies below `/api` and `/apis`: documents, and groups of other servers. */
+  api(context: Context<Environment>): Promise<Response> {
+    const foreign = this.options.aggregator?.find(context.env.request.path);
+    if (foreign !== undefined) return this.#forward(context, foreign, context.get("target"));
+    return this.open(context, () => this.#document(context));
   }
 
   /** OpenAPI of what is served here, and of each group version elsewhere. */
@@ -268,103 +291,30 @@ class ApiServer {
     return new Response(text, { headers: { "content-type": metricsType } });
   }
 
-  /** What streams for as long as the client likes has no deadline. */
-  #inTime(request: ApiRequest, work: () => Promise<ApiResponse>): Promise<ApiResponse> {
-    const isLong = request.verb === "watch" || request.verb === "connect";
-    if (isLong || isLongRunning(request)) return work();
-    return this.#deadlines.within(requestTimeoutMs(request.query, this.#allowedMs), work());
+  /** Takes over the connection of a request that asks for another protocol. */
+  upgrade(request: Request, entry: RequestEntry, stream: ByteStream): Promise<void> {
+    return serveUpgrade(
+      { pipeline: this.options.pipeline, resources: this.#resources, entry },
+      request,
+      stream,
+    );
   }
 
-  get #allowedMs(): number {
-    return this.options.requestTimeoutMs ?? limits.requestMsMax;
-  }
-
-  /** Lets the pipeline hand the stream over; a refusal is written to it. */
-  async upgrade(request: Request, peer: Peer, stream: ByteStream): Promise<void> {
-    const entry = this.entry(request, peer);
-    try {
-      const user = await entry.enter();
-      const url = new URL(request.url);
-      const target = parseTarget(url.pathname);
-      if (target === undefined || !isServed(this.options.pipeline.registry, target)) {
-        throw unknownResource();
-      }
-      const by = { user, body: undefined, audit: entry.trail };
-      const apiRequest = this.#requestFor(request, url, target, by);
-      await this.#upgraded(apiRequest, stream);
-      await entry.trail?.complete();
-    } catch (error) {
-      if (!(error instanceof ApiError)) {
-        await entry.trail?.panicked(error);
-        throw error;
-      }
-      entry.trail?.failed(error);
-      const head = new Response(null, { status: error.code });
-      if (entry.trail !== undefined) await recordAnswer(entry.trail, head);
-      await writeRefusal(stream, error);
-    }
-  }
-
-  async #upgraded(request: ApiRequest, stream: ByteStream): Promise<void> {
-    if (request.verb !== "connect" && asksForWebSocket(request.headers ?? new Headers())) {
-      return this.#webSocket(request, stream);
-    }
-    await this.options.pipeline.upgrade(request, stream);
-  }
-
-  /** Watches and logs may come over a WebSocket; nothing else may. */
-  async #webSocket(request: ApiRequest, stream: ByteStream): Promise<void> {
-    const isLog = request.subresource === "log";
-    if (!isLog && request.verb !== "watch") return this.options.pipeline.upgrade(request, stream);
-    const headers = request.headers ?? new Headers();
-    const gone = new AbortController();
-    const answer = await this.options.pipeline.handle({ ...request, signal: gone.signal });
-    if (answer.type !== "stream") throw new ApiError("BadRequest", "this does not stream");
-    await request.audit?.switching();
-    try {
-      await serveWebSocket(headers, stream, answer.frames, isLog ? "bytes" : "event");
-    } finally {
-      gone.abort();
-    }
-  }
-
-  #requestFor(
-    request: Request,
-    url: URL,
-    target: Target,
-    by: Pick<ApiRequest, "user" | "body" | "audit">,
-  ): ApiRequest {
-    const { registry } = this.options.pipeline;
-    const { legacyWatch: _, ...asked } = target;
-    return {
-      ...asked,
-      verb: requiredVerb(verbOf(registry, request.method, target, url.searchParams)),
-      method: request.method,
-      query: url.searchParams,
-      accept: request.headers.get("accept") ?? "",
-      userAgent: request.headers.get("user-agent") ?? "",
-      ...by,
-      contentType: request.headers.get("content-type") ?? "",
-      headers: request.headers,
-      signal: request.signal,
-    };
-  }
-
-  async #document(context: Context<Environment>, path: string): Promise<Response> {
-    const accept = context.req.header("accept") ?? "";
+  #document(context: Context<Environment>): Response {
+    const { entry, request } = context.env;
+    const { path, method } = request;
     const clean = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
-    const document = this.#discovery.document(clean, accept);
-    if (document === undefined || context.req.method !== "GET") return pageNotFound();
+    const document = this.#discovery.document(clean, request.headers.get("accept") ?? "");
+    if (document === undefined || method !== "GET") return pageNotFound();
     const { aggregated } = document;
     if (aggregated === undefined) {
-      context.env.entry.trail?.responseObject(document.object);
-      const url = new URL(context.req.url);
-      const response = documentResponse(document.object, encodingOf(context.req.raw, url));
+      entry.trail?.responseObject(document.object);
+      const response = responseOf(documentAnswer(document.object, encodingOf(request)));
       if (clean === "/api" || clean === "/apis") response.headers.set("vary", "Accept");
       return response;
     }
     const headers = { "content-type": aggregatedType, etag: aggregated.etag, vary: "Accept" };
-    if (context.req.header("if-none-match") === aggregated.etag) {
+    if (request.headers.get("if-none-match") === aggregated.etag) {
       return new Response(null, { status: 304, headers });
     }
     return new Response(aggregated.bytes as Uint8Array<ArrayBuffer>, { status: 200, headers });
@@ -382,29 +332,37 @@ class ApiServer {
     return jsonResponse({ paths: [...versions, ...others].sort() }, 200);
   }
 
-  async failure(error: unknown, context: Context<Environment>): Promise<Response> {
+  async failure(
+    error: unknown,
+    request: HttpRequest,
+    { trail }: RequestEntry,
+  ): Promise<HttpAnswer> {
     if (error instanceof AssertionError) throw error;
-    const url = new URL(context.req.url);
-    const { trail } = context.env.entry;
     if (error instanceof ApiError) {
       trail?.failed(error);
-      return statusResponse(error, encodingOf(context.req.raw, url));
+      return statusAnswer(error, encodingOf(request));
     }
-    if (context.req.raw.signal.aborted) return new Response(null, { status: 499 });
+    if (request.signal.aborted) {
+      return { status: 499, headers: new AnswerHeaders(), body: undefined };
+    }
     await trail?.panicked(error);
     const { log } = this.options.runtime;
     const stack = error instanceof Error ? error.stack : undefined;
-    log.error("request failed", { path: url.pathname, error: String(error), stack });
+    log.error("request failed", { path: request.path, error: String(error), stack });
     const told = new ApiError("InternalError", `Internal error occurred: ${String(error)}`);
-    return statusResponse(told, encodingOf(context.req.raw, url));
+    return statusAnswer(told, encodingOf(request));
   }
 
   /** Headers of every answer, and its record. */
-  async finish(response: Response, { auditId, trail }: RequestEntry): Promise<Response> {
-    const { headers } = response;
+  async finish(
+    answer: HttpAnswer | Response,
+    { auditId, trail }: RequestEntry,
+  ): Promise<HttpAnswer | Response> {
+    const { headers } = answer;
     headers.set(auditIdHeader, auditId);
     if (!headers.has("cache-control")) headers.set("cache-control", "no-cache, private");
-    return trail === undefined ? response : recordAnswer(trail, response);
+    if (trail === undefined) return answer;
+    return recordAnswer(trail, answer instanceof Response ? answer : responseOf(answer));
   }
 }
 
@@ -420,52 +378,6 @@ async function withExternalPaths(response: Response, external: ExternalGroups): 
     }
   }
   return jsonResponse({ paths }, 200);
-}
-
-function requiredVerb(verb: RequestVerb | undefined): RequestVerb {
-  if (verb !== undefined) return verb;
-  throw new ApiError(
-    "MethodNotAllowed",
-    "the server does not allow this method on the requested resource",
-    { details: {} },
-  );
-}
-
-/** Answers an upgrade with a Status, as a plain HTTP/1.1 response. */
-async function writeRefusal(stream: ByteStream, error: ApiError): Promise<void> {
-  const body = new TextEncoder().encode(JSON.stringify(error.toStatus()));
-  const head =
-    `HTTP/1.1 ${error.code} ${error.reason || "Error"}\r\ncontent-type: application/json\r\n` +
-    `content-length: ${body.length}\r\nconnection: close\r\n\r\n`;
-  const writer = stream.writable.getWriter();
-  try {
-    await writer.write(Buffer.concat([new TextEncoder().encode(head), body]));
-    await writer.close();
-  } finally {
-    stream.close();
-  }
-}
-
-function parseTarget(path: string): Target | undefined {
-  try {
-    return parsePath(path);
-  } catch (error) {
-    if (error instanceof URIError) throw new ApiError("BadRequest", "invalid URL escape");
-    throw error;
-  }
-}
-
-const browsers = ["curl", "Wget", "Mozilla/5.0"];
-
-function encodingOf(request: Request, url: URL): Encoding {
-  const asked = url.searchParams.get("pretty");
-  const agent = request.headers.get("user-agent") ?? "";
-  return {
-    pretty: asked === null ? browsers.some((name) => agent.startsWith(name)) : isTrue(asked),
-    gzip: (request.headers.get("accept-encoding") ?? "").includes("gzip"),
-    accept: request.headers.get("accept") ?? "",
-    isHead: request.method === "HEAD",
-  };
 }
 
 function pageNotFound(): Response {

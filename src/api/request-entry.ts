@@ -5,6 +5,7 @@ import { attemptText, auditedRequest, auditIdHeader } from "./audit/audited-requ
 import type { Auditor } from "./audit/auditor.ts";
 import type { AuditTrail } from "./audit/trail.ts";
 import type { Authenticate, Impersonate, Peer } from "./authorizer.ts";
+import type { HttpRequest } from "./http-exchange.ts";
 import type { Registry } from "./registry.ts";
 import type { User } from "./request.ts";
 
@@ -24,7 +25,7 @@ export class RequestEntry {
 
   constructor(
     private readonly options: EntryOptions,
-    private readonly request: Request,
+    private readonly request: Pick<HttpRequest, "method" | "url" | "headers">,
     peer: Peer,
   ) {
     this.peer = peer;

@@ -2,6 +2,7 @@
 
 import type { KubeObject } from "../schema/object.ts";
 import type { AuditTrail } from "./audit/trail.ts";
+import type { Frames } from "./http-exchange.ts";
 import type { Pieces } from "./pieces.ts";
 
 export interface User {
@@ -74,7 +75,7 @@ export type ApiResponse =
       readonly type: "stream";
       readonly status: number;
       readonly contentType: string;
-      readonly frames: ReadableStream<Uint8Array>;
+      readonly frames: ReadableStream<Uint8Array> | Frames;
       readonly warnings?: readonly string[];
       readonly headers?: Readonly<Record<string, string>>;
     };

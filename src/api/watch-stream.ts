@@ -6,6 +6,7 @@ import type { KubeObject } from "../schema/object.ts";
 import { protobufType } from "../schema/protobuf-decode.ts";
 import { encodeProtobuf, type Typed, watchFrame } from "../schema/protobuf-encode.ts";
 import type { Revision } from "../store/store.ts";
+import type { FrameReader, Frames, FrameWriter } from "./http-exchange.ts";
 import type { Wanted } from "./negotiate.ts";
 import { protobufOf } from "./protobuf-forms.ts";
 import type { Stored } from "./stored.ts";
@@ -14,14 +15,17 @@ import type { PlannedWatch, WatchSink, WatchType } from "./watch.ts";
 const limits = {
   /** Frames that may wait for a slow reader before its stream is ended. */
   watchQueueFramesMax: 1000,
-  /** Free places in that queue from which on the past is read further. */
-  roomFramesMin: 500,
+  /** No more than these wait when the past is read further. */
+  waitingFramesMax: 500,
   /** Frames of the initial state that travel as one chunk. */
   initialFramesPerChunk: 256,
+  /** Objects whose frames are kept for further watchers. */
+  sharedObjectsMax: 128,
 } as const;
 
 const encoder = new TextEncoder();
-const shared = new WeakMap<Stored, Map<string, Uint8Array>>();
+/** Of the newest changes only: who watches gets them now, and the objects themselves live long. */
+const shared = new Map<Stored, Map<string, Uint8Array>>();
 
 /** How an object stands in a frame, when not as itself. */
 export type Shape = (object: KubeObject) => KubeObject;
@@ -41,36 +45,28 @@ export function streamFormat(wanted: Pick<Wanted, "format">): WatchForm["format"
   return wanted.format === "protobuf" ? "protobuf" : "json";
 }
 
-export function watchStream(planned: PlannedWatch, form: WatchForm, signal: AbortSignal) {
-  const over = new AbortController();
-  const all = AbortSignal.any([signal, over.signal]);
-  let sink: StreamSink | undefined;
-  return new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        sink = new StreamSink(controller, form, () => over.abort());
-        planned.start(sink, all);
-        sink.started();
-      },
-      pull() {
-        sink?.pulled();
-      },
-      cancel() {
-        over.abort();
-      },
+export function watchStream(planned: PlannedWatch, form: WatchForm, signal: AbortSignal): Frames {
+  return {
+    start(out) {
+      const over = new AbortController();
+      const sink = new StreamSink(out, form, () => over.abort());
+      planned.start(sink, AbortSignal.any([signal, over.signal]));
+      sink.started();
+      return sink;
     },
-    { highWaterMark: limits.watchQueueFramesMax },
-  );
+  };
 }
 
-class StreamSink implements WatchSink {
+class StreamSink implements WatchSink, FrameReader {
   /** Frames of the initial state, gathered; undefined once the watch follows. */
   #initial: Uint8Array[] | undefined = [];
+  /** What the reader is too slow for; undefined while it keeps up. */
+  #queue: Uint8Array[] | undefined;
   #ended = false;
   #hasRoom: (() => void) | undefined;
 
   constructor(
-    private readonly controller: ReadableStreamDefaultController<Uint8Array>,
+    private readonly out: FrameWriter,
     private readonly form: WatchForm,
     private readonly stop: () => void,
   ) {}
@@ -80,9 +76,9 @@ class StreamSink implements WatchSink {
     const frames = this.#initial ?? [];
     this.#initial = undefined;
     for (let at = 0; at < frames.length; at += limits.initialFramesPerChunk) {
-      this.#enqueue(joinBytes(frames.slice(at, at + limits.initialFramesPerChunk)));
+      this.#write(joinBytes(frames.slice(at, at + limits.initialFramesPerChunk)));
     }
-    if (this.#ended) this.controller.close();
+    if (this.#ended) this.#close();
   }
 
   event(type: WatchType, object: Stored, asOf?: Revision): void {
@@ -102,16 +98,11 @@ class StreamSink implements WatchSink {
   }
 
   async room(): Promise<void> {
-    while (!this.#ended && (this.controller.desiredSize ?? 0) < limits.roomFramesMin) {
+    while (!this.#ended && (this.#queue?.length ?? 0) > limits.waitingFramesMax) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#hasRoom = resolve;
       await promise;
     }
-  }
-
-  /** The reader has taken something. */
-  pulled(): void {
-    this.#hasRoom?.();
   }
 
   fail(error: ApiError): void {
@@ -125,31 +116,45 @@ class StreamSink implements WatchSink {
     if (this.#initial === undefined) this.#close();
   }
 
+  drained(): void {
+    const waiting = this.#queue ?? [];
+    this.#queue = undefined;
+    let sent = 0;
+    while (sent < waiting.length && this.#queue === undefined) this.#write(waiting[sent++]);
+    if (sent < waiting.length) this.#queue = waiting.slice(sent);
+    this.#hasRoom?.();
+    if (this.#ended) this.#close();
+  }
+
+  cancel(): void {
+    this.stop();
+  }
+
   #send(frame: Uint8Array): void {
     if (this.#ended) return;
     if (this.#initial !== undefined) this.#initial.push(frame);
-    else this.#enqueue(frame);
+    else this.#write(frame);
   }
 
-  #enqueue(frame: Uint8Array): void {
-    // The reader keeps what is queued, then asks again from where it was.
-    if ((this.controller.desiredSize ?? 0) > 0) this.controller.enqueue(frame);
+  #write(frame: Uint8Array | undefined): void {
+    if (frame === undefined) return;
+    if (this.#queue === undefined) {
+      if (!this.out.write(frame)) this.#queue = [];
+    } else if (this.#queue.length < limits.watchQueueFramesMax) this.#queue.push(frame);
+    // The reader gets what is queued, then asks again from where it was.
     else this.stop();
   }
 
+  /** Once all that waits has gone out. */
   #close(): void {
-    try {
-      this.controller.close();
-    } catch (error) {
-      // A cancelled stream cannot be closed again.
-      if (!(error instanceof TypeError)) throw error;
-    }
+    if ((this.#queue?.length ?? 0) === 0) this.out.end();
   }
 }
 
 function sharedFrame(format: WatchForm["format"], type: WatchType, object: Stored): Uint8Array {
   let frames = shared.get(object);
   if (frames === undefined) {
+    if (shared.size === limits.sharedObjectsMax) shared.clear();
     frames = new Map();
     shared.set(object, frames);
   }

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { WatchEvent } from "../client/client.ts";
+import { streamOf } from "./http-exchange.ts";
 import { createTestWorld, requestFor, type Thing, thing, things } from "./test-world.ts";
 
 type World = ReturnType<typeof createTestWorld>;
@@ -10,7 +11,8 @@ async function open(world: World, query: Record<string, string>, accept = "") {
   const request = requestFor(things, "watch", { query, accept, signal: abort.signal });
   const answer = await world.pipeline.handle(request);
   if (answer.type !== "stream") throw new Error("a watch is a stream");
-  const reader = answer.frames.getReader();
+  const { frames } = answer;
+  const reader = (frames instanceof ReadableStream ? frames : streamOf(frames)).getReader();
   const decoder = new TextDecoder();
   let text = "";
   const take = async (count: number) => {

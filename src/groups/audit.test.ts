@@ -7,6 +7,7 @@ import { createAuthorizer } from "../api/auth/authorizers.ts";
 import { createImpersonate } from "../api/auth/impersonate.ts";
 import { type ApiApp, createApiApp } from "../api/http.ts";
 import type { User } from "../api/request.ts";
+import { webFetch } from "../api/test-http.ts";
 import {
   configMaps,
   mutatingWebhookConfigurations,
@@ -94,7 +95,7 @@ function ask(path: string, { user = "admin", method = "GET", body, headers = {} 
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   };
   const peer = { address: "10.0.0.9", certificate: undefined };
-  return app.fetch(new Request(`https://localhost${path}`, init), peer);
+  return webFetch(app, new Request(`https://localhost${path}`, init), peer);
 }
 
 /** The last event, of those that are not about the server's own calls. */

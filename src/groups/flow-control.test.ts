@@ -3,6 +3,7 @@ import { dumpOf } from "../api/flowcontrol/dumps.ts";
 import { FlowControl } from "../api/flowcontrol/flow-control.ts";
 import { WatchCounts } from "../api/flowcontrol/watch-counts.ts";
 import { createApiApp } from "../api/http.ts";
+import { webFetch } from "../api/test-http.ts";
 import {
   clusterRoleBindings,
   flowSchemas,
@@ -85,7 +86,7 @@ const dangling = (name: string) => schemaOf(name)?.status?.conditions?.[0]?.stat
 function ask(user: string, path: string, init: RequestInit = {}): Promise<Response> {
   const headers = { "x-user": user, "content-type": "application/json" };
   const request = new Request(`https://localhost${path}`, { headers, ...init });
-  return app.fetch(request, { address: "", certificate: undefined });
+  return webFetch(app, request);
 }
 
 /** A create whose body comes only when `send` is called: it keeps its seat until then. */

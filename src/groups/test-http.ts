@@ -1,6 +1,7 @@
 /** For tests: a World's API as a client sees it over HTTP. */
 import { createApiApp } from "../api/http.ts";
 import { serverUser } from "../api/pipeline.ts";
+import { webFetch } from "../api/test-http.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { World } from "./test-world.ts";
 
@@ -16,8 +17,7 @@ export function sendTo(world: World): Send {
     version: {},
     serverAddress: "127.0.0.1:6443",
   });
-  const peer = { address: "", certificate: undefined };
-  return (path, init = {}) => app.fetch(new Request(`https://localhost${path}`, init), peer);
+  return (path, init = {}) => webFetch(app, new Request(`https://localhost${path}`, init));
 }
 
 export interface Ask {

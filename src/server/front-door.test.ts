@@ -6,6 +6,12 @@ import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import {
+  AnswerHeaders,
+  type Frames,
+  type HttpAnswer,
+  type HttpRequest,
+} from "../api/http-exchange.ts";
 import { ensurePki, type KeyPair, type Pki } from "../pki/ensure.ts";
 import { generateEcKey, issueCertificate, keyToPem } from "../pki/x509.ts";
 import { createRuntime } from "../runtime/real.ts";
@@ -53,7 +59,25 @@ const seen: { aborted: PromiseWithResolvers<string>; pulled: number } = {
   pulled: 0,
 };
 
-async function handle(request: Request, peer: DoorPeer): Promise<Response> {
+/** Frames that go on for as long as the reader takes them. */
+const flood: Frames = {
+  start(out) {
+    const send = (): void => {
+      while (out.write(new Uint8Array(1 << 16))) seen.pulled++;
+    };
+    send();
+    return { drained: send, cancel: () => seen.aborted.resolve("/frames") };
+  },
+};
+
+async function handle(asked: HttpRequest, peer: DoorPeer): Promise<HttpAnswer | Response> {
+  if (asked.path === "/frames") return { status: 200, headers: new AnswerHeaders(), body: flood };
+  if (asked.path === "/short") {
+    const body = await asked.body(10);
+    const text = body instanceof Uint8Array ? `${asked.query} ${body.length}` : `${body}`;
+    return { status: 200, headers: new AnswerHeaders({ "x-lean": "yes" }), body: text };
+  }
+  const request = asked.toRequest();
   const { pathname } = new URL(request.url);
   switch (pathname) {
     case "/peer":
@@ -248,6 +272,14 @@ for (const [name, ask] of Object.entries({ http1, http2 })) {
     }
   });
 
+  test(`${name}: a body is read up to its limit`, async () => {
+    const sent = (body: string) => ask({ path: "/short?a=b", method: "POST", body });
+    expect((await sent("0123456789")).body).toBe("a=b 10");
+    expect((await sent("0123456789a")).body).toBe("too-large");
+    expect((await sent("x".repeat(100_000))).body).toBe("too-large");
+    expect((await ask({ path: "/short" })).body).toBe("undefined");
+  });
+
   test(`${name}: a failing handler is a 500 and no more`, async () => {
     const quiet = await ask({ path: "/fail" });
     expect(quiet.status).toBe(500);
@@ -329,6 +361,31 @@ test("a reader that stops reading stops the source", async () => {
   expect(seen.pulled).toBeLessThan(100);
   client.destroy();
   expect(await seen.aborted.promise).toBe("/flood");
+});
+
+test("frames stop with their reader, go on with it and end with it", async () => {
+  seen.aborted = Promise.withResolvers();
+  seen.pulled = 0;
+  const client = session(undefined);
+  const stream = client.request({ ":path": "/frames" });
+  stream.on("error", () => {});
+  await new Promise((resolve) => stream.once("response", resolve));
+  let before = -1;
+  while (before !== seen.pulled) {
+    before = seen.pulled;
+    await Bun.sleep(100);
+  }
+  expect(seen.pulled).toBeLessThan(100);
+  let read = 0;
+  await new Promise<void>((resolve) =>
+    stream.on("data", (chunk) => {
+      read += chunk.length;
+      if (read > 100 << 16) resolve();
+    }),
+  );
+  stream.close(8);
+  expect(await seen.aborted.promise).toBe("/frames");
+  client.destroy();
 });
 
 test("an upgrade passes bytes both ways and knows its peer", async () => {

@@ -14,13 +14,20 @@ import {
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Peer } from "../api/authorizer.ts";
+import {
+  AnswerHeaders,
+  type Frames,
+  type HttpAnswer,
+  type HttpRequest,
+  isFrames,
+} from "../api/http-exchange.ts";
 import { ApiError } from "../lib/api-error.ts";
 import { certificatesOf, subjectOf } from "../pki/x509.ts";
 import { byteStreamOf } from "../runtime/net.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
+import { badRequest, DoorRequest, isServable, upgradeRequest } from "./door-request.ts";
 import { StartError } from "./start-error.ts";
-import { dotSegmentOf, toWebRequest, upgradeRequest } from "./web-request.ts";
 
 const limits = {
   /** Service account tokens and long selectors fit many times over. */
@@ -61,7 +68,7 @@ export interface FrontDoorOptions {
   readonly runtime: Runtime;
   readonly scope: Scope;
   /** A response with a content-length is sent whole, any other is streamed as it comes. */
-  readonly fetch: (request: Request, peer: DoorPeer) => Promise<Response>;
+  readonly fetch: (request: HttpRequest, peer: DoorPeer) => Promise<HttpAnswer | Response>;
   readonly upgrade: (upgrade: IncomingUpgrade) => Promise<void>;
 }
 
@@ -218,15 +225,8 @@ class Door {
 
   #serve(request: Http2ServerRequest, response: Http2ServerResponse): void {
     const socket = (request.stream?.session?.socket ?? request.socket) as TLSSocket;
-    const gone = new AbortController();
-    const leave = (): void => {
-      if (!response.writableEnded) gone.abort();
-    };
-    response.on("close", leave);
-    // A stream that the client resets tells its response nothing.
-    request.stream?.on("close", leave);
     response.on("error", (error) => this.#noteConnectionError(error));
-    const work = this.#answer(request, response, { peer: this.#peerOf(socket), gone });
+    const work = this.#answer(request, response, this.#peerOf(socket));
     this.#pending.add(work);
     work.finally(() => this.#pending.delete(work));
   }
@@ -234,20 +234,21 @@ class Door {
   async #answer(
     request: Http2ServerRequest,
     response: Http2ServerResponse,
-    by: { readonly peer: DoorPeer; readonly gone: AbortController },
+    peer: DoorPeer,
   ): Promise<void> {
+    const asked = new DoorRequest(request, response);
     try {
-      const web = await toWebRequest(request, by.gone.signal);
-      const answer =
-        web === undefined ? badRequest(request.url) : await this.#options.fetch(web, by.peer);
-      if (by.gone.signal.aborted) return await answer.body?.cancel();
+      const answer = isServable(request)
+        ? await this.#fetch(asked, peer)
+        : refusal(badRequest(request.url));
+      if (asked.isGone) return leave(answer);
       await this.#send(answer, response, request.method === "HEAD");
       if (!request.readableEnded) request.resume();
     } catch (error) {
-      if (by.gone.signal.aborted) return;
+      if (asked.isGone) return;
       this.#options.runtime.log.error("request failed", {
         method: request.method,
-        path: request.url.split("?")[0],
+        path: asked.path,
         error: String(error),
       });
       if (response.headersSent) return void response.destroy();
@@ -256,29 +257,61 @@ class Door {
     }
   }
 
-  async #send(answer: Response, response: Http2ServerResponse, isHead: boolean): Promise<void> {
-    const headers: Record<string, string> = {};
-    for (const [name, value] of answer.headers) {
-      if (!connectionHeaders.has(name)) headers[name] = value;
+  async #fetch(asked: DoorRequest, peer: DoorPeer): Promise<HttpAnswer> {
+    try {
+      const answer = await this.#options.fetch(asked, peer);
+      return answer instanceof Response ? await answerOf(answer, asked.method === "HEAD") : answer;
+    } catch (error) {
+      // Who is behind the door has answers for its own errors: these are about the request's head.
+      if (error instanceof ApiError) return refusal(error);
+      throw error;
     }
-    if (this.#stopping && response.req.httpVersionMajor === 1) headers.connection = "close";
-    const length = Number(answer.headers.get("content-length") ?? Number.NaN);
-    // Head and body in one turn leave in one piece.
-    const bytes = length <= wholeBytesMax && !isHead ? await answer.bytes() : undefined;
-    response.writeHead(answer.status, headers);
-    if (bytes !== undefined) return await whole(response, bytes);
-    if (answer.body === null || isHead) {
-      await answer.body?.cancel();
+  }
+
+  async #send(answer: HttpAnswer, response: Http2ServerResponse, isHead: boolean): Promise<void> {
+    const { body, headers, status } = answer;
+    if (this.#stopping && response.req.httpVersionMajor === 1) headers.set("connection", "close");
+    response.writeHead(status, headers.values);
+    if (body === undefined || isHead) {
+      leave(answer);
       response.end();
       return;
     }
-    const isEndless = Number.isNaN(length) && !answer.headers.has("content-encoding");
-    const streamed = this.#stream(answer.body, response, isEndless).catch((error: unknown) => {
+    if (typeof body === "string" || body instanceof Uint8Array) return await whole(response, body);
+    const isEndless = !headers.has("content-length") && !headers.has("content-encoding");
+    const sent = isFrames(body)
+      ? this.#follow(body, response)
+      : this.#stream(body, response, isEndless);
+    const streamed = sent.catch((error: unknown) => {
       this.#options.runtime.log.debug("stream ended", { reason: String(error) });
       response.destroy();
     });
     // A watch may last for hours and must not hold up a stop; one that begins now is an answer.
     if (this.#stopping || !isEndless) await streamed;
+  }
+
+  /** Frames go straight to the connection. */
+  #follow(frames: Frames, response: Http2ServerResponse): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const out = response.stream ?? response;
+    // A watch shows its head before its first event.
+    flushHead(response);
+    const reader = frames.start({
+      write: (bytes) => out.write(bytes),
+      end: () => {
+        out.end();
+        resolve();
+      },
+    });
+    const end = (): void => reader.cancel();
+    if (!this.#stopping) this.#streaming.add(end);
+    out.on("drain", () => reader.drained());
+    out.on("close", () => {
+      this.#streaming.delete(end);
+      reader.cancel();
+      resolve();
+    });
+    return promise;
   }
 
   async #stream(
@@ -345,12 +378,37 @@ function flushHead(response: Http2ServerResponse | ServerResponse): void {
 }
 
 /** Resolves once the bytes have left for the client, so that a stop does not cut them off. */
-function whole(response: Http2ServerResponse, bytes: Uint8Array): Promise<void> {
+function whole(response: Http2ServerResponse, bytes: Uint8Array | string): Promise<void> {
   return new Promise((resolve) => {
     response.once("finish", resolve);
     response.once("close", resolve);
     response.end(bytes);
   });
+}
+
+/** The lean form of what a web application answers. */
+async function answerOf(response: Response, isHead: boolean): Promise<HttpAnswer> {
+  const headers = new AnswerHeaders();
+  for (const [name, value] of response.headers) {
+    if (!connectionHeaders.has(name)) headers.append(name, value);
+  }
+  const { status } = response;
+  const length = Number(response.headers.get("content-length") ?? Number.NaN);
+  if (length <= wholeBytesMax && !isHead) {
+    // Head and body in one turn leave in one piece.
+    return { status, headers, body: await response.bytes() };
+  }
+  return { status, headers, body: response.body ?? undefined };
+}
+
+function refusal(error: ApiError): HttpAnswer {
+  const headers = new AnswerHeaders({ "content-type": "application/json" });
+  return { status: error.code, headers, body: JSON.stringify(error.toStatus()) };
+}
+
+/** Nobody waits for the answer any more. */
+function leave({ body }: HttpAnswer): void {
+  if (body instanceof ReadableStream) void body.cancel().catch(() => {});
 }
 
 function drained(response: Http2ServerResponse): Promise<void> {
@@ -363,16 +421,6 @@ function drained(response: Http2ServerResponse): Promise<void> {
     response.on("drain", finish);
     response.on("close", finish);
   });
-}
-
-/** Names as Kubernetes refuses them, anything else in plain words. */
-function badRequest(target: string): Response {
-  const dots = dotSegmentOf(target);
-  const error =
-    dots === undefined
-      ? new ApiError("BadRequest", "the request's method or target cannot be served")
-      : new ApiError("BadRequest", `Name parameter invalid: "${dots}": may not be '${dots}'`);
-  return Response.json(error.toStatus(), { status: error.code });
 }
 
 function listenError(host: string, port: number, code: string, cause: unknown): Error {

@@ -23,7 +23,8 @@ export function startKubeletDoor(options: KubeletDoorOptions): Promise<FrontDoor
   const auth = new KubeletAuth({ client, clock: runtime.clock, nodeName });
   return startFrontDoor({
     ...options,
-    fetch: async (request, { certificate }) => {
+    fetch: async (asked, { certificate }) => {
+      const request = asked.toRequest();
       const refusal = await auth.refusal(request, certificate);
       if (refusal === undefined) return await app.fetch(request);
       return new Response(refusal.message, { status: refusal.status });

@@ -299,8 +299,8 @@ class Server {
       runtime,
       scope,
       fetch: (request, peer) =>
-        supervisor.serves(new URL(request.url).pathname)
-          ? supervisor.fetch(request, peer)
+        supervisor.serves(request.path)
+          ? supervisor.fetch(request.toRequest(), peer)
           : app.fetch(request, peer),
       upgrade: ({ request, peer, stream }) => app.upgrade(request, peer, stream),
     });

@@ -3,6 +3,7 @@ import ipaddr from "ipaddr.js";
 import type { Random } from "../../runtime/runtime.ts";
 import { attributesOf } from "../authorize-call.ts";
 import type { Peer } from "../authorizer.ts";
+import type { HttpRequest } from "../http-exchange.ts";
 import type { Registry } from "../registry.ts";
 import type { ApiRequest, User } from "../request.ts";
 import { isLongRunning, parsePath, type Target, verbOf } from "../request-path.ts";
@@ -12,8 +13,10 @@ import type { AuditedRequest } from "./trail.ts";
 /** The header by which a client may name the record of its request. */
 export const auditIdHeader = "audit-id";
 
+type RequestHead = Pick<HttpRequest, "method" | "url" | "headers">;
+
 export interface HttpRequestParts {
-  readonly request: Request;
+  readonly request: RequestHead;
   readonly peer: Peer;
   readonly auditId: string;
   readonly user: User | undefined;
@@ -36,7 +39,7 @@ export function auditedRequest(registry: Registry, parts: HttpRequestParts): Aud
 /** What is asked, before it is known whether there is such a thing. */
 function httpAttributes(
   registry: Registry,
-  request: Request,
+  request: RequestHead,
   url: URL,
   user: User | undefined,
 ): AuditedAttributes {
@@ -116,7 +119,7 @@ export function hasBeginning(attributes: AuditedAttributes): boolean {
 }
 
 /** Why a request without a user was refused, for its record. */
-export function attemptText(request: Request, { certificate, certificateError }: Peer): string {
+export function attemptText(request: RequestHead, { certificate, certificateError }: Peer): string {
   const [scheme = "", credential = ""] = (request.headers.get("authorization") ?? "").split(/ +/);
   const tried = [
     ...(/^basic$/i.test(scheme) ? ["basic"] : []),

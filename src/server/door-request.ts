@@ -1,0 +1,164 @@
+/** Requests of `node:http2`, and of HTTP/1.1 beside it, as the API reads them. */
+import type { ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { HttpRequest } from "../api/http-exchange.ts";
+import { ApiError } from "../lib/api-error.ts";
+import { joinBytes } from "../lib/bytes.ts";
+import { readableOf } from "../runtime/readable.ts";
+
+/**
+ * The segment of a path that steps to itself or up, decoded. URLs resolve such steps by
+ * themselves, so that `DELETE .../pods/..` would become the deletion of a namespace.
+ */
+export function dotSegmentOf(target: string): string | undefined {
+  if (!/(?:\.|%2e)(?:[/\\?#.%]|$)/i.test(target)) return undefined;
+  const [path = ""] = target.split(/[?#]/, 1);
+  const segments = path.split(/[/\\]/).map((segment) => segment.replace(/%2e/gi, "."));
+  return segments.find((segment) => segment === "." || segment === "..");
+}
+
+/** Proxies' forms of targets and methods are not ours to serve. */
+export function isServable({ method, url }: Pick<Http2ServerRequest, "method" | "url">): boolean {
+  if (method === "CONNECT" || method === "TRACE") return false;
+  return url.startsWith("/") && dotSegmentOf(url) === undefined;
+}
+
+/** Names as Kubernetes refuses them, anything else in plain words. */
+export function badRequest(target: string): ApiError {
+  const dots = dotSegmentOf(target);
+  return dots === undefined
+    ? new ApiError("BadRequest", "the request's method or target cannot be served")
+    : new ApiError("BadRequest", `Name parameter invalid: "${dots}": may not be '${dots}'`);
+}
+
+/** One request and the place for its answer. */
+export class DoorRequest implements HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  #headers: Headers | undefined;
+  #gone: AbortController | undefined;
+
+  constructor(
+    private readonly request: Http2ServerRequest,
+    private readonly response: Http2ServerResponse | ServerResponse,
+  ) {
+    this.method = request.method;
+    const { url } = request;
+    const fragmentAt = url.indexOf("#");
+    const target = fragmentAt < 0 ? url : url.slice(0, fragmentAt);
+    const queryAt = target.indexOf("?");
+    this.path = queryAt < 0 ? target : target.slice(0, queryAt);
+    this.query = queryAt < 0 ? "" : target.slice(queryAt + 1);
+  }
+
+  /** The host is the client's word and part of no decision; routers want a plain one. */
+  get url(): string {
+    return `https://localhost${this.request.url}`;
+  }
+
+  get headers(): Headers {
+    this.#headers ??= headersOf(this.request);
+    return this.#headers;
+  }
+
+  get signal(): AbortSignal {
+    this.#gone ??= this.#follow();
+    return this.#gone.signal;
+  }
+
+  /** The client left before its answer had ended. */
+  get isGone(): boolean {
+    const { stream } = this.request;
+    const isClosed = stream === undefined ? this.response.destroyed : stream.closed;
+    return isClosed && !this.response.writableEnded;
+  }
+
+  #follow(): AbortController {
+    const gone = new AbortController();
+    const leave = (): void => {
+      if (!this.response.writableEnded) gone.abort();
+    };
+    if (this.isGone) gone.abort();
+    this.response.on("close", leave);
+    // A stream that the client resets tells its response nothing.
+    this.request.stream?.on("close", leave);
+    return gone;
+  }
+
+  async body(bytesMax: number): Promise<Uint8Array | undefined | "too-large"> {
+    if (!this.#hasBody()) return undefined;
+    if (Number(this.headers.get("content-length") ?? "0") > bytesMax) return "too-large";
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | "too-large">();
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    this.request.on("data", (chunk: Uint8Array) => {
+      length += chunk.length;
+      if (length <= bytesMax) chunks.push(chunk);
+      else resolve("too-large");
+    });
+    this.request.on("end", () => {
+      const [only] = chunks;
+      resolve(chunks.length === 1 && only !== undefined ? only : joinBytes(chunks));
+    });
+    this.request.on("error", reject);
+    this.request.on("close", () => reject(new Error("The client went away")));
+    return promise;
+  }
+
+  #hasBody(): boolean {
+    if (this.method === "GET" || this.method === "HEAD") return false;
+    return this.headers.get("content-length") !== "0";
+  }
+
+  toRequest(): Request {
+    const { headers, method, signal } = this;
+    const body = this.#hasBody() ? bodyStream(this.request) : null;
+    // Streams as bodies need `duplex`, which the DOM's types do not know.
+    return webRequest(this.request.url, { method, headers, signal, body, duplex: "half" });
+  }
+}
+
+/** The head of a request to switch protocols. */
+export function upgradeRequest(request: Http2ServerRequest): Request | undefined {
+  if (!isServable(request)) return undefined;
+  try {
+    return webRequest(request.url, { method: request.method, headers: headersOf(request) });
+  } catch (error) {
+    if (error instanceof ApiError) return undefined;
+    throw error;
+  }
+}
+
+function webRequest(target: string, init: object): Request {
+  return orBadRequest(target, () => new Request(`https://localhost${target}`, init as RequestInit));
+}
+
+function headersOf(request: Http2ServerRequest): Headers {
+  return orBadRequest(request.url, () => {
+    const headers = new Headers();
+    const raw = request.rawHeaders;
+    for (let i = 0; i + 1 < raw.length; i += 2) {
+      const name = raw[i] ?? "";
+      if (name === ":authority") headers.set("host", raw[i + 1] ?? "");
+      else if (!name.startsWith(":")) headers.append(name, raw[i + 1] ?? "");
+    }
+    return headers;
+  });
+}
+
+/** What the platform's classes refuse is the client's fault. */
+function orBadRequest<T>(target: string, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof TypeError) throw badRequest(target);
+    throw error;
+  }
+}
+
+function bodyStream(request: Http2ServerRequest): ReadableStream<Uint8Array> {
+  // What still comes after a cancel is thrown away.
+  const cancel = (): void => void request.resume();
+  return readableOf(request, { closedEarly: new Error("The client went away"), cancel });
+}
