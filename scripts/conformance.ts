@@ -69,7 +69,7 @@ async function main(): Promise<number> {
       "server-flag": { type: "string", multiple: true, default: [] },
     },
   });
-  await buildPrograms();
+  await buildPrograms(["e2e.test", "ginkgo", "agnhost", "sample-apiserver", "nnp"]);
   if (positionals[0] === "build") {
     await buildImages();
     return 0;
@@ -80,11 +80,10 @@ async function main(): Promise<number> {
   const node = step !== "A";
   const dir = join(OUT, `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "")}-${step}`);
   mkdirSync(dir, { recursive: true });
-  const images = node ? await buildImages() : [];
-  const [archive] = images;
+  const archive = node ? await buildImages() : undefined;
   using registry = archive === undefined ? undefined : await serveImages(archive);
   const flags = values["server-flag"];
-  const cluster = new ConformanceCluster({ dir, node, images, flags, registry });
+  const cluster = new ConformanceCluster({ dir, node, archive, flags, registry });
   try {
     await cluster.start();
     console.log(`Running ${names.length} tests; the log is ${dir}/e2e.log`);

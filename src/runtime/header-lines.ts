@@ -3,6 +3,7 @@ import { type IncomingMessage, request as requestPlainly } from "node:http";
 import { request as requestByTls } from "node:https";
 import { Readable } from "node:stream";
 import type { ReadableStream as NodeStream } from "node:stream/web";
+import { readableOf } from "./readable.ts";
 import type { FetchOptions } from "./runtime.ts";
 
 const bodyless: ReadonlySet<number> = new Set([204, 205, 304]);
@@ -20,7 +21,10 @@ export async function fetchWithLines(
   }
   const status = answer.statusCode ?? 502;
   const isEmpty = bodyless.has(status) || request.method === "HEAD";
-  const body = isEmpty ? null : (Readable.toWeb(answer) as unknown as ReadableStream<Uint8Array>);
+  const closedEarly = new Error("The connection was closed before the end of the answer");
+  const body = isEmpty
+    ? null
+    : readableOf(answer, { closedEarly, cancel: () => void answer.destroy() });
   return new Response(body, { status, headers });
 }
 

@@ -1,6 +1,6 @@
 /** The k3 under test: one server, with a node or without. */
 import { cpSync, mkdirSync, openSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ROOT } from "../../scripts/deps.ts";
 import { hostArch } from "../../scripts/images.ts";
 import type { Registry } from "./registry.ts";
@@ -12,8 +12,8 @@ export interface ClusterOptions {
   /** Folder of the log and, while it runs, of the data. */
   readonly dir: string;
   readonly node: boolean;
-  /** Archives to import on the node. */
-  readonly images: readonly string[];
+  /** Images to import on the node. */
+  readonly archive: string | undefined;
   readonly flags: readonly string[];
   /** Answers for the hosts of the test images. */
   readonly registry: Registry | undefined;
@@ -34,6 +34,11 @@ export class ConformanceCluster {
     return join(this.#dataDir, "k3.yaml");
   }
 
+  /** A copy: the binary may be built anew while the suite runs. */
+  get #binary(): string {
+    return join(this.#dataDir, "k3");
+  }
+
   /** The bundled kubectl, which runs when the binary is called by this name. */
   get kubectl(): string {
     return join(this.#dataDir, "kubectl");
@@ -41,17 +46,17 @@ export class ConformanceCluster {
 
   /** Resolves when the API server answers and, with a node, when the node is Ready. */
   async start(): Promise<void> {
-    const { dir, node, images, flags } = this.#options;
-    symlinkSync(binary, this.kubectl);
+    const { dir, node, archive, flags } = this.#options;
+    cpSync(binary, this.#binary);
+    symlinkSync(this.#binary, this.kubectl);
     const imageDir = join(this.#dataDir, "agent/images");
     mkdirSync(imageDir, { recursive: true });
-    if (node)
-      for (const image of images) cpSync(image, join(imageDir, image.split("/").at(-1) ?? ""));
+    if (archive !== undefined) cpSync(archive, join(imageDir, basename(archive)));
     this.#mirror();
     const log = openSync(join(dir, "k3.log"), "w");
     this.#child = Bun.spawn(
       [
-        binary,
+        this.#binary,
         "server",
         `--data-dir=${this.#dataDir}`,
         `--write-kubeconfig=${this.kubeconfig}`,
@@ -101,7 +106,7 @@ export class ConformanceCluster {
   async destroy(): Promise<void> {
     this.#child?.kill("SIGTERM");
     await this.#child?.exited;
-    const killall = Bun.spawn([binary, "killall", `--data-dir=${this.#dataDir}`], {
+    const killall = Bun.spawn([this.#binary, "killall", `--data-dir=${this.#dataDir}`], {
       stdout: "ignore",
       stderr: "ignore",
     });

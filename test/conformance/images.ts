@@ -1,238 +1,40 @@
-/** The images that the suite's tests run, made without a registry under the suite's own names. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+/** The images that tests run, made without a registry under the names that the suites ask for. */
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { mustRun } from "../../scripts/apt.ts";
-import { type Arch, BUILD, extractDeb, fetchDebs } from "../../scripts/deps.ts";
-import {
-  appletsOf,
-  type Blob,
-  busyboxRoot,
-  hostArch,
-  type ImageOptions,
-  imagesTar,
-  layerOf,
-} from "../../scripts/images.ts";
-import type { TarEntry } from "../../src/runtime/tar.ts";
-import { debianRoot } from "./debian-root.ts";
-import { listImages, OUT, program, suiteVersion } from "./suite.ts";
+import { type ImageOptions, imagesTar } from "../../scripts/images.ts";
+import { prepareParts, RECIPES, type Recipe } from "./image-recipes.ts";
+import { listImages, OUT, suiteVersion } from "./suite.ts";
 
-/** What agnhost's tests call in its image. */
-const TOOLS = [
-  "bash",
-  "bind9-dnsutils",
-  "coreutils",
-  "curl",
-  "dash",
-  "findutils",
-  "grep",
-  "hostname",
-  "iperf",
-  "iproute2",
-  "libc-bin",
-  "mawk",
-  "netcat-openbsd",
-  "procps",
-  "sed",
-  "util-linux",
-];
+const SOURCES = ["images.ts", "image-recipes.ts", "debian-root.ts", "critest.ts"];
 
-const text = (path: string, content: string): TarEntry => ({
-  path,
-  type: "file",
-  mode: 0o644,
-  data: new TextEncoder().encode(content),
-});
-const copy = (path: string, from: string, mode = 0o755): TarEntry => ({
-  path,
-  type: "file",
-  mode,
-  data: readFileSync(from),
-});
-const folder = (path: string, mode = 0o755): TarEntry => ({ path, type: "dir", mode });
-
-const USERS: readonly TarEntry[] = [
-  text(
-    "etc/passwd",
-    [
-      "root:x:0:0:root:/root:/bin/sh",
-      "www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin",
-      "user-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh",
-      "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin",
-      "",
-    ].join("\n"),
-  ),
-  text(
-    "etc/group",
-    [
-      "root:x:0:",
-      "www-data:x:33:",
-      "user-defined-in-image:x:1000:",
-      "group-defined-in-image:x:50000:user-defined-in-image",
-      "nogroup:x:65534:",
-      "",
-    ].join("\n"),
-  ),
-  folder("tmp", 0o1777),
-];
-
-/** Debian's nginx without what its maintainer scripts set up: one site of plain files. */
-const NGINX_CONF = [
-  "worker_processes 1;",
-  "error_log /dev/stderr;",
-  "events {}",
-  "http {",
-  "  include /etc/nginx/mime.types;",
-  "  access_log /dev/stdout;",
-  "  server { listen 80; root /usr/share/nginx/html; }",
-  "}",
-  "",
-].join("\n");
-
-/** The published image is busybox 1.37, whose words tests compare; this suite carries the same. */
-const BUSYBOX_SUITE = "trixie";
-
-interface Parts {
-  readonly arch: Arch;
-  readonly tools: Blob;
-  readonly agnhost: readonly TarEntry[];
-  readonly busybox: readonly TarEntry[];
-  readonly pause: TarEntry;
-  readonly etcd: Blob;
-  readonly nginx: Blob;
-  /** The folder of the module's image sources. */
-  readonly sources: string;
-}
-
-type Recipe = (parts: Parts) => Omit<ImageOptions, "name" | "arch">;
-
-const agnhost: Recipe = (parts) => ({
-  below: [parts.tools],
-  files: parts.agnhost,
-  entrypoint: ["/agnhost"],
-  command: ["pause"],
-});
-
-const picture =
-  (name: string): Recipe =>
-  (parts) => ({
-    below: [parts.tools, layerOf(parts.agnhost)],
-    files: [
-      ...["data.json", `${name}.jpg`].map((file) =>
-        copy(file, join(parts.sources, name, "html", file), 0o644),
-      ),
-      // A test reads the name of the distribution that the published image is made of.
-      text("etc/os-release", 'NAME="Alpine Linux"\nID=alpine\n'),
-    ],
-    entrypoint: ["/agnhost"],
-    command: ["test-webserver"],
+/** The archive of the images that the conformance suite asks for; answers its path. */
+export async function buildImages(): Promise<string> {
+  return await buildArchive(`images-${suiteVersion()}`, async () => {
+    const named: [string, Recipe][] = [];
+    for (const name of await listImages()) {
+      const recipe = RECIPES[/([^/]+):[^:/]+$/.exec(name)?.[1] ?? ""];
+      if (recipe !== undefined) named.push([name, recipe]);
+    }
+    return named;
   });
+}
 
-const nginx: Recipe = (parts) => ({
-  below: [parts.nginx],
-  files: [text("etc/nginx/nginx.conf", NGINX_CONF)],
-  command: ["nginx", "-g", "daemon off;"],
-});
-
-/** By the last part of the image's name. */
-const RECIPES: Readonly<Record<string, Recipe>> = {
-  agnhost,
-  busybox: (parts) => ({ files: parts.busybox, command: ["sh"] }),
-  nonroot: (parts) => ({ files: parts.busybox, command: ["sh"], user: "1234" }),
-  nonewprivs: (parts) => ({
-    below: [layerOf(parts.busybox)],
-    files: [
-      folder("usr/local"),
-      folder("usr/local/bin"),
-      copy("usr/local/bin/nnp", program("nnp"), 0o6755),
-    ],
-    command: ["nnp"],
-  }),
-  "sample-apiserver": () => ({
-    files: [copy("sample-apiserver", program("sample-apiserver"))],
-    entrypoint: ["/sample-apiserver"],
-  }),
-  etcd: (parts) => ({
-    below: [parts.etcd],
-    files: [
-      folder("usr/local"),
-      folder("usr/local/bin"),
-      { path: "usr/local/bin/etcd", type: "symlink", mode: 0o777, target: "/usr/bin/etcd" },
-    ],
-    command: ["etcd"],
-  }),
-  pause: (parts) => ({ files: [parts.pause], entrypoint: ["/pause", "-P"] }),
-  "glibc-dns-testing": (parts) => ({ below: [parts.tools], files: [], command: ["bash"] }),
-  kitten: picture("kitten"),
-  nautilus: picture("nautilus"),
-  nginx,
-};
-
-/** Builds the archive once per version of the suite and of the recipes; answers its path. */
-export async function buildImages(): Promise<string[]> {
-  const recipes = ["images.ts", "debian-root.ts"].map((name) => join(import.meta.dir, name));
-  const hash = Bun.hash.crc32(recipes.map((path) => readFileSync(path, "utf8")).join(""));
-  const name = `images-${suiteVersion()}-${hash.toString(16)}.tar`;
-  const path = join(OUT, name);
-  if (existsSync(path)) return [path];
+/** Builds an archive once per its `title` and the recipes; answers its path. */
+export async function buildArchive(
+  title: string,
+  list: () => Promise<readonly (readonly [name: string, recipe: Recipe])[]>,
+): Promise<string> {
+  const sources = SOURCES.map((name) => readFileSync(join(import.meta.dir, name), "utf8"));
+  const path = join(OUT, `${title}-${Bun.hash.crc32(sources.join("")).toString(16)}.tar`);
+  if (existsSync(path)) return path;
   console.log("Building the test images");
-  for (const old of readdirSync(OUT).filter((one) => /^images-.*\.tar$/.test(one))) {
-    rmSync(join(OUT, old));
-  }
-  const names = await listImages();
-  const parts = await prepareParts(hostArch());
-  const images: ImageOptions[] = [];
-  for (const name of names) {
-    const recipe = RECIPES[/([^/]+):[^:/]+$/.exec(name)?.[1] ?? ""];
-    if (recipe !== undefined) images.push({ ...recipe(parts), name, arch: parts.arch });
-  }
-  await Bun.write(path, imagesTar(images));
-  return [path];
-}
-
-async function prepareParts(arch: Arch): Promise<Parts> {
-  const module = await mustRun(
-    ["go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"],
-    "Run scripts/conformance build first.",
-    { cwd: import.meta.dir },
+  const isOld = (name: string): boolean => name.startsWith(`${title}-`) && name.endsWith(".tar");
+  for (const old of readdirSync(OUT).filter(isOld)) rmSync(join(OUT, old));
+  const named = await list();
+  const parts = await prepareParts();
+  const images = named.map(
+    ([name, recipe]): ImageOptions => ({ ...recipe(parts), name, arch: parts.arch }),
   );
-  const sources = join(module.trim(), "test/images");
-  const porter = join(sources, "agnhost/porter");
-  return {
-    arch,
-    sources,
-    tools: layerOf([...(await debianRoot(TOOLS, arch)), ...USERS]),
-    agnhost: [
-      copy("agnhost", program("agnhost")),
-      { path: "agnhost-2", type: "symlink", mode: 0o777, target: "agnhost" },
-      copy("localhost.crt", join(porter, "localhost.crt"), 0o644),
-      copy("localhost.key", join(porter, "localhost.key"), 0o600),
-      folder("uploads"),
-    ],
-    busybox: await busybox(arch),
-    pause: copy("pause", await catatonit(arch)),
-    etcd: await debianLayer("etcd-server", arch),
-    nginx: await debianLayer("nginx", arch),
-  };
-}
-
-async function debianLayer(name: string, arch: Arch): Promise<Blob> {
-  return layerOf([...(await debianRoot([name], arch, { without: ["systemd"] })), ...USERS]);
-}
-
-async function busybox(arch: Arch): Promise<TarEntry[]> {
-  const root = await debianRoot(["busybox-static"], arch, { suite: BUSYBOX_SUITE });
-  const file = root.find(({ path }) => path === "usr/bin/busybox");
-  if (file?.data === undefined) throw new Error(`${BUSYBOX_SUITE} has no static busybox.`);
-  const path = join(OUT, "busybox");
-  writeFileSync(path, file.data, { mode: 0o755 });
-  return busyboxRoot(file.data, await appletsOf(path));
-}
-
-async function catatonit(arch: Arch): Promise<string> {
-  const deb = (await fetchDebs(arch)).find(({ name }) => name === "catatonit");
-  if (deb === undefined) throw new Error("The lock has no catatonit: bun run deps update");
-  const dir = join(BUILD, "conformance/catatonit");
-  mkdirSync(dir, { recursive: true });
-  await extractDeb(deb.path, dir);
-  return join(dir, "usr/bin/catatonit");
+  await Bun.write(path, imagesTar(images));
+  return path;
 }

@@ -36,13 +36,13 @@ interface GinkgoSpec {
 
 const ERROR_CHARS = 300;
 
-/** The results of the tests in `wanted`, out of the JSON that ginkgo writes. */
-export function readReport(json: string, wanted: ReadonlySet<string>): TestResult[] {
+/** The results of the tests in `wanted`, or of all, out of the JSON that ginkgo writes. */
+export function readReport(json: string, wanted?: ReadonlySet<string>): TestResult[] {
   const suites = JSON.parse(json) as readonly { SpecReports: readonly GinkgoSpec[] | null }[];
   const results: TestResult[] = [];
   for (const spec of suites.flatMap((suite) => suite.SpecReports ?? [])) {
     const name = [...(spec.ContainerHierarchyTexts ?? []), spec.LeafNodeText].join(" ");
-    if (spec.LeafNodeType !== "It" || !wanted.has(name)) continue;
+    if (spec.LeafNodeType !== "It" || wanted?.has(name) === false) continue;
     const outcome = outcomeOf(spec.State);
     const error = outcome === "passed" ? "" : firstWords(spec);
     if (isUnfinished(spec, error)) continue;

@@ -8,12 +8,18 @@ import { focusOf } from "./report.ts";
 const MODULE = import.meta.dir;
 export const OUT = join(BUILD, "conformance");
 
-const SUITE = "k8s.io/kubernetes/test/e2e";
 const VERSION_PACKAGES = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
 
-/** Programs by file name: the package each comes from, and the folder of its module. */
-const PROGRAMS: Readonly<Record<string, { readonly from: string; readonly module: string }>> = {
-  "e2e.test": { from: SUITE, module: MODULE },
+interface Program {
+  /** The package; one that only holds tests is built as a test program. */
+  readonly from: string;
+  readonly isTest?: true;
+  /** The folder of the module that pins it. */
+  readonly module: string;
+}
+
+const PROGRAMS = {
+  "e2e.test": { from: "k8s.io/kubernetes/test/e2e", isTest: true, module: MODULE },
   ginkgo: { from: "github.com/onsi/ginkgo/v2/ginkgo", module: MODULE },
   agnhost: { from: "k8s.io/kubernetes/test/images/agnhost", module: MODULE },
   "sample-apiserver": {
@@ -21,41 +27,54 @@ const PROGRAMS: Readonly<Record<string, { readonly from: string; readonly module
     module: join(MODULE, "sample-apiserver"),
   },
   nnp: { from: "k8s.io/kubernetes/test/images/nonewprivs", module: MODULE },
-};
+  critest: {
+    from: "sigs.k8s.io/cri-tools/cmd/critest",
+    isTest: true,
+    module: join(MODULE, "critest"),
+  },
+} satisfies Readonly<Record<string, Program>>;
+
+export type ProgramName = keyof typeof PROGRAMS;
 
 /** Where a built program lies. */
-export function program(name: keyof typeof PROGRAMS): string {
+export function program(name: ProgramName): string {
   return join(OUT, name);
 }
 
 /** The pinned Kubernetes version, without the v. */
 export function suiteVersion(): string {
-  const goMod = readFileSync(join(MODULE, "go.mod"), "utf8");
-  const version = /k8s\.io\/kubernetes v(\S+)/.exec(goMod)?.[1];
-  if (version === undefined)
-    throw new Error("test/conformance/go.mod requires no k8s.io/kubernetes.");
+  return pinned(MODULE, "k8s.io/kubernetes");
+}
+
+/** The version of a module that the go.mod of `folder` requires, without the v. */
+export function pinned(folder: string, module: string): string {
+  const goMod = readFileSync(join(folder, "go.mod"), "utf8");
+  const words = goMod.split(/\s+/);
+  const version = words[words.indexOf(module) + 1]?.replace(/^v/, "");
+  if (version === undefined || !words.includes(module))
+    throw new Error(`${folder}/go.mod requires no ${module}.`);
   return version;
 }
 
-/** Builds what is missing or of another version. The first build takes long, later ones nothing. */
-export async function buildPrograms(): Promise<void> {
-  const version = suiteVersion();
-  const stamp = join(OUT, "version");
-  const fresh = existsSync(stamp) && readFileSync(stamp, "utf8") === version;
+/** Builds what is missing or was built of another go.mod: the first takes long, later none. */
+export async function buildPrograms(names: readonly ProgramName[]): Promise<void> {
   mkdirSync(OUT, { recursive: true });
-  const missing = Object.keys(PROGRAMS).filter((name) => !fresh || !existsSync(join(OUT, name)));
-  if (missing.length === 0) return;
   const go = await runTool(["go", "version"]);
   if (go.exitCode !== 0) throw new Error("Go is missing. Install Go 1.26 or newer and try again.");
-  for (const name of missing) {
-    console.log(`Building ${name} of Kubernetes v${version}`);
-    await buildProgram(name, version);
+  for (const name of names) {
+    const goMod = readFileSync(join(PROGRAMS[name].module, "go.mod"), "utf8");
+    const stamp = join(OUT, `${name}.go.mod`);
+    const isFresh = existsSync(stamp) && readFileSync(stamp, "utf8") === goMod;
+    if (isFresh && existsSync(program(name))) continue;
+    console.log(`Building ${name}`);
+    await buildProgram(name);
+    await Bun.write(stamp, goMod);
   }
-  await Bun.write(stamp, version);
 }
 
-async function buildProgram(name: string, version: string): Promise<void> {
-  const { from, module } = PROGRAMS[name] as (typeof PROGRAMS)[string];
+async function buildProgram(name: ProgramName): Promise<void> {
+  const { from, module, isTest }: Program = PROGRAMS[name];
+  const version = suiteVersion();
   const [major, minor] = version.split(".");
   const facts = {
     gitVersion: `v${version}`,
@@ -66,10 +85,10 @@ async function buildProgram(name: string, version: string): Promise<void> {
   const sets = VERSION_PACKAGES.flatMap((path) =>
     Object.entries(facts).map(([key, value]) => `-X ${path}.${key}=${value}`),
   );
-  const verb = from === SUITE ? ["test", "-c", "-vet=off"] : ["build"];
+  const verb = isTest === true ? ["test", "-c", "-vet=off"] : ["build"];
   const flags = ["-trimpath", "-p=2", "-ldflags", ["-s", "-w", ...sets].join(" ")];
   await mustRun(
-    ["nice", "env", "CGO_ENABLED=0", "go", ...verb, ...flags, "-o", join(OUT, name), from],
+    ["nice", "env", "CGO_ENABLED=0", "go", ...verb, ...flags, "-o", program(name), from],
     "The build needs Go 1.26, 4 GB of memory and a module proxy that go env GOPROXY names.",
     { cwd: module },
   );
