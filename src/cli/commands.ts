@@ -92,10 +92,18 @@ export const commands: readonly CommandRow[] = [
 /** Programs that the binary answers for when it is called by their name. */
 const applets: ReadonlySet<string> = new Set(["kubectl", "crictl", "ctr"]);
 
+/** Programs of a bare control plane, as tests of operators start them; by their name only. */
+const standIns: ReadonlyMap<string, () => Promise<RunCommand>> = new Map([
+  ["kube-apiserver", async () => (await import("./kube-apiserver.ts")).runKubeApiserver],
+  ["etcd", async () => (await import("./etcd.ts")).runEtcd],
+]);
+
 /** Runs what the arguments ask for; resolves to the exit code. */
 export async function dispatch(calledAs: string, context: CommandContext): Promise<number> {
   const name = calledAs.slice(calledAs.lastIndexOf("/") + 1);
   if (applets.has(name)) return runRow(name, context);
+  const standIn = standIns.get(name);
+  if (standIn !== undefined) return (await standIn())(context);
   const { leading, command, rest } = splitArguments(context.args);
   switch (command) {
     case "--version":

@@ -101,7 +101,7 @@ function positive(text: string | undefined): number | undefined {
   return text !== undefined && /^[1-9]\d{0,5}$/.test(text) ? Number(text) : undefined;
 }
 
-function absolute(path: string, cwd: string): string {
+export function absolute(path: string, cwd: string): string {
   return path.startsWith("/") ? path : `${cwd}/${path.replace(/^\.\//, "")}`;
 }
 
@@ -135,13 +135,13 @@ function disableOf(flags: FlagValues): ReadonlySet<string> {
   return new Set(names);
 }
 
-function bindAddressOf(flags: FlagValues): string {
+export function bindAddressOf(flags: FlagValues): string {
   const text = address(flags.string("bind-address"), "bind-address");
   // The wildcards of both families mean the same: everything.
   return text === "0.0.0.0" || text === "::" ? "" : text;
 }
 
-function port(flags: FlagValues, name: string): number {
+export function port(flags: FlagValues, name: string): number {
   const value = flags.int(name);
   if (!Number.isInteger(value) || value < 1 || value > 65535)
     throw bad(name, flags.string(name), "a port must be between 1 and 65535");
@@ -149,7 +149,7 @@ function port(flags: FlagValues, name: string): number {
 }
 
 /** One IPv4 range, which is what this version's network is made of. */
-function cidr(flags: FlagValues, name: string): string {
+export function cidr(flags: FlagValues, name: string): string {
   const list = flags.list(name);
   const [text = "", second] = list;
   if (second !== undefined)
@@ -194,7 +194,7 @@ function domainOf(flags: FlagValues): string {
   return text;
 }
 
-function portRange(flags: FlagValues): { readonly first: number; readonly last: number } {
+export function portRange(flags: FlagValues): { readonly first: number; readonly last: number } {
   const name = "service-node-port-range";
   const text = flags.string(name);
   const [, from, to] = /^(\d+)-(\d+)$/.exec(text) ?? [];

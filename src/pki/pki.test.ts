@@ -8,11 +8,11 @@ import { realHost } from "../runtime/host.ts";
 import { createRuntime } from "../runtime/real.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
 import { leafNames, leafOf, leafRows } from "./certificates.ts";
-import { readDer } from "./der.ts";
+import { readDer, sequence } from "./der.ts";
 import { type EnsurePkiOptions, ensurePki, type Pki, renewalReason } from "./ensure.ts";
 import { createServiceAccountTokens } from "./service-account-tokens.ts";
 import { caHash, ensureTokens, isPinned, parseToken, passwordTable } from "./tokens.ts";
-import { certificatesOf } from "./x509.ts";
+import { certificatesOf, generateEcKey, keyToPem, subjectOf } from "./x509.ts";
 
 const dataDir = mkdtempSync(join(tmpdir(), "pki-"));
 const runtime = createRuntime({ logLevel: "error" });
@@ -192,12 +192,45 @@ test("caHash() of a chain is the hash of its root", () => {
   );
 });
 
+test("subjectOf() reads certificates of version 1, which have no version field", () => {
+  const admin = new X509Certificate(pki.leaves["client-admin"].certPem).raw;
+  const [certificate] = readDer(admin);
+  const [body, ...signature] = readDer(certificate?.content ?? new Uint8Array());
+  const [version, ...fields] = readDer(body?.content ?? new Uint8Array());
+  expect(version?.tag).toBe(0xa0);
+  const old = sequence(
+    sequence(...fields.filter(({ tag }) => tag !== 0xa3).map(({ whole }) => whole)),
+    ...signature.map(({ whole }) => whole),
+  );
+  expect(subjectOf(old)).toEqual({
+    commonName: "system:admin",
+    organizations: ["system:masters"],
+  });
+});
+
+test("createServiceAccountTokens() verifies by public keys and certificates too", async () => {
+  const { clock, random } = createSimulatedRuntime(7);
+  const place = { issuer: "https://api.example:6443/", audiences: ["api"], clock, random };
+  const claims = { namespace: "default", serviceAccount: { name: "web", uid: "u1" } };
+  const { keyPem, certPem } = pki.leaves["serving-kube-apiserver"];
+  const former = createServiceAccountTokens({ ...place, keyPem });
+  const { token } = await former.sign({ claims, audiences: [], expirationSeconds: 600 });
+  const fresh = { ...place, keyPem: keyToPem(await generateEcKey()) };
+  expect(await createServiceAccountTokens(fresh).verify(token)).toBeUndefined();
+  const [leaf = ""] = certPem.match(/-----BEGIN[^-]+-----[^-]+-----END CERTIFICATE-----/) ?? [];
+  const both = createServiceAccountTokens({ ...fresh, verificationPem: leaf });
+  expect(await both.verify(token)).toMatchObject({ ...claims, audiences: ["api"] });
+  expect((await both.keySet()).keys).toHaveLength(2);
+  expect(() => createServiceAccountTokens({ ...place, keyPem: leaf })).toThrow("Cannot find");
+});
+
 test("createServiceAccountTokens() verifies what it signed until it expires", async () => {
   const { clock, random } = createSimulatedRuntime(7);
   const keyPem = await pki.serviceKeyPem;
   const tokens = createServiceAccountTokens({
     keyPem,
-    clusterDomain: "cluster.local",
+    issuer: "https://kubernetes.default.svc.cluster.local",
+    audiences: ["https://kubernetes.default.svc.cluster.local", "k3s"],
     clock,
     random,
   });

@@ -72,30 +72,47 @@ interface VerificationKey {
   readonly key: KeyObject;
 }
 
+function pemBlocks(text: string): readonly string[] {
+  return text.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g) ?? [];
+}
+
+function isPublic(pem: string): boolean {
+  return /^-----BEGIN (CERTIFICATE|.*PUBLIC KEY)-----/.test(pem);
+}
+
+function verificationKey(pem: string): VerificationKey {
+  const form = { type: "pkcs8", format: "pem" } as const;
+  const key = createPublicKey(isPublic(pem) ? pem : createPrivateKey(pem).export(form));
+  return { id: keyId(key), key };
+}
+
 /** Kubernetes' key id: the SHA-256 of the public key, in URL-safe base64. */
 function keyId(key: KeyObject): string {
   const spki = key.export({ type: "spki", format: "der" });
   return createHash("sha256").update(spki).digest("base64url");
 }
 
-/** `keyPem` may hold several keys after a rotation: the first signs, all verify. */
-export function createServiceAccountTokens(options: {
+export interface TokenOptions {
+  /** It may hold several keys after a rotation: the first signs, all verify. */
   readonly keyPem: string;
-  readonly clusterDomain: string;
+  /** Keys that verify only: private ones, public ones or certificates. */
+  readonly verificationPem?: string;
+  readonly issuer: string;
+  /** The API server's own. */
+  readonly audiences: readonly string[];
   readonly clock: Clock;
   readonly random: Random;
-}): ServiceAccountTokens {
-  const issuer = `https://kubernetes.default.svc.${options.clusterDomain}`;
-  const blocks = options.keyPem.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g) ?? [];
-  const privateKeys = blocks.map((pem) => createPrivateKey(pem));
-  const signer = privateKeys[0];
+}
+
+/** Throws when a PEM text holds no key, or one that cannot be read. */
+export function createServiceAccountTokens(options: TokenOptions): ServiceAccountTokens {
+  const { issuer, audiences: defaultAudiences, verificationPem = "" } = options;
+  const signers = pemBlocks(options.keyPem).filter((pem) => !isPublic(pem));
+  const [signer] = signers.map((pem) => createPrivateKey(pem));
   if (signer === undefined) throw new Error("Cannot find a service account key in the PEM text");
-  const keys: readonly VerificationKey[] = privateKeys.map((privateKey) => {
-    const key = createPublicKey(privateKey.export({ type: "pkcs8", format: "pem" }));
-    return { id: keyId(key), key };
-  });
+  const all = [...signers, ...pemBlocks(verificationPem)].map(verificationKey);
+  const keys = [...new Map(all.map((one) => [one.id, one])).values()];
   const algorithm = algorithmOf(signer);
-  const defaultAudiences = [issuer, "k3s"];
   return {
     issuer,
     defaultAudiences,

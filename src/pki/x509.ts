@@ -150,8 +150,9 @@ function child(node: DerNode | undefined, index: number): DerNode {
 /** Subject and subject key id, as they stand in the certificate. */
 function partsOf(raw: Der): { readonly name: Der; readonly keyId: Der | undefined } {
   const body = readDer(child(readDer(raw)[0], 0).content);
-  // version [0], serial, algorithm, issuer, validity, subject, key, ..., extensions [3]
-  const name = body[5];
+  // version [0], serial, algorithm, issuer, validity, subject, key, ..., extensions [3]; version 1
+  // is told by its absence.
+  const name = body[body[0]?.tag === 0xa0 ? 5 : 4];
   if (name === undefined) throw new RangeError("Cannot read the certificate: it has no subject");
   const extensions = body.find((node) => node.tag === 0xa3);
   const list = extensions === undefined ? [] : readDer(child(extensions, 0).content);

@@ -1,6 +1,6 @@
 /** The API server of this process: which rows, keys and authorities `api/server.ts` gets. */
 
-import { defaultAdmission } from "../api/admission/default-plugins.ts";
+import type { AdmissionPlugin } from "../api/admission-plugin.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { Auditor } from "../api/audit/auditor.ts";
 import { createAuthenticate, type StaticUser } from "../api/auth/authenticate.ts";
@@ -21,8 +21,12 @@ import type { Store } from "../store/store.ts";
 import type { ServerOptions } from "./options.ts";
 import { versionInfo } from "./version.ts";
 
+/** What of a server's options is about its API. */
+export type ApiSettings = Pick<ServerOptions, "serviceCidr" | "serviceNodePortRange" | "apiServer">;
+
 export interface ApiParts {
-  readonly server: ServerOptions;
+  readonly server: ApiSettings;
+  readonly admission: readonly AdmissionPlugin[];
   readonly store: Store;
   readonly runtime: Runtime;
   /** The signer of tokens; its key may still be in the making when the server starts. */
@@ -34,7 +38,7 @@ export interface ApiParts {
   readonly address: string;
   readonly auditor: Auditor | undefined;
   readonly authorizer: (live: LiveSets) => Authorizer;
-  readonly frontProxy: () => FrontProxyIdentity;
+  readonly frontProxy: () => FrontProxyIdentity | undefined;
   readonly health: (endpoint: HealthEndpoint) => Promise<readonly HealthCheck[]>;
   readonly components: () => Promise<readonly ComponentHealth[]>;
 }
@@ -57,7 +61,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
     store: parts.store,
     runtime,
     rows,
-    admission: defaultAdmission(),
+    admission: parts.admission,
     authorizer: parts.authorizer,
     auditor: parts.auditor,
     authenticate: (live) =>

@@ -11,7 +11,8 @@ const namespace = "kube-system";
 
 export interface ExtensionConfig {
   readonly clientCaPem: string;
-  readonly requestHeaderCaPem: string;
+  /** Undefined when no proxy is trusted to name users. */
+  readonly requestHeaderCaPem: string | undefined;
 }
 
 /** Makes or corrects the ConfigMap; safe to call at every start. */
@@ -19,13 +20,10 @@ export async function ensureExtensionConfig(
   client: Client,
   authorities: ExtensionConfig,
 ): Promise<void> {
-  const data = {
-    "client-ca-file": authorities.clientCaPem,
-    "requestheader-allowed-names": JSON.stringify(requestHeaders.allowedNames),
-    "requestheader-client-ca-file": authorities.requestHeaderCaPem,
-    "requestheader-extra-headers-prefix": JSON.stringify([requestHeaders.extraPrefix]),
-    "requestheader-group-headers": JSON.stringify([requestHeaders.group]),
-    "requestheader-username-headers": JSON.stringify([requestHeaders.username]),
+  const { clientCaPem, requestHeaderCaPem } = authorities;
+  const data: Readonly<Record<string, string>> = {
+    "client-ca-file": clientCaPem,
+    ...(requestHeaderCaPem === undefined ? {} : requestHeaderData(requestHeaderCaPem)),
   };
   const wanted: ConfigMap = {
     apiVersion: "v1",
@@ -37,4 +35,14 @@ export async function ensureExtensionConfig(
   const present = await client.get(configMaps, namespace, extensionConfigMap);
   const next = { ...present, data: { ...present.data, ...data } };
   if (!sameJson(next, present)) await client.update(configMaps, next);
+}
+
+function requestHeaderData(caPem: string): Readonly<Record<string, string>> {
+  return {
+    "requestheader-allowed-names": JSON.stringify(requestHeaders.allowedNames),
+    "requestheader-client-ca-file": caPem,
+    "requestheader-extra-headers-prefix": JSON.stringify([requestHeaders.extraPrefix]),
+    "requestheader-group-headers": JSON.stringify([requestHeaders.group]),
+    "requestheader-username-headers": JSON.stringify([requestHeaders.username]),
+  };
 }

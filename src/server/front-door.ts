@@ -218,9 +218,19 @@ class Door {
   #peerOf(socket: TLSSocket): DoorPeer {
     const known = this.#peers.get(socket);
     if (known !== undefined) return known;
-    const peer = identify(socket, this.#authorities);
+    const peer = this.#identify(socket);
     this.#peers.set(socket, peer);
     return peer;
+  }
+
+  #identify(socket: TLSSocket): DoorPeer {
+    try {
+      return identify(socket, this.#authorities);
+    } catch (error) {
+      // Whatever is wrong with a certificate, it is its holder's affair alone.
+      this.#noteConnectionError(error instanceof Error ? error : new Error(String(error)));
+      return { ...strangerOf(socket), certificateError: "the certificate cannot be read" };
+    }
   }
 
   #serve(request: Http2ServerRequest, response: Http2ServerResponse): void {
@@ -444,13 +454,7 @@ function listenError(host: string, port: number, code: string, cause: unknown): 
  * which of them it was decides whether it names a user or an aggregating proxy.
  */
 function identify(socket: TLSSocket, authorities: Authorities): DoorPeer {
-  const address = (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
-  const stranger: DoorPeer = {
-    address,
-    certificate: undefined,
-    frontProxy: undefined,
-    certificateError: undefined,
-  };
+  const stranger = strangerOf(socket);
   const raw = (socket.getPeerCertificate(false) as { readonly raw?: Uint8Array }).raw;
   if (raw === undefined) return stranger;
   if (!socket.authorized)
@@ -468,4 +472,9 @@ function identify(socket: TLSSocket, authorities: Authorities): DoorPeer {
   }
   if (authorities.requestHeader.some(isBy)) return { ...stranger, frontProxy: subject.commonName };
   return { ...stranger, certificateError: "signed by an unknown authority" };
+}
+
+function strangerOf(socket: TLSSocket): DoorPeer {
+  const address = (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+  return { address, certificate: undefined, frontProxy: undefined, certificateError: undefined };
 }

@@ -1,6 +1,7 @@
 /** `k3 server` from decoded options to a running node; resolves when it has stopped. */
 import { createKubeletApp, type KubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
+import { defaultAdmission } from "../api/admission/default-plugins.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { HealthCheck } from "../api/health.ts";
 import type { HealthEndpoint } from "../api/http.ts";
@@ -20,7 +21,6 @@ import type { ServerTokens } from "../pki/tokens.ts";
 import { type Bundle, payloadFile, unpackBundle } from "../runtime/bundle.ts";
 import { createExecutor, type TimedExecutor } from "../runtime/executor.ts";
 import { realHost } from "../runtime/host.ts";
-import { networkInterfaces } from "../runtime/machine.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Component, Scope } from "../runtime/scope.ts";
 import { createScheduler } from "../scheduler/scheduler.ts";
@@ -36,6 +36,7 @@ import { keepCertificates, prepareIdentity } from "./identity.ts";
 import { startKubeletDoor } from "./kubelet-door.ts";
 import { LocalNodes } from "./local-nodes.ts";
 import type { ServerOptions } from "./options.ts";
+import { ownAddress } from "./own-address.ts";
 import { readSchedulerConfig } from "./scheduler-config.ts";
 import { controlledResources, serverControllers } from "./server-controllers.ts";
 import { ServiceManager } from "./service-manager.ts";
@@ -88,16 +89,6 @@ function tellTimings(executor: TimedExecutor, runtime: Runtime): void {
     const fields = { startedAtMs: Math.round(startedAtMs), tookMs: Math.round(tookMs) };
     runtime.log.debug(`started ${name}`, fields);
   }
-}
-
-/** The first IPv4 address that is not loopback and not of a link of ours; else loopback. */
-function ownAddress(): string {
-  for (const [link, addresses] of Object.entries(networkInterfaces())) {
-    if (link === "cni0" || link === "k3-dns" || link.startsWith("flannel")) continue;
-    const found = addresses?.find(({ family, internal }) => family === "IPv4" && !internal);
-    if (found !== undefined) return found.address;
-  }
-  return "127.0.0.1";
 }
 
 /** Events of a starting pod are written while the runtime works, not before it is called. */
@@ -208,19 +199,17 @@ class Server {
   async #api(scope: Scope): Promise<void> {
     const { options, runtime } = this;
     const pki = need(this.#made.pki);
+    const issuer = `https://kubernetes.default.svc.${options.clusterDomain}`;
+    const audiences = [issuer, "k3s"];
     const tokens = pki.serviceKeyPem.then((keyPem) =>
-      createServiceAccountTokens({
-        keyPem,
-        clusterDomain: options.clusterDomain,
-        clock: runtime.clock,
-        random: runtime.random,
-      }),
+      createServiceAccountTokens({ ...runtime, keyPem, issuer, audiences }),
     );
     this.#made.accountTokens = tokens;
     tokens.catch((error) => runtime.log.error("No service account key", { error: String(error) }));
     const auditor = await openAuditor(options.audit, runtime, scope);
     const api = openApiServer({
       server: options,
+      admission: defaultAdmission(),
       store: need(this.#made.store),
       runtime,
       tokens,
