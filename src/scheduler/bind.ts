@@ -12,6 +12,14 @@ export type BindResult = "bound" | "failed" | "gone";
 const volumesReadyMsMax = 10 * 60_000;
 const volumesPollMs = 250;
 
+export interface BindOrder {
+  readonly pod: LivePod;
+  readonly node: string;
+  readonly volumes: VolumeChoice | undefined;
+  /** An extender's way to bind; undefined where the scheduler does it. */
+  readonly bindBy: ((node: string) => Promise<void>) | undefined;
+}
+
 export class Binder {
   readonly #context: ControllerContext;
   readonly #view: ClusterView;
@@ -21,21 +29,12 @@ export class Binder {
     this.#view = view;
   }
 
-  async bind(
-    pod: LivePod,
-    node: string,
-    volumes: VolumeChoice | undefined,
-    signal: AbortSignal,
-  ): Promise<BindResult> {
-    const { namespace = "", name = "", uid = "" } = pod.metadata;
+  async bind(order: BindOrder, signal: AbortSignal): Promise<BindResult> {
+    const { pod, node, volumes, bindBy } = order;
+    const { namespace = "", name = "" } = pod.metadata;
     try {
       if (volumes !== undefined) await this.#bindVolumes(volumes, node, signal);
-      await this.#context.client.createSubresource(pods, namespace, name, "binding", {
-        apiVersion: "v1",
-        kind: "Binding",
-        metadata: { name, namespace, uid },
-        target: { apiVersion: "v1", kind: "Node", name: node },
-      });
+      await (bindBy === undefined ? this.#write(pod, node) : bindBy(node));
     } catch (error) {
       if (isReason(error, "NotFound")) return "gone";
       if (signal.aborted) return "failed";
@@ -46,6 +45,16 @@ export class Binder {
     const message = `Successfully assigned ${namespace}/${name} to ${node}`;
     this.#context.events.event(pod, "Normal", "Scheduled", message);
     return "bound";
+  }
+
+  async #write({ metadata }: LivePod, node: string): Promise<void> {
+    const { namespace = "", name = "", uid = "" } = metadata;
+    await this.#context.client.createSubresource(pods, namespace, name, "binding", {
+      apiVersion: "v1",
+      kind: "Binding",
+      metadata: { name, namespace, uid },
+      target: { apiVersion: "v1", kind: "Node", name: node },
+    });
   }
 
   /** Reserves the chosen volumes, tells provisioners which node it is, and waits for them all. */
@@ -112,6 +121,12 @@ export class Binder {
     this.#context.events.event(pod, "Warning", "FailedScheduling", message);
     const status = nominated === undefined ? {} : { nominatedNodeName: nominated };
     await this.#setScheduled(pod, { status: "False", reason: "Unschedulable", message }, status);
+  }
+
+  /** The pod could not even be looked at, as an extender failed; it is tried again. */
+  async tellError(pod: LivePod, message: string): Promise<void> {
+    this.#context.events.event(pod, "Warning", "FailedScheduling", message);
+    await this.#setScheduled(pod, { status: "False", reason: "SchedulerError", message }, {});
   }
 
   /** A pod with scheduling gates is told to wait for them. */

@@ -77,9 +77,61 @@ const broken: readonly (readonly [string, object, string])[] = [
     'profiles[0].plugins.score.enabled[0]: plugin "Foo" does not exist',
   ],
   ["one name twice", { ...head, profiles: [{}, {}] }, "profiles: two have the same schedulerName"],
-  ["extenders", { ...head, extenders: [{}] }, "extenders: this version calls no extenders"],
+  ["an extender without an address", { ...head, extenders: [{}] }, "extenders[0].urlPrefix"],
+  [
+    "an extender that scores without a weight",
+    { ...head, extenders: [{ urlPrefix: "http://e", prioritizeVerb: "p" }] },
+    "extenders[0].weight: must have a positive weight applied to it",
+  ],
+  [
+    "two extenders that bind",
+    {
+      ...head,
+      extenders: [
+        { urlPrefix: "http://a", bindVerb: "b" },
+        { urlPrefix: "http://b", bindVerb: "b" },
+      ],
+    },
+    "only one extender can implement bind",
+  ],
+  [
+    "an extender that manages what is Kubernetes' own",
+    { ...head, extenders: [{ urlPrefix: "http://a", managedResources: [{ name: "cpu" }] }] },
+    "extenders[0].managedResources[0].name: is an invalid extended resource name",
+  ],
 ];
 
 test.each(broken)("decodeSchedulerConfig() refuses %s", (_what, document, message) => {
   expect(() => decodeSchedulerConfig(document)).toThrow(message);
+});
+
+test("extenders have upstream's defaults; what they manage may be left to them", () => {
+  const { extenders, profiles } = decodeSchedulerConfig({
+    ...head,
+    extenders: [
+      {
+        urlPrefix: "https://extender:8888/scheduler/",
+        filterVerb: "filter",
+        enableHTTPS: true,
+        managedResources: [{ name: "example.com/foo", ignoredByScheduler: true }],
+      },
+      {
+        urlPrefix: "https://other",
+        httpTimeout: "1m30s",
+        tlsConfig: { caFile: "/ca.pem", certData: Buffer.from("PEM").toString("base64") },
+      },
+    ],
+  });
+  expect(extenders[0]).toMatchObject({
+    urlPrefix: "https://extender:8888/scheduler",
+    timeoutMs: 5000,
+    tls: { rejectUnauthorized: false },
+    ignorable: false,
+  });
+  expect(extenders[1]).toMatchObject({
+    timeoutMs: 90_000,
+    tls: { cert: "PEM" },
+    tlsFiles: { ca: "/ca.pem" },
+  });
+  expect(profiles[0]?.ignoredResources.has("example.com/foo")).toBe(true);
 });

@@ -1,5 +1,7 @@
 /** Reads a KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1) into profiles. */
 import type { NodeAffinity, TopologySpreadConstraint } from "../gen/core-v1.ts";
+import { type Fields, fail, fieldsOf, listOf, numberOf, textOf } from "./config-fields.ts";
+import { type DecodedExtender, decodeExtenders } from "./extender-config.ts";
 import {
   defaultProfile,
   type FilterName,
@@ -26,50 +28,15 @@ const otherPlugins = [
 ];
 const knownPlugins: ReadonlySet<string> = new Set([...filterNames, ...scoreNames, ...otherPlugins]);
 
-/** What the file says is wrong with itself, with the path of the field. */
-export class SchedulerConfigError extends Error {
-  override readonly name = "SchedulerConfigError";
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function fail(path: string, problem: string): never {
-  throw new SchedulerConfigError(`${path}: ${problem}`);
-}
-
-function fieldsOf(value: unknown, path: string): Fields {
-  if (value === undefined || value === null) return {};
-  if (typeof value !== "object" || Array.isArray(value)) fail(path, "must be an object");
-  return value as Fields;
-}
-
-function listOf(value: unknown, path: string): readonly unknown[] {
-  if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) fail(path, "must be a list");
-  return value;
-}
-
-function textOf(value: unknown, path: string): string {
-  if (typeof value !== "string" || value === "") fail(path, "must be a text");
-  return value;
-}
-
-function numberOf(value: unknown, path: string, fallback: number, most = 2 ** 31 - 1): number {
-  if (value === undefined || value === null) return fallback;
-  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= most) {
-    return value;
-  }
-  return fail(path, `must be a whole number from 0 to ${most}`);
+export interface SchedulerConfig extends Required<Omit<SchedulerOptions, "extenders">> {
+  readonly extenders: readonly DecodedExtender[];
 }
 
 /** Throws a SchedulerConfigError when the document cannot be used. */
-export function decodeSchedulerConfig(document: unknown): SchedulerOptions {
+export function decodeSchedulerConfig(document: unknown): SchedulerConfig {
   const fields = fieldsOf(document, "configuration");
   if (fields.apiVersion !== apiVersion) fail("apiVersion", `must be ${apiVersion}`);
   if (fields.kind !== kind) fail("kind", `must be ${kind}`);
-  if (listOf(fields.extenders, "extenders").length > 0) {
-    fail("extenders", "this version calls no extenders");
-  }
   const percentage = numberOf(fields.percentageOfNodesToScore, "percentageOfNodesToScore", 0, 100);
   const initial = numberOf(fields.podInitialBackoffSeconds, "podInitialBackoffSeconds", 1);
   const most = numberOf(fields.podMaxBackoffSeconds, "podMaxBackoffSeconds", 10);
@@ -81,7 +48,16 @@ export function decodeSchedulerConfig(document: unknown): SchedulerOptions {
   );
   const names = new Set(profiles.map(({ schedulerName }) => schedulerName));
   if (names.size < profiles.length) fail("profiles", "two have the same schedulerName");
-  return { profiles, backoff: { initialMs: initial * 1000, maxMs: most * 1000 } };
+  const extenders = decodeExtenders(fields.extenders);
+  const ignored = extenders.flatMap(({ ignoredResources }) => ignoredResources);
+  return {
+    profiles: profiles.map((profile) => ({
+      ...profile,
+      ignoredResources: new Set([...profile.ignoredResources, ...ignored]),
+    })),
+    backoff: { initialMs: initial * 1000, maxMs: most * 1000 },
+    extenders,
+  };
 }
 
 interface PluginSet {

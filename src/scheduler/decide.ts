@@ -29,16 +29,30 @@ export interface DecideInput {
   readonly random: (below: number) => number;
 }
 
-export type Decision =
-  | { readonly node: string; readonly looked: number }
-  | {
-      readonly node: undefined;
-      readonly message: string;
-      readonly rejectedBy: readonly RejectedBy[];
-      readonly rejections: ReadonlyMap<string, Rejection>;
-    };
+export interface Refusal {
+  readonly node: undefined;
+  readonly message: string;
+  readonly rejectedBy: readonly RejectedBy[];
+  readonly rejections: ReadonlyMap<string, Rejection>;
+}
+
+export type Decision = { readonly node: string; readonly looked: number } | Refusal;
+
+/** The nodes that can take the pod, and why the others cannot. */
+export interface Search {
+  readonly feasible: readonly NodeInfo[];
+  readonly rejections: ReadonlyMap<string, Rejection>;
+  /** How many nodes were looked at, of those in turn. */
+  readonly looked: number;
+}
 
 export function decide(input: DecideInput): Decision {
+  const found = search(input);
+  return "node" in found ? found : decisionOf(input, found);
+}
+
+/** Runs the filters; a refusal when no node needs to be looked at. */
+export function search(input: DecideInput): Search | Refusal {
   const { pod, snapshot, view } = input;
   if (snapshot.nodes.length === 0) {
     return {
@@ -58,16 +72,22 @@ export function decide(input: DecideInput): Decision {
       rejections: new Map(snapshot.nodes.map(({ name }) => [name, rejection])),
     };
   }
-  const { feasible, rejections, looked } = findFeasible(input);
-  if (feasible.length === 0) {
-    return {
-      node: undefined,
-      message: fitMessage(snapshot.nodes.length, [...rejections.values()]),
-      rejectedBy: [...new Set([...rejections.values()].map(({ filter }) => filter))],
-      rejections,
-    };
-  }
-  return { node: choose(input, feasible), looked };
+  return findFeasible(input);
+}
+
+/** The best of the feasible nodes; `extra` are points by name on top of the scores. */
+export function decisionOf(
+  input: DecideInput,
+  { feasible, rejections, looked }: Search,
+  extra?: ReadonlyMap<string, number>,
+): Decision {
+  if (feasible.length > 0) return { node: choose(input, feasible, extra), looked };
+  return {
+    node: undefined,
+    message: fitMessage(input.snapshot.nodes.length, [...rejections.values()]),
+    rejectedBy: [...new Set([...rejections.values()].map(({ filter }) => filter))],
+    rejections,
+  };
 }
 
 /** All of up to a hundred nodes, then a share that shrinks as the cluster grows. */
@@ -83,12 +103,6 @@ const unnamed: Rejection = {
   reasons: ["node(s) didn't satisfy plugin(s) [NodeAffinity]"],
   isFinal: true,
 };
-
-interface Search {
-  readonly feasible: NodeInfo[];
-  readonly rejections: Map<string, Rejection>;
-  readonly looked: number;
-}
 
 function findFeasible(input: DecideInput): Search {
   const { snapshot, profile } = input;
@@ -151,14 +165,21 @@ export function promisedTo(pod: LivePod, info: NodeInfo, nominations: Nomination
   );
 }
 
-function choose(input: DecideInput, feasible: readonly NodeInfo[]): string {
+function choose(
+  input: DecideInput,
+  feasible: readonly NodeInfo[],
+  extra: ReadonlyMap<string, number> | undefined,
+): string {
   const { nominatedNodeName } = input.pod.status ?? {};
   if (nominatedNodeName && feasible.some(({ name }) => name === nominatedNodeName)) {
     return nominatedNodeName;
   }
   const [only] = feasible;
   if (feasible.length === 1 && only !== undefined) return only.name;
-  const scores = scoreNodes({ ...input, nodes: feasible });
+  const own = scoreNodes({ ...input, nodes: feasible });
+  const scores = extra
+    ? own.map((score, index) => score + (extra.get(feasible[index]?.name ?? "") ?? 0))
+    : own;
   const best = Math.max(...scores);
   const ties = feasible.filter((_, index) => scores[index] === best);
   return ties[input.random(ties.length)]?.name ?? "";

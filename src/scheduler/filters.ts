@@ -15,6 +15,7 @@ import {
 } from "./node-info.ts";
 import { podAffinityProblem, podAffinityState } from "./pod-affinity.ts";
 import type { FilterName, Profile } from "./profile.ts";
+import type { RejectedBy } from "./queue.ts";
 import { spreadProblem, spreadState } from "./topology-spread.ts";
 import type { ClusterView } from "./view.ts";
 import {
@@ -28,7 +29,7 @@ import {
 
 /** Why one node is out. */
 export interface Rejection {
-  readonly filter: FilterName;
+  readonly filter: RejectedBy;
   readonly reasons: readonly string[];
   /** True when removing pods from the node would not help. */
   readonly isFinal: boolean;

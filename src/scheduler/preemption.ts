@@ -25,7 +25,8 @@ export type Preemption =
   | { readonly node: string; readonly victims: readonly LivePod[] }
   | { readonly node: undefined; readonly message: string };
 
-interface Candidate {
+/** A node that takes the pod once the victims are gone. */
+export interface Candidate {
   readonly node: string;
   readonly victims: readonly LivePod[];
   readonly violations: number;
@@ -35,6 +36,21 @@ interface Candidate {
 const prefix = "no new claims to deallocate, preemption: ";
 
 export function planPreemption(input: PreemptionInput): Preemption {
+  const found = findCandidates(input);
+  return "candidates" in found ? bestOf(found.candidates) : found;
+}
+
+/** The one that costs least. */
+export function bestOf(candidates: readonly Candidate[]): Preemption {
+  const [best] = candidates.toSorted(compareCandidates);
+  if (best === undefined) return refusal("no candidate node for preemption");
+  return { node: best.node, victims: best.victims };
+}
+
+/** All that were looked for, at least one; or why there is none. */
+export function findCandidates(
+  input: PreemptionInput,
+): { readonly candidates: readonly Candidate[] } | Preemption {
   const { pod, snapshot, rejections } = input;
   if (pod.spec.preemptionPolicy === "Never") {
     return refusal("not eligible due to preemptionPolicy=Never.");
@@ -52,8 +68,7 @@ export function planPreemption(input: PreemptionInput): Preemption {
     if ("node" in found) candidates.push(found);
     else reasons.push(found);
   }
-  const best = candidates.sort(compareCandidates)[0];
-  if (best !== undefined) return { node: best.node, victims: best.victims };
+  if (candidates.length > 0) return { candidates };
   const others = snapshot.nodes.length - reasons.length;
   const notHelpful = { reasons: ["Preemption is not helpful for scheduling"] };
   reasons.push(...Array.from({ length: others }, () => notHelpful));

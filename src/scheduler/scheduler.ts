@@ -7,9 +7,17 @@ import type { LivePod } from "./amounts.ts";
 import { Binder } from "./bind.ts";
 import { NodeCache } from "./cache.ts";
 import { createClusterView, viewResources, volumeResources } from "./cluster-view.ts";
-import { type Decision, decide } from "./decide.ts";
+import {
+  type DecideInput,
+  type Decision,
+  decide,
+  decisionOf,
+  type Refusal,
+  search,
+} from "./decide.ts";
+import { type ExtenderSettings, Extenders } from "./extenders.ts";
 import type { LiveNode } from "./node-info.ts";
-import { planPreemption } from "./preemption.ts";
+import { bestOf, findCandidates, type Preemption, planPreemption } from "./preemption.ts";
 import { defaultProfile, type Profile } from "./profile.ts";
 import { type Backoff, type ClusterEvent, type QueuedPod, SchedulingQueue } from "./queue.ts";
 import type { ClusterView } from "./view.ts";
@@ -19,6 +27,7 @@ export interface SchedulerOptions {
   /** Pods whose `spec.schedulerName` is that of no profile are left alone. */
   readonly profiles?: readonly Profile[];
   readonly backoff?: Backoff;
+  readonly extenders?: readonly ExtenderSettings[];
 }
 
 export interface Scheduler {
@@ -48,6 +57,7 @@ class DefaultScheduler implements Scheduler {
   readonly #queue: SchedulingQueue;
   readonly #cache = new NodeCache();
   readonly #binder: Binder;
+  readonly #extenders: Extenders;
   readonly #pods: LiveSet<Pod>;
   readonly #view: ClusterView;
   /** Waiting pods that were promised a node, by uid. */
@@ -60,7 +70,7 @@ class DefaultScheduler implements Scheduler {
   #startIndex = 0;
   #wakeUp = new AbortController();
 
-  constructor(context: ControllerContext, { profiles, backoff }: SchedulerOptions) {
+  constructor(context: ControllerContext, { profiles, backoff, extenders }: SchedulerOptions) {
     this.#context = context;
     const all = profiles ?? [defaultProfile];
     this.#profiles = new Map(all.map((profile) => [profile.schedulerName, profile]));
@@ -68,6 +78,7 @@ class DefaultScheduler implements Scheduler {
     this.#pods = context.live.of(pods);
     this.#view = createClusterView(context.live, this.#taken);
     this.#binder = new Binder(context, this.#view);
+    this.#extenders = new Extenders(extenders ?? [], context.runtime);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -113,7 +124,9 @@ class DefaultScheduler implements Scheduler {
         }
         return;
       }
-      this.#schedule(entry, signal);
+      // Where extenders are asked, the next decision waits: it must see this one.
+      const asked = this.#schedule(entry, signal);
+      if (asked !== undefined) await asked;
     }
     await clock.sleep(0, signal);
   }
@@ -185,7 +198,8 @@ class DefaultScheduler implements Scheduler {
     if (before !== undefined) this.#seenGeneration.set(uid, generation);
   }
 
-  #schedule(entry: QueuedPod, signal: AbortSignal): void {
+  /** Resolves, where extenders are asked, once they have answered. */
+  #schedule(entry: QueuedPod, signal: AbortSignal): Promise<void> | undefined {
     const pod = this.#pods.get(entry.key)?.object;
     const profile = pod && this.#profileOf(pod);
     const isWaiting =
@@ -196,11 +210,49 @@ class DefaultScheduler implements Scheduler {
       pod.metadata.deletionTimestamp === undefined;
     if (!isWaiting) {
       this.#queue.remove(entry.uid);
-      return;
+      return undefined;
     }
-    const decision = this.#decide(pod, profile);
-    if (decision.node !== undefined) this.#start(this.#bind(entry, pod, decision.node, signal));
-    else this.#start(this.#reject(entry, pod, profile, decision));
+    const input = this.#inputFor(pod, profile);
+    if (this.#extenders.concern(pod)) return this.#askExtenders(entry, input, signal);
+    void this.#act(entry, input, decide(input), signal);
+    return undefined;
+  }
+
+  async #askExtenders(entry: QueuedPod, input: DecideInput, signal: AbortSignal): Promise<void> {
+    const { pod } = input;
+    try {
+      const found = search(input);
+      if ("node" in found) return await this.#act(entry, input, found, signal);
+      const { feasible, rejections } = await this.#extenders.filter(pod, found.feasible);
+      const left = {
+        ...found,
+        feasible,
+        rejections: new Map([...found.rejections, ...rejections]),
+      };
+      const points =
+        feasible.length > 1 ? await this.#extenders.prioritize(pod, feasible) : undefined;
+      await this.#act(entry, input, decisionOf(input, left, points), signal);
+    } catch (error) {
+      this.#queue.sendBack(entry, [], this.#nowMs);
+      const message = error instanceof Error ? error.message : String(error);
+      this.#start(this.#binder.tellError(pod, message));
+    }
+  }
+
+  /** Begins what was decided; resolves once the next decision may see it. */
+  async #act(
+    entry: QueuedPod,
+    input: DecideInput,
+    decision: Decision,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (decision.node === undefined) {
+      const told = this.#reject(entry, input, decision);
+      this.#start(told);
+      return await told;
+    }
+    this.#startIndex = (this.#startIndex + decision.looked) % input.snapshot.nodes.length;
+    this.#start(this.#bind(entry, input.pod, decision.node, signal));
   }
 
   #start(work: Promise<void>): void {
@@ -208,21 +260,16 @@ class DefaultScheduler implements Scheduler {
     this.#binding.add(tracked);
   }
 
-  #decide(pod: LivePod, profile: Profile): Decision {
-    const snapshot = this.#cache.snapshot();
-    const decision = decide({
+  #inputFor(pod: LivePod, profile: Profile): DecideInput {
+    return {
       pod,
-      snapshot,
+      snapshot: this.#cache.snapshot(),
       view: this.#view,
       profile,
       nominations: this.#nominations(),
       startIndex: this.#startIndex,
       random: (below) => this.#context.runtime.random.int(below),
-    });
-    if (decision.node !== undefined) {
-      this.#startIndex = (this.#startIndex + decision.looked) % snapshot.nodes.length;
-    }
-    return decision;
+    };
   }
 
   #nominations(): ReadonlyMap<string, readonly LivePod[]> {
@@ -240,7 +287,8 @@ class DefaultScheduler implements Scheduler {
     const promised = (volumes?.bind ?? []).map(({ volume }) => volume.metadata.name ?? "");
     for (const name of promised) this.#taken.add(name);
     this.#cache.setPod(pod, node);
-    const result = await this.#binder.bind(pod, node, volumes, signal);
+    const bindBy = this.#extenders.binderOf(pod);
+    const result = await this.#binder.bind({ pod, node, volumes, bindBy }, signal);
     for (const name of promised) this.#taken.delete(name);
     if (result === "bound") {
       this.#forget(entry.uid);
@@ -263,40 +311,43 @@ class DefaultScheduler implements Scheduler {
     return typeof choice === "object" ? choice : undefined;
   }
 
-  async #reject(
-    entry: QueuedPod,
-    pod: LivePod,
-    profile: Profile,
-    decision: Extract<Decision, { node: undefined }>,
-  ): Promise<void> {
+  async #reject(entry: QueuedPod, input: DecideInput, refusal: Refusal): Promise<void> {
+    const { pod, profile } = input;
     this.#seenGeneration.set(entry.uid, pod.metadata.generation ?? 0);
     // Sent back before anything is awaited: an event that helps must find the pod waiting.
-    this.#queue.sendBack(entry, decision.rejectedBy, this.#nowMs, pod);
-    const preemption =
-      decision.rejections.size === 0 || !profile.preempts
-        ? undefined
-        : planPreemption({
-            pod,
-            snapshot: this.#cache.snapshot(),
-            view: this.#view,
-            nominations: this.#nominations(),
-            profile,
-            rejections: decision.rejections,
-            random: (below) => this.#context.runtime.random.int(below),
-            budgets: Array.from(
-              this.#context.live.of(podDisruptionBudgets).list(),
-              ({ object }) => object,
-            ),
-          });
+    this.#queue.sendBack(entry, refusal.rejectedBy, this.#nowMs, pod);
+    const mayPreempt = refusal.rejections.size > 0 && profile.preempts;
+    const planned = mayPreempt ? this.#preemption(input, refusal) : undefined;
+    // Without extenders the promise of a node must stand before the next pod is decided.
+    const preemption = planned instanceof Promise ? await planned : planned;
     if (preemption?.node === undefined) {
       const suffix = preemption === undefined ? "" : ` ${preemption.message}`;
-      await this.#binder.tellUnschedulable(pod, decision.message + suffix, undefined);
+      await this.#binder.tellUnschedulable(pod, refusal.message + suffix, undefined);
       return;
     }
     const { node, victims } = preemption;
     this.#nominated.set(entry.uid, { pod, node });
-    await this.#binder.tellUnschedulable(pod, decision.message, node);
+    await this.#binder.tellUnschedulable(pod, refusal.message, node);
     await this.#binder.preempt(pod, node, victims);
+  }
+
+  #preemption(input: DecideInput, { rejections }: Refusal): Preemption | Promise<Preemption> {
+    const { pod } = input;
+    const budgets = Array.from(
+      this.#context.live.of(podDisruptionBudgets).list(),
+      ({ object }) => object,
+    );
+    const snapshot = this.#cache.snapshot();
+    const wanted = { ...input, snapshot, rejections, budgets };
+    if (!this.#extenders.concern(pod)) return planPreemption(wanted);
+    const found = findCandidates(wanted);
+    if (!("candidates" in found)) return found;
+    return this.#extenders
+      .preempt(pod, found.candidates, snapshot.nodes)
+      .then(bestOf, (error: Error) => ({
+        node: undefined,
+        message: `preemption: ${error.message}`,
+      }));
   }
 }
 
