@@ -1,17 +1,22 @@
 /** What `--kube-apiserver-arg` may hold: kube-apiserver's own names, defaults and bounds. */
 import { auditArgs } from "./audit-args.ts";
 import { authorizationArgs } from "./authorization-args.ts";
-import { componentArgsOf, count, duration, switched } from "./component-args.ts";
+import { chance, componentArgsOf, count, duration, switched } from "./component-args.ts";
 import { type FlagValues, UsageError } from "./flags.ts";
 
 export const apiServerArgs = {
   ...auditArgs,
   ...authorizationArgs,
   "enable-priority-and-fairness": switched(true),
+  "goaway-chance": chance(0.02),
+  "http2-max-streams-per-connection": count(0),
+  "livez-grace-period": duration(0),
   "max-mutating-requests-inflight": count(200),
   "max-requests-inflight": count(400),
   "min-request-timeout": count(1800),
   "request-timeout": duration(60_000),
+  "shutdown-delay-duration": duration(0),
+  "shutdown-send-retry-after": switched(false),
 } as const;
 
 export type ApiServerArgs = ReturnType<typeof apiServerArgsOf>;

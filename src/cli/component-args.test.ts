@@ -29,3 +29,12 @@ test("componentArgsOf() refuses what is unknown or malformed, and says why", () 
   reject("request-timeout=-1s", "it must not be negative");
   reject("min-request-timeout=1.5", "it must be a whole number, 0 or more");
 });
+
+test("apiServerArgsOf() keeps kube-apiserver's bounds", () => {
+  expect(argsOf("goaway-chance=0.02")["goaway-chance"]).toBe(0.02);
+  expect(() => argsOf("goaway-chance=0.03")).toThrow("it must be between 0 and 0.02");
+  expect(argsOf("shutdown-send-retry-after")["shutdown-send-retry-after"]).toBe(true);
+  const none = ["max-requests-inflight=0", "max-mutating-requests-inflight=0"] as const;
+  expect(() => argsOf(...none)).toThrow("must not both be 0");
+  expect(() => argsOf(...none, "enable-priority-and-fairness=false")).not.toThrow();
+});

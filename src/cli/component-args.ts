@@ -42,6 +42,20 @@ export function count(fallback: number): ComponentArg<number> {
   };
 }
 
+/** A part of one, at most `most`. */
+export function chance(most: number): ComponentArg<number> {
+  return {
+    default: 0,
+    read(text) {
+      const value = Number(text);
+      if (text.trim() === "" || !(value >= 0 && value <= most)) {
+        throw new RangeError(`it must be between 0 and ${most}`);
+      }
+      return value;
+    },
+  };
+}
+
 export function switched(fallback: boolean): ComponentArg<boolean> {
   return {
     default: fallback,

@@ -1,10 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createPublicKey } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { request as httpsRequest } from "node:https";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import {
   AnswerHeaders,
@@ -12,47 +9,17 @@ import {
   type HttpAnswer,
   type HttpRequest,
 } from "../api/http-exchange.ts";
-import { ensurePki, type KeyPair, type Pki } from "../pki/ensure.ts";
+import type { KeyPair, Pki } from "../pki/ensure.ts";
 import { generateEcKey, issueCertificate, keyToPem } from "../pki/x509.ts";
 import { createRuntime } from "../runtime/real.ts";
-import type { Scope } from "../runtime/scope.ts";
-import {
-  type DoorCertificates,
-  type DoorPeer,
-  type FrontDoor,
-  type IncomingUpgrade,
-  startFrontDoor,
-} from "./front-door.ts";
+import type { DoorPeer } from "./door-peer.ts";
+import { type FrontDoor, type IncomingUpgrade, startFrontDoor } from "./front-door.ts";
+import { makeTestPki, type TestPki, testScope } from "./testing/door.ts";
 
-const dataDir = mkdtempSync(join(tmpdir(), "door-"));
 const runtime = createRuntime({ logLevel: "error" });
+let keys: TestPki;
 let pki: Pki;
-
-function testScope(): { readonly scope: Scope; stop(): Promise<void> } {
-  const controller = new AbortController();
-  const cleanups: (() => Promise<void> | void)[] = [];
-  return {
-    scope: {
-      signal: controller.signal,
-      task: (_name, run) => void run(controller.signal),
-      defer: (cleanup) => void cleanups.push(cleanup),
-    },
-    stop: async () => {
-      controller.abort();
-      for (const cleanup of cleanups.toReversed()) await cleanup();
-    },
-  };
-}
-
-function certificates(name: keyof Pki["leaves"] = "serving-kube-apiserver"): DoorCertificates {
-  const { certPem, keyPem } = pki.leaves[name];
-  return {
-    certPem,
-    keyPem,
-    clientCaPem: pki.authorities["client-ca"].certPem,
-    requestHeaderCaPem: pki.authorities["request-header-ca"].certPem,
-  };
-}
+const certificates: TestPki["certificates"] = (name) => keys.certificates(name);
 
 const seen: { aborted: PromiseWithResolvers<string>; pulled: number } = {
   aborted: Promise.withResolvers(),
@@ -126,16 +93,8 @@ async function upgrade({ request, peer, stream }: IncomingUpgrade): Promise<void
 const running = testScope();
 let door: FrontDoor;
 beforeAll(async () => {
-  pki = await ensurePki({
-    dataDir,
-    runtime,
-    nodeName: "node-1",
-    nodeIps: [],
-    serviceIp: "10.43.0.1",
-    clusterDomain: "cluster.local",
-    tlsSans: [],
-  });
-  await pki.serviceKeyPem;
+  keys = await makeTestPki(runtime);
+  pki = keys.pki;
   door = await startFrontDoor({
     port: 0,
     host: "127.0.0.1",
@@ -148,7 +107,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await running.stop();
-  rmSync(dataDir, { recursive: true });
+  keys[Symbol.dispose]();
 });
 
 type Credentials = Pick<KeyPair, "certPem" | "keyPem"> | undefined;

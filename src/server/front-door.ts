@@ -2,8 +2,6 @@
  * The one TLS listener: HTTP/2 and HTTP/1.1, client certificates turned into identities, requests
  * handed on as web requests and upgrades as byte streams. The kubelet's port is the same class.
  */
-import { X509Certificate } from "node:crypto";
-import type { ServerResponse } from "node:http";
 import {
   createSecureServer,
   type Http2SecureServer,
@@ -13,7 +11,6 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import type { Peer } from "../api/authorizer.ts";
 import {
   AnswerHeaders,
   type Frames,
@@ -22,25 +19,32 @@ import {
   isFrames,
 } from "../api/http-exchange.ts";
 import { ApiError } from "../lib/api-error.ts";
-import { certificatesOf, subjectOf } from "../pki/x509.ts";
 import { byteStreamOf } from "../runtime/net.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
+import { answerOf, drained, flushHead, leave, refusal, whole } from "./door-answer.ts";
+import {
+  type Authorities,
+  authoritiesOf,
+  type DoorPeer,
+  identify,
+  strangerOf,
+} from "./door-peer.ts";
 import { badRequest, DoorRequest, isServable, upgradeRequest } from "./door-request.ts";
-import { StartError } from "./start-error.ts";
+import { IdleConnections } from "./idle-connections.ts";
+import { listenError } from "./listen-error.ts";
 
 const limits = {
   /** Service account tokens and long selectors fit many times over. */
   headerBytesMax: 64 * 1024,
   /** Go's servers allow as many. */
   concurrentStreamsMax: 250,
-  stopGraceMs: 5000,
+  handshakeMs: 32_000,
+  drainMs: 5000,
+  retryAfterSeconds: 5,
   flushGraceMs: 500,
   startBacklogMax: 1024,
 } as const;
-
-/** What the door knows of the other end beyond what authentication by certificate needs. */
-export type DoorPeer = Required<Peer>;
 
 /** An HTTP/1.1 request to switch protocols; who takes it answers on the stream itself. */
 export interface IncomingUpgrade {
@@ -60,6 +64,18 @@ export interface DoorCertificates {
   readonly requestHeaderCaPem?: string;
 }
 
+/** How the door treats its connections; what is absent is as it is by default. */
+export interface DoorManners {
+  /** How long a stop waits for answers that are due. */
+  readonly drainMs?: number;
+  /** Part of HTTP/2 requests whose client is asked to connect anew: it may find another server. */
+  readonly goawayChance?: number;
+  /** Requests at once on one HTTP/2 connection; 0 is the default. */
+  readonly streamsPerConnectionMax?: number;
+  /** While it stops, the door stays open and answers 429 with a Retry-After. */
+  readonly sendsRetryAfter?: boolean;
+}
+
 export interface FrontDoorOptions {
   readonly port: number;
   /** Undefined listens on every address, IPv6 and IPv4. */
@@ -70,6 +86,7 @@ export interface FrontDoorOptions {
   /** A response with a content-length is sent whole, any other is streamed as it comes. */
   readonly fetch: (request: HttpRequest, peer: DoorPeer) => Promise<HttpAnswer | Response>;
   readonly upgrade: (upgrade: IncomingUpgrade) => Promise<void>;
+  readonly manners?: DoorManners;
 }
 
 export interface FrontDoor {
@@ -89,18 +106,6 @@ export async function startFrontDoor(options: FrontDoorOptions): Promise<FrontDo
   };
 }
 
-interface Authorities {
-  readonly client: readonly X509Certificate[];
-  readonly requestHeader: readonly X509Certificate[];
-}
-
-function authoritiesOf(certificates: DoorCertificates): Authorities {
-  return {
-    client: certificatesOf(certificates.clientCaPem),
-    requestHeader: certificatesOf(certificates.requestHeaderCaPem ?? ""),
-  };
-}
-
 function contextOf(certificates: DoorCertificates): { cert: string; key: string; ca: string[] } {
   const { certPem, keyPem, clientCaPem, requestHeaderCaPem } = certificates;
   const ca = requestHeaderCaPem === undefined ? [clientCaPem] : [clientCaPem, requestHeaderCaPem];
@@ -117,12 +122,15 @@ class Door {
   readonly #pending = new Set<Promise<void>>();
   /** Ends the answers that are being streamed. */
   readonly #streaming = new Set<() => void>();
+  readonly #idle: IdleConnections;
   #authorities: Authorities;
   #stopping = false;
 
   constructor(options: FrontDoorOptions) {
     this.#options = options;
     this.#authorities = authoritiesOf(options.certificates);
+    this.#idle = new IdleConnections(options.runtime.clock);
+    this.#idle.start(options.scope.signal);
     this.#server = createSecureServer({
       allowHTTP1: true,
       ...contextOf(options.certificates),
@@ -130,16 +138,27 @@ class Door {
       // Who shows no certificate, or a wrong one, may still have a token.
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
+      handshakeTimeout: limits.handshakeMs,
       maxHeaderSize: limits.headerBytesMax,
       settings: {
-        maxConcurrentStreams: limits.concurrentStreamsMax,
+        maxConcurrentStreams:
+          options.manners?.streamsPerConnectionMax || limits.concurrentStreamsMax,
         maxHeaderListSize: limits.headerBytesMax,
       },
     } as Parameters<typeof createSecureServer>[0]);
-    this.#server.on("secureConnection", (socket: TLSSocket) => this.#track(socket));
+    this.#server.on("secureConnection", (socket: TLSSocket) => {
+      this.#track(socket);
+      if (socket.alpnProtocol === "h2") return; // its session is watched
+      this.#idle.opened(socket, () => socket.destroy());
+      socket.on("close", () => this.#idle.closed(socket));
+    });
     this.#server.on("session", (session: ServerHttp2Session) => {
       this.#sessions.add(session);
-      session.on("close", () => this.#sessions.delete(session));
+      this.#idle.opened(session, () => session.destroy());
+      session.on("close", () => {
+        this.#sessions.delete(session);
+        this.#idle.closed(session);
+      });
       session.on("error", (error) => this.#noteConnectionError(error));
     });
     this.#server.on("tlsClientError", (error) => this.#noteConnectionError(error));
@@ -182,25 +201,37 @@ class Door {
     this.#authorities = authoritiesOf(certificates);
   }
 
-  /** Streams end at once, answers that are due get a few seconds, then every socket closes. */
+  /**
+   * Streams end at once, and clients of HTTP/2 are told to go elsewhere; answers that are due are
+   * waited for; then every socket closes.
+   */
   async stop(): Promise<void> {
+    const { runtime, manners = {} } = this.#options;
     this.#stopping = true;
-    this.#server.close();
     for (const end of this.#streaming) end();
-    const { clock } = this.#options.runtime;
+    if (!manners.sendsRetryAfter) this.#closeToNew();
     const done = new AbortController();
     const answered = (async () => {
       while (this.#pending.size > 0) await Promise.allSettled([...this.#pending]);
     })();
-    await Promise.race([answered, clock.sleep(limits.stopGraceMs, done.signal)]);
-    // Closing a session sends what is still queued; it destroys itself when nothing is left.
+    const drainMs = manners.drainMs ?? limits.drainMs;
+    await Promise.race([answered, runtime.clock.sleep(drainMs, done.signal)]);
+    this.#closeToNew();
+    // A session sends what is still queued, and destroys itself when nothing is left.
     const flushed = [...this.#sessions].map(
-      (session) => new Promise<void>((resolve) => session.close(resolve)),
+      (session) => new Promise<void>((resolve) => session.once("close", resolve)),
     );
-    await Promise.race([Promise.all(flushed), clock.sleep(limits.flushGraceMs, done.signal)]);
+    const late = runtime.clock.sleep(limits.flushGraceMs, done.signal);
+    await Promise.race([Promise.all(flushed), late]);
     done.abort();
     for (const session of this.#sessions) session.destroy();
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** No more connections, and no more requests on those of HTTP/2 (GOAWAY). */
+  #closeToNew(): void {
+    if (this.#server.listening) this.#server.close();
+    for (const session of this.#sessions) if (!session.closed) session.close();
   }
 
   #track(socket: Socket): void {
@@ -237,6 +268,8 @@ class Door {
     const socket = (request.stream?.session?.socket ?? request.socket) as TLSSocket;
     response.on("error", (error) => this.#noteConnectionError(error));
     const work = this.#answer(request, response, this.#peerOf(socket));
+    response.once("close", this.#idle.begin(request.stream?.session ?? socket));
+    this.#sendAway(request);
     this.#pending.add(work);
     work.finally(() => this.#pending.delete(work));
   }
@@ -249,7 +282,7 @@ class Door {
     const asked = new DoorRequest(request, response);
     try {
       const answer = isServable(request)
-        ? await this.#fetch(asked, peer)
+        ? (this.#retryLater(asked) ?? (await this.#fetch(asked, peer)))
         : refusal(badRequest(request.url));
       if (asked.isGone) return leave(answer);
       await this.#send(answer, response, request.method === "HEAD");
@@ -265,6 +298,27 @@ class Door {
       response.writeHead(500, { "content-type": "text/plain" });
       response.end("500 Internal Server Error");
     }
+  }
+
+  /** The answer of a door that stops, to all but those who ask how it is. */
+  #retryLater({ path }: DoorRequest): HttpAnswer | undefined {
+    if (!this.#stopping || !this.#options.manners?.sendsRetryAfter) return undefined;
+    if (alwaysAnswered.some((prefix) => path.startsWith(prefix))) return undefined;
+    const headers = new AnswerHeaders({
+      "content-type": "text/plain; charset=utf-8",
+      "retry-after": String(limits.retryAfterSeconds),
+      "x-content-type-options": "nosniff",
+    });
+    const body = "The apiserver is shutting down, please try again later.\n";
+    return { status: 429, headers, body };
+  }
+
+  /** Asks the client of some requests to make a new connection once this one is idle. */
+  #sendAway(request: Http2ServerRequest): void {
+    const { manners, runtime } = this.#options;
+    const chance = manners?.goawayChance ?? 0;
+    if (chance === 0 || runtime.random.int(goawayScale) >= chance * goawayScale) return;
+    request.stream?.session?.close();
   }
 
   async #fetch(asked: DoorRequest, peer: DoorPeer): Promise<HttpAnswer> {
@@ -354,6 +408,7 @@ class Door {
 
   #upgrade(request: Http2ServerRequest, socket: TLSSocket, head: Uint8Array): void {
     this.#track(socket);
+    this.#idle.closed(socket);
     const web = upgradeRequest(request);
     if (web === undefined || this.#stopping) {
       socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
@@ -370,111 +425,6 @@ class Door {
   }
 }
 
-/** Longer answers are sent piece by piece. */
-const wholeBytesMax = 256 * 1024;
-
-/** They belong to one connection and are ours to decide; HTTP/2 forbids them. */
-const connectionHeaders: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "transfer-encoding",
-  "upgrade",
-]);
-
-/** Both kinds of responses can do it; the types know of one only. */
-function flushHead(response: Http2ServerResponse | ServerResponse): void {
-  if ("flushHeaders" in response) response.flushHeaders();
-}
-
-/** Resolves once the bytes have left for the client, so that a stop does not cut them off. */
-function whole(response: Http2ServerResponse, bytes: Uint8Array | string): Promise<void> {
-  return new Promise((resolve) => {
-    response.once("finish", resolve);
-    response.once("close", resolve);
-    response.end(bytes);
-  });
-}
-
-/** The lean form of what a web application answers. */
-async function answerOf(response: Response, isHead: boolean): Promise<HttpAnswer> {
-  const headers = new AnswerHeaders();
-  for (const [name, value] of response.headers) {
-    if (!connectionHeaders.has(name)) headers.append(name, value);
-  }
-  const { status } = response;
-  const length = Number(response.headers.get("content-length") ?? Number.NaN);
-  if (length <= wholeBytesMax && !isHead) {
-    // Head and body in one turn leave in one piece.
-    return { status, headers, body: await response.bytes() };
-  }
-  return { status, headers, body: response.body ?? undefined };
-}
-
-function refusal(error: ApiError): HttpAnswer {
-  const headers = new AnswerHeaders({ "content-type": "application/json" });
-  return { status: error.code, headers, body: JSON.stringify(error.toStatus()) };
-}
-
-/** Nobody waits for the answer any more. */
-function leave({ body }: HttpAnswer): void {
-  if (body instanceof ReadableStream) void body.cancel().catch(() => {});
-}
-
-function drained(response: Http2ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const finish = (): void => {
-      response.off("drain", finish);
-      response.off("close", finish);
-      resolve();
-    };
-    response.on("drain", finish);
-    response.on("close", finish);
-  });
-}
-
-function listenError(host: string, port: number, code: string, cause: unknown): Error {
-  const place = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-  if (code === "EADDRINUSE")
-    return new StartError(
-      `Cannot listen on ${place}: the port is taken by another process ` +
-        `(\`ss -ltnp 'sport = :${port}'\` names it; --https-listen-port chooses another)`,
-      { cause },
-    );
-  if (code === "EACCES")
-    return new StartError(`Cannot listen on ${place}: ports below 1024 need more rights`, {
-      cause,
-    });
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new StartError(`Cannot listen on ${place}: ${reason}`, { cause });
-}
-
-/**
- * Who showed the certificate. `authorized` says that TLS verified it up to one of our authorities;
- * which of them it was decides whether it names a user or an aggregating proxy.
- */
-function identify(socket: TLSSocket, authorities: Authorities): DoorPeer {
-  const stranger = strangerOf(socket);
-  const raw = (socket.getPeerCertificate(false) as { readonly raw?: Uint8Array }).raw;
-  if (raw === undefined) return stranger;
-  if (!socket.authorized)
-    return {
-      ...stranger,
-      certificateError: String(socket.authorizationError ?? "not authorized"),
-    };
-  const certificate = new X509Certificate(raw);
-  const isBy = (authority: X509Certificate): boolean =>
-    certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
-  const subject = subjectOf(raw);
-  if (authorities.client.some(isBy)) {
-    const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
-    return { ...stranger, certificate: { ...subject, fingerprint } };
-  }
-  if (authorities.requestHeader.some(isBy)) return { ...stranger, frontProxy: subject.commonName };
-  return { ...stranger, certificateError: "signed by an unknown authority" };
-}
-
-function strangerOf(socket: TLSSocket): DoorPeer {
-  const address = (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
-  return { address, certificate: undefined, frontProxy: undefined, certificateError: undefined };
-}
+/** Paths below these are answered as long as there is someone to answer. */
+const alwaysAnswered = ["/readyz", "/livez", "/healthz", "/metrics"] as const;
+const goawayScale = 1_000_000;

@@ -15,6 +15,12 @@ export interface KubeconfigFile {
 /** Arguments of kube-apiserver, by its own names (`--kube-apiserver-arg`). */
 export interface ApiServerArguments {
   readonly "enable-priority-and-fairness": boolean;
+  /** Part of HTTP/2 requests whose client is asked to connect anew. */
+  readonly "goaway-chance": number;
+  /** 0 is the default. */
+  readonly "http2-max-streams-per-connection": number;
+  /** Milliseconds from the start in which what has not started yet counts as alive. */
+  readonly "livez-grace-period": number;
   /** Requests at once; 0 is no bound. With priority and fairness the two make one sum. */
   readonly "max-requests-inflight": number;
   readonly "max-mutating-requests-inflight": number;
@@ -22,6 +28,10 @@ export interface ApiServerArguments {
   readonly "min-request-timeout": number;
   /** Milliseconds that any other request may take. */
   readonly "request-timeout": number;
+  /** Milliseconds that a server which is to stop still serves, no longer ready. */
+  readonly "shutdown-delay-duration": number;
+  /** Whether new requests get 429 with a Retry-After while it stops, instead of no connection. */
+  readonly "shutdown-send-retry-after": boolean;
 }
 
 export interface AuthorizationOptions {

@@ -68,6 +68,7 @@ export async function runServer(
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
+  const alive = new AbortController();
   const manager = new ServiceManager(runtime, process.env);
   runtime.log.info(`Starting k3 ${k3Version}`, { dataDir: options.dataDir });
   const server = new Server(options, runtime, executor, signal);
@@ -75,11 +76,15 @@ export async function runServer(
     await executor.start(server.components());
     if (options.debug) tellTimings(executor, runtime);
     runtime.log.info("k3 is up and running");
-    manager.ready(signal);
+    manager.ready(alive.signal);
     await stopped;
     manager.stopping();
+    // Balancers see that it is not ready any more before it stops to serve.
+    const delayMs = options.apiServer["shutdown-delay-duration"];
+    await runtime.clock.sleep(delayMs, alive.signal);
   } finally {
     await executor[Symbol.asyncDispose]();
+    alive.abort();
     runtime.log.info("k3 has stopped");
   }
 }
@@ -275,6 +280,7 @@ class Server {
     const pki = need(this.#made.pki);
     const { authorities } = pki;
     const { app } = need(this.#made.api);
+    const args = options.apiServer;
     const supervisor = createSupervisor({
       serverCaPem: authorities["server-ca"].certPem,
       clientCaPem: authorities["client-ca"].certPem,
@@ -292,6 +298,12 @@ class Server {
           ? supervisor.fetch(request.toRequest(), peer)
           : app.fetch(request, peer),
       upgrade: ({ request, peer, stream }) => app.upgrade(request, peer, stream),
+      manners: {
+        drainMs: args["request-timeout"],
+        goawayChance: args["goaway-chance"],
+        streamsPerConnectionMax: args["http2-max-streams-per-connection"],
+        sendsRetryAfter: args["shutdown-send-retry-after"],
+      },
     });
   }
 

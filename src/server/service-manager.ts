@@ -14,7 +14,7 @@ export class ServiceManager {
     this.#watchdogMs = takeWatchdogMs(env, process.pid);
   }
 
-  /** From now on also signs of life, for as long as the event loop turns and `signal` lasts. */
+  /** From now on also signs of life, as long as the event loop turns and `signal` lasts. */
   ready(signal: AbortSignal): void {
     this.#tell("READY=1");
     if (this.#notify === undefined || this.#watchdogMs === undefined) return;

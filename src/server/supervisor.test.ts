@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { DoorPeer } from "./front-door.ts";
+import type { DoorPeer } from "./door-peer.ts";
 import { createSupervisor } from "./supervisor.ts";
 
 const supervisor = createSupervisor({

@@ -2,7 +2,7 @@
 import type { Elysia } from "elysia";
 import { sameSecret } from "../lib/same-secret.ts";
 import type { TokenUser } from "../pki/tokens.ts";
-import type { DoorPeer } from "./front-door.ts";
+import type { DoorPeer } from "./door-peer.ts";
 
 export interface SupervisorOptions {
   readonly serverCaPem: string;
