@@ -11,6 +11,7 @@ import { startDns } from "./dns/dns-server.ts";
 import { startHealthPort } from "./health-port.ts";
 import { ensureArchive, ImageImporter } from "./image-import.ts";
 import { type Kubelet, startKubelet } from "./kubelet/kubelet.ts";
+import type { KubeletSettings } from "./kubelet/kubelet-settings.ts";
 import type { NodeIdentity } from "./kubelet/node-object.ts";
 import { parseTaint } from "./kubelet/taint.ts";
 import { cniFileName, cniNetworkName, writeCniConfig } from "./net/cni.ts";
@@ -37,6 +38,7 @@ export interface AgentNodeOptions {
   readonly resolvConf: string | undefined;
   /** False: the administrator brings a CNI configuration. */
   readonly configuresCni: boolean;
+  readonly kubelet: KubeletSettings;
   readonly nodeLabels: Readonly<Record<string, string>>;
   /** `key=value:Effect` as given on the command line. */
   readonly nodeTaints: readonly string[];
@@ -117,6 +119,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     nodeIps: options.nodeIps,
     nodeAddresses: options.nodeAddresses,
     ...(options.resolvConf === undefined ? {} : { resolvConf: options.resolvConf }),
+    settings: options.kubelet,
     isServer: options.isServer,
     kubeletVersion: options.version,
     clusterDns: [options.clusterDns],

@@ -77,7 +77,7 @@ const refusals: readonly (readonly [args: string, message: string])[] = [
   ["--docker", "Cannot use --docker yet: this version always runs its own containerd"],
   ["--cluster-init", "Cannot use --cluster-init yet: embedded etcd comes with a later version"],
   ["--server=https://a:6443", "Cannot use --server yet: joining other servers"],
-  ["--kubelet-arg=max-pods=200", "Cannot use --kubelet-arg yet: arguments of single components"],
+  ["--kube-proxy-arg=v=2", "Cannot use --kube-proxy-arg yet: arguments of single components"],
 ];
 for (const [args, message] of refusals) {
   test(`${args} is refused with a sentence`, () => {

@@ -21,7 +21,12 @@ export const node = rows("node", [
   ["flannel-iface", "string", "Link of the overlay", { unsupported: later.overlay }],
   ["flannel-conf", "string", "Overlay configuration", { unsupported: later.overlay }],
   ["flannel-cni-conf", "string", "CNI configuration", { unsupported: later.overlay }],
-  ["kubelet-arg", "list", "Argument for the kubelet", { unsupported: later.passThrough }],
+  [
+    "kubelet-arg",
+    "list",
+    "Argument for the kubelet: name=value",
+    { note: "the arguments in `src/cli/kubelet-args.ts`; any other is refused" },
+  ],
   ["kube-proxy-arg", "list", "Argument for the proxy", { unsupported: later.passThrough }],
   [
     "protect-kernel-defaults",

@@ -6,6 +6,7 @@ import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
 import { authorizationOptionsOf } from "./authorization-args.ts";
 import { bad, type FlagValues, UsageError } from "./flags.ts";
+import { kubeletSettingsOf } from "./kubelet-args.ts";
 import { address, labelsOf, nodeAddressesOf, nodeNameOf, taintsOf } from "./node-options.ts";
 
 /** The name under which the bundled pause image is known to containerd. */
@@ -70,6 +71,7 @@ export async function serverOptionsOf(
     apiServer,
     audit: auditOptionsOf(apiServer, complete),
     authorization: authorizationOptionsOf(apiServer, complete),
+    kubelet: kubeletSettingsOf(flags),
     disableControllerManager: flags.bool("disable-controller-manager"),
     disableKubeProxy: flags.bool("disable-kube-proxy"),
     disableNetworkPolicy: flags.bool("disable-network-policy"),

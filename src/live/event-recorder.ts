@@ -63,7 +63,7 @@ class Recorder implements EventRecorder {
 
   event(...[about, type, reason, message, options]: Parameters<EventRecorder["event"]>): void {
     if (!this.#mayTell(about)) return;
-    const event = this.#eventOf(about, type, reason, message, options?.fieldPath ?? "");
+    const event = this.#eventOf(about, type, reason, message, options ?? {});
     const lag = this.lagMs === 0 ? undefined : this.runtime.clock.sleep(this.lagMs, never);
     this.#last = Promise.all([this.#last, lag])
       .then(() => this.#write(event))
@@ -79,7 +79,7 @@ class Recorder implements EventRecorder {
     type: "Normal" | "Warning",
     reason: string,
     message: string,
-    fieldPath: string,
+    { fieldPath = "", annotations }: NonNullable<Parameters<EventRecorder["event"]>[4]>,
   ): Event {
     const { name = "", namespace, uid, resourceVersion } = about.metadata;
     const now = `${this.runtime.clock.now().toISOString().slice(0, 19)}Z`;
@@ -89,7 +89,11 @@ class Recorder implements EventRecorder {
     return {
       apiVersion: "v1",
       kind: "Event",
-      metadata: { name: `${name}.${unique}`, namespace: namespace || "default" },
+      metadata: {
+        name: `${name}.${unique}`,
+        namespace: namespace || "default",
+        ...(annotations === undefined ? {} : { annotations: { ...annotations } }),
+      },
       involvedObject: {
         kind,
         apiVersion,

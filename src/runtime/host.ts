@@ -36,6 +36,8 @@ export interface FileInfo {
   readonly gid: number;
   readonly mtimeMs: number;
   readonly inode: number;
+  /** The device of the file system. */
+  readonly device: number;
 }
 
 export interface FileSystemInfo {
@@ -124,8 +126,9 @@ export const realHost: Host = {
   async stat(path, follow) {
     const info = await whenPresent(follow ? stat(path) : lstat(path));
     if (info === undefined) return undefined;
-    const { size, mode, uid, gid, mtimeMs, ino } = info;
-    return { kind: kindOf(info), size, mode: mode & 0o7777, uid, gid, mtimeMs, inode: ino };
+    const { size, mode, uid, gid, mtimeMs, ino, dev } = info;
+    const kind = kindOf(info);
+    return { kind, size, mode: mode & 0o7777, uid, gid, mtimeMs, inode: ino, device: dev };
   },
   list: async (path) => (await whenPresent(readdir(path)))?.toSorted() ?? [],
   async write(path, data, mode) {

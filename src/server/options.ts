@@ -1,3 +1,4 @@
+import type { KubeletSettings } from "../agent/kubelet/kubelet-settings.ts";
 import type { AuditOptions } from "../api/audit/audit-options.ts";
 import type { AuthorizerSettings } from "../api/auth/authorization-config.ts";
 
@@ -79,6 +80,7 @@ export interface ServerOptions {
   readonly apiServer: ApiServerArguments;
   readonly audit: AuditOptions;
   readonly authorization: AuthorizationOptions;
+  readonly kubelet: KubeletSettings;
   readonly disableKubeProxy: boolean;
   readonly disableNetworkPolicy: boolean;
   readonly nodeLabels: Readonly<Record<string, string>>;

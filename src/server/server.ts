@@ -358,6 +358,7 @@ class Server {
       nodeAddresses: options.nodeAddresses,
       resolvConf: options.resolvConf,
       configuresCni: options.configuresCni,
+      kubelet: options.kubelet,
       nodeLabels: options.nodeLabels,
       nodeTaints: options.nodeTaints,
       isServer: true,

@@ -14,7 +14,8 @@ function pod(requests: Record<string, string>, spec: Partial<Pod["spec"]> = {}):
 const allocatable = { cpu: "2", memory: "1Gi", pods: "3", "ephemeral-storage": "1000" };
 
 test("a pod that does not fit beside the others is rejected", () => {
-  const reject = (one: Pod, ...others: Pod[]) => rejectPod(one, { others, allocatable });
+  const reject = (one: Pod, ...others: Pod[]) =>
+    rejectPod(one, { others, allocatable, conditions: [] });
   expect(reject(pod({ cpu: "2", memory: "1Gi" }))).toBeUndefined();
   expect(reject(pod({ cpu: "1500m" }), pod({ cpu: "600m" }))).toEqual({
     reason: "OutOfcpu",
@@ -43,7 +44,8 @@ test("a host port that another pod has is not given twice", () => {
         ],
       },
     );
-  const reject = (one: Pod, other: Pod) => rejectPod(one, { others: [other], allocatable })?.reason;
+  const reject = (one: Pod, other: Pod) =>
+    rejectPod(one, { others: [other], allocatable, conditions: [] })?.reason;
   expect(reject(at(80), at(80))).toBe("NodePorts");
   expect(reject(at(80, "192.0.2.1"), at(80))).toBe("NodePorts");
   expect(reject(at(80), at(81))).toBeUndefined();
@@ -54,7 +56,11 @@ test("a host port that another pod has is not given twice", () => {
 test("sysctls beyond the safe ones are forbidden", () => {
   const reject = (name: string, spec: Partial<Pod["spec"]> = {}) => {
     const securityContext = { sysctls: [{ name, value: "1" }] };
-    return rejectPod(pod({}, { ...spec, securityContext }), { others: [], allocatable });
+    return rejectPod(pod({}, { ...spec, securityContext }), {
+      others: [],
+      allocatable,
+      conditions: [],
+    });
   };
   expect(reject("net/ipv4/tcp_syncookies")).toBeUndefined();
   expect(reject("kernel.msgmax")).toEqual({
@@ -64,4 +70,21 @@ test("sysctls beyond the safe ones are forbidden", () => {
   expect(reject("net.ipv4.tcp_syncookies", { hostNetwork: true })?.message).toBe(
     'forbidden sysctl: "net.ipv4.tcp_syncookies" not allowed with host namespaces',
   );
+});
+
+test("a node under pressure takes what is critical, and what memory pressure spares", () => {
+  const reject = (one: Pod, ...conditions: string[]) =>
+    rejectPod(one, { others: [], allocatable, conditions });
+  const key = "node.kubernetes.io/memory-pressure";
+  const tolerant = { tolerations: [{ key, operator: "Exists", effect: "NoSchedule" }] };
+  expect(reject(pod({}), "MemoryPressure", "DiskPressure")).toEqual({
+    reason: "Evicted",
+    message: "The node had condition: [MemoryPressure DiskPressure]. ",
+  });
+  expect(reject(pod({ memory: "1Mi" }), "DiskPressure")?.reason).toBe("Evicted");
+  expect(reject(pod({}, tolerant), "DiskPressure")?.reason).toBe("Evicted");
+  expect(reject(pod({}), "MemoryPressure")?.reason).toBe("Evicted");
+  expect(reject(pod({ memory: "1Mi" }), "MemoryPressure")).toBeUndefined();
+  expect(reject(pod({}, tolerant), "MemoryPressure")).toBeUndefined();
+  expect(reject(pod({}, { priority: 2_000_000_000 }), "DiskPressure")).toBeUndefined();
 });

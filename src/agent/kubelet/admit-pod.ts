@@ -1,5 +1,6 @@
 /** Whether this node takes a pod that was bound to it, as upstream's kubelet decides. Pure. */
-import { milliCpu, podCpuRequest, podRequest, wholeValue } from "./resources.ts";
+import { tolerates } from "../../schema/placement.ts";
+import { milliCpu, podCpuRequest, podRequest, qosClassOf, wholeValue } from "./resources.ts";
 import type { Pod } from "./types.ts";
 
 export interface Rejection {
@@ -11,6 +12,8 @@ export interface AdmissionFacts {
   /** Pods of this node that have not ended, the new one left out. */
   readonly others: readonly Pod[];
   readonly allocatable: Readonly<Record<string, string>>;
+  /** Pressures that the node is under. */
+  readonly conditions: readonly string[];
 }
 
 /** What a pod may change in namespaces of its own without harm to others. */
@@ -36,7 +39,31 @@ const systemCritical = 2_000_000_000;
 
 /** Undefined for a pod that may run. */
 export function rejectPod(pod: Pod, facts: AdmissionFacts): Rejection | undefined {
-  return forbiddenSysctl(pod) ?? takenPort(pod, facts.others) ?? missingResource(pod, facts);
+  return (
+    underPressure(pod, facts.conditions) ??
+    forbiddenSysctl(pod) ??
+    takenPort(pod, facts.others) ??
+    missingResource(pod, facts)
+  );
+}
+
+/** Upstream's critical pods: what the node cannot do without. */
+export function isCritical({ metadata, spec }: Pod): boolean {
+  if ((spec.priority ?? 0) >= systemCritical) return true;
+  const source = metadata.annotations?.["kubernetes.io/config.source"];
+  return source !== undefined && source !== "api";
+}
+
+/** Short of memory alone, a node still takes what asks for some, or tolerates the taint. */
+function underPressure(pod: Pod, conditions: readonly string[]): Rejection | undefined {
+  if (conditions.length === 0 || isCritical(pod)) return undefined;
+  if (conditions.join() === "MemoryPressure") {
+    if (qosClassOf(pod) !== "BestEffort") return undefined;
+    const taint = { key: "node.kubernetes.io/memory-pressure", effect: "NoSchedule" };
+    if ((pod.spec.tolerations ?? []).some((one) => tolerates(one, taint))) return undefined;
+  }
+  const message = `The node had condition: [${conditions.join(" ")}]. `;
+  return { reason: "Evicted", message };
 }
 
 /** Two pods may share a host port only at different addresses or protocols. */

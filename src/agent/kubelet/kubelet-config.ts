@@ -1,9 +1,11 @@
 /** The settings this kubelet works with, as `/configz` shows them. Pure. */
+import { formatDuration } from "../../lib/duration.ts";
+import type { KubeletSettings } from "./kubelet-settings.ts";
 import { logLimits } from "./log-rotation.ts";
 
 export interface ConfigFacts {
   readonly port: number;
-  readonly maxPods: number;
+  readonly settings: KubeletSettings;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly staticPodPath: string;
@@ -13,6 +15,7 @@ export interface ConfigFacts {
 
 /** The fields of kubelet.config.k8s.io/v1beta1 that hold here. */
 export function kubeletConfig(facts: ConfigFacts): Record<string, unknown> {
+  const { settings } = facts;
   return {
     kind: "KubeletConfiguration",
     apiVersion: "kubelet.config.k8s.io/v1beta1",
@@ -38,7 +41,8 @@ export function kubeletConfig(facts: ConfigFacts): Record<string, unknown> {
     nodeLeaseDurationSeconds: 40,
     cgroupsPerQOS: true,
     cgroupDriver: facts.systemdCgroup ? "systemd" : "cgroupfs",
-    maxPods: facts.maxPods,
+    maxPods: settings.maxPods,
+    ...evictionConfig(settings),
     podPidsLimit: -1,
     cpuCFSQuota: true,
     cpuCFSQuotaPeriod: "100ms",
@@ -50,5 +54,26 @@ export function kubeletConfig(facts: ConfigFacts): Record<string, unknown> {
     containerLogMonitorInterval: `${logLimits.everyMs / 1000}s`,
     enforceNodeAllocatable: ["pods"],
     containerRuntimeEndpoint: facts.criSocket,
+  };
+}
+
+function evictionConfig(settings: KubeletSettings): Record<string, unknown> {
+  const given = (name: string, list: Readonly<Record<string, unknown>>): object =>
+    Object.keys(list).length === 0 ? {} : { [name]: list };
+  const { evictionSoftGracePeriodMs: grace } = settings;
+  const graces = Object.entries(grace).map(([name, ms]) => [name, formatDuration(ms)]);
+  return {
+    imageMinimumGCAge: formatDuration(settings.imageMinimumGcAgeMs),
+    imageMaximumGCAge: formatDuration(settings.imageMaximumGcAgeMs),
+    imageGCHighThresholdPercent: settings.imageGcHighPercent,
+    imageGCLowThresholdPercent: settings.imageGcLowPercent,
+    evictionHard: settings.evictionHard,
+    ...given("evictionSoft", settings.evictionSoft),
+    ...given("evictionSoftGracePeriod", Object.fromEntries(graces)),
+    evictionPressureTransitionPeriod: formatDuration(settings.evictionPressureTransitionMs),
+    evictionMaxPodGracePeriod: settings.evictionMaxPodGraceSeconds,
+    ...given("evictionMinimumReclaim", settings.evictionMinimumReclaim),
+    ...given("systemReserved", settings.systemReserved),
+    ...given("kubeReserved", settings.kubeReserved),
   };
 }

@@ -33,6 +33,8 @@ export interface KubeletContext {
   readonly policy?: PodAdmission | undefined;
   readonly cgroups: CgroupOptions;
   readonly dns: ClusterDns;
+  /** Ends with the kubelet. */
+  readonly signal: AbortSignal;
   readonly nodeName: string;
   readonly nodeIps: readonly string[];
   readonly rootDir: string;
@@ -41,5 +43,7 @@ export interface KubeletContext {
   readonly memoryCapacityBytes: number;
   /** The node's allocatable, the limit of containers that have none. */
   readonly allocatable: Readonly<Record<string, string>>;
+  /** Pressures that the node is under. */
+  conditions(): readonly string[];
   services(): Iterable<Service>;
 }

@@ -14,6 +14,7 @@ import { ensureArchive } from "../image-import.ts";
 import { createKubeletApp, type KubeletApp } from "../kubelet-api.ts";
 import { MemoryApi } from "../testing/memory-api.ts";
 import { startKubelet } from "./kubelet.ts";
+import { defaultSettings } from "./kubelet-settings.ts";
 
 const image = "docker.io/rancher/mirrored-pause:3.6";
 
@@ -86,7 +87,7 @@ async function start(): Promise<void> {
     kubeletVersion: "v1.36.4+k3.1",
     clusterDns: ["10.43.0.10"],
     clusterDomain: "cluster.local",
-    rootDir: `${dir}/kubelet`,
+    settings: { ...defaultSettings, rootDir: `${dir}/kubelet` },
     logRoot: `${dir}/pods`,
     staticPodDir: `${dir}/manifests`,
   });

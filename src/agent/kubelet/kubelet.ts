@@ -12,11 +12,14 @@ import type { PodAdmission } from "../net/policy.ts";
 import { prepareCgroups } from "./cgroups.ts";
 import { CriCache } from "./cri-cache.ts";
 import { parseResolvConf } from "./dns-config.ts";
+import { EvictionManager } from "./eviction-manager.ts";
+import { ImageGc } from "./image-gc.ts";
 import { kubeletConfig } from "./kubelet-config.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
+import { defaultSettings, type KubeletSettings } from "./kubelet-settings.ts";
 import { logLimits, rotateLogs } from "./log-rotation.ts";
 import { type Machine, readMachine } from "./machine.ts";
-import { type NodeIdentity, nodeAllocatable } from "./node-object.ts";
+import { type NodeIdentity, nodeAllocatable, reservedOf } from "./node-object.ts";
 import { NodeReporter } from "./node-reporter.ts";
 import { ObjectSource } from "./object-source.ts";
 import type { PodRecord } from "./pod-record.ts";
@@ -51,9 +54,8 @@ export interface KubeletOptions {
   readonly nodeAddresses?: NodeIdentity["addresses"];
   readonly nodeAnnotations?: Readonly<Record<string, string>>;
   readonly kubeletPort?: number;
-  readonly maxPods?: number;
-  /** Default /var/lib/kubelet. */
-  readonly rootDir?: string;
+  /** Default: K3s'. */
+  readonly settings?: KubeletSettings;
   /** Default /var/log/pods. */
   readonly logRoot?: string;
   readonly resolvConf?: string;
@@ -83,12 +85,20 @@ const limits = { volumesRefreshMs: 60_000, storageEveryMs: 10_000 } as const;
 /** Resolves once the node is registered; pods are run until the scope ends. */
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { runtime, host, scope, cri } = options;
-  const rootDir = options.rootDir ?? "/var/lib/kubelet";
+  const settings = options.settings ?? defaultSettings;
+  const { rootDir } = settings;
   await host.mkdir(`${rootDir}/pods`, 0o750);
   await host.mkdir(options.logRoot ?? "/var/log/pods", 0o755);
   const machine = await readMachine(runtime, host);
   const identity = identityOf(options);
-  const reporter = new NodeReporter({ ...options, identity, machine, rootDir });
+  const imageDir = options.imageDir ?? rootDir;
+  let pressures = (): readonly string[] => [];
+  const reporter = new NodeReporter({
+    ...options,
+    identity,
+    machine,
+    pressures: () => pressures(),
+  });
   const allocatable = nodeAllocatable(identity, machine, await host.fileSystem(rootDir));
   let wake = (_uid: string): void => {};
   let objectsChanged = (_uids: Iterable<string>): void => {};
@@ -96,11 +106,15 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     rootDir,
     allocatable,
     memoryCapacityBytes: machine.memoryBytes,
+    conditions: () => pressures(),
     onProbe: (uid) => wake(uid),
     onObjects: (uids) => objectsChanged(uids),
   });
-  const { cpus, memoryBytes } = machine;
-  await prepareCgroups(context.cgroups, { milliCpu: cpus * 1000, memoryBytes });
+  const reserved = reservedOf(settings);
+  await prepareCgroups(context.cgroups, {
+    milliCpu: machine.cpus * 1000 - reserved.milliCpu,
+    memoryBytes: machine.memoryBytes - reserved.memoryBytes,
+  });
   const workers = new PodWorkers(context, scope.signal);
   wake = (uid) => workers.wake(uid);
   objectsChanged = (uids) => workers.objectsChanged(uids);
@@ -109,37 +123,31 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   scope.task("node-status", (signal) => reporter.run(signal));
   scope.task("node-lease", (signal) => reporter.renewLease(signal));
   scope.task("pods", (signal) => workers.follow(live, signal));
-  const watch = { context, workers, watchdog: new Watchdog(runtime.clock) };
-  scope.task("runtime-events", (signal) => followEvents(watch, signal));
-  const filesRead = startStaticPods(options, workers);
-  scope.task("runtime-relist", async (signal) => {
+  const watchdog = startWatch(options, context, workers, live);
+  startLoops(scope, context, workers);
+  const { logRoot } = context;
+  const stats = new StatsReader({ runtime, host, cri, rootDir, imageDir, logRoot });
+  const images = new ImageGc({ ...options, imageDir, settings });
+  scope.task("image-gc", (signal) => images.run(signal));
+  const onLook = (): Promise<void> => reporter.update(false);
+  const held = { pods: workers.evictions, stats, images, imageDir };
+  const eviction = new EvictionManager({ context, settings, onLook, ...held });
+  pressures = () => eviction.conditions();
+  scope.task("evictions", async (signal) => {
     await live.ready(signal);
-    // What is of a static pod must not be taken for nobody's.
-    await filesRead;
-    await relistLoop(watch, signal);
-  });
-  scope.task("logs", (signal) => rotationLoop(context, workers, signal));
-  scope.task("resizes", (signal) => workers.retryResizes(signal));
-  scope.task("storage-limits", (signal) => storageLoop(context, workers, signal));
-  scope.task("volumes", async (signal) => {
-    while (!signal.aborted) {
-      await runtime.clock.sleep(limits.volumesRefreshMs, signal);
-      await workers.refreshVolumes();
-    }
+    await eviction.run(signal);
   });
   scope.defer(() => {
     context.prober.stopAll();
     context.objects.stopAll();
     cri.close();
   });
-  const { logRoot } = context;
-  const imageDir = options.imageDir ?? rootDir;
   return {
     context,
     machine,
-    stats: new StatsReader({ runtime, host, cri, rootDir, imageDir, logRoot }),
+    stats,
     config: configOf(options, identity, context),
-    problem: () => watch.watchdog.problem(),
+    problem: () => watchdog.problem(),
     isNodeReady: () => reporter.isReady(),
     pods: () => [...workers.list()].filter((record) => !record.removed).map(({ pod }) => pod),
     findPod: (namespace, name) => workers.find(namespace, name),
@@ -153,12 +161,45 @@ function configOf(
 ): Readonly<Record<string, unknown>> {
   return kubeletConfig({
     port: identity.kubeletPort,
-    maxPods: identity.maxPods,
+    settings: identity.settings,
     clusterDns: options.clusterDns,
     clusterDomain: options.clusterDomain,
     staticPodPath: options.staticPodDir ?? "",
     systemdCgroup: cgroups.systemd,
     criSocket: options.criSocket ?? "",
+  });
+}
+
+/** Follows what the runtime does; the watchdog tells when that no longer works. */
+function startWatch(
+  options: KubeletOptions,
+  context: KubeletContext,
+  workers: PodWorkers,
+  live: { ready(signal: AbortSignal): Promise<void> },
+): Watchdog {
+  const { scope, runtime } = options;
+  const watch = { context, workers, watchdog: new Watchdog(runtime.clock) };
+  scope.task("runtime-events", (signal) => followEvents(watch, signal));
+  const filesRead = startStaticPods(options, workers);
+  scope.task("runtime-relist", async (signal) => {
+    await live.ready(signal);
+    // What is of a static pod must not be taken for nobody's.
+    await filesRead;
+    await relistLoop(watch, signal);
+  });
+  return watch.watchdog;
+}
+
+function startLoops(scope: Scope, context: KubeletContext, workers: PodWorkers): void {
+  const { clock } = context.runtime;
+  scope.task("logs", (signal) => rotationLoop(context, workers, signal));
+  scope.task("resizes", (signal) => workers.retryResizes(signal));
+  scope.task("storage-limits", (signal) => storageLoop(context, workers, signal));
+  scope.task("volumes", async (signal) => {
+    while (!signal.aborted) {
+      await clock.sleep(limits.volumesRefreshMs, signal);
+      await workers.refreshVolumes();
+    }
   });
 }
 
@@ -169,7 +210,7 @@ async function storageLoop(
 ): Promise<void> {
   while (!signal.aborted) {
     await runtime.clock.sleep(limits.storageEveryMs, signal);
-    await workers.enforceStorageLimits().catch((error: unknown) => {
+    await workers.evictions.enforceStorageLimits().catch((error: unknown) => {
       runtime.log.debug("Cannot look at what pods hold", { error: `${error}` });
     });
   }
@@ -219,7 +260,7 @@ function identityOf(options: KubeletOptions): NodeIdentity {
     annotations: options.nodeAnnotations ?? {},
     kubeletVersion: options.kubeletVersion,
     kubeletPort: options.kubeletPort ?? 10250,
-    maxPods: options.maxPods ?? 110,
+    settings: options.settings ?? defaultSettings,
   };
 }
 
@@ -227,6 +268,7 @@ interface Found {
   readonly rootDir: string;
   readonly allocatable: Readonly<Record<string, string>>;
   readonly memoryCapacityBytes: number;
+  readonly conditions: () => readonly string[];
   readonly onProbe: (uid: string) => void;
   readonly onObjects: (uids: Iterable<string>) => void;
 }
@@ -275,6 +317,8 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     seccompRoot: `${rootDir}/seccomp`,
     memoryCapacityBytes: found.memoryCapacityBytes,
     allocatable: found.allocatable,
+    conditions: found.conditions,
+    signal: options.scope.signal,
     *services() {
       for (const entry of liveServices.list()) yield entry.object;
     },

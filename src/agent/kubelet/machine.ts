@@ -57,9 +57,3 @@ async function readHugepages(runtime: Runtime, host: Host): Promise<Machine["hug
     }),
   );
 }
-
-/** Memory the kernel could still give out, for the pressure condition. */
-export async function availableMemory(runtime: Runtime): Promise<number> {
-  const memory = (await runtime.files.readText("/proc/meminfo")) ?? "";
-  return Number(memory.match(/^MemAvailable:\s+(\d+) kB/m)?.[1] ?? 0) * 1024;
-}

@@ -30,8 +30,9 @@ export function tellOfNode(
   events: EventRecorder,
   name: string,
   reason: string,
-  message = `Node ${name} status is now: ${reason}`,
+  told: { readonly message?: string; readonly type?: "Normal" | "Warning" } = {},
 ): void {
+  const { message = `Node ${name} status is now: ${reason}`, type = "Normal" } = told;
   const about = { apiVersion: "v1", kind: "Node", metadata: { name, uid: name } };
-  events.event(about, "Normal", reason, message);
+  events.event(about, type, reason, message);
 }

@@ -1,8 +1,11 @@
 /** The Node object of this machine: what is registered, and the status kept current. Pure. */
 import type * as core from "../../gen/core-v1.ts";
 import type { FileSystemInfo } from "../../runtime/host.ts";
+import { amountOf, type Signal, thresholdValue } from "./eviction-thresholds.ts";
+import type { KubeletSettings } from "./kubelet-settings.ts";
 import type { Machine } from "./machine.ts";
 import { timeOf } from "./pod-status.ts";
+import { milliCpu, wholeValue } from "./resources.ts";
 import type { Node } from "./types.ts";
 
 export interface NodeIdentity {
@@ -20,13 +23,14 @@ export interface NodeIdentity {
   readonly annotations: Readonly<Record<string, string>>;
   readonly kubeletVersion: string;
   readonly kubeletPort: number;
-  readonly maxPods: number;
+  readonly settings: KubeletSettings;
 }
 
 export interface NodeFacts {
   readonly machine: Machine;
   readonly disk: FileSystemInfo;
-  readonly memoryAvailableBytes: number;
+  /** Conditions that hold now: MemoryPressure and the like. */
+  readonly pressures: readonly string[];
   readonly runtimeVersion: string;
   /** Undefined when the runtime cannot be reached. */
   readonly runtime: readonly RuntimeCondition[] | undefined;
@@ -43,13 +47,7 @@ export interface RuntimeCondition {
   readonly message: string;
 }
 
-const limits = {
-  /** Upstream's default eviction thresholds. */
-  memoryAvailableBytesMin: 100 * 2 ** 20,
-  diskFreeShareMin: 0.1,
-  inodesFreeShareMin: 0.05,
-  imagesMax: 50,
-} as const;
+const limits = { imagesMax: 50 } as const;
 
 export function nodeLabels(identity: NodeIdentity, architecture: string): Record<string, string> {
   return {
@@ -111,21 +109,47 @@ export function nodeCapacity(
     "ephemeral-storage": `${Math.floor(disk.totalBytes / 1024)}Ki`,
     ...Object.fromEntries(huge),
     memory: `${Math.floor(machine.memoryBytes / 1024)}Ki`,
-    pods: `${identity.maxPods}`,
+    pods: `${identity.settings.maxPods}`,
   };
 }
 
-/** Upstream keeps a tenth of the disk and what eviction needs of the memory. */
+/** What pods may ask for: reservations and what eviction keeps free are taken off. */
 export function nodeAllocatable(
   identity: NodeIdentity,
   machine: Machine,
   disk: FileSystemInfo,
 ): Record<string, string> {
-  const reserved = limits.memoryAvailableBytesMin;
+  const { settings } = identity;
+  const kept = (signal: Signal, capacity: number): number => {
+    const text = settings.evictionHard[signal];
+    const value = text === undefined ? undefined : thresholdValue(signal, text);
+    return value === undefined ? 0 : amountOf(value, capacity);
+  };
+  const reserved = reservedOf(settings);
+  const { memoryBytes, cpus } = machine;
+  const memory = memoryBytes - reserved.memoryBytes - kept("memory.available", memoryBytes);
+  const storage = disk.totalBytes - reserved.diskBytes - kept("nodefs.available", disk.totalBytes);
+  const milli = cpus * 1000 - reserved.milliCpu;
   return {
     ...nodeCapacity(identity, machine, disk),
-    "ephemeral-storage": `${Math.floor(disk.totalBytes * (1 - limits.diskFreeShareMin))}`,
-    memory: `${Math.floor((machine.memoryBytes - reserved) / 1024)}Ki`,
+    cpu: milli % 1000 === 0 ? `${milli / 1000}` : `${milli}m`,
+    "ephemeral-storage": `${Math.max(0, storage)}`,
+    memory: `${Math.max(0, Math.floor(memory / 1024))}Ki`,
+  };
+}
+
+/** What the machine's own programs and k3 keep for themselves. */
+export function reservedOf({ systemReserved, kubeReserved }: KubeletSettings): {
+  readonly milliCpu: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+} {
+  const sum = (of: (list: Readonly<Record<string, string>>) => number): number =>
+    of(systemReserved) + of(kubeReserved);
+  return {
+    milliCpu: sum(({ cpu }) => milliCpu(cpu)),
+    memoryBytes: sum(({ memory }) => wholeValue(memory)),
+    diskBytes: sum((list) => wholeValue(list["ephemeral-storage"])),
   };
 }
 
@@ -169,16 +193,11 @@ export function nodeStatus(
 type Verdict = Pick<core.NodeCondition, "type" | "status" | "reason" | "message">;
 
 function nodeConditions(facts: NodeFacts, before: Node | undefined): core.NodeCondition[] {
-  const { disk } = facts;
-  const lowMemory = facts.memoryAvailableBytes < limits.memoryAvailableBytesMin;
-  const lowDisk =
-    disk.freeBytes < disk.totalBytes * limits.diskFreeShareMin ||
-    // Some file systems count no inodes at all.
-    (disk.totalInodes > 0 && disk.freeInodes < disk.totalInodes * limits.inodesFreeShareMin);
+  const { pressures } = facts;
   const verdicts = [
-    pressure("MemoryPressure", lowMemory, "Memory", "memory available"),
-    pressure("DiskPressure", lowDisk, "Disk", "disk space available"),
-    pressure("PIDPressure", false, "PID", "PID available"),
+    pressure("MemoryPressure", pressures.includes("MemoryPressure"), "Memory", "memory available"),
+    pressure("DiskPressure", pressures.includes("DiskPressure"), "Disk", "disk space available"),
+    pressure("PIDPressure", pressures.includes("PIDPressure"), "PID", "PID available"),
     readyCondition(facts.runtime),
   ];
   const now = timeOf(facts.nowMs);

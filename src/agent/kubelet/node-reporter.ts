@@ -8,7 +8,7 @@ import type { EventRecorder } from "../../live/events.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { CriClient } from "../cri/client.ts";
-import { availableMemory, type Machine } from "./machine.ts";
+import type { Machine } from "./machine.ts";
 import { nodeStatusEvents, tellOfNode } from "./node-events.ts";
 import {
   type NodeFacts,
@@ -38,8 +38,9 @@ export interface NodeReporterOptions {
   readonly cri: CriClient;
   readonly identity: NodeIdentity;
   readonly machine: Machine;
-  readonly rootDir: string;
   readonly events: EventRecorder;
+  /** Conditions of the node that hold now. */
+  readonly pressures: () => readonly string[];
 }
 
 export class NodeReporter {
@@ -61,7 +62,7 @@ export class NodeReporter {
   /** Creates the Node or takes over the one that is there; tries until it works. */
   async register(signal: AbortSignal): Promise<void> {
     const { runtime, client, identity, machine, events } = this.#options;
-    tellOfNode(events, identity.name, "Starting", "Starting kubelet.");
+    tellOfNode(events, identity.name, "Starting", { message: "Starting kubelet." });
     while (!signal.aborted) {
       try {
         const fresh = newNode(identity, await this.#facts());
@@ -134,10 +135,9 @@ export class NodeReporter {
   }
 
   async #facts(): Promise<NodeFacts> {
-    const { runtime, host, cri, machine, rootDir } = this.#options;
-    const [disk, memoryAvailableBytes, version, status, images] = await Promise.all([
-      host.fileSystem(rootDir),
-      availableMemory(runtime),
+    const { runtime, host, cri, machine, identity } = this.#options;
+    const [disk, version, status, images] = await Promise.all([
+      host.fileSystem(identity.settings.rootDir),
       cri.runtime.version({}).catch(() => undefined),
       cri.runtime.status({}).catch(() => undefined),
       cri.images.listImages({}).catch(() => undefined),
@@ -146,7 +146,7 @@ export class NodeReporter {
     return {
       machine,
       disk,
-      memoryAvailableBytes,
+      pressures: this.#options.pressures(),
       runtimeVersion: `${name}://${version?.runtimeVersion ?? "unknown"}`,
       runtime: status?.status?.conditions,
       handlers: (status?.runtimeHandlers ?? []).map(handlerStatus),

@@ -58,6 +58,7 @@ function facts(of: Pod, more: Partial<PodFacts> = {}): PodFacts {
     cgroup: undefined,
     resize: undefined,
     restarting: new Set(),
+    dispensable: false,
     hashes: new Map(),
     ...more,
   };

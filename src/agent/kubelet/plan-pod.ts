@@ -49,6 +49,10 @@ export interface Failure {
   /** DeadlineExceeded, Evicted, or why the pod was rejected. */
   readonly reason: string;
   readonly message: string;
+  /** Undefined: the pod's own grace period. */
+  readonly graceSeconds?: number;
+  /** It did nothing wrong: the node needs the room. */
+  readonly disrupts?: true;
 }
 
 export interface CrashBackoff {
@@ -80,6 +84,8 @@ export interface PodFacts {
   readonly cgroup: PodResources | undefined;
   /** What of it has to change. */
   readonly resize: ResizePlan | undefined;
+  /** What is left of the pod once it has ended may be cleared away. */
+  readonly dispensable: boolean;
   /** Ids of containers that were ended to run again. */
   readonly restarting: ReadonlySet<string>;
   /** Container name to the hash of its current spec. */
@@ -149,13 +155,13 @@ function planEnd(facts: PodFacts, deleted: boolean): PodPlan {
   }
   if (facts.volumes !== "gone") return only({ do: "cleanUp" });
   if (deleted && !removed) return only({ do: "finalDelete" });
-  if (!removed) return { steps: [], waiting, againInMs: undefined };
+  if (!removed && !facts.dispensable) return { steps: [], waiting, againInMs: undefined };
   if (cri.containers.length > 0) return removalOf(cri.containers);
   if (cri.sandboxes.length > 0) {
     const steps = cri.sandboxes.map(({ id }) => ({ do: "removeSandbox" as const, id }));
     return { steps, waiting, againInMs: undefined };
   }
-  return only({ do: "forget" });
+  return removed ? only({ do: "forget" }) : { steps: [], waiting, againInMs: undefined };
 }
 
 function removalOf(containers: readonly ContainerState[]): PodPlan {

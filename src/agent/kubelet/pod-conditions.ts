@@ -55,7 +55,7 @@ export function podConditions(
     Ready: readyOf(facts, containersReady),
     ContainersReady: containersReady,
     PodScheduled: yes,
-    ...(facts.failed?.reason === "Evicted" ? { [disrupted]: evicted } : {}),
+    ...(facts.failed?.disrupts ? { [disrupted]: evicted } : {}),
   };
   const before = facts.pod.status?.conditions ?? [];
   const standing = Object.entries(verdicts).map(([type, verdict]) => {

@@ -21,6 +21,8 @@ export interface PodRecord {
   cgroup: PodResources | undefined;
   /** Containers that were ended to run again, whatever their restart policy says. */
   readonly restarting: Set<string>;
+  /** Once the pod has ended nobody needs its containers any more. */
+  dispensable: boolean;
   /** The API object is gone, or never was: only the runtime knows the pod. */
   removed: boolean;
   failed: Failure | undefined;
@@ -60,6 +62,7 @@ export function newRecord(pod: Pod, removed: boolean, nowMs: number): PodRecord 
     resizing: undefined,
     cgroup: undefined,
     restarting: new Set(),
+    dispensable: false,
     removed,
     failed: undefined,
     static: false,

@@ -106,9 +106,14 @@ export class PodResizes {
   /** True when nothing is left to wait for. */
   #grant(record: PodRecord): boolean {
     const { resources, allocatable, events, runtime } = this.#context;
+    const conditions = this.#context.conditions();
     const { asked, uid } = record;
     const nowMs = runtime.clock.now().getTime();
-    const rejection = rejectPod(asked, { others: othersOf(this.#records, uid), allocatable });
+    const rejection = rejectPod(asked, {
+      others: othersOf(this.#records, uid),
+      allocatable,
+      conditions,
+    });
     const generation = asked.metadata.generation ?? 0;
     this.#wake(uid, 0);
     if (rejection === undefined) {

@@ -61,7 +61,7 @@ export function podStatus(facts: StatusFacts): core.PodStatus {
   return {
     observedGeneration: pod.metadata.generation ?? 0,
     phase,
-    ...(phase === "Failed" ? facts.failed : undefined),
+    ...(phase === "Failed" ? reasonOf(facts) : undefined),
     conditions: podConditions(facts, phase, statuses),
     hostIP: facts.nodeIps[0] ?? "",
     hostIPs: facts.nodeIps.map((ip) => ({ ip })),
@@ -72,6 +72,16 @@ export function podStatus(facts: StatusFacts): core.PodStatus {
     ...(init.length === 0 ? {} : { initContainerStatuses: init }),
     ...(ephemeral.length === 0 ? {} : { ephemeralContainerStatuses: ephemeral }),
     ...podResourceStatus(pod, phase, facts.cgroup),
+  };
+}
+
+/** Why the kubelet ended the pod, now or before it was started anew. */
+function reasonOf({ failed, pod }: StatusFacts): Pick<core.PodStatus, "reason" | "message"> {
+  const before = hasEnded(pod) ? pod.status : undefined;
+  const { reason, message } = failed ?? before ?? {};
+  return {
+    ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { message }),
   };
 }
 

@@ -170,7 +170,7 @@ export function graceSecondsOf(record: PodRecord, containerName: string): number
     return metadata.deletionGracePeriodSeconds ?? limits.graceSecondsDefault;
   }
   const own = spec.terminationGracePeriodSeconds ?? limits.graceSecondsDefault;
-  if (record.failed !== undefined) return record.failed.reason === "Evicted" ? 1 : own;
+  if (record.failed !== undefined) return record.failed.graceSeconds ?? own;
   const container = containersOf(record.pod).find(
     (named) => named.container.name === containerName,
   )?.container;

@@ -16,6 +16,7 @@ import type { RotatedLog } from "./log-rotation.ts";
 import { objectRefs } from "./object-refs.ts";
 import { hasEnded, isEnding, type PodFacts, type PodPlan, planPod } from "./plan-pod.ts";
 import { planResize } from "./plan-resize.ts";
+import { PodEvictions } from "./pod-evictions.ts";
 import { newRecord, orphanPod, type PodRecord } from "./pod-record.ts";
 import { othersOf, PodResizes } from "./pod-resizes.ts";
 import { reportedRestarts } from "./pod-status.ts";
@@ -24,7 +25,6 @@ import { StaticPods } from "./static-pods.ts";
 import { sameJson } from "./status-patch.ts";
 import { StatusReporter } from "./status-reporter.ts";
 import { StepRunner } from "./step-runner.ts";
-import { limitsStorage, storageProblem, storageUse } from "./storage-limits.ts";
 import {
   containersOf,
   fieldPathOf,
@@ -52,6 +52,7 @@ export class PodWorkers {
   readonly #steps: StepRunner;
   readonly #resizes: PodResizes;
   readonly staticPods: StaticPods;
+  readonly evictions: PodEvictions;
 
   constructor(context: KubeletContext, signal: AbortSignal) {
     this.#context = context;
@@ -66,6 +67,7 @@ export class PodWorkers {
     const forget = (record: PodRecord): Promise<void> => this.#forget(record);
     this.#resizes = new PodResizes(context, records, wake);
     const resizes = this.#resizes;
+    this.evictions = new PodEvictions(context, records, wake);
     this.#steps = new StepRunner({ context, signal, records, staticPods, resizes, wake, forget });
   }
 
@@ -123,20 +125,6 @@ export class PodWorkers {
       ({ pod }) => pod.metadata.namespace === namespace && pod.metadata.name === name,
     );
     return all.find((record) => !record.removed) ?? all[0];
-  }
-
-  /** Ends the pods that hold more of the node's disk than they may. */
-  async enforceStorageLimits(): Promise<void> {
-    for (const record of this.#records.values()) {
-      const { pod, failed, volumes, removed } = record;
-      const runs = volumes === "ready" && !removed && failed === undefined && !hasEnded(pod);
-      if (!runs || !limitsStorage(pod)) continue;
-      const message = storageProblem(pod, await storageUse(this.#context, pod));
-      if (message === undefined) continue;
-      record.failed = { reason: "Evicted", message };
-      this.#context.events.event(pod, "Warning", "Evicted", message);
-      this.#queue.add(record.uid);
-    }
   }
 
   /** Resizes that wait are looked at again now and then, besides when something ends. */
@@ -207,7 +195,11 @@ export class PodWorkers {
     const { allocatable, events } = this.#context;
     const rejection =
       isNew && pod.metadata.deletionTimestamp === undefined
-        ? rejectPod(pod, { others: othersOf(this.#records, record.uid), allocatable })
+        ? rejectPod(pod, {
+            others: othersOf(this.#records, record.uid),
+            allocatable,
+            conditions: this.#context.conditions(),
+          })
         : undefined;
     if (rejection === undefined) {
       this.#resizes.admitted(record);
@@ -292,6 +284,7 @@ export class PodWorkers {
       cgroup: record.cgroup,
       resize: planResize(record.pod, cri, actuated),
       restarting: record.restarting,
+      dispensable: record.dispensable || isEvicted(record.pod),
       removed: record.removed,
       failed: record.failed,
       cri,
@@ -374,6 +367,11 @@ export class PodWorkers {
     await this.#context.host.remove(podLogDir(this.#context.logRoot, record.pod));
     this.staticPods.forgotten();
   }
+}
+
+/** Nobody looks for what an evicted pod has left: the node needs the room. */
+function isEvicted({ status }: Pod): boolean {
+  return status?.phase === "Failed" && status.reason === "Evicted";
 }
 
 /** Names of the containers whose start is under way. */

@@ -1,5 +1,7 @@
 /** Which pods hold more of the node's disk than they may: upstream's local storage eviction. */
 import { addQuantity, canonicalQuantity } from "../../lib/quantity.ts";
+import type { Host } from "../../runtime/host.ts";
+import type { DiskUse } from "./eviction-rank.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import { wholeValue } from "./resources.ts";
 import { containersOf, type Pod, podLogDir, uidOf } from "./types.ts";
@@ -62,7 +64,7 @@ export async function storageUse(context: KubeletContext, pod: Pod): Promise<Sto
     cri.runtime.listContainerStats({ filter: { labelSelector } }),
     ...empty.map(async (volume) => {
       const path = volumes.pathOf(pod, volume) ?? "";
-      return [volume.name, await treeBytes(context, path)] as const;
+      return [volume.name, (await treeUse(context.host, path)).bytes] as const;
     }),
   ]);
   const logs = podLogDir(context.logRoot, pod);
@@ -70,20 +72,27 @@ export async function storageUse(context: KubeletContext, pod: Pod): Promise<Sto
     stats.map(async ({ attributes, writableLayer }) => {
       const name = attributes?.metadata?.name ?? "";
       const layer = Number(writableLayer?.usedBytes?.value ?? 0n);
-      return [name, layer + (await treeBytes(context, `${logs}/${name}`))] as const;
+      const written = await treeUse(context.host, `${logs}/${name}`);
+      return [name, layer + written.bytes] as const;
     }),
   );
   return { volumes: new Map(sizes), containers: new Map(containers) };
 }
 
-async function treeBytes(context: KubeletContext, dir: string): Promise<number> {
-  const { host } = context;
-  let sum = 0;
+/** What lies below a directory. */
+export async function treeUse(host: Host, dir: string): Promise<DiskUse> {
+  let [bytes, inodes] = [0, 0];
   for (const name of await host.list(dir)) {
     const path = `${dir}/${name}`;
     const info = await host.stat(path, false);
-    if (info?.kind === "directory") sum += await treeBytes(context, path);
-    else sum += info?.size ?? 0;
+    if (info === undefined) continue;
+    inodes += 1;
+    if (info.kind !== "directory") bytes += info.size;
+    else {
+      const below = await treeUse(host, path);
+      bytes += below.bytes;
+      inodes += below.inodes;
+    }
   }
-  return sum;
+  return { bytes, inodes };
 }
