@@ -158,7 +158,7 @@ export class MemoryDisk {
     const node = this.#nodes.get(this.#resolve(path, follow));
     if (node === undefined) return undefined;
     const size = node.kind === "file" ? node.data.length : 0;
-    const rest = { uid: 0, gid: 0, mtimeMs: 0, inode: 1 };
+    const rest = { uid: 0, gid: 0, mtimeMs: 0, inode: 1, device: 0 };
     return { kind: node.kind, size, mode: node.mode, ...rest };
   }
 
