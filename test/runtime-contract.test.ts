@@ -21,6 +21,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { generateEcKey, issueCertificate, issuerOf, keyToPem } from "../src/pki/x509.ts";
+import { createNet } from "../src/runtime/net.ts";
 
 interface Pair {
   readonly key: string;
@@ -145,6 +146,16 @@ test("fetch carries a client certificate and a private CA", async () => {
   const response = await fetch(`https://localhost:${port}/`, init as RequestInit);
   expect(await response.json()).toEqual({ version: "1.1", user: "alice" });
   expect(fetch(`https://localhost:${port}/`)).rejects.toThrow();
+});
+
+test("whatever is trusted is trusted alone, an authority or not, as with Go", async () => {
+  const { fetch: ask } = createNet();
+  const request = (): Request => new Request(`https://localhost:${port}/`);
+  for (const more of [{}, { headerLines: [["x-a", "b"]] as const }]) {
+    const own = await ask(request(), { tls: { ca: server.cert }, ...more });
+    expect(own.status).toBe(200);
+    expect(ask(request(), { tls: { ca: client.cert }, ...more })).rejects.toThrow();
+  }
 });
 
 test("an upgrade hands over the raw socket", async () => {

@@ -1,4 +1,5 @@
 /** POST: a new object, named by the client or by the server. */
+import { ApiError } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { actionContext } from "./action.ts";
 import { admitMutating, admitValidating } from "./admit.ts";
@@ -75,6 +76,7 @@ async function store(call: Call, object: KubeObject, prefix: string): Promise<Ap
       const taken = await readStored(parts, definition, namespace, name);
       if (taken === undefined) return answerObject(call, object, 201);
     } else {
+      refuseVersion(object);
       const written = await writeStored(call, object, 0, 201);
       if (written.ok) return written.answer;
     }
@@ -82,4 +84,12 @@ async function store(call: Call, object: KubeObject, prefix: string): Promise<Ap
     if (tries === limits.generatedNameTriesMax) throw generatedNameExists(definition, name);
     object.metadata.name = generatedName(prefix, parts.runtime);
   }
+}
+
+/** Upstream's storage refuses it, so a dry run does not, and what is invalid is told first. */
+function refuseVersion({ metadata }: KubeObject): void {
+  const { resourceVersion = "" } = metadata;
+  if (resourceVersion === "" || resourceVersion === "0") return;
+  const message = "resourceVersion should not be set on objects to be created";
+  throw new ApiError("", message, { code: 500 });
 }

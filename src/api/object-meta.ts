@@ -58,11 +58,7 @@ export function matchUrl(
 /** What the server alone decides about a new object. */
 export function fillCreateMetadata(object: KubeObject, runtime: Runtime, now: Date): void {
   const { metadata } = object;
-  if (metadata.resourceVersion) {
-    throw new ApiError("BadRequest", "resourceVersion should not be set on objects to be created");
-  }
   clearUnserved(object);
-  delete metadata.resourceVersion;
   delete metadata.deletionTimestamp;
   delete metadata.deletionGracePeriodSeconds;
   delete metadata.generation;

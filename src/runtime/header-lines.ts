@@ -3,6 +3,7 @@ import { type IncomingMessage, request as requestPlainly } from "node:http";
 import { request as requestByTls } from "node:https";
 import { Readable } from "node:stream";
 import type { ReadableStream as NodeStream } from "node:stream/web";
+import { goTrust } from "./go-trust.ts";
 import { readableOf } from "./readable.ts";
 import type { FetchOptions } from "./runtime.ts";
 
@@ -41,7 +42,15 @@ function send(
   const start = new URL(request.url).protocol === "https:" ? requestByTls : requestPlainly;
   return new Promise((resolve, reject) => {
     // A connection of its own: one that is kept would be shared by callers of other certificates.
-    const options = { method, headers, signal, agent: false as const, ...secrets, ...names };
+    const options = {
+      method,
+      headers,
+      signal,
+      agent: false as const,
+      ...secrets,
+      ...names,
+      ...goTrust,
+    };
     const sent = start(request.url, options, resolve);
     sent.once("error", reject);
     if (body === null) sent.end();

@@ -1,5 +1,6 @@
 /** Sockets behind `Net`. */
 import { connect, type Socket } from "node:net";
+import { goTrust } from "./go-trust.ts";
 import { fetchWithLines } from "./header-lines.ts";
 import { readableOf } from "./readable.ts";
 import type { Address, ByteStream, Net } from "./runtime.ts";
@@ -10,7 +11,7 @@ export function createNet(): Pick<Net, "fetch" | "dial"> {
       headerLines !== undefined
         ? fetchWithLines(request, headerLines, tls)
         : fetch(request, {
-            ...(tls === undefined ? {} : { tls: { ...tls } }),
+            ...(tls === undefined ? {} : { tls: { ...tls, ...goTrust } }),
             ...(unix === undefined ? {} : { unix }),
             // Bodies are followed for hours (watch, logs): only `request.signal` ends them.
             timeout: false,

@@ -69,6 +69,7 @@ export function callReason(error: unknown, target: string): string {
     case "ECONNREFUSED":
     case "ConnectionRefused":
       return `dial tcp ${new URL(target).host}: connect: connection refused`;
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
     case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
     case "SELF_SIGNED_CERT_IN_CHAIN":
     case "DEPTH_ZERO_SELF_SIGNED_CERT":
