@@ -26,6 +26,7 @@ const PROGRAMS = {
     from: "k8s.io/sample-apiserver",
     module: join(MODULE, "sample-apiserver"),
   },
+  "kube-apiserver": { from: "k8s.io/kubernetes/cmd/kube-apiserver", module: MODULE },
   nnp: { from: "k8s.io/kubernetes/test/images/nonewprivs", module: MODULE },
   critest: {
     from: "sigs.k8s.io/cri-tools/cmd/critest",

@@ -1,0 +1,52 @@
+/** The smallest description of how two normalised answers differ. */
+import { isObject, type Json } from "./client.ts";
+
+export interface Difference {
+  /** Where, with indexes. */
+  readonly path: string;
+  readonly upstream: Json | undefined;
+  readonly k3: Json | undefined;
+}
+
+/** The first difference is the one to mend; those below a differing kind say nothing. */
+export function differences(
+  upstream: Json | undefined,
+  k3: Json | undefined,
+  path = "",
+): Difference[] {
+  if (Array.isArray(upstream) && Array.isArray(k3)) {
+    const length = Math.max(upstream.length, k3.length);
+    return Array.from({ length }, (_, index) =>
+      differences(upstream[index], k3[index], `${path}[${index}]`),
+    ).flat();
+  }
+  if (isObject(upstream) && isObject(k3)) {
+    const names = [...new Set([...Object.keys(upstream), ...Object.keys(k3)])].sort();
+    return names.flatMap((name) => differences(upstream[name], k3[name], `${path}.${name}`));
+  }
+  return Object.is(upstream, k3) ? [] : [{ path, upstream, k3 }];
+}
+
+const shownMax = 300;
+
+function shown(value: Json | undefined): string {
+  if (value === undefined) return "absent";
+  const text = JSON.stringify(value);
+  return text.length > shownMax ? `${text.slice(0, shownMax)}…` : text;
+}
+
+export function describeDifference({ path, upstream, k3 }: Difference): string {
+  return `  ${path}\n    upstream: ${shown(upstream)}\n    k3:       ${shown(k3)}`;
+}
+
+/** Differences of one cause have one signature: no indexes, no quoted words, no numbers. */
+export function signatureOf({ path, upstream, k3 }: Difference): string {
+  const general = (text: string): string =>
+    text
+      .replace(/"[^"]*"/g, '"…"')
+      .replace(/\d+/g, "N")
+      .slice(0, 160);
+  const value = (one: Json | undefined): string =>
+    typeof one === "string" ? general(one) : general(shown(one));
+  return `${path.replace(/\[\d+\]/g, "[]")}: ${value(upstream)} ≠ ${value(k3)}`;
+}

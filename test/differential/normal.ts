@@ -1,0 +1,101 @@
+/** Replaces what may differ between two servers: random names, uids, times, revisions, addresses. */
+import { type Answer, type Exchange, isObject, type Json, type JsonObject } from "./client.ts";
+
+/** Parts of texts; each is kept when the request itself holds it. */
+const tokens: readonly (readonly [RegExp, string])[] = [
+  [/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, "<token>"],
+  [/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, "<uid>"],
+  [/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, "<time>"],
+  [/\b10\.43\.\d+\.\d+\b/g, "<address>"],
+  [/127\.0\.0\.1:\d+/g, "<server>"],
+  [/(?<=resource ?[vV]ersion: "?|revision: \(|resource version: )\d{2,}/g, "<revision>"],
+  [/(?<=too old resource version: \d+ \()\d+/g, "<revision>"],
+  [/(?<=Too large resource version: \d+, current: )\d+/g, "<revision>"],
+];
+
+/** Headers compared by value, and those of which only the presence counts. */
+const headersByValue = ["content-type", "warning", "cache-control", "www-authenticate", "allow"];
+headersByValue.push("location", "retry-after", "vary", "x-content-type-options");
+const headersByPresence = ["audit-id", "etag", "last-modified", "x-varied-accept"];
+headersByPresence.push("x-kubernetes-pf-flowschema-uid", "x-kubernetes-pf-prioritylevel-uid");
+
+const age = /^(\d+[smhdy])+$/;
+const generatedSuffixLength = 5;
+
+class Normaliser {
+  readonly #given: string;
+  readonly #generated = new Map<string, string>();
+
+  constructor(given: string) {
+    this.#given = given;
+  }
+
+  /** Names that the server made up, wherever they stand in the answer. */
+  collect(value: Json): void {
+    if (Array.isArray(value)) for (const item of value) this.collect(item);
+    if (!isObject(value)) return;
+    const { generateName, name } = value;
+    if (typeof generateName === "string" && typeof name === "string" && generateName !== "") {
+      const isLong = name.length === generateName.length + generatedSuffixLength;
+      if (isLong && name.startsWith(generateName))
+        this.#generated.set(name, `${generateName}<generated>`);
+    }
+    for (const item of Object.values(value)) this.collect(item);
+  }
+
+  text(value: string): string {
+    let text = value;
+    for (const [name, shown] of this.#generated) text = text.replaceAll(name, shown);
+    for (const [pattern, shown] of tokens)
+      text = text.replace(pattern, (found) => (this.#given.includes(found) ? found : shown));
+    return text;
+  }
+
+  value(value: Json, key: string): Json {
+    if (typeof value === "string") return this.#string(value, key);
+    if (typeof value === "number" && key === "nodePort")
+      return this.#given.includes(String(value)) ? value : "<port>";
+    if (Array.isArray(value)) return value.map((item) => this.value(item, key));
+    if (!isObject(value)) return value;
+    const { managedFields } = value;
+    if (Array.isArray(managedFields)) {
+      const sorted = managedFields.toSorted((a, b) => (managerKey(a) < managerKey(b) ? -1 : 1));
+      return this.value({ ...value, managedFields: null, managers: sorted }, key);
+    }
+    const entries = Object.entries(value).map(([name, item]): [string, Json] => [
+      this.text(name),
+      this.value(item, name),
+    ]);
+    return Object.fromEntries(entries);
+  }
+
+  #string(value: string, key: string): string {
+    if (key === "resourceVersion")
+      return /^\d{1,}$/.test(value) && value !== "0" ? "<revision>" : value;
+    if (key === "continue") return value === "" ? "" : "<continue>";
+    if (key === "cells" && age.test(value)) return "<age>";
+    return this.text(value);
+  }
+}
+
+/** Entries are ordered by time, and a second may begin between two servers. */
+function managerKey(entry: Json): string {
+  if (!isObject(entry)) return "";
+  return `${entry.manager} ${entry.operation} ${entry.subresource ?? ""}`;
+}
+
+/** An answer as it is compared: status, headers that matter, body. */
+export function normalise(answer: Answer, exchange: Exchange): JsonObject {
+  const sent =
+    typeof exchange.body === "string" ? exchange.body : JSON.stringify(exchange.body ?? "");
+  const normaliser = new Normaliser(`${decodeURIComponent(exchange.path)} ${sent}`);
+  normaliser.collect(answer.body);
+  const headers: JsonObject = {};
+  for (const name of headersByValue) {
+    const value = answer.headers[name];
+    if (value !== undefined) headers[name] = normaliser.text(value);
+  }
+  for (const name of headersByPresence)
+    if (answer.headers[name] !== undefined) headers[name] = "<present>";
+  return { status: answer.status, headers, body: normaliser.value(answer.body, "") };
+}
