@@ -29,10 +29,10 @@ try {
   const groups = grouped(pair.findings);
   const text = groups.map(
     ([signature, all]) =>
-      `## ${all.length} × ${signature}\n${describeFinding(all[0] as Finding)}\n`,
+      `## ${all.length} × ${signature}\n${describeFinding(all.toSorted((a, b) => a.differences.length - b.differences.length)[0] as Finding)}\n`,
   );
   await Bun.write(join(OUT, "report.txt"), text.join("\n"));
-  await Bun.write(join(OUT, "all.txt"), pair.findings.map(describeFinding).join("\n\n"));
+  await Bun.write(join(OUT, "findings.json"), JSON.stringify(pair.findings));
   console.log(
     `${pair.count} requests, ${pair.findings.length} answers differ, ${groups.length} ways`,
   );

@@ -4,6 +4,7 @@ export interface GoField {
   readonly jsonName: string;
   readonly inline: boolean;
   readonly omitEmpty: boolean;
+  readonly omitZero: boolean;
   readonly pointer: boolean;
   readonly number: number;
   /** The Go type without pointer, slice and package: `Protocol` of `[]*v1.Protocol`. */
@@ -40,6 +41,7 @@ function parseTag(declaration: string, tags: string): GoField | undefined {
     jsonName,
     inline: options.includes("inline") || (jsonName === "" && words.length === 1),
     omitEmpty: options.includes("omitempty"),
+    omitZero: options.includes("omitzero"),
     pointer: goType.startsWith("*"),
     number: Number(protobuf.split(",")[1]),
     baseType: goType.replace(/^.*[*\].]/, ""),

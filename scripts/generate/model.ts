@@ -126,6 +126,7 @@ function buildField(field: ProtoField, message: string, prefix: string, go: GoPa
     required: !optional && tags?.omitEmpty !== true,
     doc: comment.doc,
     ...((tags?.omitEmpty ?? optional) ? { omitEmpty: true } : {}),
+    ...(tags?.omitZero === true ? { omitZero: true } : {}),
     ...(pointer ? { pointer } : {}),
     ...(inline ? { inline } : {}),
     ...(listType === undefined ? {} : { listType }),

@@ -8,7 +8,7 @@ import { readValue } from "./body.ts";
 import type { Call } from "./call.ts";
 import { conflict, groupResource, invalid, modified, notFound } from "./errors.ts";
 import { dryRunErrors } from "./options.ts";
-import { planDelete } from "./plan-delete.ts";
+import { planDelete, ungraced } from "./plan-delete.ts";
 import type { ApiResponse } from "./request.ts";
 import type { FieldError, ResourceDefinition } from "./resource-definition.ts";
 import { answerObject, readFromStore, readStored, type Stored, writeStored } from "./stored.ts";
@@ -78,11 +78,22 @@ async function carryOut(
       const written = await writeStored(call, plan.object, current.revision, 200);
       return written.ok ? done("kept", written.answer) : undefined;
     }
-    case "remove":
+    case "remove": {
+      const { marked } = plan;
       if (call.dryRun) {
-        return done("removed", answerObject(call, copyJson<KubeObject>(old as KubeObject)));
+        return done(
+          "removed",
+          answerObject(call, marked ?? copyJson<KubeObject>(old as KubeObject)),
+        );
       }
-      return done("removed", await removeStored(call, old, current));
+      if (marked === undefined) return done("removed", await removeStored(call, old, current));
+      const written = await writeStored(call, marked, current.revision, 200);
+      if (!written.ok) return undefined;
+      const { namespace = "", name = "" } = marked.metadata;
+      const last = await readFromStore(call.parts, call.definition, namespace, name);
+      if (last === undefined) return undefined;
+      return done("removed", await removeStored(call, last.object, last));
+    }
   }
 }
 
@@ -92,21 +103,23 @@ function checkPreconditions(
   object: DeepReadonly<KubeObject>,
   options: DeleteRequest,
 ): void {
-  const { uid, resourceVersion } = object.metadata;
-  if (options.uid !== undefined && options.uid !== uid) {
+  const { metadata } = object;
+  const parts = [
+    ["UID", options.uid, metadata.uid, "deleted and then recreated"],
+    ["ResourceVersion", options.resourceVersion, metadata.resourceVersion, "modified"],
+  ] as const;
+  for (const [part, wanted, actual, fate] of parts) {
+    if (wanted === undefined || wanted === actual) continue;
+    if (ungraced.has(definition.kind)) {
+      const why = `${part} in precondition: ${wanted}, ${part} in object meta: ${actual}`;
+      throw conflict(definition, name, `Precondition failed: ${why}`);
+    }
     throw conflict(
-      definition,
+      // Upstream puts the kind where everyone else puts the resource.
+      { ...definition, plural: definition.kind },
       name,
-      `the UID in the precondition (${options.uid}) does not match the UID in record (${uid}). ` +
-        "The object might have been deleted and then recreated",
-    );
-  }
-  if (options.resourceVersion !== undefined && options.resourceVersion !== resourceVersion) {
-    throw conflict(
-      definition,
-      name,
-      `the ResourceVersion in the precondition (${options.resourceVersion}) does not match the ` +
-        `ResourceVersion in record (${resourceVersion}). The object might have been modified`,
+      `the ${part} in the precondition (${wanted}) does not match the ${part} in record ` +
+        `(${actual}). The object might have been ${fate}`,
     );
   }
 }

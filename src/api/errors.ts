@@ -91,6 +91,19 @@ export function notAcceptable(accepted: readonly string[]): ApiError {
   );
 }
 
+/** The metadata of one object was asked of a list, or that of a list of an object. */
+export function wrongMetadataForm(resource: ResourceNames, as: string): ApiError {
+  const isList = as === "PartialObjectMetadata";
+  const kind = isList ? `${resource.kind}List` : resource.kind;
+  const what = `the requested object is ${isList ? "" : "not "}a list (*${goPackage(resource)}.${kind})`;
+  return new ApiError("NotAcceptable", `you requested ${as}, but ${what}`);
+}
+
+/** Where upstream's internal form of a built-in kind lives. */
+function goPackage({ group }: ResourceNames): string {
+  return group === "" || group === "events.k8s.io" ? "core" : (group.split(".")[0] ?? "");
+}
+
 export function forbidden(attributes: Attributes, reason: string): ApiError {
   const why = reason === "" ? "" : `: ${reason}`;
   const { user, verb } = attributes;

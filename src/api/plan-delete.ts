@@ -12,12 +12,15 @@ export interface DeleteWish {
 }
 
 export type DeletePlan =
-  | { readonly type: "remove" }
+  /** With what the object is marked as before, where a grace of nothing is written down too. */
+  | { readonly type: "remove"; readonly marked?: KubeObject }
   | { readonly type: "mark"; readonly object: KubeObject }
   | { readonly type: "keep" };
 
 /** Kinds that keep their dependents unless asked otherwise, for compatibility. */
 const orphansByDefault: ReadonlySet<string> = new Set(["replicationcontrollers", "jobs.batch"]);
+/** Kinds that are marked by their own deletion, which tells no grace. */
+export const ungraced: ReadonlySet<string> = new Set(["Namespace", "CustomResourceDefinition"]);
 /** Kinds that the garbage collector never looks at. */
 const withoutCollection: ReadonlySet<string> = new Set(["events", "events.events.k8s.io"]);
 
@@ -39,7 +42,8 @@ export function planDelete(
   const hasFinalizers = (object.metadata.finalizers ?? []).length > 0;
   if (grace.type === "set") {
     markDeleted(definition, object, grace.at, grace.seconds);
-    return grace.seconds === 0 && !hasFinalizers && !held ? { type: "remove" } : mark(object);
+    const isOver = grace.seconds === 0 && !hasFinalizers && !held;
+    return isOver ? { type: "remove", marked: object } : mark(object);
   }
   if (!hasFinalizers && !held) return { type: "remove" };
   const isMarked = old.metadata.deletionTimestamp !== undefined;
@@ -100,7 +104,7 @@ function markDeleted(
   } else if (metadata.deletionGracePeriodSeconds !== seconds && seconds > 0) {
     metadata.deletionTimestamp = timestamp(at);
   }
-  metadata.deletionGracePeriodSeconds = seconds;
+  if (!ungraced.has(definition.kind)) metadata.deletionGracePeriodSeconds = seconds;
 }
 
 /** Leaves word for the garbage collector; true when the list changed. */

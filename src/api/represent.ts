@@ -6,7 +6,7 @@ import type { KubeObject } from "../schema/object.ts";
 import { encodeList } from "../schema/protobuf-encode.ts";
 import { isBuiltIn } from "../schema/types.ts";
 import type { Call } from "./call.ts";
-import { notAcceptable } from "./errors.ts";
+import { wrongMetadataForm } from "./errors.ts";
 import type { Listed } from "./list.ts";
 import { encodeAs, mediaTypes } from "./media.ts";
 import { negotiate, type Wanted } from "./negotiate.ts";
@@ -43,7 +43,8 @@ export function representOne(
     const object = partialOf(answer.object, wanted.metaVersion);
     return inFormat(call, wanted, { ...withoutJson(answer), object });
   }
-  if (wanted.as === "PartialObjectMetadataList") throw notAcceptable(["application/json"]);
+  if (wanted.as === "PartialObjectMetadataList")
+    throw wrongMetadataForm(call.definition, wanted.as);
   const isScale = answer.object.kind === "Scale" && call.definition.kind !== "Scale";
   const table = tableOf(isScale ? { columns: scaleColumns } : call.definition, [answer.object], {
     metadata: version === undefined ? {} : { resourceVersion: version },
@@ -75,6 +76,7 @@ export function representList(call: Call, wanted: Wanted, listed: Listed): ApiRe
     const options = { metadata, metaVersion, include, definitions: true, now: call.now };
     return inFormat(call, wanted, { ...head, object: tableOf(definition, objects(), options) });
   }
+  if (wanted.as === "PartialObjectMetadata") throw wrongMetadataForm(definition, wanted.as);
   if (wanted.as !== "object") {
     const list = {
       kind: "PartialObjectMetadataList",

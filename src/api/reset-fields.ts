@@ -30,6 +30,11 @@ const exceptions: Readonly<Record<string, Readonly<Record<string, FieldSet>>>> =
   "storage.k8s.io/volumeattachments": { status: specAndMetadata },
 };
 
+/** What a status write leaves alone where that is more than the spec. */
+export function statusResets(resource: { readonly group: string; readonly plural: string }) {
+  return exceptions[`${resource.group}/${resource.plural}`]?.status ?? nothing;
+}
+
 export function resetFieldsOf(definition: ResourceDefinition, subresource: string): FieldSet {
   const exception = exceptions[`${definition.group}/${definition.plural}`]?.[subresource];
   if (exception !== undefined) return exception;

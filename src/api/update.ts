@@ -89,6 +89,14 @@ function checkPreconditions(
   requiresVersion: boolean,
 ): void {
   const { definition, request } = call;
+  const uid = object.metadata.uid ?? "";
+  const stored = current.object.metadata.uid ?? "";
+  if (uid !== "" && uid !== stored) {
+    const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${stored}`;
+    const key = storageKey(definition, current.object.metadata.namespace ?? "", request.name);
+    const error = `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0`;
+    throw conflict(definition, request.name, `${error}, AdditionalErrorMsg: ${why}`);
+  }
   const version = object.metadata.resourceVersion ?? "";
   if (version === "" || version === "0") {
     if (requiresVersion && request.verb === "update") {
@@ -107,15 +115,6 @@ function checkPreconditions(
       ]);
     }
     throw modified(definition, request.name);
-  }
-  const uid = object.metadata.uid ?? "";
-  const stored = current.object.metadata.uid ?? "";
-  if (uid !== "" && uid !== stored) {
-    throw conflict(
-      definition,
-      request.name,
-      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${stored}`,
-    );
   }
 }
 

@@ -136,7 +136,7 @@ const deployment = define<Deployment>(deployments, {
     templateDefaults(spec.template);
   },
   status: true,
-  generation: true,
+  generation: "annotations",
   validate: (object, { old }) => validateDeployment(object, old),
   validateStatus: ({ status }, { old }) =>
     validateReplicaStatus(status, old?.status, [

@@ -110,7 +110,6 @@ const v2 = define<HorizontalPodAutoscaler>(horizontalPodAutoscalers, {
       ];
   },
   status: true,
-  generation: true,
   validate: (object) => validateAutoscaler(object),
 });
 
@@ -174,10 +173,10 @@ export function hpaToV2(object: V1): KubeObject {
 export function hpaToV1(stored: KubeObject): V1 {
   const object = stored as HorizontalPodAutoscaler;
   const { metrics = [], behavior: _behavior, ...spec } = object.spec;
-  const { currentMetrics = [], conditions: _conditions, ...status } = object.status ?? {};
+  const { currentMetrics, conditions: _conditions, ...status } = object.status ?? {};
   const cpu = metrics.find(isCpuUtilization);
   const others = metrics.filter((metric) => metric !== cpu);
-  const current = currentMetrics.find((metric) => metric.resource?.name === "cpu");
+  const current = currentMetrics?.find((metric) => metric.resource?.name === "cpu");
   const target = cpu?.resource?.target?.averageUtilization;
   const now = current?.resource?.current?.averageUtilization;
   const annotations = {
@@ -211,7 +210,6 @@ const v1 = define<V1>(horizontalPodAutoscalersV1, {
     if (spec) spec.minReplicas ??= 1;
   },
   status: true,
-  generation: true,
   validate: (object) => validateBounds(object.spec ?? {}),
   conversion: { toStorage: hpaToV2, fromStorage: hpaToV1 },
 });

@@ -32,6 +32,7 @@ function jobSpecDefaults(spec: JobSpec, isTemplate: boolean): void {
     spec.parallelism = 1;
   }
   spec.parallelism ??= 1;
+  spec.manualSelector ??= false;
   spec.backoffLimit ??= spec.backoffLimitPerIndex === undefined ? 6 : 2147483647;
   spec.completionMode ??= "NonIndexed";
   spec.suspend ??= false;

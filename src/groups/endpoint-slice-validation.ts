@@ -96,7 +96,8 @@ export function validateEndpointSlice(
   object: DeepReadonly<EndpointSlice>,
   old: DeepReadonly<EndpointSlice> | undefined,
 ): FieldError[] {
-  const { addressType, endpoints = [] } = object;
+  const { addressType } = object;
+  const endpoints = object.endpoints ?? [];
   const errors = oneOf("addressType", addressType, ["FQDN", "IPv4", "IPv6"]);
   errors.push(...validatePorts(object.ports));
   if (endpoints.length > limits.endpointsMax)

@@ -30,9 +30,6 @@ const customResourceDefinition = define<CustomResourceDefinition>(customResource
     const stored = (object.spec.versions ?? []).filter((one) => one.storage).map((one) => one.name);
     if (verb === "create") {
       object.status = { storedVersions: stored };
-      const finalizers = object.metadata.finalizers ?? [];
-      if (!finalizers.includes(cleanupFinalizer))
-        object.metadata.finalizers = [...finalizers, cleanupFinalizer];
       return;
     }
     if (subresource !== "") return;
@@ -41,6 +38,15 @@ const customResourceDefinition = define<CustomResourceDefinition>(customResource
     object.status = { ...object.status, storedVersions: versions };
   },
   validate: (object, { old }) => validateDefinition(object, old),
+  strategy: {
+    // The first delete only puts the finalizer there that the clean-up waits for.
+    holdsDeletion: ({ metadata }) => metadata.deletionTimestamp === undefined,
+    markDeleted({ metadata }) {
+      const finalizers = metadata.finalizers ?? [];
+      if (!finalizers.includes(cleanupFinalizer))
+        metadata.finalizers = [...finalizers, cleanupFinalizer];
+    },
+  },
   storagePrefix: "apiextensions.k8s.io/customresourcedefinitions",
 });
 

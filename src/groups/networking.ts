@@ -173,7 +173,6 @@ const ipAddress = define<IPAddress>(ipAddresses, {
 const serviceCIDR = define<ServiceCIDR>(serviceCIDRs, {
   columns: [column("CIDRs", (one) => (one.spec?.cidrs ?? []).join(","))],
   status: true,
-  generation: true,
   validate(object, { old }) {
     const errors: FieldError[] = [];
     const cidrs = object.spec?.cidrs ?? [];
@@ -212,7 +211,7 @@ const endpointSlice = define<EndpointSlice>(endpointSlices, {
       return all.slice(0, 3).join(",") + more;
     }),
   ],
-  generation: true,
+  generation: "labels",
   defaults(object) {
     for (const port of object.ports ?? []) {
       port.name ??= "";

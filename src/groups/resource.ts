@@ -29,16 +29,27 @@ function claimState(claim: DeepReadonly<ResourceClaim>): string {
   return states.join(",");
 }
 
+function requestDefaults(spec: ResourceClaim["spec"]): void {
+  for (const { exactly, firstAvailable = [] } of spec?.devices?.requests ?? []) {
+    for (const request of exactly === undefined ? firstAvailable : [exactly, ...firstAvailable]) {
+      request.allocationMode ||= "ExactCount";
+      if (request.allocationMode === "ExactCount") request.count ||= 1;
+    }
+  }
+}
+
 const deviceClass = define<DeviceClass>(deviceClasses, { generation: true });
 
 const resourceClaim = define<ResourceClaim>(resourceClaims, {
   columns: [column("State", claimState)],
+  defaults: ({ spec }) => requestDefaults(spec),
   status: true,
   validate: (object, { old }) =>
     old === undefined ? [] : validateImmutable(object.spec, old.spec, "spec"),
 });
 
 const resourceClaimTemplate = define<ResourceClaimTemplate>(resourceClaimTemplates, {
+  defaults: ({ spec }) => requestDefaults(spec?.spec),
   validate: (object, { old }) =>
     old === undefined ? [] : validateImmutable(object.spec, old.spec, "spec"),
 });

@@ -1,5 +1,6 @@
 /** How a row of the resource table is written down: what is usual is left out. */
 
+import { statusResets } from "../api/reset-fields.ts";
 import type {
   Column,
   FieldError,
@@ -16,8 +17,8 @@ import { subdomainErrors } from "../lib/names.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
 import { copyJson } from "../schema/copy.ts";
 import { zeroMember } from "../schema/decode.ts";
+import { type FieldSet, nothing } from "../schema/field-set.ts";
 import type { KubeObject } from "../schema/object.ts";
-import type { TypeName } from "../schema/type-table.ts";
 import { type NameRule, validateMetadata } from "./metadata.ts";
 import { updateRules } from "./update-rules.ts";
 
@@ -55,8 +56,8 @@ export interface Row<T extends KubeObject> {
    * (nodes, persistent volumes).
    */
   readonly status?: boolean | "kept";
-  /** metadata.generation counts changes outside metadata and status. */
-  readonly generation?: boolean;
+  /** metadata.generation counts changes outside metadata and status, and of a part of metadata. */
+  readonly generation?: boolean | "labels" | "annotations";
   readonly prepare?: Strategy<T>["prepare"];
   /** Runs for all but status writes; metadata is checked before. */
   readonly validate?: Strategy<T>["validate"];
@@ -143,17 +144,28 @@ function outsideMetadata(object: unknown): Parts {
   return rest;
 }
 
+/** Sent metadata with the parts that a status write does not change as they were. */
+function keptOf(
+  sent: KubeObject["metadata"],
+  old: KubeObject["metadata"],
+  resets: FieldSet | undefined,
+): KubeObject["metadata"] {
+  return resets?.["f:labels"] === undefined ? sent : { ...sent, labels: old.labels ?? {} };
+}
+
 /** On main writes the status stays what it was; on status writes everything else does. */
 function keepParts<T extends KubeObject>(
   object: T,
   context: WriteContext<T>,
-  keepsInitial: boolean,
-  type: TypeName,
+  row: Row<T>,
+  identity: Resource<T>,
 ): void {
+  const type = row.typeName ?? typeNameOf(identity as Resource<KubeObject>);
+  const resets = statusResets(identity)["f:metadata"];
   const parts = object as unknown as Parts;
   const old = context.old as Parts | undefined;
   if (context.verb === "create" || old === undefined) {
-    if (keepsInitial) return;
+    if (row.status === "kept") return;
     parts.status = zeroMember(type, "status");
     if (parts.status === undefined) delete parts.status;
     return;
@@ -172,7 +184,9 @@ function keepParts<T extends KubeObject>(
   const meta = copyJson(
     old.metadata as DeepReadonly<KubeObject["metadata"]>,
   ) as KubeObject["metadata"];
-  const { labels, annotations, finalizers, resourceVersion, managedFields } = object.metadata;
+  const { resourceVersion, managedFields } = object.metadata;
+  const kept = resets === nothing ? meta : keptOf(object.metadata, meta, resets);
+  const { labels, annotations, finalizers } = kept;
   object.metadata = {
     ...meta,
     ...(labels === undefined ? { labels: {} } : { labels }),
@@ -185,26 +199,34 @@ function keepParts<T extends KubeObject>(
     if (Object.keys(object.metadata[key] ?? {}).length === 0) delete object.metadata[key];
 }
 
-function countGeneration<T extends KubeObject>(object: T, context: WriteContext<T>): void {
+function countGeneration<T extends KubeObject>(
+  object: T,
+  context: WriteContext<T>,
+  counted: NonNullable<Row<T>["generation"]>,
+): void {
   if (context.verb === "create" || context.old === undefined) {
     object.metadata.generation = 1;
     return;
   }
   const before = context.old.metadata.generation ?? 0;
-  const same = semanticEqual(outsideMetadata(object), outsideMetadata(context.old));
+  const old = context.old as DeepReadonly<KubeObject>;
+  const part = typeof counted === "string" ? counted : undefined;
+  const same =
+    semanticEqual(outsideMetadata(object), outsideMetadata(old)) &&
+    (part === undefined || semanticEqual(object.metadata[part] ?? {}, old.metadata[part] ?? {}));
   // Setting the deletion timestamp counts as a change too; the pipeline does that one.
   object.metadata.generation = same ? before : before + 1;
 }
 
 function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): Strategy<T> {
-  const type = row.typeName ?? typeNameOf(identity as Resource<KubeObject>);
   return {
     ...updateRules(identity),
     ...row.strategy,
     prepare(object, context): void {
-      if (row.status) keepParts(object, context, row.status === "kept", type);
+      if (row.status) keepParts(object, context, row, identity);
       row.prepare?.(object, context);
-      if (row.generation && context.subresource !== "status") countGeneration(object, context);
+      if (row.generation && context.subresource !== "status")
+        countGeneration(object, context, row.generation);
     },
     validate(object, context): readonly FieldError[] {
       const meta = validateMetadata(object.metadata, {

@@ -206,7 +206,8 @@ export function csiDriverWarnings(
 
 function validateNodeDriver(driver: DeepReadonly<CSINodeDriver>, field: string): FieldError[] {
   const errors = validateDriverName(driver.name, `${field}.name`);
-  const { nodeID, allocatable, topologyKeys = [] } = driver;
+  const { nodeID, allocatable } = driver;
+  const topologyKeys = driver.topologyKeys ?? [];
   if (!nodeID) errors.push(required(`${field}.nodeID`));
   else if (nodeID.length > limits.nodeIdMax)
     errors.push(

@@ -83,7 +83,6 @@ const csiDriver = define<CSIDriver>(csiDrivers, {
     column("RequiresRepublish", (one) => one.spec?.requiresRepublish ?? false, "", "boolean"),
     column("Modes", (one) => (one.spec?.volumeLifecycleModes ?? []).join(",") || "<none>"),
   ],
-  generation: true,
   defaults({ spec }) {
     spec.attachRequired ??= true;
     spec.podInfoOnMount ??= false;

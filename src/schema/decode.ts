@@ -48,13 +48,18 @@ function shapeOf(type: TypeName): Shape {
 }
 
 /** Scalars here, structs in Go. */
-const structScalars: ReadonlySet<Scalar> = new Set(["Quantity", "IntOrString"]);
+const structScalars: ReadonlySet<Scalar> = new Set([
+  "Quantity",
+  "IntOrString",
+  "Time",
+  "MicroTime",
+]);
 
-/** Go leaves no struct out, and no required member. */
+/** Go leaves out no struct, and nothing that is not marked to be left out. */
 function isFilled(field: FieldType): boolean {
-  if (field.pointer === true) return false;
+  if (field.pointer === true || field.omitZero === true) return false;
   const isStruct = "message" in field.of || structScalars.has(field.of.scalar);
-  return field.required || (isStruct && field.shape === "single");
+  return field.required || field.omitEmpty !== true || (isStruct && field.shape === "single");
 }
 
 function goType(field: FieldType): string {
@@ -231,11 +236,15 @@ class Walk {
   }
 }
 
+function emptyShape(field: FieldType): [] | Json {
+  return field.shape === "list" ? [] : {};
+}
+
 /** The zero value that Go's encoder writes for an absent member. */
 function zeroOf(field: FieldType): unknown {
-  if (field.shape === "list") return [];
-  if (field.shape === "map") return {};
-  if ("scalar" in field.of) return zeroScalar(field.of.scalar);
+  // Go writes null for lists and maps; required ones stay iterable for their validation.
+  if (field.shape !== "single") return field.required ? emptyShape(field) : null;
+  if ("scalar" in field.of) return zeroScalar(field.of.scalar) ?? null;
   const message = messageOf(field.of.message);
   if (message.json !== undefined) return message.json === "list" ? [] : undefined;
   const value: Json = {};

@@ -26,12 +26,17 @@ function reaches(type: TypeName, seen: Set<TypeName>): boolean {
   return false;
 }
 
+/** A zero that Go leaves out again. */
+function isInvisible(field: FieldType): boolean {
+  return field.omitEmpty === true && field.pointer !== true && !field.default;
+}
+
 function planOf(type: TypeName): Defaulting {
   const known = plans.get(type);
   if (known !== undefined) return known;
   const fields = [...fieldsOf(type).values()];
   const plan = {
-    own: fields.filter((field) => field.default !== undefined),
+    own: fields.filter((field) => field.default !== undefined && !isInvisible(field)),
     below: fields.filter((field) => "message" in field.of && reaches(field.of.message, new Set())),
   };
   plans.set(type, plan);

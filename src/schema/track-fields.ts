@@ -161,10 +161,9 @@ export function applyConfig(given: Write, config: object, force: boolean): Appli
   const { managers, conflicts } = take(withApplier, object, applier);
   if (!force && conflicts.length > 0) throw new ConflictError(conflicts.flatMap(pathsIn));
   const fields = ownable(named);
-  const isNoChange =
-    before !== undefined && sameJson(before.fields, fields) && sameJson(write.live, object);
-  const time = isNoChange ? before.time : now;
-  const mine = { ...applier, time, fields };
+  // An apply that changes nothing but who owns what leaves no time, or the one before.
+  const time = sameJson(write.live, object) ? before?.time : now;
+  const mine: Manager = { ...applier, fields, ...(time === undefined ? {} : { time }) };
   const rest = managers.filter((manager) => manager !== applier);
   return { object, managers: isEmptySet(fields) ? rest : [...rest, mine] };
 }

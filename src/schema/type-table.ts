@@ -30,6 +30,8 @@ export interface FieldType {
   readonly required: boolean;
   /** Upstream leaves an empty value out of JSON. */
   readonly omitEmpty?: boolean;
+  /** Upstream leaves a struct without content out of JSON. */
+  readonly omitZero?: boolean;
   /** Upstream tells absent from empty (a Go pointer). */
   readonly pointer?: boolean;
   readonly doc: string;

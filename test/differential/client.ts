@@ -57,7 +57,7 @@ export async function send(server: Server, exchange: Exchange): Promise<Answer> 
     tls: server.tls,
     redirect: "manual",
     signal: AbortSignal.timeout(answerLimitMs),
-    ...(body === undefined ? {} : { body: isText ? body : JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: isText ? (body as BodyInit) : JSON.stringify(body) }),
   };
   const answer = await fetch(server.url + path, init);
   const bytes = new Uint8Array(await answer.arrayBuffer());

@@ -6,6 +6,7 @@ const tokens: readonly (readonly [RegExp, string])[] = [
   [/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, "<token>"],
   [/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, "<uid>"],
   [/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, "<time>"],
+  [/(?<=kube-api-access-)[a-z0-9]{5}\b/g, "<generated>"],
   [/\b10\.43\.\d+\.\d+\b/g, "<address>"],
   [/127\.0\.0\.1:\d+/g, "<server>"],
   [/(?<=resource ?[vV]ersion: "?|revision: \(|resource version: )\d{2,}/g, "<revision>"],
@@ -23,11 +24,15 @@ const age = /^(\d+[smhdy])+$/;
 const generatedSuffixLength = 5;
 
 class Normaliser {
-  readonly #given: string;
+  readonly #given: readonly string[];
   readonly #generated = new Map<string, string>();
 
-  constructor(given: string) {
+  constructor(given: readonly string[]) {
     this.#given = given;
+  }
+
+  #isGiven(text: string): boolean {
+    return this.#given.every((one) => one.includes(text));
   }
 
   /** Names that the server made up, wherever they stand in the answer. */
@@ -47,14 +52,14 @@ class Normaliser {
     let text = value;
     for (const [name, shown] of this.#generated) text = text.replaceAll(name, shown);
     for (const [pattern, shown] of tokens)
-      text = text.replace(pattern, (found) => (this.#given.includes(found) ? found : shown));
+      text = text.replace(pattern, (found) => (this.#isGiven(found) ? found : shown));
     return text;
   }
 
   value(value: Json, key: string): Json {
     if (typeof value === "string") return this.#string(value, key);
     if (typeof value === "number" && key === "nodePort")
-      return this.#given.includes(String(value)) ? value : "<port>";
+      return this.#isGiven(String(value)) ? value : "<port>";
     if (Array.isArray(value)) return value.map((item) => this.value(item, key));
     if (!isObject(value)) return value;
     const { managedFields } = value;
@@ -84,11 +89,19 @@ function managerKey(entry: Json): string {
   return `${entry.manager} ${entry.operation} ${entry.subresource ?? ""}`;
 }
 
-/** An answer as it is compared: status, headers that matter, body. */
-export function normalise(answer: Answer, exchange: Exchange): JsonObject {
+/** What a request says, to tell values that it gave from those that a server made up. */
+export function textOf(exchange: Exchange): string {
   const sent =
     typeof exchange.body === "string" ? exchange.body : JSON.stringify(exchange.body ?? "");
-  const normaliser = new Normaliser(`${decodeURIComponent(exchange.path)} ${sent}`);
+  return `${decodeURIComponent(exchange.path)} ${sent}`;
+}
+
+/**
+ * An answer as it is compared: status, headers that matter, body. Tokens stay as they are when all
+ * of the given texts hold them.
+ */
+export function normalise(answer: Answer, given: readonly string[]): JsonObject {
+  const normaliser = new Normaliser(given);
   normaliser.collect(answer.body);
   const headers: JsonObject = {};
   for (const name of headersByValue) {

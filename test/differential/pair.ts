@@ -2,7 +2,7 @@
 import { allowedFor } from "./allowed.ts";
 import { type Answer, type Exchange, isObject, type JsonObject, send } from "./client.ts";
 import { type Difference, describeDifference, differences, signatureOf } from "./compare.ts";
-import { normalise } from "./normal.ts";
+import { normalise, textOf } from "./normal.ts";
 import type { Servers } from "./servers.ts";
 
 export type Side = "upstream" | "k3";
@@ -35,10 +35,10 @@ export class Pair {
       send(this.#servers.k3, exchanges.k3),
     ]);
     this.count += 1;
-    const found = differences(
-      normalise(upstream, exchanges.upstream),
-      normalise(k3, exchanges.k3),
-    ).filter((one) => !this.#isAllowed(one, exchanges.upstream));
+    const given = [textOf(exchanges.upstream), textOf(exchanges.k3)];
+    const found = differences(normalise(upstream, given), normalise(k3, given)).filter(
+      (one) => !this.#isAllowed(one, exchanges.upstream),
+    );
     if (found.length > 0) {
       const statuses = `${upstream.status} ${k3.status}`;
       this.findings.push({ title, exchange: exchanges.upstream, statuses, differences: found });
@@ -76,6 +76,12 @@ function shownBody(body: Exchange["body"]): string {
 
 const bodyShownMax = 1500;
 
+/** Where one answer is an error and the other none, only the error tells something. */
+function worthShowing(all: readonly Difference[]): readonly Difference[] {
+  if (!all.some(({ path }) => path === ".status")) return all;
+  return all.filter(({ path }) => /^\.(status|body|body\.(message|details.*))$/.test(path));
+}
+
 export function describeFinding({ title, exchange, statuses, differences: all }: Finding): string {
   const headers = Object.entries(exchange.headers ?? {}).map(
     ([name, value]) => ` -H '${name}: ${value}'`,
@@ -85,19 +91,24 @@ export function describeFinding({ title, exchange, statuses, differences: all }:
     `${title} [${statuses}]`,
     `  ${exchange.method} ${exchange.path}${headers.join("")}`,
     ...(body === "" ? [] : [`  ${body}`]),
-    ...all.slice(0, 12).map(describeDifference),
+    ...worthShowing(all).slice(0, 12).map(describeDifference),
   ].join("\n");
 }
 
-/** Findings by the signature of their first difference, the most frequent first. */
+/** Each finding under the most frequent way in which it differs, the most frequent way first. */
 export function grouped(findings: readonly Finding[]): readonly (readonly [string, Finding[]])[] {
+  const signatures = findings.map(({ differences }) => new Set(differences.map(signatureOf)));
+  const frequencies = new Map<string, number>();
+  for (const one of signatures.flatMap((set) => [...set]))
+    frequencies.set(one, (frequencies.get(one) ?? 0) + 1);
+  const frequency = (one: string): number => frequencies.get(one) ?? 0;
   const groups = new Map<string, Finding[]>();
-  for (const finding of findings) {
-    for (const signature of new Set(finding.differences.map(signatureOf))) {
-      const group = groups.get(signature);
-      if (group === undefined) groups.set(signature, [finding]);
-      else group.push(finding);
-    }
+  for (const [index, finding] of findings.entries()) {
+    const ordered = [...(signatures[index] ?? [])].sort((a, b) => frequency(b) - frequency(a));
+    const signature = ordered[0] ?? "";
+    const group = groups.get(signature);
+    if (group === undefined) groups.set(signature, [finding]);
+    else group.push(finding);
   }
   return [...groups].sort(([, a], [, b]) => b.length - a.length);
 }

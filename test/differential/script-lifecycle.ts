@@ -3,6 +3,10 @@ import type { Exchange, JsonObject } from "./client.ts";
 import { objectOf, type Pair, type Side } from "./pair.ts";
 import { at, type Subject } from "./subjects.ts";
 
+/** Kinds whose status the server itself writes soon after. */
+const settling = new Set(["CustomResourceDefinition", "APIService", "FlowSchema", "ServiceCIDR"]);
+const settleMs = 1500;
+
 const accepts = [
   "application/json",
   "application/yaml",
@@ -138,6 +142,7 @@ export async function lifecycle(pair: Pair, subject: Subject): Promise<void> {
   await pair.send(`${kind} create, dry run`, create("?dryRun=All", body));
   const before = await pair.ask({ method: "GET", path: `${collection}?limit=1` });
   await pair.send(`${kind} create`, create("?fieldManager=maker", body));
+  if (settling.has(kind)) await Bun.sleep(settleMs);
   await pair.send(`${kind} create again`, create("", body));
   await pair.send(`${kind} create empty`, create("?dryRun=All", { apiVersion, kind }));
   const bare = { apiVersion, kind, metadata: { generateName: `${base}-` } };

@@ -124,7 +124,7 @@ async function appears(path: string, child: Bun.Subprocess): Promise<void> {
   const end = Date.now() + startLimitMs;
   while (!existsSync(path)) {
     if (child.exitCode !== null || Date.now() > end)
-      throw new Error(`k3 made no certificates. Its log is ${OUT}/k3.log.`);
+      throw new Error(`k3 wrote no kubeconfig. Its log is ${OUT}/k3.log.`);
     await Bun.sleep(100);
   }
 }
@@ -161,7 +161,7 @@ export async function startServers(): Promise<Servers> {
     ];
     children.push(spawn("etcd", [etcdProgram, ...etcdFlags]));
     const tls = join(data, "k3/server/tls");
-    await appears(join(tls, "client-auth-proxy.key"), k3Child);
+    await appears(join(data, "k3.yaml"), k3Child);
     const k3 = await serverAt(ports.k3, tls);
     await becomesReady(k3Child, "k3", k3);
     const upstreamChild = spawn("upstream", [upstreamProgram, ...upstreamFlags(tls)]);

@@ -61,7 +61,7 @@ export function podConditions(
   const standing = Object.entries(verdicts).map(([type, verdict]) => {
     const old = before.find((condition) => condition.type === type);
     const since =
-      old?.status === verdict.status && old.lastTransitionTime !== undefined
+      old?.status === verdict.status && old.lastTransitionTime
         ? old.lastTransitionTime
         : timeOf(facts.nowMs);
     return {

@@ -97,7 +97,7 @@ function startOf(pods: readonly Pod[], uid: string, id: string): number | undefi
   const all = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
   const found = all.find((one) => one.containerID === `containerd://${id}`);
   const startedAt = found?.state?.running?.startedAt;
-  return startedAt === undefined ? undefined : new Date(startedAt).getTime() / 1000;
+  return !startedAt ? undefined : new Date(startedAt).getTime() / 1000;
 }
 
 const cadvisor = {

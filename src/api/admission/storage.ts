@@ -4,7 +4,7 @@ import type { PersistentVolumeClaim } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
-import { refused } from "../errors.ts";
+import { groupResource, refused } from "../errors.ts";
 import { everyOf, lookUp } from "./look-up.ts";
 
 const betaClass = "volume.beta.kubernetes.io/storage-class";
@@ -52,14 +52,16 @@ export function newestFirst<T extends DeepReadonly<KubeObject>>(objects: readonl
 const protections: Readonly<Record<string, string>> = {
   persistentvolumeclaims: "kubernetes.io/pvc-protection",
   persistentvolumes: "kubernetes.io/pv-protection",
+  "volumeattributesclasses.storage.k8s.io": "kubernetes.io/vac-protection",
 };
 
 /** Claims and volumes live until nothing uses them. */
 export const storageObjectInUseProtection: AdmissionPlugin = {
   name: "StorageObjectInUseProtection",
   async mutate(object, context) {
-    const finalizer = protections[context.definition.plural];
-    if (finalizer === undefined || !isAbout(context, "CREATE", context.definition.plural)) return;
+    if (context.verb !== "CREATE" || context.subresource !== "") return;
+    const finalizer = protections[groupResource(context.definition)];
+    if (finalizer === undefined) return;
     const finalizers = object.metadata.finalizers ?? [];
     if (!finalizers.includes(finalizer)) object.metadata.finalizers = [...finalizers, finalizer];
   },

@@ -166,7 +166,7 @@ function withFacts(
     const at = conditions.findIndex(({ type }) => type === fact.type);
     const before = conditions[at];
     const lastTransitionTime =
-      before?.status === fact.status && before.lastTransitionTime !== undefined
+      before?.status === fact.status && before.lastTransitionTime
         ? before.lastTransitionTime
         : formatTime(now);
     const condition: Condition = { lastTransitionTime, ...fact };

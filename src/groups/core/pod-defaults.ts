@@ -60,7 +60,8 @@ function containerDefaults(container: AnyContainer, hostNetwork: boolean, pod: b
   container.resources ??= {};
   for (const port of container.ports ?? []) {
     fill(port, { protocol: "TCP" });
-    if (hostNetwork && !port.hostPort && port.containerPort) port.hostPort = port.containerPort;
+    if (pod && hostNetwork && !port.hostPort && port.containerPort)
+      port.hostPort = port.containerPort;
   }
   for (const variable of container.env ?? []) {
     const ref = variable.valueFrom?.fieldRef;
