@@ -44,9 +44,10 @@ export function readComment(lines: readonly string[]): Comment {
       continue;
     }
     if (line.startsWith("---")) ended = true;
-    if (ended || line.trim().startsWith("TODO")) continue;
-    if (line.trim() === "") doc = `${doc.trimEnd()}\n\n`;
-    else if (/^[ \t]/.test(line)) doc = `${doc.trimEnd()}\n${line.trimEnd()}\n`;
+    if (ended || /^(TODO|\+)/.test(line.trim())) continue;
+    // One character goes, be it the blank after a line or the end of a paragraph.
+    if (line.trim() === "") doc = `${doc.slice(0, -1)}\n\n`;
+    else if (/^[ \t]/.test(line)) doc = `${doc.slice(0, -1)}\n${line.trimEnd()}\n`;
     else doc += `${line.trim()} `;
   }
   return { doc: doc.trim(), markers, flags };

@@ -56,7 +56,7 @@ export function parseProto(text: string, path: string): ProtoFile {
   const messages: ProtoMessage[] = [];
   let fields: ProtoField[] | undefined;
   let comment: string[] = [];
-  for (const raw of text.replace(/\/\*[\s\S]*?\*\//g, "").split("\n")) {
+  for (const raw of text.replace(/^\s*\/\*[\s\S]*?\*\//gm, "").split("\n")) {
     const line = raw.trim();
     if (line.startsWith("//")) {
       comment.push(line.slice(2).replace(/^ /, ""));

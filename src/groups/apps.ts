@@ -116,8 +116,8 @@ const deployment = define<Deployment>(deployments, {
       (one) => `${one.status?.readyReplicas ?? 0}/${one.spec.replicas ?? 1}`,
       "Number of the pod with ready state",
     ),
-    column("Up-to-date", (one) => String(one.status?.updatedReplicas ?? 0)),
-    column("Available", (one) => String(one.status?.availableReplicas ?? 0)),
+    column("Up-to-date", (one) => one.status?.updatedReplicas ?? 0),
+    column("Available", (one) => one.status?.availableReplicas ?? 0),
     ...containerColumns<Deployment>((one) => one.spec.template),
     wide("Selector", (one) => selectorText(one.spec.selector)),
   ],
@@ -320,7 +320,7 @@ const controllerRevision = define<ControllerRevision>(controllerRevisions, {
       const group = owner.apiVersion.includes("/") ? `.${owner.apiVersion.split("/")[0]}` : "";
       return `${owner.kind.toLowerCase()}${group}/${owner.name}`;
     }),
-    count("Revision", (one) => one.revision ?? 0),
+    column("Revision", (one) => one.revision ?? 0),
   ],
   validate(object, { old }) {
     const errors = nonNegative("revision", object.revision);

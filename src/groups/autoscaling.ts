@@ -67,8 +67,8 @@ const columns: readonly Column<HorizontalPodAutoscaler>[] = [
   ),
   column("Targets", targetsCell),
   column("MinPods", (one) => String(one.spec?.minReplicas ?? "<unset>")),
-  column("MaxPods", (one) => one.spec?.maxReplicas ?? 0, "", "integer"),
-  column("Replicas", (one) => one.status?.currentReplicas ?? 0, "", "integer"),
+  column("MaxPods", (one) => one.spec?.maxReplicas ?? 0),
+  column("Replicas", (one) => one.status?.currentReplicas ?? 0),
 ];
 
 const perPeriod = { value: 100, periodSeconds: 15 };

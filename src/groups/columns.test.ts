@@ -18,7 +18,7 @@ const headers: Readonly<Record<string, string>> = {
     "Name, AttachRequired, PodInfoOnMount, StorageCapacity, TokenRequests, RequiresRepublish, " +
     "Modes, Age",
   CSINode: "Name, Drivers, Age",
-  CSIStorageCapacity: "Name, StorageClassName, Capacity",
+  CSIStorageCapacity: "Name, Created At",
   CertificateSigningRequest: "Name, Age, SignerName, Requestor, RequestedDuration, Condition",
   ClusterRole: "Name, Created At",
   ClusterRoleBinding: "Name, Role, Age, Users*, Groups*, ServiceAccounts*",

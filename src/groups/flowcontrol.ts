@@ -7,12 +7,12 @@ import {
   validateFlowSchema,
   validatePriorityLevel,
 } from "./flowcontrol-validation.ts";
-import { column, count, define } from "./row.ts";
+import { column, define } from "./row.ts";
 
 const flowSchema = define<FlowSchema>(flowSchemas, {
   columns: [
     column("PriorityLevel", (one) => one.spec?.priorityLevelConfiguration?.name ?? ""),
-    count("MatchingPrecedence", (one) => one.spec?.matchingPrecedence ?? 1000),
+    column("MatchingPrecedence", (one) => one.spec?.matchingPrecedence ?? 1000),
     column("DistinguisherMethod", (one) => one.spec?.distinguisherMethod?.type ?? "<none>"),
     column("MissingPL", (one) => {
       const found = (one.status?.conditions ?? []).find(({ type }) => type === "Dangling");
@@ -33,16 +33,16 @@ const priorityLevel = define<PriorityLevelConfiguration>(priorityLevelConfigurat
   columns: [
     column("Type", (one) => one.spec?.type ?? ""),
     column("NominalConcurrencyShares", (one) =>
-      String(one.spec?.limited?.nominalConcurrencyShares ?? "<none>"),
+      one.spec?.limited?.nominalConcurrencyShares ?? "<none>",
     ),
     column("Queues", (one) =>
-      String(one.spec?.limited?.limitResponse?.queuing?.queues ?? "<none>"),
+      one.spec?.limited?.limitResponse?.queuing?.queues ?? "<none>",
     ),
     column("HandSize", (one) =>
-      String(one.spec?.limited?.limitResponse?.queuing?.handSize ?? "<none>"),
+      one.spec?.limited?.limitResponse?.queuing?.handSize ?? "<none>",
     ),
     column("QueueLengthLimit", (one) =>
-      String(one.spec?.limited?.limitResponse?.queuing?.queueLengthLimit ?? "<none>"),
+      one.spec?.limited?.limitResponse?.queuing?.queueLengthLimit ?? "<none>",
     ),
   ],
   status: true,

@@ -101,11 +101,16 @@ export function containerColumns<T extends KubeObject>(
   templateOf: TemplateOf<T>,
 ): readonly Column<T>[] {
   return [
-    wide("Containers", (object) =>
-      (templateOf(object)?.spec?.containers ?? []).map((one) => one.name).join(","),
+    wide(
+      "Containers",
+      (object) => (templateOf(object)?.spec?.containers ?? []).map((one) => one.name).join(","),
+      "Names of each container in the template.",
     ),
-    wide("Images", (object) =>
-      (templateOf(object)?.spec?.containers ?? []).map((one) => one.image ?? "").join(","),
+    wide(
+      "Images",
+      (object) =>
+        (templateOf(object)?.spec?.containers ?? []).map((one) => one.image ?? "").join(","),
+      "Images referenced by each container in the template.",
     ),
   ];
 }

@@ -19,6 +19,8 @@ import { copyJson } from "../schema/copy.ts";
 import { zeroMember } from "../schema/decode.ts";
 import { type FieldSet, nothing } from "../schema/field-set.ts";
 import type { KubeObject } from "../schema/object.ts";
+import type { TypeName } from "../schema/type-table.ts";
+import { columnDescription, fieldDoc } from "./column-descriptions.ts";
 import { type NameRule, validateMetadata } from "./metadata.ts";
 import { updateRules } from "./update-rules.ts";
 
@@ -41,6 +43,8 @@ export interface Row<T extends KubeObject> {
   readonly typeName?: string;
   /** The warning of a deprecated kind. */
   readonly deprecation?: string;
+  /** What stands in the Name column where that is not the name alone. */
+  readonly nameCell?: (object: DeepReadonly<T>) => string;
   /** What stands between the Name and the Age column. */
   readonly columns?: readonly Column<T>[];
   /** Where the Age column stands; -1 leaves it out. Default: before the first wide column. */
@@ -94,28 +98,26 @@ export function count<T>(
   return { name, type: "integer", description, priority: 0, value };
 }
 
+function nameColumnOf(value: Column<KubeObject>["value"]): Column<KubeObject> {
+  return {
+    name: "Name",
+    type: "string",
+    format: "name",
+    get description() {
+      return fieldDoc("meta.v1.ObjectMeta.name");
+    },
+    priority: 0,
+    value,
+  };
+}
 /** The first column of every kind. */
-export const nameColumn: Column<KubeObject> = {
-  name: "Name",
-  type: "string",
-  format: "name",
-  description:
-    "Name must be unique within a namespace. Is required when creating resources, although some " +
-    "resources may allow a client to request the generation of an appropriate name " +
-    "automatically. Name is primarily intended for creation idempotence and configuration " +
-    "definition. Cannot be " +
-    "updated. More info: " +
-    "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
-  priority: 0,
-  value: (object) => object.metadata.name ?? "",
-};
+export const nameColumn = nameColumnOf((object) => object.metadata.name ?? "");
 const ageColumn: Column<KubeObject> = {
   name: "Age",
   type: "string",
-  description:
-    "CreationTimestamp is a timestamp representing the server time when this object was created. " +
-    "It is not guaranteed to be set in happens-before order across separate operations. Clients " +
-    "may not set this value. It is represented in RFC3339 form and is in UTC.",
+  get description() {
+    return fieldDoc("meta.v1.ObjectMeta.creationTimestamp");
+  },
   priority: 0,
   value: (object, now) => ageOf(object.metadata.creationTimestamp, now),
 };
@@ -123,18 +125,31 @@ const ageColumn: Column<KubeObject> = {
 export const createdAtColumn: Column<KubeObject> = {
   name: "Created At",
   type: "date",
-  description: ageColumn.description,
+  get description() {
+    return ageColumn.description;
+  },
   priority: 0,
   value: (object) => object.metadata.creationTimestamp ?? null,
 };
 
-function columnsOf<T extends KubeObject>(row: Row<T>): readonly Column<T>[] {
-  const own = [...(row.columns ?? [])];
+/** The documentation of all types is only unpacked for those who look at a table. */
+function described<T>(column: Column<T>, type: TypeName): Column<T> {
+  return {
+    ...column,
+    get description() {
+      return columnDescription(type, column.name) ?? column.description;
+    },
+  };
+}
+
+function columnsOf<T extends KubeObject>(row: Row<T>, type: TypeName): readonly Column<T>[] {
+  const own = (row.columns ?? []).map((one) => described(one, type));
   const firstWide = own.findIndex((one) => one.priority === 1);
   const at = row.age ?? (firstWide < 0 ? own.length : firstWide);
   if (at >= 0) own.splice(at, 0, ageColumn as unknown as Column<T>);
   if (own.some((one) => one.name === "Name" && one.priority === 1)) return own;
-  return [nameColumn as unknown as Column<T>, ...own];
+  const first = row.nameCell === undefined ? nameColumn : nameColumnOf(row.nameCell as never);
+  return [first as unknown as Column<T>, ...own];
 }
 
 type Parts = Record<string, unknown>;
@@ -262,15 +277,16 @@ export function define<T extends KubeObject>(
   const status: Readonly<Record<string, Subresource<T>>> = row.status
     ? { status: { type: "status" } }
     : {};
+  const typeName = row.typeName ?? typeNameOf(identity as Resource<KubeObject>);
   const definition: ResourceDefinition<T> = {
     ...identity,
     singular: row.singular ?? identity.kind.toLowerCase(),
     shortNames: row.shortNames ?? [],
     categories: row.categories ?? [],
     verbs: row.verbs ?? allVerbs,
-    typeName: row.typeName ?? typeNameOf(identity as Resource<KubeObject>),
+    typeName,
     ...(row.deprecation === undefined ? {} : { deprecation: row.deprecation }),
-    columns: columnsOf(row),
+    columns: columnsOf(row, typeName),
     fields: row.fields ?? {},
     defaults: row.defaults ?? ((): void => {}),
     strategy: strategyOf(identity, row),

@@ -16,7 +16,7 @@ import type {
   VolumeAttachment,
   VolumeAttributesClass,
 } from "../gen/storage-v1.ts";
-import { column, count, define } from "./row.ts";
+import { column, count, createdAtColumn, define } from "./row.ts";
 import {
   csiDriverWarnings,
   validateAttachment,
@@ -40,13 +40,14 @@ export function isDefaultClass(object: {
   return defaultAnnotations.some((key) => object.metadata.annotations?.[key] === "true");
 }
 
-const storageClassRow = define<StorageClass>(storageClasses, {
+export const storageClass = define<StorageClass>(storageClasses, {
   shortNames: ["sc"],
+  nameCell: (one) => `${one.metadata.name}${isDefaultClass(one) ? " (default)" : ""}`,
   columns: [
     column("Provisioner", (one) => one.provisioner),
     column("ReclaimPolicy", (one) => one.reclaimPolicy ?? "Delete"),
     column("VolumeBindingMode", (one) => one.volumeBindingMode ?? "<unset>"),
-    column("AllowVolumeExpansion", (one) => String(one.allowVolumeExpansion ?? false)),
+    column("AllowVolumeExpansion", (one) => one.allowVolumeExpansion ?? false),
   ],
   defaults(object) {
     object.reclaimPolicy ??= "Delete";
@@ -54,20 +55,6 @@ const storageClassRow = define<StorageClass>(storageClasses, {
   },
   validate: (object, { old }) => validateStorageClass(object, old),
 });
-
-/** The name cell of a default class says so. */
-export const storageClass: ResourceDefinition = {
-  ...storageClassRow,
-  columns: storageClassRow.columns.map((one) =>
-    one.name === "Name"
-      ? {
-          ...one,
-          value: (object) =>
-            `${object.metadata.name}${isDefaultClass(object as never) ? " (default)" : ""}`,
-        }
-      : one,
-  ),
-};
 
 const csiDriver = define<CSIDriver>(csiDrivers, {
   columns: [
@@ -107,17 +94,14 @@ const csiNode = define<CSINode>(csiNodes, {
 });
 
 const csiStorageCapacity = define<CSIStorageCapacity>(csiStorageCapacities, {
-  columns: [
-    column("StorageClassName", (one) => one.storageClassName),
-    column("Capacity", (one) => one.capacity ?? "<unset>"),
-  ],
+  columns: [createdAtColumn as never],
   age: -1,
   validate: (object, { old }) => validateStorageCapacity(object, old),
 });
 
 const volumeAttachment = define<VolumeAttachment>(volumeAttachments, {
   columns: [
-    column("Attacher", (one) => one.spec.attacher),
+    { ...column<VolumeAttachment>("Attacher", (one) => one.spec.attacher), format: "name" },
     column("PV", (one) => one.spec.source?.persistentVolumeName ?? ""),
     column("Node", (one) => one.spec.nodeName),
     column("Attached", (one) => one.status?.attached ?? false, "", "boolean"),

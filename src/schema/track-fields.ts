@@ -163,7 +163,7 @@ export function applyConfig(given: Write, config: object, force: boolean): Appli
   const fields = ownable(named);
   // An apply that changes nothing but who owns what leaves no time, or the one before.
   const time = sameJson(write.live, object) ? before?.time : now;
-  const mine: Manager = { ...applier, fields, ...(time === undefined ? {} : { time }) };
+  const mine: Manager = { ...applier, time, fields };
   const rest = managers.filter((manager) => manager !== applier);
   return { object, managers: isEmptySet(fields) ? rest : [...rest, mine] };
 }

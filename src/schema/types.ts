@@ -60,6 +60,9 @@ export function shortName(type: TypeName): string {
 
 const flattened = new Map<TypeName, ReadonlyMap<string, FieldType>>();
 
+const conventions =
+  "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
+
 const typeMetaFields: readonly FieldType[] = ["kind", "apiVersion"].map((name) => ({
   name,
   number: 0,
@@ -69,8 +72,12 @@ const typeMetaFields: readonly FieldType[] = ["kind", "apiVersion"].map((name) =
   omitEmpty: true,
   doc:
     name === "kind"
-      ? "Kind is a string value representing the REST resource this object represents."
-      : "APIVersion defines the versioned schema of this representation of an object.",
+      ? "Kind is a string value representing the REST resource this object represents. Servers may " +
+        "infer this from the endpoint the client submits requests to. Cannot be updated. In " +
+        `CamelCase. More info: ${conventions}#types-kinds`
+      : "APIVersion defines the versioned schema of this representation of an object. Servers " +
+        "should convert recognized schemas to the latest internal value, and may reject " +
+        `unrecognized values. More info: ${conventions}#resources`,
 }));
 
 /** Fields by JSON name as they stand in JSON: inlined structs are flattened, TypeMeta is there. */

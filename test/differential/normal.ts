@@ -10,6 +10,8 @@ const tokens: readonly (readonly [RegExp, string])[] = [
   [/\b10\.43\.\d+\.\d+\b/g, "<address>"],
   [/127\.0\.0\.1:\d+/g, "<server>"],
   [/(?<=resource ?[vV]ersion: "?|revision: \(|resource version: )\d{2,}/g, "<revision>"],
+  [/(?<=in record \(|ResourceVersion in object meta: )\d+/g, "<revision>"],
+  [/(?<=\b\d+:)3[0-2]\d{3}(?=\/(TCP|UDP|SCTP))/g, "<port>"],
   [/(?<=too old resource version: \d+ \()\d+/g, "<revision>"],
   [/(?<=Too large resource version: \d+, current: )\d+/g, "<revision>"],
 ];
@@ -22,13 +24,19 @@ headersByPresence.push("x-kubernetes-pf-flowschema-uid", "x-kubernetes-pf-priori
 
 const age = /^(\d+[smhdy])+$/;
 const generatedSuffixLength = 5;
+const suffix = "[bcdfghjklmnpqrstvwxz2456789]{5}";
 
 class Normaliser {
   readonly #given: readonly string[];
   readonly #generated = new Map<string, string>();
+  /** Names that begin as the request asked, in errors that hold no object. */
+  readonly #stem: RegExp | undefined;
 
   constructor(given: readonly string[]) {
     this.#given = given;
+    const stem = /"generateName":"([\w.-]+)"/.exec(given[0] ?? "")?.[1];
+    if (stem !== undefined)
+      this.#stem = new RegExp(`(?<=\\b${RegExp.escape(stem)})${suffix}\\b`, "g");
   }
 
   #isGiven(text: string): boolean {
@@ -51,6 +59,7 @@ class Normaliser {
   text(value: string): string {
     let text = value;
     for (const [name, shown] of this.#generated) text = text.replaceAll(name, shown);
+    if (this.#stem !== undefined) text = text.replace(this.#stem, "<generated>");
     for (const [pattern, shown] of tokens)
       text = text.replace(pattern, (found) => (this.#isGiven(found) ? found : shown));
     return text;
@@ -60,7 +69,10 @@ class Normaliser {
     if (typeof value === "string") return this.#string(value, key);
     if (typeof value === "number" && key === "nodePort")
       return this.#isGiven(String(value)) ? value : "<port>";
-    if (Array.isArray(value)) return value.map((item) => this.value(item, key));
+    if (Array.isArray(value)) {
+      const items = value.map((item) => this.value(item, key));
+      return key === "causes" && items.every(isManagerConflict) ? items.toSorted(byText) : items;
+    }
     if (!isObject(value)) return value;
     const { managedFields } = value;
     if (Array.isArray(managedFields)) {
@@ -81,6 +93,15 @@ class Normaliser {
     if (key === "cells" && age.test(value)) return "<age>";
     return this.text(value);
   }
+}
+
+/** Upstream goes through a map of managers. */
+function isManagerConflict(cause: Json): boolean {
+  return isObject(cause) && cause.reason === "FieldManagerConflict";
+}
+
+function byText(a: Json, b: Json): number {
+  return JSON.stringify(a) < JSON.stringify(b) ? -1 : 1;
 }
 
 /** Entries are ordered by time, and a second may begin between two servers. */

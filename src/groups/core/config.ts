@@ -9,7 +9,7 @@ import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { copyJson } from "../../schema/copy.ts";
 import { forbidden, invalid, invalids, required, tooLong } from "../field-errors.ts";
 import { validateImmutable } from "../pod-template.ts";
-import { column, count, define } from "../row.ts";
+import { column, define } from "../row.ts";
 import { type SignToken, tokenSubresource } from "./service-account-token.ts";
 
 const dataBytesMax = 1024 * 1024;
@@ -41,7 +41,7 @@ function validateImmutability(
 export const configMap: ResourceDefinition = define<ConfigMap>(configMaps, {
   shortNames: ["cm"],
   columns: [
-    count(
+    column(
       "Data",
       (one) => Object.keys(one.data ?? {}).length + Object.keys(one.binaryData ?? {}).length,
     ),
@@ -117,12 +117,8 @@ export function mergeStringData(secret: Secret): void {
 
 export const secret: ResourceDefinition = define<Secret>(secrets, {
   columns: [
-    column(
-      "Type",
-      (one) => one.type ?? "",
-      "Used to facilitate programmatic handling of secret data.",
-    ),
-    count("Data", (one) => Object.keys(one.data ?? {}).length),
+    column("Type", (one) => one.type ?? ""),
+    column("Data", (one) => Object.keys(one.data ?? {}).length),
   ],
   fields: { type: (one) => one.type ?? "" },
   defaults(object) {

@@ -35,7 +35,7 @@ function objectCell(reference: ReadReference): string {
 }
 
 const printed = [
-  column<Event>("Last Seen", lastSeen, "Time when this event was last observed"),
+  column<Event>("Last Seen", lastSeen),
   column<Event>("Type", (one) => one.type ?? ""),
   column<Event>("Reason", (one) => one.reason ?? ""),
   column<Event>("Object", (one) => objectCell(one.involvedObject)),
@@ -44,7 +44,7 @@ const printed = [
   column<Event>("Message", (one) => (one.message ?? "").trim()),
   wide<Event>("First Seen", firstSeen),
   wide<Event>("Count", (one) => one.series?.count ?? (one.count || 1)),
-  wide<Event>("Name", (one) => one.metadata.name ?? ""),
+  { ...wide<Event>("Name", (one) => one.metadata.name ?? ""), format: "name" },
 ];
 
 const referenceFields = [
