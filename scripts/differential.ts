@@ -7,25 +7,32 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeFinding, type Finding, grouped, Pair } from "../test/differential/pair.ts";
 import { prepare } from "../test/differential/prepare.ts";
+import { Random } from "../test/differential/random.ts";
 import { lifecycle } from "../test/differential/script-lifecycle.ts";
+import { mutations } from "../test/differential/script-mutations.ts";
 import { buildUpstream, OUT, startServers } from "../test/differential/servers.ts";
 import { readSubjects } from "../test/differential/subjects.ts";
 
 const { values } = parseArgs({
   options: {
     seed: { type: "string", default: "1" },
+    requests: { type: "string", default: "2000" },
+    parts: { type: "string", default: "lifecycle,mutations" },
     only: { type: "string", default: "." },
   },
 });
 
+const parts = new Set(values.parts.split(","));
 await buildUpstream();
 const servers = await startServers();
 try {
   const pair = new Pair(servers);
   await prepare(pair);
   const only = new RegExp(values.only);
-  for (const subject of await readSubjects(pair))
-    if (only.test(subject.kind)) await lifecycle(pair, subject);
+  const subjects = (await readSubjects(pair)).filter(({ kind }) => only.test(kind));
+  if (parts.has("lifecycle")) for (const subject of subjects) await lifecycle(pair, subject);
+  if (parts.has("mutations"))
+    await mutations(pair, subjects, new Random(Number(values.seed)), Number(values.requests));
   const groups = grouped(pair.findings);
   const text = groups.map(
     ([signature, all]) =>
