@@ -38,9 +38,9 @@ export async function createObject(
   await admitMutating(call, "CREATE", object, undefined);
   const context = writeContext(call, "create", undefined);
   const { strategy } = definition;
-  strategy.prepare?.(object, context);
   const prefix = object.metadata.name ? "" : (object.metadata.generateName ?? "");
   if (prefix !== "") object.metadata.name = generatedName(prefix, parts.runtime);
+  strategy.prepare?.(object, context);
   const name = object.metadata.name ?? "";
   const errors = strategy.validate?.(object, context) ?? [];
   if (errors.length > 0) throw invalid(definition, name, errors);

@@ -119,6 +119,7 @@ export function statusAnswer(error: ApiError, encoding: Encoding): HttpAnswer {
   const headers = new AnswerHeaders();
   const retryAfter = error.details?.retryAfterSeconds;
   if (retryAfter !== undefined) headers.set("retry-after", String(retryAfter));
+  addWarnings(headers, error.warnings);
   const format = formatOfDocument(encoding.accept);
   headers.set("content-type", mediaTypes[format]);
   const text = encodeAs(format, status, encoding.pretty);

@@ -65,7 +65,15 @@ export interface PipelineOptions extends Omit<Parts, "client"> {
 export function createPipeline(options: PipelineOptions): Pipeline {
   const pipeline: Pipeline = {
     registry: options.registry,
-    handle: async (request) => dispatch(await open(request)),
+    async handle(request) {
+      const call = await open(request);
+      try {
+        return await dispatch(call);
+      } catch (error) {
+        if (error instanceof ApiError) error.warnings = call.warnings;
+        throw error;
+      }
+    },
     async watch(request, sink) {
       const planned = await planWatch(await open(request));
       planned.start(sink, request.signal);

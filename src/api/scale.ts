@@ -133,7 +133,7 @@ export function scaleOf(object: DeepReadonly<KubeObject>, paths: ScalePaths): Ku
     kind: "Scale",
     apiVersion: "autoscaling/v1",
     metadata: copyJson({ name, namespace, uid, resourceVersion, creationTimestamp }),
-    spec: replicas === undefined ? {} : { replicas },
+    spec: replicas ? { replicas } : {},
     status: {
       replicas: read(object, paths.statusReplicas) ?? 0,
       ...(selector === "" ? {} : { selector }),

@@ -135,13 +135,9 @@ const validatingPolicy = define<ValidatingAdmissionPolicy>(validatingAdmissionPo
     const { validations = [], auditAnnotations = [], matchConstraints } = object.spec ?? {};
     const errors: FieldError[] = [];
     if (matchConstraints === undefined) errors.push(required("spec.matchConstraints"));
+    const either = "validations or auditAnnotations must contain at least one item";
     if (validations.length === 0 && auditAnnotations.length === 0)
-      errors.push(
-        required(
-          "spec.validations",
-          "validations or auditAnnotations must contain at least one item",
-        ),
-      );
+      errors.push(required("spec.validations", either), required("spec.auditAnnotations", either));
     if (object.spec)
       errors.push(...policyExpressionErrors(object.spec), ...validationErrors(object.spec));
     return errors;
@@ -158,7 +154,6 @@ const mutatingPolicy = define<MutatingAdmissionPolicy>(mutatingAdmissionPolicies
   defaults({ spec }) {
     if (!spec) return;
     spec.failurePolicy ??= "Fail";
-    spec.reinvocationPolicy ||= "Never";
     matchDefaults(spec.matchConstraints);
   },
   validate(object) {
@@ -168,6 +163,7 @@ const mutatingPolicy = define<MutatingAdmissionPolicy>(mutatingAdmissionPolicies
       errors.push(required("spec.mutations", "mutations must contain at least one item"));
     if (object.spec)
       errors.push(...policyExpressionErrors(object.spec), ...mutationErrors(object.spec.mutations));
+    if (!object.spec?.reinvocationPolicy) errors.push(required("spec.reinvocationPolicy"));
     return errors;
   },
 });
@@ -202,7 +198,10 @@ const validatingBinding = define<ValidatingAdmissionPolicyBinding>(
     validate(object) {
       const errors = validateBinding(object);
       const actions = object.spec?.validationActions ?? [];
-      if (actions.length === 0) errors.push(required("spec.validationActions"));
+      if (actions.length === 0)
+        errors.push(
+          required("spec.validationActions", "at least one validation action is required"),
+        );
       if (actions.includes("Deny") && actions.includes("Warn"))
         errors.push(
           invalid(

@@ -238,6 +238,9 @@ const daemonSet = define<DaemonSet>(daemonSets, {
       spec.updateStrategy.rollingUpdate.maxSurge ??= 0;
     }
     spec.revisionHistoryLimit ??= 10;
+    // Whoever writes the object owns the annotation, as upstream's conversion puts it there.
+    object.metadata.annotations ??= {};
+    object.metadata.annotations[templateGeneration] ??= "0";
     templateDefaults(spec.template);
   },
   status: true,

@@ -16,24 +16,45 @@ const limits = { stabilizationSecondsMax: 3600, periodSecondsMax: 1800 } as cons
 const positive = "must be greater than zero";
 
 interface Reference {
+  readonly apiVersion?: string;
   readonly kind?: string;
   readonly name?: string;
 }
 
-function validateReference(ref: Reference | undefined, field: string): FieldError[] {
-  return (["kind", "name"] as const).flatMap((key) => {
-    const value = ref?.[key];
+/** What is wrong with the version of a reference. */
+function versionProblem({ apiVersion = "" }: Reference, needsGroup: boolean): string | undefined {
+  const parts = apiVersion.split("/");
+  if (parts.length > 2) return `unexpected GroupVersion string: ${apiVersion}`;
+  return needsGroup && parts.length < 2 ? "apiVersion must specify API group" : undefined;
+}
+
+function validateReference(
+  ref: Reference = {},
+  field: string,
+  old?: Reference,
+  needsGroup = false,
+): FieldError[] {
+  const errors = (["kind", "name"] as const).flatMap((key) => {
+    const value = ref[key];
     if (!value) return [required(`${field}.${key}`)];
     return invalids(`${field}.${key}`, value, pathSegmentErrors(value));
   });
+  const problem = versionProblem(ref, needsGroup);
+  // What an older server took may stay.
+  const isOld = old !== undefined && versionProblem(old, needsGroup) !== undefined;
+  if (problem !== undefined && !isOld)
+    errors.push(invalid(`${field}.apiVersion`, ref.apiVersion ?? "", problem));
+  return errors;
 }
 
-/** What v1 and v2 have in common. */
-export function validateBounds(spec: {
+interface Bounds {
   readonly minReplicas?: number;
   readonly maxReplicas?: number;
   readonly scaleTargetRef?: Reference;
-}): FieldError[] {
+}
+
+/** What v1 and v2 have in common. */
+export function validateBounds(spec: Bounds, old: Bounds | undefined): FieldError[] {
   const errors: FieldError[] = [];
   const { minReplicas, maxReplicas = 0, scaleTargetRef } = spec;
   const least = "must be greater than or equal to 1";
@@ -46,7 +67,8 @@ export function validateBounds(spec: {
     errors.push(
       invalid("spec.maxReplicas", maxReplicas, "must be greater than or equal to `minReplicas`"),
     );
-  return [...errors, ...validateReference(scaleTargetRef, "spec.scaleTargetRef")];
+  const before = old?.scaleTargetRef;
+  return [...errors, ...validateReference(scaleTargetRef, "spec.scaleTargetRef", before, true)];
 }
 
 const sourceTypes: Readonly<Record<string, keyof MetricSpec>> = {
@@ -231,9 +253,12 @@ function validateRules(
 }
 
 /** The errors of an autoscaler. */
-export function validateAutoscaler({ spec }: DeepReadonly<HorizontalPodAutoscaler>): FieldError[] {
+export function validateAutoscaler(
+  { spec }: DeepReadonly<HorizontalPodAutoscaler>,
+  old: DeepReadonly<HorizontalPodAutoscaler> | undefined,
+): FieldError[] {
   return [
-    ...validateBounds(spec ?? {}),
+    ...validateBounds(spec ?? {}, old?.spec),
     ...(spec?.metrics ?? []).flatMap((metric, index) =>
       validateMetric(metric, `spec.metrics[${index}]`),
     ),

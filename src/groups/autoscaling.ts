@@ -110,7 +110,7 @@ const v2 = define<HorizontalPodAutoscaler>(horizontalPodAutoscalers, {
       ];
   },
   status: true,
-  validate: (object) => validateAutoscaler(object),
+  validate: (object, { old }) => validateAutoscaler(object, old),
 });
 
 const metricsAnnotation = "autoscaling.alpha.kubernetes.io/metrics";
@@ -210,7 +210,7 @@ const v1 = define<V1>(horizontalPodAutoscalersV1, {
     if (spec) spec.minReplicas ??= 1;
   },
   status: true,
-  validate: (object) => validateBounds(object.spec ?? {}),
+  validate: (object, { old }) => validateBounds(object.spec ?? {}, old?.spec),
   conversion: { toStorage: hpaToV2, fromStorage: hpaToV1 },
 });
 

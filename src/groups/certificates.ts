@@ -48,7 +48,8 @@ const knownUsages = [...Object.keys(keyUsageNumbers), ...Object.keys(extendedUsa
 function validateSpec({ spec }: ReadCsr): FieldError[] {
   const errors: FieldError[] = [];
   const { request, signerName, expirationSeconds, usages = [] } = spec;
-  if (!request) errors.push(required("spec.request"));
+  if (!request)
+    errors.push(invalid("spec.request", null, "PEM block type must be CERTIFICATE REQUEST"));
   else errors.push(...requestProblems(request));
   if (usages.length === 0) errors.push(required("spec.usages"));
   usages.forEach((usage, index) => {

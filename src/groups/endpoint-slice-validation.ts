@@ -76,7 +76,8 @@ function validateEndpoint(
   return [...errors, ...validateHints(endpoint.hints, `${field}.hints`)];
 }
 
-function validatePorts(ports: DeepReadonly<EndpointSlice>["ports"] = []): FieldError[] {
+function validatePorts(given: DeepReadonly<EndpointSlice>["ports"]): FieldError[] {
+  const ports = given ?? [];
   if (ports.length > limits.portsMax) return [tooMany("ports", ports.length, limits.portsMax)];
   const names = new Set<string>();
   return ports.flatMap(({ name = "", protocol, appProtocol }, index) => {

@@ -87,7 +87,13 @@ export function validateIngress(
   const { rules = [], defaultBackend, tls = [], ingressClassName } = ingress.spec ?? {};
   const errors: FieldError[] = [];
   if (rules.length === 0 && defaultBackend === undefined)
-    errors.push(invalid("spec", rules, "either `defaultBackend` or `rules` must be specified"));
+    errors.push(
+      invalid(
+        "spec",
+        ingress.spec?.rules ?? null,
+        "either `defaultBackend` or `rules` must be specified",
+      ),
+    );
   if (defaultBackend) errors.push(...validateBackend(defaultBackend, "spec.defaultBackend"));
   rules.forEach(({ host, http }, index) => {
     const at = `spec.rules[${index}]`;

@@ -26,7 +26,7 @@ export function validateWorkloadSelector(
   kind: string,
 ): FieldError[] {
   const field = "spec.selector";
-  if (selector === undefined) return [required(field)];
+  if (selector === undefined) return kind === "daemonset" ? [] : [required(field)];
   const errors = validateSelector(selector, field);
   if (semanticEqual(selector, {}))
     errors.push(invalid(field, selector, `empty selector is invalid for ${kind}`));
@@ -72,14 +72,15 @@ export function validateTemplateLabels(
   selector: ReadSelector | undefined,
   template: ReadTemplate | undefined,
 ): FieldError[] {
-  if (selector === undefined || semanticEqual(selector, {})) return [];
-  if (validateSelector(selector, "spec.selector").length > 0) return [];
+  if (selector !== undefined && semanticEqual(selector, {})) return [];
+  if (selector !== undefined && validateSelector(selector, "spec.selector").length > 0) return [];
   const labels = template?.metadata?.labels;
-  if (matchesLabels(labelSelectorOf(selector), labels)) return [];
+  // No selector selects nothing.
+  if (selector !== undefined && matchesLabels(labelSelectorOf(selector), labels)) return [];
   return [
     invalid(
       "spec.template.metadata.labels",
-      labels ?? {},
+      labels ?? null,
       "`selector` does not match template `labels`",
     ),
   ];

@@ -15,6 +15,7 @@ import type {
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { required } from "./field-errors.ts";
 import { validateImmutable } from "./pod-template.ts";
+import { validateSlice } from "./resource-validation.ts";
 import { column, define } from "./row.ts";
 
 function claimState(claim: DeepReadonly<ResourceClaim>): string {
@@ -65,7 +66,7 @@ const resourceSlice = define<ResourceSlice>(resourceSlices, {
     "spec.driver": (one) => one.spec?.driver ?? "",
   },
   generation: true,
-  validate: (object) => (object.spec?.driver ? [] : [required("spec.driver")]),
+  validate: ({ spec }, { old }) => validateSlice(spec, old?.spec),
 });
 
 export const resource: readonly ResourceDefinition[] = [

@@ -51,6 +51,8 @@ export interface Row<T extends KubeObject> {
   readonly age?: number;
   readonly fields?: ResourceDefinition<T>["fields"];
   readonly defaults?: (object: T) => void;
+  /** True where only `validate` judges the metadata of new objects, if anyone does. */
+  readonly nameless?: boolean;
   /** What names must look like; by default RFC 1123 subdomains. */
   readonly nameRule?: NameRule;
   readonly ttlSeconds?: number;
@@ -244,11 +246,14 @@ function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): S
         countGeneration(object, context, row.generation);
     },
     validate(object, context): readonly FieldError[] {
-      const meta = validateMetadata(object.metadata, {
-        namespaced: identity.namespaced,
-        nameRule: row.nameRule ?? subdomainErrors,
-        isUpdate: context.old !== undefined,
-      });
+      const isJudged = row.nameless !== true || context.old !== undefined;
+      const meta = !isJudged
+        ? []
+        : validateMetadata(object.metadata, {
+            namespaced: identity.namespaced,
+            nameRule: row.nameRule ?? subdomainErrors,
+            isUpdate: context.old !== undefined,
+          });
       if (context.subresource === "status") {
         return [...meta, ...(row.validateStatus?.(object, context) ?? [])];
       }

@@ -205,7 +205,10 @@ describe("what a webhook is asked", () => {
       apiVersion: "autoscaling/v2",
       kind: "HorizontalPodAutoscaler",
       metadata: { name, namespace: "default" },
-      spec: { maxReplicas: 3, scaleTargetRef: { kind: "Deployment", name: "web" } },
+      spec: {
+        maxReplicas: 3,
+        scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" },
+      },
     });
     await validating(
       hook({ rules }),

@@ -55,6 +55,8 @@ export class ApiError extends Error {
   readonly reason: Reason | "";
   readonly details: StatusDetails | undefined;
   readonly code: number;
+  /** What there was to warn about before the request failed. */
+  warnings: readonly string[] = [];
 
   constructor(
     reason: Reason | "",

@@ -10,8 +10,8 @@ export type MergeType =
   | { readonly type: "scalar"; readonly scalar: "string" | "numeric" | "boolean" | "untyped" }
   | MergeList
   | MergeMap
-  /** Whatever the value says it is: maps are merged, lists are one unit. */
-  | { readonly type: "deduced" };
+  /** Whatever the value says it is: maps are merged unless atomic, lists are one unit. */
+  | { readonly type: "deduced"; readonly atomic?: boolean };
 
 export interface MergeList {
   readonly type: "list";
@@ -50,7 +50,7 @@ const scalarTypes: Readonly<Record<Scalar, MergeType>> = {
   // Both may be written as a number or as a text.
   Quantity: untyped,
   IntOrString: untyped,
-  raw: deduced,
+  raw: { type: "deduced", atomic: true },
 };
 
 const made = new Map<TypeName, MergeType>();
@@ -145,6 +145,11 @@ function keyDefaults(field: FieldType, keys: readonly string[]): Record<string, 
   return defaults;
 }
 
+/** Go writes times as null, even where it leaves out what is empty. */
+function isUnsetTime({ of, omitZero }: FieldType): boolean {
+  return omitZero !== true && "scalar" in of && /Time$/.test(of.scalar);
+}
+
 const empties = new Map<TypeName, Readonly<Record<string, unknown>>>();
 
 /** What Go writes for a new object of the type: nobody owns what is there from the start. */
@@ -155,12 +160,14 @@ export function emptyObject(type: TypeName): Readonly<Record<string, unknown>> {
   for (const field of fieldsOf(type).values()) {
     if (field.pointer === true) continue;
     if (field.shape !== "single") {
-      if (field.omitEmpty !== true) empty[field.name] = field.shape === "list" ? [] : {};
+      if (field.omitEmpty !== true)
+        empty[field.name] = field.required ? (field.shape === "list" ? [] : {}) : null;
     } else if ("message" in field.of) {
       if (messageOf(field.of.message).json === undefined) {
         empty[field.name] = emptyObject(field.of.message);
       }
-    } else if (field.omitEmpty !== true) empty[field.name] = zeroScalar(field.of.scalar) ?? null;
+    } else if (field.omitEmpty !== true || isUnsetTime(field))
+      empty[field.name] = zeroScalar(field.of.scalar) ?? null;
   }
   empties.set(type, empty);
   return empty;

@@ -5,6 +5,7 @@ import { keyElement, valueElement } from "./path-element.ts";
 export type Json = Readonly<Record<string, unknown>>;
 
 const deducedMap = mapOf(deduced, false);
+const deducedUnit = mapOf(deduced, true);
 const deducedList: MergeList = {
   type: "list",
   atomic: true,
@@ -18,7 +19,8 @@ const scalar: MergeType = { type: "scalar", scalar: "untyped" };
 export function shapeOf(type: MergeType, value: unknown): Exclude<MergeType, { type: "deduced" }> {
   if (type.type !== "deduced") return type;
   if (Array.isArray(value)) return deducedList;
-  return typeof value === "object" && value !== null ? deducedMap : (scalar as typeof deducedMap);
+  if (typeof value !== "object" || value === null) return scalar as typeof deducedMap;
+  return type.atomic === true ? deducedUnit : deducedMap;
 }
 
 export function isObject(value: unknown): value is Json {

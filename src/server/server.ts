@@ -142,6 +142,7 @@ class Server {
         async (scope) => need(this.#made.api).aggregator.start(scope),
         true,
       ],
+      ["definitions", ["bootstrap"], async (scope) => this.#definitions(scope), true],
       [
         "flow-control",
         ["bootstrap"],
@@ -328,11 +329,16 @@ class Server {
       authorities: need(this.#made.pki).authorities,
       tokens: need(this.#made.accountTokens),
     });
-    // The definitions are the API server's own affair: it acts with all its rights.
-    const definitions = createCustomResourceDefinitionController(this.#context("apiserver"));
-    for (const controller of [definitions, ...controllers, ...own]) {
+    for (const controller of [...controllers, ...own]) {
       scope.task(controller.name, (signal) => runController(controller, context, signal));
     }
+  }
+
+  /** The definitions are the API server's own affair: it acts with all its rights. */
+  #definitions(scope: Scope): void {
+    const context = this.#context("apiserver");
+    const controller = createCustomResourceDefinitionController(context);
+    scope.task(controller.name, (signal) => runController(controller, context, signal));
   }
 
   async #scheduler(scope: Scope): Promise<void> {

@@ -59,7 +59,9 @@ export async function send(server: Server, exchange: Exchange): Promise<Answer> 
     signal: AbortSignal.timeout(answerLimitMs),
     ...(body === undefined ? {} : { body: isText ? (body as BodyInit) : JSON.stringify(body) }),
   };
-  const answer = await fetch(server.url + path, init);
+  const answer = await fetch(server.url + path, init).catch((error: unknown) => String(error));
+  // A server that panics ends the connection.
+  if (typeof answer === "string") return { status: 0, headers: {}, body: answer };
   const bytes = new Uint8Array(await answer.arrayBuffer());
   const type = answer.headers.get("content-type") ?? "";
   const isWatch = /[?&]watch=(1|true)/.test(path) && answer.status === 200;

@@ -17,8 +17,12 @@ const accessModes = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWrit
 
 export const betaClass = "volume.beta.kubernetes.io/storage-class";
 
-export function validateModes(modes: readonly string[] | undefined, field: string): FieldError[] {
-  if ((modes ?? []).length === 0) return [required(field, "at least 1 access mode is required")];
+export function validateModes(
+  modes: readonly string[] | undefined,
+  field: string,
+  whenNone = "at least 1 access mode is required",
+): FieldError[] {
+  if ((modes ?? []).length === 0) return [required(field, whenNone)];
   const errors = (modes ?? [])
     .filter((mode) => !accessModes.includes(mode))
     .map((mode) => notSupported(field, mode, accessModes));

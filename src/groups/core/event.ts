@@ -1,12 +1,14 @@
 /** Events, served as v1 and events.k8s.io/v1 of one storage (the v1 form). */
-import type { ResourceDefinition } from "../../api/resource-definition.ts";
+import type { FieldError, ResourceDefinition } from "../../api/resource-definition.ts";
 import { events, eventsV1 } from "../../client/resources.ts";
 import type { Event, ObjectReference } from "../../gen/core-v1.ts";
 import type { Event as EventsV1Event } from "../../gen/events-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { ageOf } from "../../lib/human-duration.ts";
+import { labelKeyErrors, subdomainErrors } from "../../lib/names.ts";
 import type { KubeObject } from "../../schema/object.ts";
-import { invalid, oneOf, required } from "../field-errors.ts";
+import { invalid, invalids, required } from "../field-errors.ts";
+import { validateMetadata } from "../metadata.ts";
 import { column, define, wide } from "../row.ts";
 
 type ReadEvent = DeepReadonly<Event>;
@@ -69,6 +71,60 @@ function referenceSelectors<T>(
   );
 }
 
+const limits = {
+  reportingInstanceCharactersMax: 128,
+  actionCharactersMax: 128,
+  reasonCharactersMax: 128,
+  messageCharactersMax: 1024,
+} as const;
+
+function tooMuch(field: string, value: string, max: number): FieldError[] {
+  return value.length > max ? [invalid(field, "", `can have at most ${max} characters`)] : [];
+}
+
+/** What events of every version must fulfil; those with an eventTime say who tells them. */
+function validateEvent(event: ReadEvent, version: "v1" | "events.k8s.io/v1"): FieldError[] {
+  const errors: FieldError[] = [];
+  const about = event.involvedObject?.namespace ?? "";
+  const own = event.metadata.namespace ?? "";
+  const exempt = event.eventTime ? ["default", "kube-system"] : ["", "default"];
+  const fits = about === "" ? exempt.includes(own) : event.eventTime || about === own;
+  if (!fits)
+    errors.push(invalid("involvedObject.namespace", about, "does not match event.namespace"));
+  if (event.eventTime) {
+    const by = version === "v1" ? "reportingComponent" : "reportingController";
+    const { reportingComponent = "", reportingInstance = "", action = "" } = event;
+    const { reason = "", message = "" } = event;
+    if (reportingComponent === "") errors.push(required(by));
+    errors.push(...invalids(by, reportingComponent, labelKeyErrors(reportingComponent)));
+    if (reportingInstance === "") errors.push(required("reportingInstance"));
+    const most = limits.reportingInstanceCharactersMax;
+    errors.push(...tooMuch("reportingInstance", reportingInstance, most));
+    if (action === "") errors.push(required("action"));
+    errors.push(...tooMuch("action", action, limits.actionCharactersMax));
+    if (reason === "") errors.push(required("reason"));
+    errors.push(...tooMuch("reason", reason, limits.reasonCharactersMax));
+    errors.push(...tooMuch("message", message, limits.messageCharactersMax));
+  }
+  return [...errors, ...invalids("namespace", own, subdomainErrors(own))];
+}
+
+/** What events of events.k8s.io must fulfil besides. */
+function validateNewEvent(event: ReadEvent): FieldError[] {
+  const errors: FieldError[] = [];
+  const { series, eventTime, type = "", firstTimestamp, lastTimestamp, count, source } = event;
+  if (series && (series.count ?? 0) < 2)
+    errors.push(invalid("series.count", "", "should be at least 2"));
+  if (series && !series.lastObservedTime) errors.push(required("series.lastObservedTime"));
+  if (!eventTime) errors.push(required("eventTime"));
+  if (type !== "Normal" && type !== "Warning")
+    errors.push(invalid("type", "", `has invalid value: ${type}`));
+  const unset = { firstTimestamp, lastTimestamp, count, source: source?.component || source?.host };
+  for (const [field, value] of Object.entries(unset))
+    if (value) errors.push(invalid(field, "", "needs to be unset"));
+  return errors;
+}
+
 export const event: ResourceDefinition = define<Event>(events, {
   shortNames: ["ev"],
   columns: printed,
@@ -81,12 +137,8 @@ export const event: ResourceDefinition = define<Event>(events, {
     type: (one) => one.type ?? "",
   },
   ttlSeconds: eventTtlSeconds,
-  validate(object) {
-    const about = object.involvedObject?.namespace ?? "";
-    const own = object.metadata.namespace ?? "";
-    if (about === own || (about === "" && (own === "default" || own === "kube-system"))) return [];
-    return [invalid("involvedObject.namespace", about, "does not match event.namespace")];
-  },
+  nameless: true,
+  validate: (object, { old }) => (old === undefined ? validateEvent(object, "v1") : []),
 });
 
 /** Renames fields, leaving out those that are not set. */
@@ -124,14 +176,17 @@ export const eventV1: ResourceDefinition = define<EventsV1Event>(eventsV1, {
     type: (one) => one.type ?? "",
   },
   ttlSeconds: eventTtlSeconds,
+  // The rules of the core form come first, before those of any metadata.
+  nameless: true,
   validate(object, { old }) {
-    if (old !== undefined || !object.eventTime) return [];
-    const errors = [];
-    if (!object.reportingController) errors.push(required("reportingController"));
-    if (!object.reportingInstance) errors.push(required("reportingInstance"));
-    if (!object.action) errors.push(required("action"));
-    if (!object.reason) errors.push(required("reason"));
-    return [...errors, ...oneOf("type", object.type, ["Normal", "Warning"])];
+    if (old !== undefined) return [];
+    const event = renamed(object, toCore) as unknown as ReadEvent;
+    const names = { namespaced: true, nameRule: subdomainErrors, isUpdate: false };
+    return [
+      ...validateEvent(event, "events.k8s.io/v1"),
+      ...validateMetadata(object.metadata, names),
+      ...validateNewEvent(event),
+    ];
   },
   storagePrefix: "events",
   conversion: {

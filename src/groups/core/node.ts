@@ -113,5 +113,6 @@ export function nodeRow(connector: NodeConnector): ResourceDefinition {
     },
     validate: (object, { old }) => validate(object, old),
     subresources: { proxy: proxy(connector, "NodeProxyOptions") },
+    storagePrefix: "minions",
   });
 }

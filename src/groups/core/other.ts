@@ -90,6 +90,9 @@ const endpointsRow = define<Endpoints>(endpoints, {
 
 const limitRange = define<LimitRange>(limitRanges, {
   shortNames: ["limits"],
+  prepare(object, { verb, runtime }) {
+    if (verb === "create" && !object.metadata.name) object.metadata.name = runtime.random.uuid();
+  },
   columns: [createdAtColumn as never],
   age: -1,
   defaults(object) {

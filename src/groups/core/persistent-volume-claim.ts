@@ -98,10 +98,10 @@ function validateVolume(
   old: DeepReadonly<PersistentVolume> | undefined,
 ): FieldError[] {
   const { spec } = object;
-  const errors = validateModes(spec.accessModes, "spec.accessModes");
+  const errors = validateModes(spec.accessModes, "spec.accessModes", "");
   if (Object.keys(spec.capacity ?? {}).length === 0) errors.push(required("spec.capacity"));
-  else if (!("storage" in (spec.capacity ?? {})))
-    errors.push(notSupported("spec.capacity", spec.capacity, ["storage"]));
+  if (Object.keys(spec.capacity ?? {}).join() !== "storage")
+    errors.push(notSupported("spec.capacity", spec.capacity ?? null, ["storage"]));
   for (const [name, amount] of Object.entries(spec.capacity ?? {})) {
     errors.push(...quantityErrors(`spec.capacity[${name}]`, amount));
     if (compareQuantities(amount, "0") <= 0)
