@@ -32,17 +32,15 @@ const flowSchema = define<FlowSchema>(flowSchemas, {
 const priorityLevel = define<PriorityLevelConfiguration>(priorityLevelConfigurations, {
   columns: [
     column("Type", (one) => one.spec?.type ?? ""),
-    column("NominalConcurrencyShares", (one) =>
-      one.spec?.limited?.nominalConcurrencyShares ?? "<none>",
+    column(
+      "NominalConcurrencyShares",
+      (one) => one.spec?.limited?.nominalConcurrencyShares ?? "<none>",
     ),
-    column("Queues", (one) =>
-      one.spec?.limited?.limitResponse?.queuing?.queues ?? "<none>",
-    ),
-    column("HandSize", (one) =>
-      one.spec?.limited?.limitResponse?.queuing?.handSize ?? "<none>",
-    ),
-    column("QueueLengthLimit", (one) =>
-      one.spec?.limited?.limitResponse?.queuing?.queueLengthLimit ?? "<none>",
+    column("Queues", (one) => one.spec?.limited?.limitResponse?.queuing?.queues ?? "<none>"),
+    column("HandSize", (one) => one.spec?.limited?.limitResponse?.queuing?.handSize ?? "<none>"),
+    column(
+      "QueueLengthLimit",
+      (one) => one.spec?.limited?.limitResponse?.queuing?.queueLengthLimit ?? "<none>",
     ),
   ],
   status: true,

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { machineMirror, mustRun } from "../../scripts/apt.ts";
 import { BUILD, ROOT } from "../../scripts/deps.ts";
 import { hostArch } from "../../scripts/images.ts";
-import { buildProgram, suiteVersion } from "../conformance/suite.ts";
+import { buildPrograms, program } from "../conformance/suite.ts";
 
 export const OUT = join(BUILD, "differential");
 
@@ -41,15 +41,11 @@ export interface Servers {
 }
 
 const etcdProgram = join(OUT, "etcd/usr/bin/etcd");
-const upstreamProgram = join(OUT, `kube-apiserver-${suiteVersion()}`);
 
 /** Builds upstream's kube-apiserver and unpacks Debian's etcd, once per version. */
 export async function buildUpstream(): Promise<void> {
   mkdirSync(OUT, { recursive: true });
-  if (!existsSync(upstreamProgram)) {
-    console.log(`Building kube-apiserver v${suiteVersion()}`);
-    await buildProgram("k8s.io/kubernetes/cmd/kube-apiserver", upstreamProgram);
-  }
+  await buildPrograms(["kube-apiserver"]);
   if (existsSync(etcdProgram)) return;
   const mend = `Check that ${await machineMirror()} carries the package etcd-server.`;
   await mustRun(["apt-get", "download", "etcd-server"], mend, { cwd: OUT });
@@ -164,7 +160,7 @@ export async function startServers(): Promise<Servers> {
     await appears(join(data, "k3.yaml"), k3Child);
     const k3 = await serverAt(ports.k3, tls);
     await becomesReady(k3Child, "k3", k3);
-    const upstreamChild = spawn("upstream", [upstreamProgram, ...upstreamFlags(tls)]);
+    const upstreamChild = spawn("upstream", [program("kube-apiserver"), ...upstreamFlags(tls)]);
     children.push(upstreamChild);
     const upstream = await serverAt(ports.upstream, tls);
     await becomesReady(upstreamChild, "upstream", upstream);
