@@ -95,8 +95,10 @@ export function notAcceptable(accepted: readonly string[]): ApiError {
 export function wrongMetadataForm(resource: ResourceNames, as: string): ApiError {
   const isList = as === "PartialObjectMetadata";
   const kind = isList ? `${resource.kind}List` : resource.kind;
-  const what = `the requested object is ${isList ? "" : "not "}a list (*${goPackage(resource)}.${kind})`;
-  return new ApiError("NotAcceptable", `you requested ${as}, but ${what}`);
+  const is = isList ? "is a list" : "is not a list";
+  const type = `*${goPackage(resource)}.${kind}`;
+  const message = `you requested ${as}, but the requested object ${is} (${type})`;
+  return new ApiError("NotAcceptable", message);
 }
 
 /** Where upstream's internal form of a built-in kind lives. */

@@ -13,7 +13,6 @@ import type {
   ResourceSlice,
 } from "../gen/resource-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
-import { required } from "./field-errors.ts";
 import { validateImmutable } from "./pod-template.ts";
 import { validateSlice } from "./resource-validation.ts";
 import { column, define } from "./row.ts";

@@ -72,8 +72,8 @@ const typeMetaFields: readonly FieldType[] = ["kind", "apiVersion"].map((name) =
   omitEmpty: true,
   doc:
     name === "kind"
-      ? "Kind is a string value representing the REST resource this object represents. Servers may " +
-        "infer this from the endpoint the client submits requests to. Cannot be updated. In " +
+      ? "Kind is a string value representing the REST resource this object represents. Servers " +
+        "may infer this from the endpoint the client submits requests to. Cannot be updated. In " +
         `CamelCase. More info: ${conventions}#types-kinds`
       : "APIVersion defines the versioned schema of this representation of an object. Servers " +
         "should convert recognized schemas to the latest internal value, and may reject " +
