@@ -20,6 +20,7 @@ import { absolute, bindAddressOf, cidr, port, portRange } from "./server-options
 import { runUntilSignal } from "./until-signal.ts";
 
 const command = "kube-apiserver";
+const signingKey = "service-account-signing-key-file";
 /** Upstream's plugins that are off unless asked for; k3 has none of them yet. */
 const offByDefault: ReadonlySet<string> = new Set([
   "AlwaysAdmit",
@@ -82,7 +83,7 @@ export async function loneApiServerOptionsOf(
     port: port(flags, "secure-port"),
     advertiseAddress,
     serving: await servingOf(flags, advertiseAddress, world),
-    clientCaPem: await neededText(flags, "client-ca-file", world),
+    clientCaPem: (await textOf(flags, "client-ca-file", world)) ?? "",
     frontProxy:
       proxyCertPem === undefined || proxyKeyPem === undefined
         ? undefined
@@ -95,7 +96,7 @@ export async function loneApiServerOptionsOf(
       authorization: authorizationOptionsOf(apiServer, complete),
     },
     tokens: {
-      keyPem: await neededText(flags, "service-account-signing-key-file", world),
+      keyPem: await readText(needed(flags, signingKey), signingKey, world),
       verificationPem: (
         await Promise.all(
           flags
@@ -114,10 +115,6 @@ function needed(flags: FlagValues, name: string): string {
   const value = flags.string(name);
   if (value === "") throw new UsageError(`Cannot start ${command}: --${name} is missing`);
   return value;
-}
-
-function neededText(flags: FlagValues, name: string, world: World): Promise<string> {
-  return readText(needed(flags, name), name, world);
 }
 
 async function textOf(flags: FlagValues, name: string, world: World): Promise<string | undefined> {

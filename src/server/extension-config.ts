@@ -10,6 +10,7 @@ import type { ConfigMap } from "../gen/core-v1.ts";
 const namespace = "kube-system";
 
 export interface ExtensionConfig {
+  /** "" when no authority names users. */
   readonly clientCaPem: string;
   /** Undefined when no proxy is trusted to name users. */
   readonly requestHeaderCaPem: string | undefined;
@@ -22,7 +23,7 @@ export async function ensureExtensionConfig(
 ): Promise<void> {
   const { clientCaPem, requestHeaderCaPem } = authorities;
   const data: Readonly<Record<string, string>> = {
-    "client-ca-file": clientCaPem,
+    ...(clientCaPem === "" ? {} : { "client-ca-file": clientCaPem }),
     ...(requestHeaderCaPem === undefined ? {} : requestHeaderData(requestHeaderCaPem)),
   };
   const wanted: ConfigMap = {

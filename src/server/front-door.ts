@@ -58,7 +58,7 @@ export interface IncomingUpgrade {
 export interface DoorCertificates {
   readonly certPem: string;
   readonly keyPem: string;
-  /** PEM of the authorities that name users. */
+  /** PEM of the authorities that name users; "" when none does. */
   readonly clientCaPem: string;
   /** PEM of the authorities that name aggregating proxies. */
   readonly requestHeaderCaPem?: string;
@@ -107,8 +107,8 @@ export async function startFrontDoor(options: FrontDoorOptions): Promise<FrontDo
 }
 
 function contextOf(certificates: DoorCertificates): { cert: string; key: string; ca: string[] } {
-  const { certPem, keyPem, clientCaPem, requestHeaderCaPem } = certificates;
-  const ca = requestHeaderCaPem === undefined ? [clientCaPem] : [clientCaPem, requestHeaderCaPem];
+  const { certPem, keyPem, clientCaPem, requestHeaderCaPem = "" } = certificates;
+  const ca = [clientCaPem, requestHeaderCaPem].filter((pem) => pem !== "");
   return { cert: certPem, key: keyPem, ca };
 }
 

@@ -37,7 +37,7 @@ export interface LoneApiServerOptions {
   /** What the `kubernetes` Service leads to. */
   readonly advertiseAddress: string;
   readonly serving: { readonly certPem: string; readonly keyPem: string };
-  /** PEM of the authorities that name users. */
+  /** PEM of the authorities that name users; "" when none does. */
   readonly clientCaPem: string;
   /** By which the servers of aggregated APIs know us. */
   readonly frontProxy: FrontProxyIdentity | undefined;

@@ -36,7 +36,11 @@ class ControlPlane {
   #api = "";
   #etcd = "";
 
-  constructor(readonly dataDir: string) {}
+  /** `omitted` is a flag that the API server is not given. */
+  constructor(
+    readonly dataDir: string,
+    readonly omitted = "",
+  ) {}
 
   /** Both programs, as envtest starts them; resolves to the milliseconds that it took. */
   async start(): Promise<number> {
@@ -51,7 +55,10 @@ class ControlPlane {
     await this.#until(`${this.#etcd}/health`);
     const port = await freePort();
     this.#api = `https://127.0.0.1:${port}`;
-    this.#spawn("kube-apiserver", this.flags(port));
+    this.#spawn(
+      "kube-apiserver",
+      this.flags(port).filter((flag) => flag.split("=")[0] !== this.omitted),
+    );
     await this.#until(`${this.#api}/healthz`);
     return performance.now() - begin;
   }
@@ -240,6 +247,17 @@ describe.skipIf(skip !== undefined)("a bare control plane", () => {
       spec: { token: body.status.token },
     });
     expect(review.body.status.user.username).toBe("system:serviceaccount:default:robot");
+  });
+
+  test("without an authority of clients, certificates name nobody", async () => {
+    const open = new ControlPlane(join(dir, "open"), "--client-ca-file");
+    try {
+      await open.start();
+      expect((await open.ask("/api/v1/namespaces")).status).toBe(401);
+      expect((await open.ask("/version", {}, { rejectUnauthorized: false })).status).toBe(200);
+    } finally {
+      expect(await open.stop()).toEqual([0, 0]);
+    }
   });
 
   test("a second API server on the same data, and a foreign etcd, are refused", async () => {
