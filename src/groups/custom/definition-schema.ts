@@ -4,6 +4,7 @@ import type { CustomResourceDefinitionVersion } from "../../gen/apiextensions-v1
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { checkDefaults } from "../../schema/structural/check-defaults.ts";
 import { checkKeywords } from "../../schema/structural/check-keywords.ts";
+import { checkRules } from "../../schema/structural/check-rules.ts";
 import { checkStructure } from "../../schema/structural/check-structure.ts";
 import type { Structural } from "../../schema/structural/schema.ts";
 import { forbidden, invalid } from "../field-errors.ts";
@@ -41,8 +42,12 @@ function keywordName(name: string): string {
   return words.map((word) => `${word.charAt(0).toUpperCase()}${word.slice(1)}`).join("");
 }
 
-/** The errors of the schema of `version`, which stands at `path`. */
-export function schemaErrors(version: Version, path: string): FieldError[] {
+/** The errors of the schema of `version`, which stands at `path`; `old` is what is stored. */
+export function schemaErrors(
+  version: Version,
+  path: string,
+  old: Version | undefined,
+): FieldError[] {
   const props = version.schema?.openAPIV3Schema;
   if (props === undefined) return [];
   const schema = props as Structural;
@@ -54,7 +59,12 @@ export function schemaErrors(version: Version, path: string): FieldError[] {
   const structure = checkStructure(schema, path);
   errors.push(...structure);
   if (structure.length === 0) errors.push(...checkDefaults(schema, path));
-  return [...errors, ...checkKeywords(schema, path)];
+  const isSound = errors.length === 0;
+  errors.push(...checkKeywords(schema, path));
+  // Only of a schema that is structural the types are known.
+  if (!isSound) return errors;
+  const isUnchanged = Bun.deepEquals(old?.schema?.openAPIV3Schema, props, true);
+  return [...errors, ...checkRules(schema, path, errors, isUnchanged)];
 }
 
 function rootErrors(schema: Structural, path: string): FieldError[] {

@@ -29,7 +29,7 @@ export function validateDefinition(crd: Crd, old: Crd | undefined): readonly Fie
     errors.push(invalid("metadata.name", crd.metadata.name, detail));
   }
   errors.push(...groupErrors(group), ...oneOf("spec.scope", scope, ["Cluster", "Namespaced"]));
-  errors.push(...versionsErrors(crd), ...requiredNames(names));
+  errors.push(...versionsErrors(crd, old), ...requiredNames(names));
   errors.push(...namesErrors(names ?? {}, "spec.names"), ...conversionErrors(crd));
   errors.push(...storedVersionsErrors(crd), ...approvalErrors(crd, old));
   if (preserveUnknownFields === true && old?.spec.preserveUnknownFields !== true) {
@@ -88,7 +88,7 @@ export function namesErrors(names: Names, path: string): FieldError[] {
   return errors;
 }
 
-function versionsErrors(crd: Crd): FieldError[] {
+function versionsErrors(crd: Crd, old: Crd | undefined): FieldError[] {
   const versions = crd.spec.versions ?? [];
   const errors: FieldError[] = [];
   versions.forEach((version, index) => {
@@ -105,7 +105,8 @@ function versionsErrors(crd: Crd): FieldError[] {
     // A schema that all versions share is judged once, as upstream's storage form has it once.
     if (isShared && index > 0) return;
     const at = isShared ? "spec.validation" : `${path}.schema`;
-    errors.push(...schemaErrors(version, `${at}.openAPIV3Schema`));
+    const before = old?.spec.versions?.find(({ name }) => name === version.name);
+    errors.push(...schemaErrors(version, `${at}.openAPIV3Schema`, before));
   });
   if (new Set(versions.map(({ name }) => name)).size < versions.length) {
     errors.push(invalid("spec.versions", versions, "must contain unique version names"));

@@ -60,7 +60,7 @@ function ruleErrors(
       "existing errors to complete validation";
     return [invalid("<nil>", null, detail)];
   }
-  return brokenRules(object, schema, old === undefined ? undefined : { value: old });
+  return brokenRules(object, schema, old === undefined ? undefined : { value: old }).problems;
 }
 
 function schemaErrors(

@@ -1,166 +1,186 @@
 /**
- * Common Expression Language as Kubernetes speaks it: the language by a library, Kubernetes' own
- * functions and wording by us (https://kubernetes.io/docs/reference/using-api/cel/).
+ * Common Expression Language as Kubernetes speaks it: types are checked, costs are estimated and
+ * counted (https://kubernetes.io/docs/reference/using-api/cel/).
  */
-import { type Environment, Environment as Library } from "@marcbachmann/cel-js";
-import { registerFormats } from "./formats.ts";
-import { registerLists } from "./lists.ts";
-import { rewriteMessages } from "./message-literals.ts";
-import { registerNet } from "./net.ts";
-import { registerQuantities } from "./quantities.ts";
-import { registerStrings } from "./strings.ts";
-import { registerVersions } from "./versions.ts";
+import { type Checked, check, type Declarations } from "./check/checker.ts";
+import { Functions } from "./check/functions.ts";
+import { literalProblems } from "./check/literals.ts";
+import { type CelType, formatType, parseType } from "./check/types.ts";
+import { estimatedCost, type SizeAt } from "./cost/estimate.ts";
+import { CelFault, CostExceeded, Pending } from "./fault.ts";
+import { registerAuthorization } from "./library/authorization.ts";
+import { registerConversions } from "./library/conversions.ts";
+import { registerFormats } from "./library/formats.ts";
+import { registerLists } from "./library/lists.ts";
+import { registerNet } from "./library/net.ts";
+import { registerOptionals } from "./library/optionals.ts";
+import { registerQuantities } from "./library/quantities.ts";
+import { registerStandard } from "./library/standard.ts";
+import { registerStrings } from "./library/strings.ts";
+import { registerTime } from "./library/time.ts";
+import { registerUrls } from "./library/urls.ts";
+import { registerVersions } from "./library/versions.ts";
+import { type Bindings, interpreter } from "./run/interpreter.ts";
+import { Tracker } from "./run/tracker.ts";
+import { parse } from "./syntax/parser.ts";
+import { shownProblems, SyntaxFault } from "./syntax/problem.ts";
 
-/** Where types and functions are declared. */
-export type CelDeclarations = Environment;
-
-/** What an expression may yield; "any" is not checked. */
-export type CelResult = "bool" | "string" | "int" | "list" | "map" | "any";
-
-export interface CelProgram {
-  /** What the checker found the expression to yield: `bool`, `list<string>`, `dyn`. */
-  readonly type: string;
-  /**
-   * @throws CelError for what fails while it runs: `no such key: foo`.
-   */
-  evaluate(bindings: Readonly<Record<string, unknown>>): unknown;
-}
-
-/** An expression that cannot be compiled or whose evaluation failed; the message is upstream's. */
-export class CelError extends Error {
-  override readonly name = "CelError";
-}
-
-/** Upstream's own limits: the parser stops there. */
-const limits = {
-  expressionCharactersMax: 100_000,
-  maxDepth: 250,
-  maxAstNodes: 100_000,
+/** Upstream's budgets: of one evaluation, and of all that one object or policy asks for. */
+export const celLimits = {
+  callCostMax: 1_000_000,
+  budget: 10_000_000,
+  conditionsBudget: 2_500_000,
 } as const;
 
-let base: Environment | undefined;
+/** An expression that cannot be compiled; the message is upstream's. */
+export class CelError extends Error {
+  override readonly name = "CelError";
+  constructor(
+    message: string,
+    /** It compiles, but a part that is made beforehand cannot be made. */
+    readonly stage: "compilation" | "instantiation" = "compilation",
+  ) {
+    super(message);
+  }
+}
 
-/** The functions that every expression has; made once, cloned by each environment. */
-function functions(): Environment {
+/** What an evaluation came to. */
+export interface Evaluated {
+  readonly value: unknown;
+  readonly cost: number;
+}
+
+/** An evaluation that failed: it has cost something, too. */
+export class CelFailure extends Error {
+  override readonly name = "CelFailure";
+  constructor(
+    message: string,
+    readonly cost: number,
+    /** It was ended since it cost too much. */
+    readonly isTooCostly: boolean,
+  ) {
+    super(message);
+  }
+}
+
+export interface CelProgram {
+  /** What the expression yields, as errors name it: `bool`, `list(string)`, `dyn`. */
+  readonly type: string;
+  readonly checked: Checked;
+  /** @throws CelFailure for what fails while it runs: `no such key: foo`. */
+  run(bindings: Bindings): Evaluated;
+  /**
+   * Waits for answers that the expression asks for; what they were asked for is asked again.
+   *
+   * @throws CelFailure
+   */
+  evaluate(bindings: Bindings): Promise<Evaluated>;
+  /** The most that it may cost, where `sizeAt` tells the sizes of the variables' parts. */
+  estimate(sizeAt: SizeAt): number;
+}
+
+let base: Functions | undefined;
+
+/** The functions that every expression has; made once. */
+function functions(): Functions {
   if (base !== undefined) return base;
-  const environment = new Library({
-    enableOptionalTypes: true,
-    homogeneousAggregateLiterals: false,
-    limits: { maxDepth: limits.maxDepth, maxAstNodes: limits.maxAstNodes },
-  });
-  registerStrings(environment);
-  registerLists(environment);
-  registerQuantities(environment);
-  registerNet(environment);
-  registerFormats(environment);
-  registerVersions(environment);
-  base = environment;
-  return environment;
+  const made = new Functions();
+  registerStandard(made);
+  registerConversions(made);
+  registerTime(made);
+  registerOptionals(made);
+  registerStrings(made);
+  registerLists(made);
+  registerUrls(made);
+  registerNet(made);
+  registerQuantities(made);
+  registerFormats(made);
+  registerVersions(made);
+  registerAuthorization(made);
+  base = made;
+  return made;
+}
+
+export interface EnvironmentOptions {
+  /** More functions than those that every expression has. */
+  readonly extend?: (functions: Functions) => void;
+  /** The types of message literals. */
+  readonly messages?: Declarations["messages"];
 }
 
 export class CelEnvironment {
-  readonly #environment: Environment;
+  readonly #declared: Declarations;
   readonly #programs = new Map<string, CelProgram | CelError>();
 
-  /** `variables` by name with their types in CEL's notation: `dyn`, `map<string, dyn>`. */
+  /** `variables` by name, with their types or with these in words: `map<string, dyn>`. */
   constructor(
-    variables: Readonly<Record<string, string>>,
-    extend: (environment: Environment) => void = () => {},
+    variables: Readonly<Record<string, string | CelType>>,
+    { extend, messages }: EnvironmentOptions = {},
   ) {
-    this.#environment = functions().clone();
-    extend(this.#environment);
-    for (const [name, type] of Object.entries(variables)) {
-      this.#environment.registerVariable(name, type);
-    }
+    const own = new Functions(functions());
+    extend?.(own);
+    const types = Object.entries(variables).map(([name, type]) => {
+      return [name, typeof type === "string" ? parseType(type) : type] as const;
+    });
+    this.#declared = {
+      variables: new Map(types),
+      functions: own,
+      ...(messages === undefined ? {} : { messages }),
+    };
   }
 
-  /** Compiles once; @throws CelError with upstream's `compilation failed` text. */
-  compile(expression: string, wanted: CelResult = "any"): CelProgram {
-    const key = `${wanted} ${expression}`;
-    let program = this.#programs.get(key);
+  /** Compiles once. @throws CelError with upstream's text: `ERROR: <input>:1:7: …`. */
+  compile(expression: string): CelProgram {
+    let program = this.#programs.get(expression);
     if (program === undefined) {
-      program = this.#compiled(expression, wanted);
-      this.#programs.set(key, program);
+      program = this.#compiled(expression);
+      this.#programs.set(expression, program);
     }
     if (program instanceof CelError) throw program;
     return program;
   }
 
-  #compiled(expression: string, wanted: CelResult): CelProgram | CelError {
-    if (expression.trim() === "") return new CelError("compilation failed: expression is empty");
-    if (expression.length > limits.expressionCharactersMax) {
-      return new CelError("compilation failed: expression code point size exceeds limit");
-    }
+  #compiled(expression: string): CelProgram | CelError {
     try {
-      const parsed = this.#environment.parse(rewriteMessages(expression));
-      const { valid, error, type = "dyn" } = parsed.check();
-      if (!valid) return compileError(expression, error);
-      if (wanted !== "any" && !yields(type, wanted)) {
-        return new CelError(`must evaluate to ${wanted}`);
-      }
-      return { type, evaluate: (bindings) => run(parsed, bindings) };
-    } catch (error) {
-      return compileError(expression, error);
+      const { checked, problems } = check(parse(expression), this.#declared);
+      const wrong = problems.length > 0 ? problems : literalProblems(checked);
+      if (wrong.length > 0) return new CelError(shownProblems(expression, wrong));
+      return programOf(checked);
+    } catch (fault) {
+      if (fault instanceof CelFault) return new CelError(fault.message, "instantiation");
+      if (!(fault instanceof SyntaxFault)) throw fault;
+      return new CelError(shownProblems(expression, [fault]));
     }
   }
 }
 
-function yields(type: string, wanted: CelResult): boolean {
-  const kind = type.replace(/<.*/, "");
-  return kind === wanted || kind === "dyn";
-}
-
-function run(
-  parsed: (bindings: Record<string, unknown>) => unknown,
-  bindings: Readonly<Record<string, unknown>>,
-): unknown {
-  try {
-    const result = parsed({ ...bindings });
-    if (!(result instanceof Promise)) return result;
-    return result.catch((error: unknown) => {
-      throw runtimeError(error);
-    });
-  } catch (error) {
-    throw runtimeError(error);
-  }
-}
-
-interface LibraryError {
-  readonly code?: string;
-  readonly summary?: string;
-  readonly message: string;
-  readonly range?: { readonly start: number };
-}
-
-/** `ERROR: <input>:1:7: …` with the line and a caret below it. */
-function compileError(expression: string, error: unknown): CelError {
-  const { summary, message, range } = error as LibraryError;
-  const start = Math.min(range?.start ?? 0, expression.length);
-  const before = expression.slice(0, start);
-  const line = before.split("\n").length;
-  const column = start - (before.lastIndexOf("\n") + 1);
-  const text = expression.split("\n")[line - 1] ?? "";
-  const what = compileText(error as LibraryError, summary ?? message);
-  const caret = `${".".repeat(column)}^`;
-  const where = `<input>:${line}:${column + 1}`;
-  return new CelError(`compilation failed: ERROR: ${where}: ${what}\n | ${text}\n | ${caret}`);
-}
-
-function compileText(error: LibraryError, summary: string): string {
-  const unknown = /^Unknown variable: (.*)$/.exec(summary);
-  if (unknown) return `undeclared reference to '${unknown[1]}' (in container '')`;
-  const operator = /^no such overload: (.*?) (\S+) (.*)$/.exec(summary);
-  if (operator) {
-    const [, left, sign, right] = operator;
-    return `found no matching overload for '_${sign}_' applied to '(${left}, ${right})'`;
-  }
-  const isSyntax = (error as Partial<Error>).name === "ParseError";
-  return isSyntax ? `Syntax error: ${summary}` : summary;
-}
-
-function runtimeError(error: unknown): CelError {
-  const { code, summary, message } = error as LibraryError;
-  const text = (summary ?? message).replace(/^No such key/, "no such key");
-  const told = code === "numeric_overflow" ? "integer overflow" : text;
-  return new CelError(told, { cause: error });
+function programOf(checked: Checked): CelProgram {
+  const step = interpreter(checked);
+  const attempt = (bindings: Bindings): Evaluated => {
+    const tracker = new Tracker(celLimits.callCostMax);
+    try {
+      return { value: step(bindings, tracker), cost: tracker.cost };
+    } catch (fault) {
+      if (fault instanceof CelFault || fault instanceof CostExceeded) {
+        throw new CelFailure(fault.message, tracker.cost, fault instanceof CostExceeded);
+      }
+      throw fault;
+    }
+  };
+  return {
+    type: formatType(checked.type),
+    checked,
+    run: attempt,
+    async evaluate(bindings) {
+      for (;;) {
+        try {
+          return attempt(bindings);
+        } catch (fault) {
+          if (!(fault instanceof Pending)) throw fault;
+          await fault.answer;
+        }
+      }
+    },
+    estimate: (sizeAt) => estimatedCost(checked, sizeAt),
+  };
 }

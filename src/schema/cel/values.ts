@@ -41,6 +41,11 @@ export function celFieldName(jsonName: string): string | undefined {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(escaped) ? escaped : undefined;
 }
 
+/** The name of a field whose name is a word of the language: `a.namespace` means it too. */
+export function keywordField(name: string): string {
+  return reserved.has(name) ? `__${name}__` : name;
+}
+
 /** Whole numbers become `int`, others `double`, as Kubernetes reads JSON without a schema. */
 export function celOfJson(value: unknown): unknown {
   switch (typeof value) {

@@ -1,12 +1,11 @@
 /** Which keywords a schema may use, and how they go together. */
+import { normalizedFieldPath } from "./field-path.ts";
 import { forbidden, invalid, mustBe, notSupported, required } from "./problems.ts";
-import { ruleProblem, usesOldSelf } from "./rules.ts";
 import {
   isJson,
   type Json,
   objectMembers,
   type Structural,
-  type ValidationRule,
 } from "./schema.ts";
 import type { SchemaProblem } from "./validate.ts";
 
@@ -231,23 +230,9 @@ function* checkRules(schema: Props, path: string): Generator<SchemaProblem> {
     if (hasLineBreak(fieldPath)) {
       yield invalid(`${at}.fieldPath`, fieldPath, "must not contain line breaks");
     }
-    yield* checkExpressions(rule, at);
-  }
-}
-
-function* checkExpressions(rule: ValidationRule, path: string): Generator<SchemaProblem> {
-  const { rule: text = "", messageExpression = "", optionalOldSelf } = rule;
-  if (text.trim() !== "") {
-    const wrong = ruleProblem(text, "bool");
-    if (wrong !== undefined) yield invalid(`${path}.rule`, rule, wrong);
-  }
-  if (messageExpression.trim() !== "") {
-    const wrong = ruleProblem(messageExpression, "string");
-    if (wrong !== undefined) yield invalid(`${path}.messageExpression`, rule, wrong);
-  }
-  if (optionalOldSelf !== undefined && !usesOldSelf(text)) {
-    const detail = "may not be set if oldSelf is not used in rule";
-    yield invalid(`${path}.optionalOldSelf`, optionalOldSelf, detail);
+    if (fieldPath !== "" && normalizedFieldPath(fieldPath, schema) === undefined) {
+      yield invalid(`${at}.fieldPath`, fieldPath, "must be a valid path");
+    }
   }
 }
 

@@ -1,10 +1,9 @@
 /** A custom resource as the rules of its schema see it. */
-import { CelEnvironment, CelError } from "../cel/environment.ts";
+import { parseDuration, parseTimestamp } from "../cel/library/go-time.ts";
+import { uniqueList } from "../cel/unique-list.ts";
 import { celFieldName, celOfJson } from "../cel/values.ts";
 import { formatProblem } from "./formats.ts";
 import { isJson, type Json, type Structural } from "./schema.ts";
-
-const conversions = new CelEnvironment({ text: "string" });
 
 /** `value` with the types that its schema gives it; only fields of the schema are there. */
 export function ruleValue(value: unknown, schema: Structural, isRoot: boolean): unknown {
@@ -20,12 +19,27 @@ export function ruleValue(value: unknown, schema: Structural, isRoot: boolean): 
     case "array": {
       const { items } = schema;
       if (!Array.isArray(value) || items === undefined) return celOfJson(value);
-      return value.map((item) => ruleValue(item, items, false));
+      return listValue(value, items, schema);
     }
     case "object":
       return isJson(value) ? objectValue(value, schema, isRoot) : celOfJson(value);
     default:
       return celOfJson(value);
+  }
+}
+
+function listValue(list: readonly unknown[], items: Structural, schema: Structural): unknown {
+  const isResource = items["x-kubernetes-embedded-resource"] === true;
+  const values = list.map((item) => ruleValue(item, items, isResource));
+  switch (schema["x-kubernetes-list-type"]) {
+    case "set":
+      return uniqueList(values, []);
+    case "map": {
+      const keys = schema["x-kubernetes-list-map-keys"] ?? [];
+      return uniqueList(values, keys.map((key) => celFieldName(key) ?? key));
+    }
+    default:
+      return values;
   }
 }
 
@@ -35,22 +49,13 @@ function textValue(text: string, format: string | undefined): unknown {
     case "byte":
       return Uint8Array.fromBase64(text);
     case "date":
-      return converted("timestamp(text)", `${text}T00:00:00Z`);
+      return parseTimestamp(`${text}T00:00:00Z`) ?? text;
     case "date-time":
-      return converted("timestamp(text)", text);
+      return parseTimestamp(text) ?? text;
     case "duration":
-      return converted("duration(text)", text);
+      return parseDuration(text) ?? text;
     default:
       return text;
-  }
-}
-
-function converted(expression: string, text: string): unknown {
-  try {
-    return conversions.compile(expression).evaluate({ text });
-  } catch (error) {
-    if (error instanceof CelError) return text;
-    throw error;
   }
 }
 

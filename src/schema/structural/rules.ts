@@ -1,62 +1,24 @@
 /** `x-kubernetes-validations`: rules of a schema in the CEL language. */
-import { semanticEqual } from "../../lib/semantic-equal.ts";
-import { CelEnvironment, CelError, type CelProgram } from "../cel/environment.ts";
+import { CelError, CelFailure, celLimits } from "../cel/environment.ts";
+import { CelOptional } from "../cel/scalars.ts";
+import { type CompiledRule, compileRules } from "./compile-rules.ts";
+import { Correlation } from "./correlation.ts";
 import { correlated, type Old } from "./ratchet.ts";
+import { ruleType } from "./rule-types.ts";
 import { ruleValue } from "./rule-values.ts";
-import { isJson, memberSchema, type Structural, type ValidationRule } from "./schema.ts";
+import { isJson, type Structural, type ValidationRule } from "./schema.ts";
 import type { SchemaProblem } from "./validate.ts";
 
-const environment = new CelEnvironment({ self: "dyn", oldSelf: "dyn" });
-const optionals = new CelEnvironment({ value: "dyn" });
+const limits = { messageBytesMax: 5 * 1024 } as const;
 
-interface CompiledRule {
-  readonly rule: ValidationRule;
-  readonly program: CelProgram | CelError;
-  readonly message: CelProgram | undefined;
-  readonly usesOld: boolean;
-}
-
-const compiledRules = new WeakMap<Structural, readonly CompiledRule[]>();
-
-function rulesOf(schema: Structural): readonly CompiledRule[] {
-  let rules = compiledRules.get(schema);
-  if (rules === undefined) {
-    rules = (schema["x-kubernetes-validations"] ?? []).map(compileRule);
-    compiledRules.set(schema, rules);
-  }
-  return rules;
-}
-
-function compileRule(rule: ValidationRule): CompiledRule {
-  const { messageExpression = "" } = rule;
-  const message = messageExpression === "" ? undefined : compiled(messageExpression, "string");
-  return {
-    rule,
-    program: compiled(rule.rule, "bool"),
-    message: message instanceof CelError ? undefined : message,
-    usesOld: usesOldSelf(rule.rule),
-  };
-}
-
-function compiled(expression: string, wanted: "bool" | "string"): CelProgram | CelError {
-  try {
-    return environment.compile(expression, wanted);
-  } catch (error) {
-    if (error instanceof CelError) return error;
-    throw error;
-  }
-}
-
-/** String literals may hold the word without meaning it. */
-export function usesOldSelf(expression: string): boolean {
-  const code = expression.replace(/"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/g, "");
-  return /(?<![\w.])oldSelf\b/.test(code);
-}
-
-/** What is wrong with the rule as an expression; undefined when it compiles. */
-export function ruleProblem(expression: string, wanted: "bool" | "string"): string | undefined {
-  const program = compiled(expression, wanted);
-  return program instanceof CelError ? program.message : undefined;
+/** The rules of a schema and of what is below it, compiled. */
+interface RuleNode {
+  readonly schema: Structural;
+  readonly isResource: boolean;
+  readonly rules: readonly CompiledRule[];
+  readonly items: RuleNode | undefined;
+  readonly additional: RuleNode | undefined;
+  readonly properties: ReadonlyMap<string, RuleNode>;
 }
 
 /** True when some rule stands at `schema` or below. */
@@ -70,127 +32,235 @@ export function hasRules(schema: Structural | undefined): boolean {
   );
 }
 
+const nodes = new WeakMap<Structural, RuleNode>();
+
+function rootNode(schema: Structural): RuleNode {
+  let node = nodes.get(schema);
+  if (node === undefined) {
+    node = nodeOf(schema, true);
+    nodes.set(schema, node);
+  }
+  return node;
+}
+
+function nodeOf(schema: Structural, isResource: boolean): RuleNode {
+  const { items, additionalProperties: additional, properties = {} } = schema;
+  const child = (one: Structural): RuleNode | undefined =>
+    hasRules(one) ? nodeOf(one, one["x-kubernetes-embedded-resource"] === true) : undefined;
+  const entries = Object.entries(properties).flatMap(([name, property]) => {
+    const node = child(property);
+    return node === undefined ? [] : [[name, node] as const];
+  });
+  return {
+    schema,
+    isResource,
+    rules: compileRules(schema, ruleType(schema, isResource)),
+    items: items === undefined ? undefined : child(items),
+    additional: typeof additional === "object" ? child(additional) : undefined,
+    properties: new Map(entries),
+  };
+}
+
+/** What rules say of an object. */
+export interface RuleOutcome {
+  readonly problems: readonly SchemaProblem[];
+  /** Of parts that did not change: they are told, not held against the writer. */
+  readonly tolerated: readonly SchemaProblem[];
+}
+
 /** All rules that `value` breaks; `old` is what is stored, for rules about changes. */
-export function brokenRules(value: unknown, schema: Structural, old: Old): SchemaProblem[] {
-  return [...check(value, schema, "", old)];
+export function brokenRules(value: unknown, schema: Structural, old: Old): RuleOutcome {
+  const run = new RuleRun();
+  const correlation = Correlation.root(value, old, schema);
+  run.check(value, rootNode(schema), "", old?.value, correlation);
+  return run;
 }
 
-function* check(
-  value: unknown,
-  schema: Structural | undefined,
-  path: string,
-  old: Old,
-): Generator<SchemaProblem> {
-  if (schema === undefined || value === null || value === undefined) return;
-  yield* checkHere(value, schema, path, old);
-  if (Array.isArray(value)) {
-    for (const [index, item] of value.entries()) {
-      const before = correlated(old, schema, item);
-      yield* check(item, schema.items, `${path}[${index}]`, before);
-    }
-  } else if (isJson(value)) {
-    for (const [name, member] of Object.entries(value)) {
-      const before =
-        old !== undefined && isJson(old.value) && Object.hasOwn(old.value, name)
-          ? { value: old.value[name] }
-          : undefined;
-      const at = path === "" ? name : `${path}.${name}`;
-      yield* check(member, memberSchema(schema, name), at, before);
-    }
-  }
-}
+/** Thrown to end a run: nothing more is checked. */
+class OutOfBudget extends Error {}
 
-function* checkHere(
-  value: unknown,
-  schema: Structural,
-  path: string,
-  old: Old,
-): Generator<SchemaProblem> {
-  const rules = rulesOf(schema);
-  if (rules.length === 0) return;
-  const isRoot = path === "";
-  const self = ruleValue(value, schema, isRoot);
-  const oldSelf = old === undefined || old.value === null ? undefined : old.value;
-  const before = oldSelf === undefined ? undefined : ruleValue(oldSelf, schema, isRoot);
-  for (const one of rules) {
-    const isOptional = one.rule.optionalOldSelf === true;
-    if (one.usesOld && before === undefined && !isOptional) continue;
-    const problem = broken(one, { self, oldSelf: isOptional ? optional(before) : before });
-    if (problem === undefined) continue;
-    // What was wrong before and did not change is not held against the writer.
-    const isUnchanged = !one.usesOld && old !== undefined && semanticEqual(old.value, value);
-    if (!isUnchanged) yield problemAt(path, value, schema, one.rule, problem);
-  }
-}
+class RuleRun implements RuleOutcome {
+  readonly problems: SchemaProblem[] = [];
+  readonly tolerated: SchemaProblem[] = [];
+  #budget: number = celLimits.budget;
 
-function optional(value: unknown): unknown {
-  const expression = value === undefined ? "optional.none()" : "optional.of(value)";
-  return optionals.compile(expression).evaluate({ value: value ?? null });
-}
-
-interface Broken {
-  readonly detail: string;
-  /** The rule could not be evaluated: no reason or field path of its own. */
-  readonly isError: boolean;
-}
-
-function broken(
-  { rule, program, message }: CompiledRule,
-  bindings: Readonly<Record<string, unknown>>,
-): Broken | undefined {
-  if (program instanceof CelError) {
-    return { detail: `rule compile error: ${program.message}`, isError: true };
-  }
-  try {
-    if (program.evaluate(bindings) === true) return undefined;
-  } catch (error) {
-    if (!(error instanceof CelError)) throw error;
-    return { detail: `${error.message} evaluating rule: ${ruleText(rule)}`, isError: true };
-  }
-  return { detail: messageOf(rule, message, bindings), isError: false };
-}
-
-function messageOf(
-  rule: ValidationRule,
-  message: CelProgram | undefined,
-  bindings: Readonly<Record<string, unknown>>,
-): string {
-  if (message !== undefined) {
+  check(
+    value: unknown,
+    node: RuleNode,
+    path: string,
+    old: unknown,
+    correlation: Correlation,
+  ): void {
     try {
-      const text = String(message.evaluate(bindings)).trim();
-      if (text !== "" && !/[\r\n]/.test(text)) return text;
+      this.#visit(value, node, path, old, correlation);
     } catch (error) {
-      if (!(error instanceof CelError)) throw error;
+      if (!(error instanceof OutOfBudget)) throw error;
     }
   }
-  return rule.message?.trim() || `failed rule: ${rule.rule.trim()}`;
+
+  #visit(
+    value: unknown,
+    node: RuleNode,
+    path: string,
+    old: unknown,
+    correlation: Correlation,
+  ): void {
+    if (value === null || value === undefined) return;
+    this.#rules(value, node, path, old, correlation);
+    if (Array.isArray(value)) {
+      const { items } = node;
+      if (items === undefined) return;
+      const before: Old = Array.isArray(old) ? { value: old } : undefined;
+      for (const [index, item] of value.entries()) {
+        const oldItem = correlated(before, node.schema, item)?.value;
+        this.#visit(item, items, `${path}[${index}]`, oldItem, correlation.item(index));
+      }
+    } else if (isJson(value)) {
+      const before = isJson(old) ? old : {};
+      for (const [name, member] of Object.entries(value)) {
+        const property = node.properties.get(name);
+        const child = property ?? node.additional;
+        if (child === undefined) continue;
+        const oldMember = Object.hasOwn(before, name) ? before[name] : undefined;
+        const at = property === undefined ? `${path}[${name}]` : joined(path, name);
+        this.#visit(member, child, at, oldMember, correlation.member(name));
+      }
+    }
+  }
+
+  #rules(
+    value: unknown,
+    node: RuleNode,
+    path: string,
+    old: unknown,
+    correlation: Correlation,
+  ): void {
+    if (node.rules.length === 0) return;
+    const at = { path: path || "<nil>", type: node.schema.type ?? "" };
+    if (this.#budget <= 0) this.#end(at, exhausted);
+    const self = ruleValue(value, node.schema, node.isResource);
+    const before =
+      old === null || old === undefined
+        ? undefined
+        : ruleValue(old, node.schema, node.isResource);
+    for (const one of node.rules) {
+      const { rule, program, usesOld } = one;
+      if (program instanceof CelError) {
+        this.#tell(at, `rule compile error: ${program.message}`);
+        continue;
+      }
+      const isOptional = rule.optionalOldSelf === true;
+      if (usesOld && before === undefined && !isOptional) continue;
+      const bindings = { self, oldSelf: isOptional ? optional(before) : before };
+      if (this.#holds(one, bindings, at)) continue;
+      const detail = this.#message(one, bindings, at) ?? messageOf(rule);
+      const problem = problemOf(one, path, value, node.schema, detail);
+      const isTolerated = !usesOld && correlation.isUnchanged;
+      (isTolerated ? this.tolerated : this.problems).push(problem);
+    }
+  }
+
+  #holds({ rule, program }: CompiledRule, bindings: Bindings, at: Place): boolean {
+    if (program instanceof CelError) return true;
+    try {
+      const { value, cost } = program.run(bindings);
+      this.#spend(cost, at, exhausted);
+      return value === true;
+    } catch (failure) {
+      if (!(failure instanceof CelFailure)) throw failure;
+      this.#spend(failure.cost, at, exhausted);
+      const text = ruleText(rule);
+      const why = failure.message;
+      if (failure.isTooCostly) {
+        const ended = "no further validation rules will be run due to call cost exceeds limit";
+        this.#end(at, `'${why}': ${ended} for rule: ${text}`);
+      }
+      if (why.startsWith("no such overload")) {
+        const detail = "call arguments did not match a supported operator, function or macro";
+        this.#tell(at, `'${why}': ${detail} signature for rule: ${text}`);
+      } else this.#tell(at, `${why} evaluating rule: ${text}`);
+      return true;
+    }
+  }
+
+  /** The text that `messageExpression` makes; undefined where it makes none that can be told. */
+  #message({ message, rule }: CompiledRule, bindings: Bindings, at: Place): string | undefined {
+    if (message === undefined || message instanceof CelError) return undefined;
+    try {
+      const { value, cost } = message.run(bindings);
+      this.#spend(cost, at, messageExhausted);
+      const text = String(value).trim();
+      const isFitting = Buffer.byteLength(text) <= limits.messageBytesMax;
+      return text === "" || text.includes("\n") || !isFitting ? undefined : text;
+    } catch (failure) {
+      if (!(failure instanceof CelFailure)) throw failure;
+      this.#spend(failure.cost, at, messageExhausted);
+      if (!failure.isTooCostly) return undefined;
+      const ended = "no further validation rules will be run due to call cost exceeds limit";
+      const source = JSON.stringify(rule.messageExpression);
+      return this.#end(at, `${ended} for messageExpression: ${source}`);
+    }
+  }
+
+  #spend(cost: number, at: Place, text: string): void {
+    if (cost > this.#budget) this.#end(at, text);
+    this.#budget -= cost;
+  }
+
+  #tell({ path, type }: Place, detail: string): void {
+    this.problems.push({ type: "FieldValueInvalid", field: path, value: type, detail });
+  }
+
+  #end(at: Place, detail: string): never {
+    this.#tell(at, detail);
+    throw new OutOfBudget();
+  }
 }
 
-/** The message stands for the rule where the rule itself is long. */
+type Bindings = Readonly<Record<string, unknown>>;
+interface Place {
+  readonly path: string;
+  readonly type: string;
+}
+
+const noMore = "no further validation rules will be run";
+const exhausted = `validation failed due to running out of cost budget, ${noMore}`;
+const messageExhausted = `messageExpression evaluation failed due to running out of cost budget, ${noMore}`;
+
+function optional(value: unknown): CelOptional {
+  return value === undefined ? CelOptional.none : CelOptional.of(value);
+}
+
+function joined(path: string, name: string): string {
+  return path === "" ? name : `${path}.${name}`;
+}
+
+function messageOf(rule: ValidationRule): string {
+  return rule.message ? rule.message.trim() : `failed rule: ${ruleText(rule)}`;
+}
+
+/** The message stands for the rule where there is one. */
 function ruleText(rule: ValidationRule): string {
-  return rule.message?.trim() || rule.rule.trim();
+  return (rule.message || rule.rule).trim();
 }
 
-function problemAt(
+function problemOf(
+  { rule, fieldPath }: CompiledRule,
   path: string,
   value: unknown,
   schema: Structural,
-  rule: ValidationRule,
-  { detail, isError }: Broken,
+  detail: string,
 ): SchemaProblem {
-  if (isError) return { type: "FieldValueInvalid", field: path, value: schema.type ?? "", detail };
-  const inner = rule.fieldPath?.trim() ?? "";
-  const field = path === "" ? inner.replace(/^\./, "") : `${path}${inner}`;
+  const field = fieldPath === "" ? path || "<nil>" : joined(path, fieldPath);
+  const isWhole = schema.type === "object" || schema.type === "array";
+  const told = isWhole ? {} : { value };
   switch (rule.reason) {
     case "FieldValueRequired":
     case "FieldValueForbidden":
       return { type: rule.reason, field, detail };
     case "FieldValueDuplicate":
-      return { type: rule.reason, field, value, detail };
-    default: {
-      const isWhole = schema.type === "object" || schema.type === "array";
-      const told = isWhole ? {} : { value };
-      return { type: "FieldValueInvalid", field: field || "<nil>", ...told, detail };
-    }
+      return { type: rule.reason, field, ...told, detail: "" };
+    default:
+      return { type: "FieldValueInvalid", field, ...told, detail };
   }
 }

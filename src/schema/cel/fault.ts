@@ -1,0 +1,20 @@
+/** What goes wrong while an expression is evaluated, in upstream's words. */
+export class CelFault extends Error {
+  override readonly name = "CelFault";
+}
+
+/** The expression cost more than it may; nothing in it can absorb this. */
+export class CostExceeded extends Error {
+  override readonly name = "CostExceeded";
+  constructor() {
+    super("operation cancelled: actual cost limit exceeded");
+  }
+}
+
+/** The expression needs an answer that takes time: evaluated again when it is there. */
+export class Pending extends Error {
+  override readonly name = "Pending";
+  constructor(readonly answer: Promise<unknown>) {
+    super("the answer is not there yet");
+  }
+}
