@@ -35,7 +35,6 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "dns-packet": ["agent/dns"],
   elysia: ["server/supervisor"],
   hono: ["api", "server", "agent/kubelet-api"],
-  "@marcbachmann/cel-js": ["schema/cel"],
   "ipaddr.js": ["lib", "schema", "groups", "api", "controllers", "agent", "pki", "cli", "server"],
   jose: ["pki"],
   rfc6902: ["api"],

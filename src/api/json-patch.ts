@@ -5,6 +5,11 @@ import { copyJson } from "../schema/copy.ts";
 /** As much as a body may hold: copies of copies would double without end. */
 const limits = { copyBytesMax: 3 * 1024 * 1024 } as const;
 
+/** An operation `test` whose value is another. */
+export class FailedTest extends Error {
+  override readonly name = "FailedTest";
+}
+
 /**
  * Applies the operations to `original`, which may be changed, and returns the whole.
  *
@@ -14,6 +19,7 @@ export function applyJsonPatch(body: readonly unknown[], original: unknown): unk
   const holder = { root: original };
   const operations = copyJson<Operation[]>(body as Operation[]).map(underRoot);
   const failure = firstFailure(holder, operations);
+  if (failure?.name === "TestError") throw new FailedTest(failure.message);
   if (failure !== undefined) throw new Error(failure.message);
   return holder.root;
 }
@@ -22,7 +28,7 @@ export function applyJsonPatch(body: readonly unknown[], original: unknown): unk
 function firstFailure(
   holder: object,
   operations: readonly Operation[],
-): { readonly message: string } | undefined {
+): { readonly message: string; readonly name?: string } | undefined {
   let copied = 0;
   for (const operation of operations) {
     if (operation.op === "copy") {

@@ -12,6 +12,7 @@ import type {
   MatchResources,
   MutatingAdmissionPolicy,
   MutatingAdmissionPolicyBinding,
+  MutatingAdmissionPolicySpec,
   MutatingWebhook,
   MutatingWebhookConfiguration,
   ParamKind,
@@ -22,13 +23,15 @@ import type {
   ValidatingWebhookConfiguration,
 } from "../gen/admissionregistration-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { subdomainErrors } from "../lib/names.ts";
+import { policyExpressionErrors, webhookConditionErrors } from "./admission-expressions.ts";
 import {
-  mutationErrors,
-  policyExpressionErrors,
-  validationErrors,
-  webhookConditionErrors,
-} from "./admission-expressions.ts";
-import { duplicate, invalid, oneOf, required } from "./field-errors.ts";
+  actionErrors,
+  matchErrors,
+  paramKindErrors,
+  paramRefErrors,
+} from "./admission-policy-validation.ts";
+import { duplicate, invalid, invalids, oneOf, required } from "./field-errors.ts";
 import { column, count, define } from "./row.ts";
 
 const categories = ["api-extensions"];
@@ -118,6 +121,26 @@ function paramKindCell(kind: DeepReadonly<ParamKind> | undefined): string {
   return kind?.kind ? `${kind.apiVersion}/${kind.kind}` : "<unset>";
 }
 
+/** What both kinds of policy must say. */
+function policyErrors(
+  spec: DeepReadonly<
+    Partial<Pick<MutatingAdmissionPolicySpec, "failurePolicy" | "paramKind" | "matchConstraints">>
+  >,
+  isMutating: boolean,
+): FieldError[] {
+  const { failurePolicy, paramKind, matchConstraints } = spec;
+  const errors = [
+    ...oneOf("spec.failurePolicy", failurePolicy, ["Fail", "Ignore"]),
+    ...paramKindErrors(paramKind),
+    ...matchErrors(matchConstraints, "spec.matchConstraints", isMutating),
+  ];
+  if (matchConstraints === undefined) errors.push(required("spec.matchConstraints"));
+  else if ((matchConstraints.resourceRules ?? []).length === 0) {
+    errors.push(required("spec.matchConstraints.resourceRules"));
+  }
+  return errors;
+}
+
 const validatingPolicy = define<ValidatingAdmissionPolicy>(validatingAdmissionPolicies, {
   categories,
   columns: [
@@ -132,15 +155,15 @@ const validatingPolicy = define<ValidatingAdmissionPolicy>(validatingAdmissionPo
     matchDefaults(spec.matchConstraints);
   },
   validate(object) {
-    const { validations = [], auditAnnotations = [], matchConstraints } = object.spec ?? {};
-    const errors: FieldError[] = [];
-    if (matchConstraints === undefined) errors.push(required("spec.matchConstraints"));
-    const either = "validations or auditAnnotations must contain at least one item";
-    if (validations.length === 0 && auditAnnotations.length === 0)
-      errors.push(required("spec.validations", either), required("spec.auditAnnotations", either));
-    if (object.spec)
-      errors.push(...policyExpressionErrors(object.spec), ...validationErrors(object.spec));
-    return errors;
+    const { validations = [], auditAnnotations = [] } = object.spec ?? {};
+    const errors = policyErrors(object.spec ?? {}, false);
+    if (validations.length === 0 && auditAnnotations.length === 0) {
+      const detail = "validations or auditAnnotations must contain at least one item";
+      for (const field of ["validations", "auditAnnotations"]) {
+        errors.push(required(`spec.${field}`, detail));
+      }
+    }
+    return [...errors, ...policyExpressionErrors(object.metadata.name ?? "", object.spec ?? {})];
   },
 });
 
@@ -154,17 +177,18 @@ const mutatingPolicy = define<MutatingAdmissionPolicy>(mutatingAdmissionPolicies
   defaults({ spec }) {
     if (!spec) return;
     spec.failurePolicy ??= "Fail";
+    spec.reinvocationPolicy ||= "Never";
     matchDefaults(spec.matchConstraints);
   },
   validate(object) {
-    const errors: FieldError[] = [];
-    if (object.spec?.matchConstraints === undefined) errors.push(required("spec.matchConstraints"));
-    if ((object.spec?.mutations ?? []).length === 0)
+    const { mutations = [], reinvocationPolicy: again } = object.spec ?? {};
+    const errors = policyErrors(object.spec ?? {}, true);
+    errors.push(...policyExpressionErrors(object.metadata.name ?? "", object.spec ?? {}));
+    if (mutations.length === 0) {
       errors.push(required("spec.mutations", "mutations must contain at least one item"));
-    if (object.spec)
-      errors.push(...policyExpressionErrors(object.spec), ...mutationErrors(object.spec.mutations));
-    if (!object.spec?.reinvocationPolicy) errors.push(required("spec.reinvocationPolicy"));
-    return errors;
+    }
+    if (!again) return [...errors, required("spec.reinvocationPolicy")];
+    return [...errors, ...oneOf("spec.reinvocationPolicy", again, ["IfNeeded", "Never"])];
   },
 });
 
@@ -184,8 +208,15 @@ function bindingColumns<T extends PolicyBinding>(): readonly Column<T>[] {
   ];
 }
 
-function validateBinding(object: DeepReadonly<PolicyBinding>): FieldError[] {
-  return object.spec?.policyName ? [] : [required("spec.policyName")];
+function validateBinding(object: DeepReadonly<PolicyBinding>, isMutating: boolean): FieldError[] {
+  const { policyName, paramRef, matchResources } = object.spec ?? {};
+  return [
+    ...(policyName
+      ? invalids("spec.policyName", policyName, subdomainErrors(policyName))
+      : [required("spec.policyName")]),
+    ...paramRefErrors(paramRef),
+    ...matchErrors(matchResources, "spec.matchResources", isMutating),
+  ];
 }
 
 const validatingBinding = define<ValidatingAdmissionPolicyBinding>(
@@ -196,22 +227,10 @@ const validatingBinding = define<ValidatingAdmissionPolicyBinding>(
     generation: true,
     defaults: (object) => matchDefaults(object.spec?.matchResources),
     validate(object) {
-      const errors = validateBinding(object);
-      const actions = object.spec?.validationActions ?? [];
-      if (actions.length === 0)
-        errors.push(
-          required("spec.validationActions", "at least one validation action is required"),
-        );
-      if (actions.includes("Deny") && actions.includes("Warn"))
-        errors.push(
-          invalid(
-            "spec.validationActions",
-            actions,
-            "must not contain both Deny and Warn (repeating the same validation failure " +
-              "information in the API response and headers serves no purpose)",
-          ),
-        );
-      return errors;
+      return [
+        ...validateBinding(object, false),
+        ...actionErrors(object.spec?.validationActions ?? []),
+      ];
     },
   },
 );
@@ -221,7 +240,7 @@ const mutatingBinding = define<MutatingAdmissionPolicyBinding>(mutatingAdmission
   columns: bindingColumns<MutatingAdmissionPolicyBinding>(),
   generation: true,
   defaults: (object) => matchDefaults(object.spec?.matchResources),
-  validate: (object) => validateBinding(object),
+  validate: (object) => validateBinding(object, true),
 });
 
 export const admissionregistration: readonly ResourceDefinition[] = [

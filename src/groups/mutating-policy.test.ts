@@ -125,9 +125,10 @@ describe("a mutating policy", () => {
     const mutations = [configuration("Object{data: {'x': object.data.absent}}")];
     await policy("fails", "configmaps", { mutations });
     const refused = await failure(createConfigMap({ a: "1" }));
-    expect(refused.code).toBe(422);
-    expect(refused.message).toContain(
-      "policy 'fails' with binding 'fails-binding' denied request: no such key: absent",
+    expect(refused).toMatchObject({ code: 403, reason: "Invalid" });
+    expect(refused.message).toBe(
+      "policy 'fails' with binding 'fails-binding' denied request: expression " +
+        "'Object{data: {'x': object.data.absent}}' resulted in error: no such key: absent",
     );
     const made = await world.client.get(mutatingAdmissionPolicies, "", "fails");
     await world.client.update(mutatingAdmissionPolicies, {
@@ -135,6 +136,23 @@ describe("a mutating policy", () => {
       spec: { ...made.spec, failurePolicy: "Ignore" },
     });
     expect((await createConfigMap({ a: "1" })).data).toEqual({ a: "1" });
+  });
+
+  test("names its messages by where they stand; a patch whose test fails does nothing", async () => {
+    await policy("misnamed", "configmaps", {
+      mutations: [configuration("Object{metadata: Object.spec{labels: {'a': 'b'}}}")],
+    });
+    const refused = await failure(createConfigMap({ a: "1" }));
+    expect(refused.message).toContain(
+      'type mismatch: unexpected type name "Object.spec", expected "Object.metadata", which ' +
+        "matches field name path from root Object type",
+    );
+    await world.client.delete(mutatingAdmissionPolicies, "", "misnamed");
+    const test = "JSONPatch{op: 'test', path: '/data/a', value: 'other'}";
+    const add = "JSONPatch{op: 'add', path: '/data/' + jsonpatch.escapeKey('x.y'), value: '1'}";
+    await policy("tests", "configmaps", { mutations: [patch(`[${test}, ${add}]`)] });
+    expect((await createConfigMap({ a: "1" })).data).toEqual({ a: "1" });
+    expect((await createConfigMap({ a: "other" })).data).toEqual({ a: "other", "x.y": "1" });
   });
 
   test("is checked when it is written", async () => {

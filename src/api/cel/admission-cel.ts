@@ -1,46 +1,21 @@
-/** What expressions about admission requests are compiled with, and what they get to see. */
+/** What expressions about admission requests get to see, and the conditions among them. */
 import { namespaces } from "../../client/resources.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { type CelDeclarations, CelEnvironment } from "../../schema/cel/environment.ts";
+import { celLimits } from "../../schema/cel/environment.ts";
 import { celOfJson } from "../../schema/cel/values.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { lookUp } from "../admission/look-up.ts";
 import type { AdmissionContext } from "../admission-plugin.ts";
 import type { ResourceDefinition } from "../resource-definition.ts";
 import { requestPart } from "../webhooks/review.ts";
-import { authorizerOf, authorizerType, registerAuthorizer } from "./authorizer.ts";
+import { authorizerOf } from "./authorizer.ts";
+import { Budget, EvaluationError, evaluate, OutOfBudget } from "./budget.ts";
+import { PolicyExpressions } from "./policy-expressions.ts";
 
 type Shown = DeepReadonly<KubeObject> | null;
 
-const common = {
-  object: "dyn",
-  oldObject: "dyn",
-  request: "dyn",
-  authorizer: authorizerType,
-} as const;
-
 /** For `matchConditions` of webhooks. */
-export const webhookEnvironment = new CelEnvironment(common, registerAuthorizer);
-/** For all expressions of admission policies. */
-export const policyEnvironment = new CelEnvironment(
-  { ...common, params: "dyn", namespaceObject: "dyn", variables: "dyn" },
-  (declarations) => {
-    registerAuthorizer(declarations);
-    registerJsonPatch(declarations);
-  },
-);
-
-/** `jsonpatch.escapeKey`: a member's name as a part of a JSON pointer (RFC 6901). */
-function registerJsonPatch(declarations: CelDeclarations): void {
-  class JsonPatchNamespace {}
-  declarations.registerType("JsonPatchNamespace", JsonPatchNamespace);
-  declarations.registerConstant("jsonpatch", "JsonPatchNamespace", new JsonPatchNamespace());
-  declarations.registerFunction(
-    "JsonPatchNamespace.escapeKey(string): string",
-    (_namespace: JsonPatchNamespace, key: string) =>
-      key.replaceAll("~", "~0").replaceAll("/", "~1"),
-  );
-}
+export const webhookExpressions = new PolicyExpressions({ hasParams: false });
 
 export interface Expression {
   readonly name: string;
@@ -58,6 +33,7 @@ export function requestBindings(
     oldObject: celOfJson(oldObject),
     request: celOfJson(requestPart({ definition, object, oldObject }, context)),
     authorizer: authorizerOf(context),
+    namespaceObject: null,
   };
 }
 
@@ -69,7 +45,10 @@ export async function namespaceBinding({
 }: AdmissionContext): Promise<unknown> {
   const isNamespace = definition.group === "" && definition.plural === "namespaces";
   if (namespace === "" || isNamespace) return null;
-  return celOfJson((await lookUp(live, namespaces, "", namespace)) ?? null);
+  const found = await lookUp(live, namespaces, "", namespace);
+  if (found === undefined) return null;
+  const { managedFields: _, ...metadata } = found.metadata;
+  return celOfJson({ metadata, spec: found.spec ?? {}, status: found.status ?? {} });
 }
 
 export type MatchOutcome =
@@ -79,19 +58,25 @@ export type MatchOutcome =
 
 /** All conditions must hold; one that is false outweighs others that failed. */
 export async function matchConditions(
-  environment: CelEnvironment,
+  expressions: PolicyExpressions,
   conditions: readonly DeepReadonly<Expression>[],
   bindings: Readonly<Record<string, unknown>>,
 ): Promise<MatchOutcome> {
-  let error: Error | undefined;
+  const budget = new Budget(celLimits.conditionsBudget);
+  const errors = new Set<string>();
   for (const { expression } of conditions) {
+    const compile = () => expressions.compile(expression, ["bool"], { hasAuthorizer: true });
     try {
-      if ((await environment.compile(expression, "bool").evaluate(bindings)) !== true) {
-        return { type: "no-match" };
-      }
-    } catch (failure) {
-      error ??= failure instanceof Error ? failure : new Error(String(failure));
+      const value = await evaluate(expression, compile, bindings, budget);
+      if (value !== true) return { type: "no-match" };
+    } catch (error) {
+      if (error instanceof OutOfBudget) return { type: "error", error };
+      if (!(error instanceof EvaluationError)) throw error;
+      errors.add(error.message);
     }
   }
-  return error === undefined ? { type: "match" } : { type: "error", error };
+  if (errors.size === 0) return { type: "match" };
+  const [first = ""] = errors;
+  const text = errors.size === 1 ? first : `[${[...errors].join(", ")}]`;
+  return { type: "error", error: new EvaluationError(text) };
 }

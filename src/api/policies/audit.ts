@@ -5,13 +5,12 @@ import type {
 } from "../../gen/admissionregistration-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { AdmissionContext } from "../admission-plugin.ts";
-import type { policyEnvironment } from "../cel/admission-cel.ts";
+import type { Evaluation } from "./evaluations.ts";
 
 const limits = { valueLengthMax: 10 * 1024 } as const;
 
 type Annotated = DeepReadonly<AuditAnnotation>;
 type Binding = DeepReadonly<ValidatingAdmissionPolicyBinding>;
-type Environment = typeof policyEnvironment;
 
 /** The `auditAnnotations` of one policy; several bindings may each give a key other values. */
 export class PolicyNotes {
@@ -22,13 +21,9 @@ export class PolicyNotes {
    *
    * @throws Error when an expression fails, which counts by the failure policy.
    */
-  async take(
-    annotations: readonly Annotated[],
-    bindings: Readonly<Record<string, unknown>>,
-    environment: Environment,
-  ): Promise<void> {
+  async take(annotations: readonly Annotated[], evaluation: Evaluation): Promise<void> {
     for (const { key, valueExpression } of annotations) {
-      const value = await textOf(valueExpression, bindings, environment);
+      const value = await textOf(valueExpression, evaluation);
       if (value === "") continue;
       const values = this.#values.get(key) ?? new Set();
       this.#values.set(key, values.add(value.slice(0, limits.valueLengthMax)));
@@ -42,21 +37,13 @@ export class PolicyNotes {
   }
 }
 
-async function textOf(
-  expression: string,
-  bindings: Readonly<Record<string, unknown>>,
-  environment: Environment,
-): Promise<string> {
-  let value: unknown;
-  try {
-    value = await environment.compile(expression).evaluate(bindings);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`expression '${expression}' resulted in error: ${why}`);
-  }
-  if (value === null) return "";
-  if (typeof value === "string") return value.trim();
-  throw new Error(`valueExpression '${expression}' resulted in unsupported return type`);
+async function textOf(expression: string, evaluation: Evaluation): Promise<string> {
+  const { evaluate } = await import("../cel/budget.ts");
+  const { bindings, budget, expressions } = evaluation;
+  const scope = { hasAuthorizer: true };
+  const compile = () => expressions.compile(expression, ["string", "null"], scope);
+  const value = await evaluate(expression, compile, bindings, budget);
+  return typeof value === "string" ? value.trim() : "";
 }
 
 /** A validation that failed under a binding with the action Audit. */

@@ -8,6 +8,8 @@ import type {
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { celOfJson } from "../../schema/cel/values.ts";
 import type { AdmissionContext } from "../admission-plugin.ts";
+import type { Budget } from "../cel/budget.ts";
+import type { PolicyExpressions } from "../cel/policy-expressions.ts";
 import type { Shown } from "../webhooks/shown.ts";
 import { paramsOf } from "./params.ts";
 
@@ -17,30 +19,57 @@ export interface PolicySpec {
   readonly variables?: readonly DeepReadonly<Variable>[] | undefined;
 }
 
+/** One evaluation of a policy. */
+export interface Evaluation {
+  readonly bindings: Readonly<Record<string, unknown>>;
+  readonly expressions: PolicyExpressions;
+  /** What its expressions may cost together. */
+  readonly budget: Budget;
+}
+
+const compiled = new WeakMap<PolicySpec, Promise<PolicyExpressions>>();
+
+/** The expressions of a policy; compiled once for each of its versions. */
+function expressionsOf(spec: PolicySpec): Promise<PolicyExpressions> {
+  let made = compiled.get(spec);
+  if (made === undefined) {
+    // CEL is only loaded where somebody uses it.
+    made = import("../cel/policy-expressions.ts").then(
+      ({ PolicyExpressions: Expressions }) =>
+        new Expressions({ hasParams: spec.paramKind !== undefined }, spec.variables),
+    );
+    compiled.set(spec, made);
+  }
+  return made;
+}
+
 /**
  * Yields the values under which the policy's conditions hold.
  *
- * @throws Error when a parameter is missing or a condition cannot be evaluated.
+ * @throws ConfigurationError when a parameter cannot be had.
+ * @throws Error when a condition cannot be evaluated.
  */
 export async function* evaluations(
   spec: PolicySpec,
   paramRef: DeepReadonly<ParamRef> | undefined,
   request: Shown,
   context: AdmissionContext,
-): AsyncGenerator<Readonly<Record<string, unknown>>> {
-  // CEL is only loaded where somebody uses it.
+): AsyncGenerator<Evaluation> {
+  const params = await paramsOf(spec.paramKind, paramRef, context);
   const cel = await import("../cel/admission-cel.ts");
-  const { withVariables } = await import("./variables.ts");
+  const { Budget: CelBudget } = await import("../cel/budget.ts");
+  const expressions = await expressionsOf(spec);
   const base = {
     ...cel.requestBindings(request, request.definition, context),
     namespaceObject: await cel.namespaceBinding(context),
   };
-  for (const params of await paramsOf(spec.paramKind, paramRef, context)) {
-    const given = { ...base, params: celOfJson(params) };
-    const bindings = await withVariables(spec.variables ?? [], given);
+  for (const param of params) {
+    const given = { ...base, params: celOfJson(param) };
     const conditions = spec.matchConditions ?? [];
-    const outcome = await cel.matchConditions(cel.policyEnvironment, conditions, bindings);
+    const outcome = await cel.matchConditions(expressions, conditions, given);
     if (outcome.type === "error") throw outcome.error;
-    if (outcome.type === "match") yield bindings;
+    if (outcome.type !== "match") continue;
+    const budget = new CelBudget();
+    yield { bindings: expressions.bind(given, budget), expressions, budget };
   }
 }

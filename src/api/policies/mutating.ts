@@ -17,10 +17,11 @@ import { sameJson } from "../../schema/same-json.ts";
 import { everyOf } from "../admission/look-up.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
 import { refused } from "../errors.ts";
-import { applyJsonPatch } from "../json-patch.ts";
+import { applyJsonPatch, FailedTest } from "../json-patch.ts";
 import { converted, shown } from "../webhooks/shown.ts";
-import { evaluations } from "./evaluations.ts";
+import { type Evaluation, evaluations } from "./evaluations.ts";
 import { isPolicy, matchResources } from "./match.ts";
+import { ConfigurationError } from "./params.ts";
 
 type Policy = DeepReadonly<MutatingAdmissionPolicy>;
 type Binding = DeepReadonly<MutatingAdmissionPolicyBinding>;
@@ -56,10 +57,10 @@ async function apply(
   if ((await matchResources(binding.spec.matchResources, object, context)) === undefined) return;
   const request = shown(object, context, definition);
   try {
-    for await (const bindings of evaluations(spec, binding.spec.paramRef, request, context)) {
+    for await (const evaluation of evaluations(spec, binding.spec.paramRef, request, context)) {
       let current = copyJson<KubeObject>(request.object as KubeObject);
       for (const mutation of spec.mutations ?? []) {
-        current = await mutated(mutation, current, bindings, context);
+        current = await mutated(mutation, current, evaluation, context);
       }
       const next = converted(current, definition, context.definition);
       replaceMembers(object, copyJson<KubeObject>(next));
@@ -74,31 +75,48 @@ async function apply(
 async function mutated(
   { patchType, applyConfiguration, jsonPatch }: DeepReadonly<Mutation>,
   object: KubeObject,
-  bindings: Readonly<Record<string, unknown>>,
+  { bindings, expressions }: Evaluation,
   context: AdmissionContext,
 ): Promise<KubeObject> {
-  const { policyEnvironment } = await import("../cel/admission-cel.ts");
+  const { Budget, evaluate } = await import("../cel/budget.ts");
+  const { misnamedMessages } = await import("../../schema/cel/run/messages.ts");
   const isPatch = patchType === "JSONPatch";
   const expression = (isPatch ? jsonPatch : applyConfiguration)?.expression ?? "";
-  const program = policyEnvironment.compile(expression);
-  // Each mutation sees what those before it did.
-  const result = jsonOfCel(await program.evaluate({ ...bindings, object: celOfJson(object) }));
-  if (isPatch) {
-    if (!Array.isArray(result)) throw new Error("expression must evaluate to a list of JSONPatch");
-    return applyJsonPatch(result, object) as KubeObject;
-  }
-  if (typeof result !== "object" || result === null) {
-    throw new Error("expression must evaluate to an Object");
-  }
-  return context.merge(object, result) as KubeObject;
+  const wanted = isPatch ? "list(JSONPatch)" : "Object";
+  const scope = { hasAuthorizer: true, hasPatches: true };
+  const compile = () => expressions.compile(expression, [wanted], scope);
+  // Each mutation sees what those before it did, and may cost as much as one policy.
+  const budget = new Budget();
+  const own = expressions.bind({ ...bindings, object: celOfJson(object) }, budget);
+  const value = await evaluate(expression, compile, own, budget);
+  const misnamed = misnamedMessages(value);
+  if (misnamed.length > 0) throw new Error(`type mismatch: ${misnamed.join("\n")}`);
+  const result = jsonOfCel(value);
+  return (isPatch ? patched(object, result) : context.merge(object, result)) as KubeObject;
 }
 
+/** A patch whose own test fails changes nothing. */
+function patched(object: KubeObject, patch: unknown): unknown {
+  try {
+    return applyJsonPatch(patch as readonly unknown[], object);
+  } catch (error) {
+    if (error instanceof FailedTest) return object;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`JSON Patch: ${why}`);
+  }
+}
+
+/** A refusal whose reason tells what was wrong, under the code of a refusal. */
 function denied(policy: Policy, binding: Binding, error: unknown, context: AdmissionContext) {
   const [own, by] = [policy.metadata.name, binding.metadata.name];
   const why = error instanceof Error ? error.message : String(error);
-  const text = `policy '${own}' with binding '${by}' denied request: ${why}`;
-  const { message, details } = refused(context.definition, context.name, text);
-  return new ApiError("Invalid", message, {
+  const isOfPolicy = error instanceof ConfigurationError && error.of === "policy";
+  const name = isOfPolicy ? JSON.stringify(own) : `'${own}' with binding '${by}'`;
+  const text = `policy ${name} denied request: ${why}`;
+  const { details } = refused(context.definition, context.name, text);
+  const reason = error instanceof ConfigurationError ? "Forbidden" : "Invalid";
+  return new ApiError(reason, text, {
+    code: 403,
     details: { ...details, causes: [{ reason: "", message: text }] },
   });
 }

@@ -8,10 +8,21 @@ import type { AdmissionContext } from "../admission-plugin.ts";
 
 type Param = DeepReadonly<KubeObject>;
 
+/** The policy or a binding is not what it should be: no expression is evaluated. */
+export class ConfigurationError extends Error {
+  override readonly name = "ConfigurationError";
+  constructor(
+    readonly of: "policy" | "binding",
+    why: string,
+  ) {
+    super(`failed to configure ${of}: ${why}`);
+  }
+}
+
 /**
  * The parameters to evaluate with, one by one; `[null]` for a policy that has none.
  *
- * @throws Error when they are missing and the binding does not say that this is fine.
+ * @throws ConfigurationError when they are missing and the binding does not say that this is fine.
  */
 export async function paramsOf(
   kind: DeepReadonly<ParamKind> | undefined,
@@ -24,23 +35,26 @@ export async function paramsOf(
   const [group, version] = [apiVersion.slice(0, Math.max(0, slash)), apiVersion.slice(slash + 1)];
   const definition = context.registry.findKind(group, version, name);
   if (definition === undefined) {
-    throw new Error(
-      `failed to find resource referenced by paramKind: '${apiVersion}, Kind=${name}'`,
+    const wanted = `'${group}/${version}, Kind=${name}'`;
+    throw new ConfigurationError(
+      "policy",
+      `failed to find resource referenced by paramKind: ${wanted}`,
     );
   }
   if (ref === undefined) return [null];
+  const wrong = (why: string): ConfigurationError => new ConfigurationError("binding", why);
   if (!definition.namespaced && ref.namespace) {
-    throw new Error("paramRef.namespace must not be provided for a cluster-scoped `paramKind`");
+    throw wrong("paramRef.namespace must not be provided for a cluster-scoped `paramKind`");
   }
   const namespace = definition.namespaced ? ref.namespace || context.namespace : "";
   if (definition.namespaced && namespace === "") {
-    throw new Error(
+    throw wrong(
       "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources",
     );
   }
   const found = await findParams(ref, definition, namespace, context);
   if (found.length > 0 || ref.parameterNotFoundAction === "Allow") return found;
-  throw new Error("no params found for policy binding with `Deny` parameterNotFoundAction");
+  throw wrong("no params found for policy binding with `Deny` parameterNotFoundAction");
 }
 
 async function findParams(

@@ -16,8 +16,9 @@ import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
 import { refused } from "../errors.ts";
 import { type Shown, shown } from "../webhooks/shown.ts";
 import { noteFailure, PolicyNotes } from "./audit.ts";
-import { evaluations } from "./evaluations.ts";
+import { type Evaluation, evaluations } from "./evaluations.ts";
 import { isPolicy, matchResources } from "./match.ts";
+import { ConfigurationError } from "./params.ts";
 
 type Policy = DeepReadonly<ValidatingAdmissionPolicy>;
 type Binding = DeepReadonly<ValidatingAdmissionPolicyBinding>;
@@ -29,6 +30,8 @@ interface Refusal {
   readonly message: string;
   readonly reason: string;
 }
+
+const limits = { messageBytesMax: 5 * 1024 } as const;
 
 const codes: Readonly<Record<string, number>> = {
   Unauthorized: 401,
@@ -90,12 +93,12 @@ async function judge(
     const names = { policy: policy.metadata.name ?? "", binding: binding.metadata.name ?? "" };
     const request = shown(object, context, definition);
     const failures = await evaluate(policy, binding, request, { context, notes }).catch(
-      (error: Error) => (failsClosed ? [broken(error.message)] : []),
+      (error: unknown) => (failsClosed ? [broken(error)] : []),
     );
     for (const failure of failures) {
       const refusal = { ...names, ...failure };
       const actions = binding.spec.validationActions ?? [];
-      if (failure.isAnnotation) {
+      if (failure.isSure) {
         found.push({ isDenied: true, refusal });
         continue;
       }
@@ -115,13 +118,15 @@ function warning({ policy, binding, message }: Refusal): string {
 
 interface Failure extends Pick<Refusal, "message" | "reason"> {
   readonly expressionIndex: number;
-  /** What the record should hold could not be found out: refused whatever the actions. */
-  readonly isAnnotation?: boolean;
+  /** Refused whatever the actions: nothing was evaluated, or the record lacks something. */
+  readonly isSure?: boolean;
 }
 
-/** What could not be evaluated at all. */
-function broken(message: string): Failure {
-  return { message, reason: "Invalid", expressionIndex: 0 };
+/** What could not be evaluated. */
+function broken(error: unknown): Failure {
+  const message = error instanceof Error ? error.message : String(error);
+  const isSure = error instanceof ConfigurationError;
+  return { message, reason: "Invalid", expressionIndex: 0, isSure };
 }
 
 async function evaluate(
@@ -130,63 +135,63 @@ async function evaluate(
   request: Shown,
   { context, notes }: { readonly context: AdmissionContext; readonly notes: PolicyNotes },
 ): Promise<readonly Failure[]> {
-  const { policyEnvironment } = await import("../cel/admission-cel.ts");
   const failsClosed = spec.failurePolicy !== "Ignore";
   const failures: Failure[] = [];
-  for await (const bindings of evaluations(spec, binding.spec.paramRef, request, context)) {
+  for await (const evaluation of evaluations(spec, binding.spec.paramRef, request, context)) {
     for (const [expressionIndex, validation] of (spec.validations ?? []).entries()) {
-      const failure = await validate(validation, bindings, policyEnvironment, failsClosed);
+      const failure = await validate(validation, evaluation, failsClosed);
       if (failure !== undefined) failures.push({ ...failure, expressionIndex });
     }
     try {
-      await notes.take(spec.auditAnnotations ?? [], bindings, policyEnvironment);
+      await notes.take(spec.auditAnnotations ?? [], evaluation);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      if (failsClosed) failures.push({ ...broken(why), isAnnotation: true });
+      if (failsClosed) failures.push({ ...broken(error), isSure: true });
     }
   }
   return failures;
 }
 
-type Environment = typeof import("../cel/admission-cel.ts").policyEnvironment;
-
+/** @throws OutOfBudget once the expressions have cost too much together. */
 async function validate(
   validation: DeepReadonly<Validation>,
-  bindings: Readonly<Record<string, unknown>>,
-  environment: Environment,
+  { bindings, budget, expressions }: Evaluation,
   failsClosed: boolean,
 ): Promise<Pick<Failure, "message" | "reason"> | undefined> {
-  const { expression, message, messageExpression } = validation;
-  const reason = validation.reason || "Invalid";
+  const cel = await import("../cel/budget.ts");
+  const { expression, message } = validation;
+  const compile = () => expressions.compile(expression, ["bool"], { hasAuthorizer: true });
   try {
-    const passed = await environment.compile(expression, "bool").evaluate(bindings);
-    if (passed === true) return undefined;
+    if ((await cel.evaluate(expression, compile, bindings, budget)) === true) return undefined;
   } catch (error) {
-    if (!failsClosed) return undefined;
-    const why = error instanceof Error ? error.message : String(error);
-    return { message: `expression '${expression}' resulted in error: ${why}`, reason: "Invalid" };
+    if (!(error instanceof cel.EvaluationError)) throw error;
+    return failsClosed ? { message: error.message, reason: "Invalid" } : undefined;
   }
-  const made = messageExpression
-    ? await madeMessage(messageExpression, bindings, environment)
-    : undefined;
+  const made = await madeMessage(validation.messageExpression, {
+    bindings,
+    budget,
+    expressions,
+  });
   return {
     message: made ?? (message?.trim() || `failed expression: ${expression.trim()}`),
-    reason,
+    reason: validation.reason || "Invalid",
   };
 }
 
-/** Undefined when the expression fails or makes nothing that fits on a line. */
+/** Undefined when there is no expression, or it makes nothing that fits on a line. */
 async function madeMessage(
-  expression: string,
-  bindings: Readonly<Record<string, unknown>>,
-  environment: Environment,
+  expression: string | undefined,
+  { bindings, budget, expressions }: Evaluation,
 ): Promise<string | undefined> {
+  if (!expression) return undefined;
+  const cel = await import("../cel/budget.ts");
+  const compile = () => expressions.compile(expression, ["string"], { hasAuthorizer: false });
   try {
-    const text = await environment.compile(expression, "string").evaluate(bindings);
-    return typeof text === "string" && text.trim() !== "" && !text.includes("\n")
-      ? text
-      : undefined;
-  } catch {
-    return undefined;
+    const text = String(await cel.evaluate(expression, compile, bindings, budget)).trim();
+    const isFitting = Buffer.byteLength(text) <= limits.messageBytesMax && !text.includes("\n");
+    return isFitting && text !== "" ? text : undefined;
+  } catch (error) {
+    if (error instanceof cel.EvaluationError) return undefined;
+    if (!(error instanceof cel.OutOfBudget)) throw error;
+    throw new Error(`failed messageExpression: ${error.message}`);
   }
 }

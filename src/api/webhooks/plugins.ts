@@ -86,7 +86,7 @@ async function passes(
   // CEL is only loaded where somebody uses it.
   const cel = await import("../cel/admission-cel.ts");
   const bindings = cel.requestBindings(request, request.definition, context);
-  const outcome = await cel.matchConditions(cel.webhookEnvironment, conditions, bindings);
+  const outcome = await cel.matchConditions(cel.webhookExpressions, conditions, bindings);
   if (outcome.type !== "error") return outcome.type === "match";
   if (webhook.failurePolicy === "Ignore") return false;
   throw refused(context.definition, context.name, outcome.error.message);

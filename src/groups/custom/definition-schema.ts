@@ -60,11 +60,12 @@ export function schemaErrors(
   errors.push(...structure);
   if (structure.length === 0) errors.push(...checkDefaults(schema, path));
   const isSound = errors.length === 0;
-  errors.push(...checkKeywords(schema, path));
+  const keywords = checkKeywords(schema, path);
+  errors.push(...keywords);
   // Only of a schema that is structural the types are known.
   if (!isSound) return errors;
   const isUnchanged = Bun.deepEquals(old?.schema?.openAPIV3Schema, props, true);
-  return [...errors, ...checkRules(schema, path, errors, isUnchanged)];
+  return [...errors, ...checkRules(schema, path, isUnchanged, keywords)];
 }
 
 function rootErrors(schema: Structural, path: string): FieldError[] {

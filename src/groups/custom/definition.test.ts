@@ -1,5 +1,5 @@
 /** What is refused about CustomResourceDefinitions, and in which words. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { CustomResourceDefinition, JSONSchemaProps } from "../../gen/apiextensions-v1.ts";
 import { validateDefinition } from "./definition-validation.ts";
 
@@ -135,13 +135,94 @@ test("defaults fit their own schema", () => {
   ]);
 });
 
-test("rules compile", () => {
-  const rules = [{ rule: "self.a >" }, { rule: "self.a > 1", optionalOldSelf: true }];
-  expect(ofSchema({ type: "object", "x-kubernetes-validations": rules })).toEqual([
-    expect.stringContaining(`${at}.x-kubernetes-validations[0].rule: compilation failed: ERROR: `),
-    `${at}.x-kubernetes-validations[1].optionalOldSelf: may not be set if oldSelf is not used in ` +
-      "rule",
-  ]);
+describe("rules", () => {
+  const rulesAt = `${at}.x-kubernetes-validations`;
+  const withRules = (schema: object, ...rules: object[]) =>
+    ofSchema({ type: "object", ...schema, "x-kubernetes-validations": rules as never });
+  const properties = { a: { type: "integer" }, b: { type: "string" } };
+
+  test("are checked against the types of the schema", () => {
+    const [undefinedField, operands, result, message] = withRules(
+      { properties },
+      { rule: "self.absent > 1" },
+      { rule: "self.a == self.b" },
+      { rule: "self.a" },
+      { rule: "self.a > 1", messageExpression: "self.a" },
+    );
+    expect(undefinedField).toBe(
+      `${rulesAt}[0].rule: compilation failed: ERROR: <input>:1:5: undefined field 'absent'\n` +
+        " | self.absent > 1\n | ....^",
+    );
+    expect(operands).toContain("found no matching overload for '_==_' applied to '(int, string)'");
+    expect(result).toBe(`${rulesAt}[2].rule: cel expression must evaluate to a bool`);
+    expect(message).toBe(
+      `${rulesAt}[3].messageExpression: messageExpression must evaluate to a string`,
+    );
+  });
+
+  test("use oldSelf where elements can be told from one another", () => {
+    expect(withRules({ properties }, { rule: "self.a > 1", optionalOldSelf: true })).toEqual([
+      `${rulesAt}[0].optionalOldSelf: may not be set if oldSelf is not used in rule`,
+    ]);
+    const items = {
+      type: "object",
+      properties,
+      "x-kubernetes-validations": [{ rule: "self.a >= oldSelf.a" }],
+    };
+    expect(withRules({ properties: { list: { type: "array", items, maxItems: 5 } } })).toEqual([
+      `${at}.properties[list].items.x-kubernetes-validations[0].rule: oldSelf cannot be used on ` +
+        `the uncorrelatable portion of the schema within ${at}.properties[list]`,
+    ]);
+  });
+
+  test("have places below their own", () => {
+    const rule = { rule: "self.a > 1", fieldPath: ".c" };
+    expect(withRules({ properties }, rule)).toEqual([
+      `${rulesAt}[0].fieldPath: must be a valid path`,
+    ]);
+    expect(withRules({ properties }, { ...rule, fieldPath: ".b" })).toEqual([]);
+  });
+
+  const cure =
+    "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, " +
+    "maps, and strings are declared)";
+  const list = { type: "array", items: { type: "string" } };
+
+  test("must not become too costly; limits in the schema bound what they cost", () => {
+    const rule = { rule: "self.list.all(x, self.list.all(y, x == y))" };
+    expect(withRules({ properties: { list } }, rule)).toEqual([
+      `${rulesAt}[0].rule: estimated rule cost exceeds budget by factor of more than 100x ${cure}`,
+      `${rulesAt}[0].rule: contributed to estimated rule cost total exceeding cost limit for ` +
+        "entire OpenAPIv3 schema",
+      `${at}: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema ` +
+        `exceeds budget by factor of more than 100x ${cure}`,
+    ]);
+    const bounded = { type: "array", maxItems: 10, items: { type: "string", maxLength: 20 } };
+    expect(withRules({ properties: { list: bounded } }, rule)).toEqual([]);
+  });
+
+  test("count as often as they may run; stored ones are not refused later", () => {
+    const rule = { rule: "self.b.matches('^a+$')" };
+    const item = {
+      type: "object",
+      properties: { b: { type: "string", maxLength: 1000 } },
+      "x-kubernetes-validations": [rule],
+    };
+    const schema = {
+      type: "object",
+      properties: { list: { type: "array", maxItems: 40_000, items: item } },
+    };
+    expect(ofSchema(schema)).toEqual([
+      `${at}.properties[list].items.x-kubernetes-validations[0].rule: estimated rule cost exceeds ` +
+        `budget by factor of 1.6x ${cure}`,
+    ]);
+    const [version] = definition().spec.versions ?? [];
+    if (version === undefined) throw new Error("no version");
+    const stored = definition({
+      versions: [{ ...version, schema: { openAPIV3Schema: schema as never } }],
+    });
+    expect(errors(stored, stored)).toEqual([]);
+  });
 });
 
 test("columns, scale and selectable fields", () => {

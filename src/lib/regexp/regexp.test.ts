@@ -16,10 +16,34 @@ function fault(pattern: string): string {
 
 describe("matches are those of JavaScript where both know the syntax", () => {
   const patterns = [
-    "a*", "a+?b", "(a|ab)(c|bcd)", "^a.c$", "[^a-c]+", "x{2,3}", "x{2,}?y", "a|b|", "\\bfoo\\b",
-    "(?:ab)+", "[\\w-]+@[a-z.]+", "\\d+\\.\\d*", "(a*)*b", "$", "[\\]a]+",
+    "a*",
+    "a+?b",
+    "(a|ab)(c|bcd)",
+    "^a.c$",
+    "[^a-c]+",
+    "x{2,3}",
+    "x{2,}?y",
+    "a|b|",
+    "\\bfoo\\b",
+    "(?:ab)+",
+    "[\\w-]+@[a-z.]+",
+    "\\d+\\.\\d*",
+    "(a*)*b",
+    "$",
+    "[\\]a]+",
   ];
-  const texts = ["", "aab", "abcd", "xxxxy", "a\nc", "foo bar", "me-too@k3.dev", "3.14", "]]a", "é😀x"];
+  const texts = [
+    "",
+    "aab",
+    "abcd",
+    "xxxxy",
+    "a\nc",
+    "foo bar",
+    "me-too@k3.dev",
+    "3.14",
+    "]]a",
+    "é😀x",
+  ];
   for (const pattern of patterns) {
     test(pattern, () => {
       for (const text of texts) {

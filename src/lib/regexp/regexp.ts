@@ -182,7 +182,9 @@ class Compiler {
   #repeat(pattern: Extract<Pattern, { type: "repeat" }>, next: number): number {
     const { part, min, max, isLazy } = pattern;
     const fork = (into: number, past: number): Instruction =>
-      isLazy ? { op: "fork", first: past, second: into } : { op: "fork", first: into, second: past };
+      isLazy
+        ? { op: "fork", first: past, second: into }
+        : { op: "fork", first: into, second: past };
     let start = next;
     if (max === Number.POSITIVE_INFINITY) {
       const loop = this.#emit(fork(next, next));

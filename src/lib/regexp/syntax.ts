@@ -187,7 +187,8 @@ class Parser {
     const from = this.#at++;
     if (this.#now === "?") {
       this.#at++;
-      const isOpen = this.#starts("P<") || this.#starts("<") ? this.#named(from) : this.#flagged(from);
+      const isOpen =
+        this.#starts("P<") || this.#starts("<") ? this.#named(from) : this.#flagged(from);
       if (!isOpen) return [];
     }
     const inner = this.#choice();

@@ -23,7 +23,7 @@ import { registerVersions } from "./library/versions.ts";
 import { type Bindings, interpreter } from "./run/interpreter.ts";
 import { Tracker } from "./run/tracker.ts";
 import { parse } from "./syntax/parser.ts";
-import { shownProblems, SyntaxFault } from "./syntax/problem.ts";
+import { SyntaxFault, shownProblems } from "./syntax/problem.ts";
 
 /** Upstream's budgets: of one evaluation, and of all that one object or policy asks for. */
 export const celLimits = {

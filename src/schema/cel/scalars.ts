@@ -39,7 +39,9 @@ export class CelDuration {
   toString(): string {
     const [whole, rest] = [this.nanos / nanosPerSecond, this.nanos % nanosPerSecond];
     const sign = this.nanos < 0n ? "-" : "";
-    const fraction = String(rest < 0n ? -rest : rest).padStart(9, "0").replace(/0+$/, "");
+    const fraction = String(rest < 0n ? -rest : rest)
+      .padStart(9, "0")
+      .replace(/0+$/, "");
     return `${sign}${whole < 0n ? -whole : whole}${fraction === "" ? "" : `.${fraction}`}s`;
   }
 }

@@ -1,24 +1,7 @@
 /** JSON as CEL sees it, without a schema (dyn) or by one. */
 import { setOwn } from "../copy.ts";
-
-/** The type of a variable or a field, as far as Kubernetes declares types. */
-export type CelShape =
-  | "dyn"
-  | "string"
-  | "int"
-  | "double"
-  | "bool"
-  | "bytes"
-  | "timestamp"
-  | "duration"
-  | { readonly list: CelShape }
-  | { readonly map: CelShape }
-  | CelObject;
-
-/** An object with known fields, by the names expressions use for them. */
-export interface CelObject {
-  readonly object: ReadonlyMap<string, { readonly jsonName: string; readonly shape: CelShape }>;
-}
+import { isMap, mapEntries } from "./run/map.ts";
+import { CelOptional, CelUint } from "./scalars.ts";
 
 /** Words that CEL keeps for itself: fields of these names are written `__name__`. */
 const reserved: ReadonlySet<string> = new Set(
@@ -34,11 +17,20 @@ const escapes: Readonly<Record<string, string>> = {
   "/": "__slash__",
 };
 
+const unescapes = new Map(Object.entries(escapes).map(([sign, word]) => [word, sign]));
+
 /** How an expression names a JSON field; undefined where it cannot (KEP-2876). */
 export function celFieldName(jsonName: string): string | undefined {
   if (reserved.has(jsonName)) return `__${jsonName}__`;
   const escaped = jsonName.replace(/__|[./-]/g, (part) => escapes[part] ?? part);
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(escaped) ? escaped : undefined;
+}
+
+/** The way back: which JSON field a word in a message means. */
+export function fieldNameOf(word: string): string {
+  const inner = /^__([a-z]+)__$/.exec(word)?.[1];
+  if (inner !== undefined && reserved.has(inner)) return inner;
+  return word.replace(/__(?:underscores|dot|dash|slash)__/g, (part) => unescapes.get(part) ?? part);
 }
 
 /** The name of a field whose name is a word of the language: `a.namespace` means it too. */
@@ -74,10 +66,13 @@ export function jsonOfCel(value: unknown): unknown {
       if (value === null) return null;
       if (Array.isArray(value)) return value.map(jsonOfCel);
       if (value instanceof Uint8Array) return value.toBase64();
-      if (value instanceof Date) return value.toISOString();
-      const entries = value instanceof Map ? [...value] : Object.entries(value);
+      if (value instanceof CelOptional) return value.hasValue ? jsonOfCel(value.value) : null;
+      if (value instanceof CelUint) return Number(value.value);
+      if (!isMap(value)) return String(value);
       const result: Record<string, unknown> = {};
-      for (const [key, member] of entries) setOwn(result, String(key), jsonOfCel(member));
+      for (const [key, member] of mapEntries(value)) {
+        setOwn(result, String(key), jsonOfCel(member));
+      }
       return result;
     }
     default:

@@ -1,12 +1,7 @@
 /** Which keywords a schema may use, and how they go together. */
 import { normalizedFieldPath } from "./field-path.ts";
 import { forbidden, invalid, mustBe, notSupported, required } from "./problems.ts";
-import {
-  isJson,
-  type Json,
-  objectMembers,
-  type Structural,
-} from "./schema.ts";
+import { isJson, type Json, objectMembers, type Structural } from "./schema.ts";
 import type { SchemaProblem } from "./validate.ts";
 
 type Props = Structural & Readonly<Json>;

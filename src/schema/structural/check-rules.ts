@@ -1,7 +1,8 @@
 /** Whether the rules of a schema compile, and whether they may become too costly. */
-import { CelError } from "../cel/environment.ts";
+
 import { unlimited } from "../cel/cost/range.ts";
-import { compileRules, type CompiledRule } from "./compile-rules.ts";
+import { CelError } from "../cel/environment.ts";
+import { type CompiledRule, compileRules } from "./compile-rules.ts";
 import { forbidden, invalid } from "./problems.ts";
 import { cardinality, ruleType } from "./rule-types.ts";
 import { hasRules } from "./rules.ts";
@@ -32,8 +33,8 @@ interface Place {
 export function checkRules(
   schema: Structural,
   path: string,
-  others: readonly SchemaProblem[],
   isUnchanged: boolean,
+  others: readonly SchemaProblem[],
 ): readonly SchemaProblem[] {
   if (!hasRules(schema)) return [];
   const context: Context = { others, isUnchanged, costs: [] };

@@ -2,9 +2,10 @@
  * Whether a schema is structural: every field has its type outside of allOf, anyOf, oneOf and not,
  * which may only restrict values further.
  */
+import { linearRegexp } from "../../lib/regexp/regexp.ts";
 import { forbidden, invalid, mustBe, required } from "./problems.ts";
 import type { Structural } from "./schema.ts";
-import { compilePattern, type SchemaProblem } from "./validate.ts";
+import type { SchemaProblem } from "./validate.ts";
 
 type Level = "root" | "item" | "field";
 
@@ -130,7 +131,7 @@ function* checkValues(schema: Structural, path: string): Generator<SchemaProblem
   if (not !== undefined) yield* checkNested(not, `${path}.not`);
   if (pattern) {
     try {
-      compilePattern(pattern);
+      linearRegexp(pattern);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       const detail = `must be a valid regular expression, but isn't: ${why}`;

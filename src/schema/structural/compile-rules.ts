@@ -84,6 +84,8 @@ function compiled(
     if (error.stage === "instantiation") {
       return new CelError(`${what} instantiation failed: ${error.message}`);
     }
-    return new CelError(`${isRule ? "" : "messageExpression "}compilation failed: ${error.message}`);
+    return new CelError(
+      `${isRule ? "" : "messageExpression "}compilation failed: ${error.message}`,
+    );
   }
 }

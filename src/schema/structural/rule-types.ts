@@ -99,7 +99,11 @@ function mapType(schema: Structural, of: Structural, name: string): RuleType | u
   const item = ruleType(of, embedded(of), `${name}.@elem`);
   if (item === undefined) return undefined;
   const most = schema.maxProperties ?? Math.floor((bytes.requestMax - 2) / (item.minBytes + 6));
-  return { ...simple(types.mapOf(types.string, item.type), Math.max(0, most), 2), item, key: string };
+  return {
+    ...simple(types.mapOf(types.string, item.type), Math.max(0, most), 2),
+    item,
+    key: string,
+  };
 }
 
 function objectType(schema: Structural, name: string): RuleType | undefined {

@@ -36,7 +36,10 @@ function listValue(list: readonly unknown[], items: Structural, schema: Structur
       return uniqueList(values, []);
     case "map": {
       const keys = schema["x-kubernetes-list-map-keys"] ?? [];
-      return uniqueList(values, keys.map((key) => celFieldName(key) ?? key));
+      return uniqueList(
+        values,
+        keys.map((key) => celFieldName(key) ?? key),
+      );
     }
     default:
       return values;

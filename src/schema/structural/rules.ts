@@ -140,9 +140,7 @@ class RuleRun implements RuleOutcome {
     if (this.#budget <= 0) this.#end(at, exhausted);
     const self = ruleValue(value, node.schema, node.isResource);
     const before =
-      old === null || old === undefined
-        ? undefined
-        : ruleValue(old, node.schema, node.isResource);
+      old === null || old === undefined ? undefined : ruleValue(old, node.schema, node.isResource);
     for (const one of node.rules) {
       const { rule, program, usesOld } = one;
       if (program instanceof CelError) {

@@ -1,4 +1,5 @@
 /** Checks custom resources against their schema; wording and order follow Kubernetes'. */
+import { linearRegexp } from "../../lib/regexp/regexp.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { formatProblem } from "./formats.ts";
 import { correlated, type Old } from "./ratchet.ts";
@@ -133,34 +134,9 @@ function checkString(value: string, schema: Structural, path: string): Result {
   return text === undefined ? none : wrong(path, value, text);
 }
 
-const patterns = new Map<string, RegExp>();
-const limits = { patternsKept: 1000 } as const;
-
-/** Go's expressions read as JavaScript's; what differs (`(?i)` in front, `\z`) is translated. */
+/** Go's expressions, in time that grows with the text only, whatever the expression. */
 function matches(pattern: string, value: string): boolean {
-  let compiled = patterns.get(pattern);
-  if (compiled === undefined) {
-    compiled = compilePattern(pattern);
-    if (patterns.size >= limits.patternsKept) patterns.clear();
-    patterns.set(pattern, compiled);
-  }
-  return compiled.test(value);
-}
-
-/** Throws SyntaxError for what is no expression. */
-export function compilePattern(pattern: string): RegExp {
-  const [, flags = ""] = /^\(\?([ims]+)\)/.exec(pattern) ?? [];
-  const body = pattern
-    .slice(flags === "" ? 0 : flags.length + 3)
-    .replaceAll("\\A", "^")
-    .replaceAll("\\z", "$")
-    .replace(/\(\?P</g, "(?<");
-  try {
-    return new RegExp(body, `${flags}u`);
-  } catch {
-    // Escapes such as `\-` are fine in Go and refused with the flag u.
-    return new RegExp(body, flags);
-  }
+  return linearRegexp(pattern).test(value);
 }
 
 function checkNumber(value: number, schema: Structural, path: string): Result {

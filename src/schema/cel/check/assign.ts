@@ -1,5 +1,5 @@
 /** Whether one type may stand where another is wanted; binds type parameters on the way. */
-import { type CelType, isExact, listOf, mapOf, dyn, typeOf } from "./types.ts";
+import { type CelType, dyn, isExact, listOf, mapOf, typeOf } from "./types.ts";
 
 export class Substitutions {
   readonly #bound = new Map<string, CelType>();

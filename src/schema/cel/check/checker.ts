@@ -10,9 +10,9 @@ import {
   type StructLiteral,
 } from "../syntax/ast.ts";
 import type { Problem } from "../syntax/problem.ts";
+import { keywordField } from "../values.ts";
 import { mostGeneral, Substitutions } from "./assign.ts";
 import type { Functions, Overload } from "./functions.ts";
-import { keywordField } from "../values.ts";
 import { literalType } from "./literal-type.ts";
 import {
   bool,
@@ -257,7 +257,10 @@ class Checker {
   }
 
   #mismatch(at: number, wanted: CelType, found: CelType): CelType {
-    return this.#problem(at, `expected type '${formatType(wanted)}' but found '${formatType(found)}'`);
+    return this.#problem(
+      at,
+      `expected type '${formatType(wanted)}' but found '${formatType(found)}'`,
+    );
   }
 
   #noOverload(at: number, name: string, given: readonly CelType[], isMember: boolean): CelType {

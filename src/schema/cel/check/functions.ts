@@ -30,7 +30,9 @@ export class Functions {
   add(text: string, run: Run, id = ""): this {
     const [, target, name = "", args = "", result = ""] = signature.exec(text) ?? [];
     if (name === "") throw new Error(`no signature: ${text}`);
-    const params = splitTypes(target === undefined ? args : [target, args].join(", ")).map(parseType);
+    const params = splitTypes(target === undefined ? args : [target, args].join(", ")).map(
+      parseType,
+    );
     const overload: Overload = {
       id: id === "" ? text : id,
       name,

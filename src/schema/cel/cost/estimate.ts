@@ -2,8 +2,8 @@
 import type { Checked } from "../check/checker.ts";
 import type { CelType } from "../check/types.ts";
 import { dyn, isOptional } from "../check/types.ts";
-import { codePoints } from "../run/values.ts";
 import { unitCosts } from "../run/call-cost.ts";
+import { codePoints } from "../run/values.ts";
 import {
   type Call,
   type Comprehension,

@@ -34,7 +34,11 @@ export function registerConversions(functions: Functions): void {
       return truth;
     })
     .add("bytes(bytes): bytes", same)
-    .add("bytes(string): bytes", (text: string) => new TextEncoder().encode(text), "string_to_bytes");
+    .add(
+      "bytes(string): bytes",
+      (text: string) => new TextEncoder().encode(text),
+      "string_to_bytes",
+    );
   const text = (type: string, run: (value: never) => string, id = ""): void => {
     functions.add(`string(${type}): string`, run, id);
   };

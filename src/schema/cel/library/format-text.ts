@@ -43,7 +43,9 @@ function formatted(value: unknown, verb: string, precision: number): string {
     case "X":
       return hex(value).toUpperCase();
     default:
-      throw new CelFault(`could not parse formatting clause: unrecognized formatting clause "${verb}"`);
+      throw new CelFault(
+        `could not parse formatting clause: unrecognized formatting clause "${verb}"`,
+      );
   }
 }
 

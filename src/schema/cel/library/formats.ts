@@ -72,11 +72,8 @@ export function registerFormats(functions: Functions): void {
       const format = formats.get(name);
       return format === undefined ? CelOptional.none : CelOptional.of(format);
     })
-    .add(
-      `${type}->validate(string): optional<list<string>>`,
-      (format: CelFormat, text: string) => {
-        const faults = format.check(text);
-        return faults.length === 0 ? CelOptional.none : CelOptional.of([...faults]);
-      },
-    );
+    .add(`${type}->validate(string): optional<list<string>>`, (format: CelFormat, text: string) => {
+      const faults = format.check(text);
+      return faults.length === 0 ? CelOptional.none : CelOptional.of([...faults]);
+    });
 }

@@ -32,8 +32,7 @@ export function parseDuration(text: string): CelDuration | undefined {
   return new CelDuration(isNegative ? -nanos : nanos);
 }
 
-const rfc3339 =
-  /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|([+-])(\d\d):(\d\d))$/;
+const rfc3339 = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|([+-])(\d\d):(\d\d))$/;
 
 /** RFC 3339; undefined for what is no time. */
 export function parseTimestamp(text: string): CelTimestamp | undefined {

@@ -1,7 +1,7 @@
 /** IP addresses and CIDR ranges. */
 import ipaddr from "ipaddr.js";
-import { nameType, opaque } from "../check/types.ts";
 import type { Functions } from "../check/functions.ts";
+import { nameType, opaque } from "../check/types.ts";
 import { CelFault } from "../fault.ts";
 import { CelOpaque } from "../run/values.ts";
 
@@ -139,7 +139,9 @@ function registerCidrs(functions: Functions): void {
     .add(`${cidrType}->ip(): ${ipType}`, ({ ip }: CelCidr) => ip, "cidr_ip")
     .add(`${cidrType}->masked(): ${cidrType}`, ({ masked }: CelCidr) => masked)
     .add(`${cidrType}->prefixLength(): int`, ({ bits }: CelCidr) => BigInt(bits))
-    .add(`${cidrType}->containsIP(${ipType}): bool`, (cidr: CelCidr, ip: CelIp) => cidr.contains(ip))
+    .add(`${cidrType}->containsIP(${ipType}): bool`, (cidr: CelCidr, ip: CelIp) =>
+      cidr.contains(ip),
+    )
     .add(
       `${cidrType}->containsIP(string): bool`,
       (cidr: CelCidr, text: string) => cidr.contains(ipOf(text)),

@@ -54,7 +54,9 @@ export function registerQuantities(functions: Functions): void {
     .add(`${type}->isGreaterThan(${type}): bool`, (a: CelQuantity, b: CelQuantity) => {
       return order(a, b) > 0;
     })
-    .add(`${type}->compareTo(${type}): int`, (a: CelQuantity, b: CelQuantity) => BigInt(order(a, b)));
+    .add(`${type}->compareTo(${type}): int`, (a: CelQuantity, b: CelQuantity) =>
+      BigInt(order(a, b)),
+    );
   const operation = (name: string, work: (a: string, b: string) => string): void => {
     functions
       .add(`${type}->${name}(${type}): ${type}`, (a: CelQuantity, b: CelQuantity) => {

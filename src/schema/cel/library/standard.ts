@@ -1,11 +1,12 @@
 /** CEL's own operators and functions (https://github.com/google/cel-spec). */
-import type { Functions } from "../check/functions.ts";
-import { CelFault } from "../fault.ts";
+
 import { linearRegexp } from "../../../lib/regexp/regexp.ts";
 import { RegexpError } from "../../../lib/regexp/syntax.ts";
-import { CelTypeValue, CelUint, checkInt, checkUint } from "../scalars.ts";
+import type { Functions } from "../check/functions.ts";
+import { CelFault } from "../fault.ts";
 import { CelMap, isMap, mapEntries, mapOfEntries, mapSize } from "../run/map.ts";
 import { celCompare, celEqual, joinLists, sizeOf, typeName } from "../run/values.ts";
+import { CelTypeValue, type CelUint, checkInt, checkUint } from "../scalars.ts";
 
 type List = readonly unknown[];
 
@@ -104,13 +105,16 @@ function registerCollections(functions: Functions): void {
       "in_list",
     )
     .add("@in(A, map<A, B>): bool", (key: unknown, map: object) => {
-      return map instanceof CelMap ? map.has(key) : typeof key === "string" && Object.hasOwn(map, key);
+      return map instanceof CelMap
+        ? map.has(key)
+        : typeof key === "string" && Object.hasOwn(map, key);
     })
     .add("cel.@mapInsert(map<K, V>, map<K, V>): map<K, V>", (map: object, more: object) =>
       inserted(map, mapEntries(more)),
     )
-    .add("cel.@mapInsert(map<K, V>, K, V): map<K, V>", (map: object, key: unknown, value: unknown) =>
-      inserted(map, [[key, value]]),
+    .add(
+      "cel.@mapInsert(map<K, V>, K, V): map<K, V>",
+      (map: object, key: unknown, value: unknown) => inserted(map, [[key, value]]),
     );
 }
 
@@ -124,7 +128,11 @@ function inserted(map: object, more: readonly (readonly [unknown, unknown])[]): 
 
 function registerTexts(functions: Functions): void {
   functions
-    .add("string->contains(string): bool", (a: string, b: string) => a.includes(b), "contains_string")
+    .add(
+      "string->contains(string): bool",
+      (a: string, b: string) => a.includes(b),
+      "contains_string",
+    )
     .add("string->startsWith(string): bool", (a: string, b: string) => a.startsWith(b))
     .add("string->endsWith(string): bool", (a: string, b: string) => a.endsWith(b))
     .add("matches(string, string): bool", matches, "matches")

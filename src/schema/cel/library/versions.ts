@@ -68,7 +68,10 @@ export function registerVersions(functions: Functions): void {
     })
     .add(`${type}->compareTo(${type}): int`, (a: CelVersion, b: CelVersion) => BigInt(order(a, b)))
     .add(`${type}->isLessThan(${type}): bool`, (a: CelVersion, b: CelVersion) => order(a, b) < 0)
-    .add(`${type}->isGreaterThan(${type}): bool`, (a: CelVersion, b: CelVersion) => order(a, b) > 0);
+    .add(
+      `${type}->isGreaterThan(${type}): bool`,
+      (a: CelVersion, b: CelVersion) => order(a, b) > 0,
+    );
   ["major", "minor", "patch"].forEach((name, index) => {
     functions.add(`${type}->${name}(): int`, ({ parts }: CelVersion) => parts[index] ?? 0n);
   });

@@ -1,7 +1,7 @@
 /** What calls cost when they run, by the sizes of their arguments. */
 import type { Overload } from "../check/functions.ts";
-import { CelOpaque, sizeOf } from "./values.ts";
 import { isMap, mapEntries } from "./map.ts";
+import { CelOpaque, sizeOf } from "./values.ts";
 
 /** Of one character of a string that is read, and of one of a regular expression. */
 export const unitCosts = { character: 0.1, pattern: 0.25, list: 10, map: 30, struct: 40 } as const;
@@ -24,7 +24,8 @@ const traversal: Cost = ([value]) => traversalCost(value);
 function traversalCost(value: unknown): number {
   if (typeof value === "string") return Math.floor(Buffer.byteLength(value) * unitCosts.character);
   if (value instanceof Uint8Array) return Math.floor(value.length * unitCosts.character);
-  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + traversalCost(item), 0);
+  if (Array.isArray(value))
+    return value.reduce<number>((sum, item) => sum + traversalCost(item), 0);
   if (!isMap(value)) return 1;
   return mapEntries(value).reduce((sum, pair) => sum + traversalCost([...pair]), 0);
 }
@@ -50,7 +51,8 @@ function addressBytes(cidr: unknown): number {
   return (cidr as { readonly bytes?: number }).bytes ?? 1;
 }
 
-const equality: Cost = (args) => (args[0] instanceof CelOpaque ? 1 : comparing(args, undefined, ""));
+const equality: Cost = (args) =>
+  args[0] instanceof CelOpaque ? 1 : comparing(args, undefined, "");
 const adding: Cost = ([a, b]) => {
   const isText = typeof a === "string" || a instanceof Uint8Array;
   return isText ? characters(sizeOf(a) + sizeOf(b)) : 1;

@@ -3,6 +3,7 @@ import type { Checked } from "../check/checker.ts";
 import type { Overload } from "../check/functions.ts";
 import type { CelType } from "../check/types.ts";
 import { CelFault } from "../fault.ts";
+import { celRegexp } from "../library/standard.ts";
 import { CelOptional, CelTypeValue } from "../scalars.ts";
 import {
   type Call,
@@ -15,12 +16,12 @@ import {
   type Select,
   type StructLiteral,
 } from "../syntax/ast.ts";
-import { celRegexp } from "../library/standard.ts";
-import { keywordField } from "../values.ts";
+import { fieldNameOf, keywordField } from "../values.ts";
 import { callCost, unitCosts } from "./call-cost.ts";
 import { dispatcher } from "./dispatch.ts";
-import { hasMember, member, optionalMember } from "./members.ts";
 import { isMap, mapEntries, mapOfEntries } from "./map.ts";
+import { hasMember, member, optionalMember } from "./members.ts";
+import { nameMessage } from "./messages.ts";
 import type { Tracker } from "./tracker.ts";
 
 export type Bindings = Readonly<Record<string, unknown>>;
@@ -161,7 +162,9 @@ class Compiler {
     const values = parts.map((part) => this.#constant(part)?.value);
     if (expr.kind === "list") return { value: values };
     if (expr.kind === "map") {
-      const pairs = expr.entries.map((_, index) => [values[2 * index], values[2 * index + 1]] as const);
+      const pairs = expr.entries.map(
+        (_, index) => [values[2 * index], values[2 * index + 1]] as const,
+      );
       return { value: newMap(pairs) };
     }
     const dispatch = dispatcher("", this.checked.calls.get(expr) ?? []);
@@ -208,9 +211,9 @@ class Compiler {
     };
   }
 
-  #struct({ fields }: StructLiteral): Step {
+  #struct({ type, fields }: StructLiteral): Step {
     const steps = fields.map(({ name, value, isOptional }) => {
-      return { name, value: this.compile(value), isOptional };
+      return { name: fieldNameOf(name), value: this.compile(value), isOptional };
     });
     return (frame) => {
       const pairs: (readonly [string, unknown])[] = [];
@@ -220,7 +223,7 @@ class Compiler {
         else if (optionalValue(value).hasValue) pairs.push([name, optionalValue(value).value]);
       }
       frame.tracker.add(unitCosts.struct);
-      return mapOfEntries(pairs);
+      return nameMessage(mapOfEntries(pairs), type);
     };
   }
 

@@ -1,12 +1,6 @@
 /** What values are: their types, their sizes, equality and order. */
 import { CelFault } from "../fault.ts";
-import {
-  CelDuration,
-  CelOptional,
-  CelTimestamp,
-  CelTypeValue,
-  CelUint,
-} from "../scalars.ts";
+import { CelDuration, CelOptional, CelTimestamp, CelTypeValue, CelUint } from "../scalars.ts";
 import { keyOf, uniqueKeys } from "../unique-list.ts";
 import { CelMap, isMap, mapEntries, mapGet, mapSize } from "./map.ts";
 

@@ -92,7 +92,9 @@ export function qualifiedName(expr: Expr): string | undefined {
 /** True for `cel.bind` and what is like it: a comprehension that never loops. */
 export function isBinding({ range, condition, accu }: Comprehension): boolean {
   const isEmpty = range.kind === "list" && range.items.length === 0;
-  return isEmpty && condition.kind === "literal" && condition.value === false && accu !== accumulator;
+  return (
+    isEmpty && condition.kind === "literal" && condition.value === false && accu !== accumulator
+  );
 }
 
 /** The parts of an expression, from left to right. */

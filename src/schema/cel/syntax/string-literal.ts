@@ -15,7 +15,8 @@ const simple: Readonly<Record<string, string>> = {
   "`": "`",
   "?": "?",
 };
-const numeric = /^(?:x([0-9a-fA-F]{2})|X([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2}))/;
+const numeric =
+  /^(?:x([0-9a-fA-F]{2})|X([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2}))/;
 
 /** The literal at `at`, which begins with `opening`: prefixes and quotes. */
 export function stringLiteral(
@@ -78,7 +79,8 @@ function pieces(body: string, at: number): readonly Piece[] {
       const code = octal === undefined ? Number.parseInt(x ?? bigX ?? u ?? bigU ?? "", 16) : 0;
       const isByte = u === undefined && bigU === undefined;
       found.push({ code: octal === undefined ? code : Number.parseInt(octal, 8), isByte });
-    } else throw new SyntaxFault(at, "Syntax error: token recognition error: unable to unescape string");
+    } else
+      throw new SyntaxFault(at, "Syntax error: token recognition error: unable to unescape string");
     rest = after.slice(known === undefined ? (digits?.[0].length ?? 1) : 1);
   }
   return found;
