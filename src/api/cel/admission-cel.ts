@@ -58,7 +58,7 @@ export type MatchOutcome =
 
 /** All conditions must hold; one that is false outweighs others that failed. */
 export async function matchConditions(
-  expressions: PolicyExpressions,
+  expressions: Pick<PolicyExpressions, "compile">,
   conditions: readonly DeepReadonly<Expression>[],
   bindings: Readonly<Record<string, unknown>>,
 ): Promise<MatchOutcome> {

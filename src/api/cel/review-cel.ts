@@ -1,5 +1,5 @@
 /** Expressions of AuthorizationConfiguration: `request` is the spec of a SubjectAccessReview. */
-import { CelEnvironment } from "../../schema/cel/environment.ts";
+import { CelEnvironment, CelError, type CelProgram } from "../../schema/cel/environment.ts";
 import { celOfJson } from "../../schema/cel/values.ts";
 import { accessReviewSpec } from "../auth/access-review.ts";
 import type { Attributes } from "../authorizer.ts";
@@ -7,10 +7,25 @@ import { type MatchOutcome, matchConditions } from "./admission-cel.ts";
 
 const environment = new CelEnvironment({ request: "dyn" });
 
+/** What is known of the request is what is asked of it: it may turn out to be no truth value. */
+const conditions = {
+  compile(expression: string): CelProgram {
+    let program: CelProgram;
+    try {
+      program = environment.compile(expression);
+    } catch (error) {
+      if (!(error instanceof CelError)) throw error;
+      throw new CelError(`compilation failed: ${error.message}`);
+    }
+    if (program.type === "bool" || program.type === "dyn") return program;
+    throw new CelError(`must evaluate to bool but got ${program.type}`);
+  },
+};
+
 /** What is wrong with an expression; undefined when it can be used. */
 export function conditionProblem(expression: string): string | undefined {
   try {
-    environment.compile(expression, "bool");
+    conditions.compile(expression);
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -21,8 +36,8 @@ export function matchesReview(
   expressions: readonly string[],
   attributes: Attributes,
 ): Promise<MatchOutcome> {
-  const conditions = expressions.map((expression) => ({ name: expression, expression }));
-  return matchConditions(environment, conditions, { request: celOfJson(shownSpec(attributes)) });
+  const all = expressions.map((expression) => ({ name: expression, expression }));
+  return matchConditions(conditions, all, { request: celOfJson(shownSpec(attributes)) });
 }
 
 /** Texts that are empty are there all the same, so that expressions need not ask for each. */
