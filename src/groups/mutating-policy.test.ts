@@ -138,7 +138,7 @@ describe("a mutating policy", () => {
     expect((await createConfigMap({ a: "1" })).data).toEqual({ a: "1" });
   });
 
-  test("names its messages by where they stand; a patch whose test fails does nothing", async () => {
+  test("names messages by where they stand; a patch whose test fails does nothing", async () => {
     await policy("misnamed", "configmaps", {
       mutations: [configuration("Object{metadata: Object.spec{labels: {'a': 'b'}}}")],
     });

@@ -213,8 +213,8 @@ describe("rules", () => {
       properties: { list: { type: "array", maxItems: 40_000, items: item } },
     };
     expect(ofSchema(schema)).toEqual([
-      `${at}.properties[list].items.x-kubernetes-validations[0].rule: estimated rule cost exceeds ` +
-        `budget by factor of 1.6x ${cure}`,
+      `${at}.properties[list].items.x-kubernetes-validations[0].rule: estimated rule cost ` +
+        `exceeds budget by factor of 1.6x ${cure}`,
     ]);
     const [version] = definition().spec.versions ?? [];
     if (version === undefined) throw new Error("no version");

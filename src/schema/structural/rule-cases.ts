@@ -297,10 +297,6 @@ export const refusals: readonly (readonly [string, string])[] = [
   ["self.obj.zork == 1", "9: undefined field 'zork'"],
   ["has(self.obj.zork)", "4: undefined field 'zork'"],
   [
-    "self.listMap == [{'k': 'b', 'v': 2}]",
-    "14: found no matching overload for '_==_' applied to '(list(selfType.listMap.@idx), list(map(string, dyn)))'",
-  ],
-  [
     "'%s'.format([1, 2]) == '1'",
     "12: too many arguments supplied to string.format (expected 1, got 2)",
   ],
@@ -324,20 +320,8 @@ export const refusals: readonly (readonly [string, string])[] = [
   ["timestamp('xyz') == self.time", "11: invalid timestamp argument"],
   ["'abc'.matches('(') ", "15: invalid matches argument"],
   ["self.list.all(x, x)", "18: expected type 'bool' but found 'string'"],
-  [
-    "self.val.all(x, true)",
-    "5: expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)",
-  ],
   ["self.list.map(1, 2)", "15: argument is not an identifier"],
   ["has(self)", "5: invalid argument to has() macro"],
-  [
-    "1 + 2 +",
-    "8: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
-  ],
-  [
-    "self.val >> 1",
-    "11: Syntax error: extraneous input '>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
-  ],
   ["self.val == 1 self", "15: Syntax error: extraneous input 'self' expecting <EOF>"],
   ["(self.val", "10: Syntax error: missing ')' at '<EOF>'"],
   ["[1, 2", "6: Syntax error: mismatched input '<EOF>' expecting {']', ','}"],
@@ -370,20 +354,8 @@ export const refusals: readonly (readonly [string, string])[] = [
   ["self.val.foo.bar", "9: type 'int' does not support field selection"],
   ["self.list.foo", "10: type 'list(string)' does not support field selection"],
   [
-    "cel.bind(x, 1, x == 1)",
-    "1: undeclared reference to 'cel' (in container ''); 9: undeclared reference to 'bind' (in container ''); 10: undeclared reference to 'x' (in container ''); 16: undeclared reference to 'x' (in container '')",
-  ],
-  [
-    "math.greatest(1, 2) == 2",
-    "1: undeclared reference to 'math' (in container ''); 14: undeclared reference to 'greatest' (in container '')",
-  ],
-  [
     "'abc'.reverse() == 'cba'",
     "14: found no matching overload for 'reverse' applied to 'string.()'",
-  ],
-  [
-    "jsonpatch.escapeKey('a/b') == 'a~1b'",
-    "1: undeclared reference to 'jsonpatch' (in container ''); 20: undeclared reference to 'escapeKey' (in container '')",
   ],
   [
     "authorizer.path('/').check('get').allowed()",
@@ -398,10 +370,6 @@ export const failures: readonly (readonly [string, string])[] = [
   [
     "quantity(self.val1).isInteger()",
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
-  ],
-  [
-    "ip(self.val1).isLoopback()",
-    'IP Address "hello world" parse error during conversion from string: ParseAddr("hello world"): unable to parse IP',
   ],
   ["self.val + 9223372036854775807 == 1", "integer overflow"],
   ["self.val / 0 == 1", "division by zero"],

@@ -221,9 +221,9 @@ interface Place {
   readonly type: string;
 }
 
-const noMore = "no further validation rules will be run";
-const exhausted = `validation failed due to running out of cost budget, ${noMore}`;
-const messageExhausted = `messageExpression evaluation failed due to running out of cost budget, ${noMore}`;
+const ended = "failed due to running out of cost budget, no further validation rules will be run";
+const exhausted = `validation ${ended}`;
+const messageExhausted = `messageExpression evaluation ${ended}`;
 
 function optional(value: unknown): CelOptional {
   return value === undefined ? CelOptional.none : CelOptional.of(value);

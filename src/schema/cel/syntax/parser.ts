@@ -30,7 +30,8 @@ const starts =
 export function parse(source: string): Expr {
   if (source.length > limits.codePointsMax && [...source].length > limits.codePointsMax) {
     const size = [...source].length;
-    const text = `expression code point size exceeds limit: size: ${size}, limit ${limits.codePointsMax}`;
+    const numbers = `size: ${size}, limit ${limits.codePointsMax}`;
+    const text = `expression code point size exceeds limit: ${numbers}`;
     throw new SyntaxFault(0, text);
   }
   const parser = new Parser(tokens(source));
