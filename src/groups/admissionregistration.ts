@@ -177,7 +177,6 @@ const mutatingPolicy = define<MutatingAdmissionPolicy>(mutatingAdmissionPolicies
   defaults({ spec }) {
     if (!spec) return;
     spec.failurePolicy ??= "Fail";
-    spec.reinvocationPolicy ||= "Never";
     matchDefaults(spec.matchConstraints);
   },
   validate(object) {
