@@ -124,11 +124,10 @@ describe("decoding", () => {
       'unknown field "spec.template.spec.b"',
       'unknown field "spec.template.metadata.unknownSub"',
     ]);
+    const metadata = { name: "b", creationTimestamp: null };
     expect(object as unknown).toEqual({
-      metadata: { name: "a" },
-      spec: {
-        template: { apiVersion: "v1", kind: "Pod", metadata: { name: "b" }, spec: { a: "x" } },
-      },
+      metadata: { name: "a", creationTimestamp: null },
+      spec: { template: { apiVersion: "v1", kind: "Pod", metadata, spec: { a: "x" } } },
     });
   });
 
