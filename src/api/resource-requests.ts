@@ -49,7 +49,7 @@ export class ResourceRequests {
     const record = (code: number): void =>
       this.#metrics?.record(asked, code, (clock.monotonicMs() - begunMs) / 1000);
     try {
-      const answer = await this.#inTime(asked, this.#handle(request, asked));
+      const answer = await this.#inTime(asked, () => this.#handle(request, asked));
       record(answer.status);
       return httpAnswer(answer, encodingOf(request));
     } catch (error) {
@@ -92,10 +92,11 @@ export class ResourceRequests {
   }
 
   /** What streams for as long as the client likes has no deadline. */
-  #inTime(request: OpenRequest, work: Promise<ApiResponse>): Promise<ApiResponse> {
+  #inTime(request: OpenRequest, work: () => Promise<ApiResponse>): Promise<ApiResponse> {
     const isLong = request.verb === "watch" || request.verb === "connect";
-    if (isLong || isLongRunning(request)) return work;
-    return this.#deadlines.within(requestTimeoutMs(request.query, this.options.allowedMs), work);
+    if (isLong || isLongRunning(request)) return work();
+    const timeoutMs = requestTimeoutMs(request.query, this.options.allowedMs);
+    return this.#deadlines.within(timeoutMs, work());
   }
 }
 
