@@ -11,8 +11,6 @@ import type { ApiResponse } from "./request.ts";
 const limits = {
   /** Smaller answers are not worth compressing. */
   gzipBytesMin: 128 * 1024,
-  /** Longer lists are made while they are sent. */
-  piecesBytesMin: 256 * 1024,
   warningCharactersMax: 256,
   warningsCharactersMax: 4096,
 } as const;
@@ -62,35 +60,16 @@ function bytesAnswer(
   encoding: Encoding,
 ): HttpAnswer {
   if (encoding.isHead) return { status, headers, body: undefined };
-  if (body instanceof Pieces && body.length >= limits.piecesBytesMin) {
-    return piecesAnswer(body, status, headers, encoding);
-  }
-  const bytes = body instanceof Pieces ? body.bytes() : body;
-  if (!encoding.gzip || bytes.length < limits.gzipBytesMin) {
-    // The listener sends a body of known length in one piece.
-    headers.set("content-length", String(byteLength(bytes)));
-    return { status, headers, body: bytes };
-  }
-  headers.set("content-encoding", "gzip");
-  headers.set("vary", "Accept-Encoding");
-  const packed = gzipSync(bytes, { level: 1 });
-  headers.set("content-length", String(packed.length));
-  return { status, headers, body: packed };
-}
-
-function piecesAnswer(
-  pieces: Pieces,
-  status: number,
-  headers: AnswerHeaders,
-  encoding: Encoding,
-): HttpAnswer {
-  if (encoding.gzip) {
+  const isPacked = encoding.gzip && (body instanceof Pieces || body.length >= limits.gzipBytesMin);
+  if (isPacked) {
     headers.set("content-encoding", "gzip");
     headers.set("vary", "Accept-Encoding");
-    return { status, headers, body: pieces.gzipped() };
   }
-  headers.set("content-length", String(pieces.length));
-  return { status, headers, body: pieces.stream() };
+  if (body instanceof Pieces) return { status, headers, body: isPacked ? body.gzipped() : body };
+  const bytes = isPacked ? gzipSync(body, { level: 1 }) : body;
+  // The listener sends a body of known length in one piece.
+  headers.set("content-length", String(byteLength(bytes)));
+  return { status, headers, body: bytes };
 }
 
 function byteLength(bytes: Uint8Array | string): number {

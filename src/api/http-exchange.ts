@@ -23,7 +23,10 @@ export interface HttpRequest {
 
 /** Takes bytes as they happen. */
 export interface FrameWriter {
-  /** False when the reader is behind; what is written all the same is kept for it. */
+  /**
+   * False when the reader is behind; what is written all the same is kept for it. Then the memory
+   * of these bytes is the writer's again only after `drained`; else it never is.
+   */
   write(bytes: Uint8Array): boolean;
   end(): void;
 }
@@ -38,6 +41,8 @@ export interface FrameReader {
 
 /** Bytes that come as things happen. A ReadableStream costs several times as much per frame. */
 export interface Frames {
+  /** They may go on for as long as the client likes. */
+  readonly isEndless: boolean;
   /** Called once. */
   start(out: FrameWriter): FrameReader;
 }
@@ -104,23 +109,30 @@ export function responseOf(answer: HttpAnswer): Response {
 /** Frames for who reads a stream: as many wait for the reader as the source puts up with. */
 export function streamOf(frames: Frames): ReadableStream<Uint8Array> {
   let reader: FrameReader | undefined;
-  let open = true;
+  let isOpen = true;
+  let isBehind = false;
   return new ReadableStream<Uint8Array>({
     start(controller) {
       reader = frames.start({
         write(bytes) {
-          if (open) controller.enqueue(bytes);
-          return (controller.desiredSize ?? 0) > 0;
+          // Who reads a stream keeps its chunks for as long as it likes.
+          if (isOpen) controller.enqueue(new Uint8Array(bytes));
+          isBehind = (controller.desiredSize ?? 0) <= 0;
+          return !isBehind;
         },
         end() {
-          if (open) controller.close();
-          open = false;
+          if (isOpen) controller.close();
+          isOpen = false;
         },
       });
     },
-    pull: () => reader?.drained(),
+    pull() {
+      if (!isBehind) return;
+      isBehind = false;
+      reader?.drained();
+    },
     cancel() {
-      open = false;
+      isOpen = false;
       reader?.cancel();
     },
   });

@@ -154,14 +154,14 @@ test("health endpoints tell checks by name", async () => {
 
 test("a long list is sent while it is made, as it is and compressed", async () => {
   const { send } = open();
-  const text = "x".repeat(50_000);
-  for (let i = 0; i < 20; i++) {
+  const text = "x".repeat(5000);
+  for (let i = 0; i < 120; i++) {
     await send(path, post(thing(`thing-${i}`, { metadata: { annotations: { text } } })));
   }
   const plain = await send(path);
   const body = await plain.text();
-  expect(plain.headers.get("content-length")).toBe(String(body.length));
-  expect(JSON.parse(body).items).toHaveLength(20);
+  expect(plain.headers.has("content-length")).toBe(false);
+  expect(JSON.parse(body).items).toHaveLength(120);
   const packed = await send(path, { headers: { "accept-encoding": "gzip" } });
   expect(packed.headers.get("content-encoding")).toBe("gzip");
   const bytes = new Uint8Array(await packed.arrayBuffer());

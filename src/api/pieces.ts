@@ -1,58 +1,91 @@
 /** A body made piece by piece while it is sent, so that a long list never lies in memory whole. */
 import { Readable } from "node:stream";
 import { createGzip } from "node:zlib";
+import { joinBytes } from "../lib/bytes.ts";
+import type { FrameReader, Frames, FrameWriter } from "./http-exchange.ts";
 
 const pieceBytes = 128 * 1024;
 
 /** Parts to be sent one after the other, gathered to pieces of a good size. */
-export class Pieces {
-  readonly length: number;
+export class Pieces implements Frames {
+  readonly isEndless = false;
 
-  constructor(private readonly parts: readonly Uint8Array[]) {
-    this.length = parts.reduce((sum, part) => sum + part.length, 0);
-  }
+  /** `parts` are made as they are sent, anew each time they are asked for. */
+  constructor(private readonly parts: () => Iterable<Uint8Array>) {}
 
-  *[Symbol.iterator](): Generator<Uint8Array> {
-    let piece = Buffer.allocUnsafe(Math.min(this.length, pieceBytes));
-    let used = 0;
-    for (const part of this.parts) {
-      if (used + part.length > piece.length) {
-        if (used > 0) yield piece.subarray(0, used);
-        piece = Buffer.allocUnsafe(pieceBytes);
-        used = 0;
-        if (part.length > pieceBytes) {
-          yield part;
-          continue;
-        }
-      }
-      piece.set(part, used);
-      used += part.length;
-    }
-    if (used > 0) yield piece.subarray(0, used);
+  /** As fast as the reader takes them, with turns for everyone else in between. */
+  start(out: FrameWriter): FrameReader {
+    const sender = new PieceSender(this.parts(), out);
+    sender.send();
+    return sender;
   }
 
   bytes(): Uint8Array {
-    return Buffer.concat(this.parts);
-  }
-
-  /** Made as fast as the reader takes them. */
-  stream(): ReadableStream<Uint8Array> {
-    const iterator = this[Symbol.iterator]();
-    return new ReadableStream(
-      {
-        pull(controller): void {
-          const { done, value } = iterator.next();
-          if (done) controller.close();
-          else controller.enqueue(value);
-        },
-      },
-      { highWaterMark: 0 },
-    );
+    return joinBytes([...this.parts()]);
   }
 
   /** The same compressed, by a thread of its own. */
   gzipped(): ReadableStream<Uint8Array> {
-    const packed = Readable.from(this, { objectMode: true }).pipe(createGzip({ level: 1 }));
+    const pieces = gathered(this.parts(), () => Buffer.allocUnsafe(pieceBytes));
+    const packed = Readable.from(pieces, { objectMode: true }).pipe(createGzip({ level: 1 }));
     return Readable.toWeb(packed) as unknown as ReadableStream<Uint8Array>;
   }
+}
+
+class PieceSender implements FrameReader {
+  readonly #pieces: Generator<Uint8Array>;
+  /** Filled again and again: new memory for each piece costs more than filling it. */
+  #buffer = Buffer.allocUnsafe(pieceBytes);
+  #isLeft = false;
+
+  constructor(
+    parts: Iterable<Uint8Array>,
+    private readonly out: FrameWriter,
+  ) {
+    this.#pieces = gathered(parts, () => this.#buffer);
+  }
+
+  send(): void {
+    while (!this.#isLeft) {
+      const { done, value } = this.#pieces.next();
+      if (done) {
+        this.out.end();
+        return;
+      }
+      if (!this.out.write(value)) return;
+      // It may still be on its way.
+      this.#buffer = Buffer.allocUnsafe(pieceBytes);
+    }
+  }
+
+  drained(): void {
+    setImmediate(() => this.send());
+  }
+
+  cancel(): void {
+    this.#isLeft = true;
+  }
+}
+
+/** A piece holds until the next one is asked for, when `bufferOf` gives the same buffer again. */
+export function* gathered(
+  parts: Iterable<Uint8Array>,
+  bufferOf: () => Uint8Array,
+): Generator<Uint8Array> {
+  let piece = bufferOf();
+  let used = 0;
+  for (const part of parts) {
+    if (used + part.length > piece.length) {
+      if (used > 0) yield piece.subarray(0, used);
+      piece = bufferOf();
+      used = 0;
+      if (part.length > piece.length) {
+        yield part;
+        continue;
+      }
+    }
+    piece.set(part, used);
+    used += part.length;
+  }
+  if (used > 0) yield piece.subarray(0, used);
 }

@@ -15,10 +15,9 @@ import {
 } from "./test-world.ts";
 
 function textOf(answer: ApiResponse): string {
-  if (answer.type === "bytes") return new TextDecoder().decode(answer.bytes);
-  if (answer.type !== "object") throw new Error("a stream has no text");
-  const json = answer.json?.() ?? new Uint8Array();
-  return new TextDecoder().decode(json instanceof Pieces ? json.bytes() : json);
+  if (answer.type === "stream") throw new Error("a stream has no text");
+  const bytes = answer.type === "bytes" ? answer.bytes : (answer.json?.() ?? new Uint8Array());
+  return new TextDecoder().decode(bytes instanceof Pieces ? bytes.bytes() : bytes);
 }
 
 async function failure(promise: Promise<unknown>): Promise<ApiError> {

@@ -2,8 +2,10 @@
 
 import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
+import { joinBytes } from "../lib/bytes.ts";
+import { inTurns } from "../lib/turns.ts";
 import type { KubeObject } from "../schema/object.ts";
-import { encodeList } from "../schema/protobuf-encode.ts";
+import { listMessage } from "../schema/protobuf-encode.ts";
 import { isBuiltIn } from "../schema/types.ts";
 import type { Call } from "./call.ts";
 import { wrongMetadataForm } from "./errors.ts";
@@ -18,6 +20,11 @@ import type { ResourceDefinition } from "./resource-definition.ts";
 import { scaleColumns } from "./scale.ts";
 import { type IncludeObject, type ListMeta, partialOf, tableOf } from "./table.ts";
 import type { Shape } from "./watch-stream.ts";
+
+const limits = {
+  /** Lists of fewer items are sent in one piece. */
+  itemsWholeMax: 100,
+} as const;
 
 const encoder = new TextEncoder();
 
@@ -61,7 +68,11 @@ function withoutJson(answer: ApiResponse & { readonly type: "object" }) {
 }
 
 /** The answer to `list`. */
-export function representList(call: Call, wanted: Wanted, listed: Listed): ApiResponse {
+export async function representList(
+  call: Call,
+  wanted: Wanted,
+  listed: Listed,
+): Promise<ApiResponse> {
   const { definition, warnings } = call;
   const metadata: ListMeta = {
     resourceVersion: String(listed.revision),
@@ -91,7 +102,8 @@ export function representList(call: Call, wanted: Wanted, listed: Listed): ApiRe
     if (call.request.audit?.wantsResponse) {
       call.request.audit.responseObject({ ...list, items: objects() });
     }
-    const bytes = encodeList(list, listed.objects.map(messageOf));
+    const messages = await inTurns(call.parts.runtime.clock, listed.objects, messageOf);
+    const bytes = inPieces(messages.length, () => listMessage(list, messages));
     return { ...head, type: "bytes", contentType: mediaTypes.protobuf, bytes };
   }
   return inFormat(call, wanted, {
@@ -100,7 +112,8 @@ export function representList(call: Call, wanted: Wanted, listed: Listed): ApiRe
       const items = objects().map(({ apiVersion: _a, kind: _k, ...item }) => item);
       return { ...listHead(definition), metadata, items } as unknown as KubeObject;
     },
-    json: () => listPieces(definition, metadata, listed),
+    json: () =>
+      inPieces(listed.objects.length, () => listText(definition, metadata, listed.objects)),
   });
 }
 
@@ -108,21 +121,31 @@ function listHead(definition: ResourceDefinition) {
   return { kind: `${definition.kind}List`, apiVersion: apiVersionOf(definition) };
 }
 
-/** Joins the bytes of the items, which lose the kind and apiVersion at their end. */
-function listPieces(definition: ResourceDefinition, metadata: ListMeta, listed: Listed): Pieces {
+/** Long lists are made while they are sent. */
+function inPieces(count: number, parts: () => Iterable<Uint8Array>): Uint8Array | Pieces {
+  return count < limits.itemsWholeMax ? joinBytes([...parts()]) : new Pieces(parts);
+}
+
+/** The bytes of a list: those of its items, which lose the kind and apiVersion at their end. */
+function* listText(
+  definition: ResourceDefinition,
+  metadata: ListMeta,
+  objects: Listed["objects"],
+): Generator<Uint8Array> {
   const { kind } = definition;
   const apiVersion = apiVersionOf(definition);
   const tail = `,${JSON.stringify({ apiVersion, kind }).slice(1)}`;
   const head = JSON.stringify({ ...listHead(definition), metadata });
-  const parts: Uint8Array[] = [encoder.encode(`${head.slice(0, -1)},"items":[`)];
-  const comma = encoder.encode("},");
-  for (const object of listed.objects) {
+  yield encoder.encode(`${head.slice(0, -1)},"items":[`);
+  const between = encoder.encode("},");
+  let isFirst = true;
+  for (const object of objects) {
+    if (!isFirst) yield between;
+    isFirst = false;
     const bytes = object.json();
-    parts.push(bytes.subarray(0, bytes.length - tail.length), comma);
+    yield bytes.subarray(0, bytes.length - tail.length);
   }
-  if (listed.objects.length > 0) parts[parts.length - 1] = encoder.encode("}");
-  parts.push(encoder.encode("]}"));
-  return new Pieces(parts);
+  yield encoder.encode(isFirst ? "]}" : "}]}");
 }
 
 /** How objects stand in watch frames; undefined is as they are. */

@@ -67,7 +67,7 @@ export type ApiResponse =
       readonly type: "bytes";
       readonly status: number;
       readonly contentType: string;
-      readonly bytes: Uint8Array;
+      readonly bytes: Uint8Array | Pieces;
       readonly warnings?: readonly string[];
       readonly headers?: Readonly<Record<string, string>>;
     }

@@ -47,6 +47,7 @@ export function streamFormat(wanted: Pick<Wanted, "format">): WatchForm["format"
 
 export function watchStream(planned: PlannedWatch, form: WatchForm, signal: AbortSignal): Frames {
   return {
+    isEndless: true,
     start(out) {
       const over = new AbortController();
       const sink = new StreamSink(out, form, () => over.abort());

@@ -220,18 +220,35 @@ export function envelopeOf(object: Typed, message: Uint8Array): Uint8Array {
   return enveloped(object, (writer) => writer.bytes(message));
 }
 
-/** As `encodeProtobuf`, of a list whose items were encoded before. */
-export function encodeList(list: Typed, items: readonly Uint8Array[]): Uint8Array {
-  const type = requiredType(list);
-  return enveloped(list, (writer) => {
-    for (let at = items.length - 1; at >= 0; at--) {
-      const item = items[at] as Uint8Array;
-      writer.bytes(item);
-      writer.varint(item.length);
-      writer.byte(2 * 8 + wire.bytes);
-    }
-    fields(writer, list, type);
-  });
+/** As `encodeProtobuf`, of a list whose items were encoded before; its bytes in parts. */
+export function* listMessage(list: Typed, items: readonly Uint8Array[]): Generator<Uint8Array> {
+  const writer = new BackwardWriter();
+  fields(writer, list, requiredType(list));
+  const head = writer.take();
+  const lengths = items.map((item) => varintBytes(item.length));
+  const length = items.reduce(
+    (sum, item, at) => sum + 1 + (lengths[at] ?? 0) + item.length,
+    head.length,
+  );
+  writer.varint(length);
+  envelopeHead(writer, list);
+  yield writer.take();
+  yield head;
+  for (const item of items) {
+    writer.varint(item.length);
+    writer.byte(2 * 8 + wire.bytes);
+    yield writer.take();
+    yield item;
+  }
+  envelopeTail(writer);
+  yield writer.take();
+}
+
+/** How long a varint is. */
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) bytes += 1;
+  return bytes;
 }
 
 function requiredType(object: Typed): TypeName {
@@ -242,11 +259,22 @@ function requiredType(object: Typed): TypeName {
 
 function enveloped(object: Typed, write: (writer: BackwardWriter) => void): Uint8Array {
   const writer = new BackwardWriter();
+  envelopeTail(writer);
+  delimited(writer, () => write(writer));
+  envelopeHead(writer, object);
+  return writer.take();
+}
+
+/** What follows the message: contentEncoding and contentType, both empty. */
+function envelopeTail(writer: BackwardWriter): void {
   text(writer, "");
   writer.byte(4 * 8 + wire.bytes);
   text(writer, "");
   writer.byte(3 * 8 + wire.bytes);
-  delimited(writer, () => write(writer));
+}
+
+/** What stands before the message's length. */
+function envelopeHead(writer: BackwardWriter, object: Typed): void {
   writer.byte(2 * 8 + wire.bytes);
   delimited(writer, () => {
     text(writer, object.kind);
@@ -256,7 +284,6 @@ function enveloped(object: Typed, write: (writer: BackwardWriter) => void): Uint
   });
   writer.byte(8 + wire.bytes);
   writer.bytes(magic);
-  return writer.take();
 }
 
 /** A watch event as it travels: four bytes of length, then type and enveloped object. */

@@ -9,6 +9,7 @@ import {
   type HttpAnswer,
   type HttpRequest,
 } from "../api/http-exchange.ts";
+import { Pieces } from "../api/pieces.ts";
 import type { KeyPair, Pki } from "../pki/ensure.ts";
 import { generateEcKey, issueCertificate, keyToPem } from "../pki/x509.ts";
 import { createRuntime } from "../runtime/real.ts";
@@ -28,6 +29,7 @@ const seen: { aborted: PromiseWithResolvers<string>; pulled: number } = {
 
 /** Frames that go on for as long as the reader takes them. */
 const flood: Frames = {
+  isEndless: true,
   start(out) {
     const send = (): void => {
       while (out.write(new Uint8Array(1 << 16))) seen.pulled++;
@@ -37,8 +39,14 @@ const flood: Frames = {
   },
 };
 
+/** Every part says where it stands, so that nothing can be lost, doubled or overwritten. */
+const pieces = new Pieces(function* () {
+  for (let i = 0; i < 30_000; i++) yield Buffer.from(`${String(i).padStart(99, " ")}\n`);
+});
+
 async function handle(asked: HttpRequest, peer: DoorPeer): Promise<HttpAnswer | Response> {
   if (asked.path === "/frames") return { status: 200, headers: new AnswerHeaders(), body: flood };
+  if (asked.path === "/pieces") return { status: 200, headers: new AnswerHeaders(), body: pieces };
   if (asked.path === "/short") {
     const body = await asked.body(10);
     const text = body instanceof Uint8Array ? `${asked.query} ${body.length}` : `${body}`;
@@ -229,6 +237,11 @@ for (const [name, ask] of Object.entries({ http1, http2 })) {
       expect(answer.status).toBe(201);
       expect(answer.body.length).toBe(size);
     }
+  });
+
+  test(`${name}: a long answer in pieces arrives whole and in order`, async () => {
+    const { body } = await ask({ path: "/pieces" });
+    expect(body).toBe(Buffer.from(pieces.bytes()).toString());
   });
 
   test(`${name}: a body is read up to its limit`, async () => {

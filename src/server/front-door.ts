@@ -342,7 +342,9 @@ class Door {
       return;
     }
     if (typeof body === "string" || body instanceof Uint8Array) return await whole(response, body);
-    const isEndless = !headers.has("content-length") && !headers.has("content-encoding");
+    const isEndless = isFrames(body)
+      ? body.isEndless
+      : !headers.has("content-length") && !headers.has("content-encoding");
     const sent = isFrames(body)
       ? this.#follow(body, response)
       : this.#stream(body, response, isEndless);
@@ -359,7 +361,7 @@ class Door {
     const { promise, resolve } = Promise.withResolvers<void>();
     const out = response.stream ?? response;
     // A watch shows its head before its first event.
-    flushHead(response);
+    if (frames.isEndless) flushHead(response);
     const reader = frames.start({
       write: (bytes) => out.write(bytes),
       end: () => {
@@ -368,7 +370,7 @@ class Door {
       },
     });
     const end = (): void => reader.cancel();
-    if (!this.#stopping) this.#streaming.add(end);
+    if (!this.#stopping && frames.isEndless) this.#streaming.add(end);
     out.on("drain", () => reader.drained());
     out.on("close", () => {
       this.#streaming.delete(end);

@@ -1,4 +1,0 @@
-/** Lets the event loop serve everyone else before long work goes on. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
