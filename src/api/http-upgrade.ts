@@ -1,6 +1,7 @@
 /** Requests that ask for another protocol: exec and its like, watches over WebSockets. */
 import { ApiError } from "../lib/api-error.ts";
 import type { ByteStream } from "../runtime/runtime.ts";
+import type { Aggregator } from "./aggregation/aggregator.ts";
 import { recordAnswer } from "./audit/finish.ts";
 import { unknownResource } from "./errors.ts";
 import { streamOf } from "./http-exchange.ts";
@@ -8,25 +9,36 @@ import type { Pipeline } from "./pipeline.ts";
 import type { ApiRequest } from "./request.ts";
 import type { RequestEntry } from "./request-entry.ts";
 import { isServed } from "./request-path.ts";
-import { parseTarget, type ResourceRequests } from "./resource-requests.ts";
+import { foreignAttributes, parseTarget, type ResourceRequests } from "./resource-requests.ts";
 import { asksForWebSocket, serveWebSocket } from "./websocket.ts";
 
 export interface UpgradeParts {
   readonly pipeline: Pipeline;
   readonly resources: ResourceRequests;
   readonly entry: RequestEntry;
+  /** API groups that other servers implement. */
+  readonly aggregator: Aggregator | undefined;
 }
 
 /** Lets the pipeline hand the stream over; a refusal is written to it. */
 export async function serveUpgrade(
-  { pipeline, resources, entry }: UpgradeParts,
+  parts: UpgradeParts,
   request: Request,
   stream: ByteStream,
 ): Promise<void> {
+  const { pipeline, resources, entry, aggregator } = parts;
   try {
     const user = await entry.enter();
     const url = new URL(request.url);
     const target = parseTarget(url.pathname);
+    const foreign = aggregator?.find(url.pathname);
+    if (foreign !== undefined && target !== undefined) {
+      const attributes = foreignAttributes(pipeline.registry, request, target, user);
+      await pipeline.authorize(attributes, entry.trail);
+      await aggregator?.upgrade(foreign, request, user, stream);
+      await entry.trail?.complete();
+      return;
+    }
     if (target === undefined || !isServed(pipeline.registry, target)) {
       throw unknownResource();
     }

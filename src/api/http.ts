@@ -21,8 +21,13 @@ import { serveUpgrade } from "./http-upgrade.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { User } from "./request.ts";
 import { RequestEntry } from "./request-entry.ts";
-import { isLongRunning, isServed, type Target, verbOf } from "./request-path.ts";
-import { encodingOf, parseTarget, ResourceRequests, requiredVerb } from "./resource-requests.ts";
+import { isLongRunning, isServed, type Target } from "./request-path.ts";
+import {
+  encodingOf,
+  foreignAttributes,
+  parseTarget,
+  ResourceRequests,
+} from "./resource-requests.ts";
 
 const limits = { requestMsMax: 60_000 } as const;
 
@@ -274,14 +279,8 @@ class ApiServer {
     const forward = async (): Promise<Response> =>
       (await aggregator?.forward(service, request, user)) ?? pageNotFound();
     if (target === undefined) return this.open(context, forward);
-    const query = new URL(request.url).searchParams;
-    const verb = verbOf(pipeline.registry, request.method, target, query);
-    const { resource, namespace, name, subresource } = target;
-    const { group, version, plural } = resource;
-    const what = { group, version, resource: plural, subresource, namespace, name };
-    const attributes = { ...what, user, path: "", isResourceRequest: true };
-    const { trail } = context.env.entry;
-    await pipeline.authorize({ ...attributes, verb: requiredVerb(verb) }, trail);
+    const attributes = foreignAttributes(pipeline.registry, request, target, user);
+    await pipeline.authorize(attributes, context.env.entry.trail);
     return forward();
   }
 
@@ -293,8 +292,9 @@ class ApiServer {
 
   /** Takes over the connection of a request that asks for another protocol. */
   upgrade(request: Request, entry: RequestEntry, stream: ByteStream): Promise<void> {
+    const { pipeline, aggregator } = this.options;
     return serveUpgrade(
-      { pipeline: this.options.pipeline, resources: this.#resources, entry },
+      { pipeline, aggregator, resources: this.#resources, entry },
       request,
       stream,
     );

@@ -2,12 +2,14 @@
 import { ApiError } from "../lib/api-error.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Clock } from "../runtime/runtime.ts";
+import type { Attributes } from "./authorizer.ts";
 import { Deadlines, requestTimeoutMs } from "./deadlines.ts";
 import { type Encoding, httpAnswer } from "./http-answer.ts";
 import type { HttpAnswer, HttpRequest } from "./http-exchange.ts";
 import { isTrue } from "./options.ts";
 import type { Pipeline } from "./pipeline.ts";
-import type { ApiRequest, ApiResponse, RequestVerb } from "./request.ts";
+import type { Registry } from "./registry.ts";
+import type { ApiRequest, ApiResponse, RequestVerb, User } from "./request.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
 import { isLongRunning, parsePath, type Target, verbOf } from "./request-path.ts";
 
@@ -107,6 +109,30 @@ export function requiredVerb(verb: RequestVerb | undefined): RequestVerb {
     "the server does not allow this method on the requested resource",
     { details: {} },
   );
+}
+
+/** What a user wants of a group that another server implements. */
+export function foreignAttributes(
+  registry: Registry,
+  request: Pick<Request, "method" | "url">,
+  target: Target,
+  user: User,
+): Attributes {
+  const { namespace, name, subresource } = target;
+  const { group, version, plural } = target.resource;
+  const query = new URL(request.url).searchParams;
+  return {
+    user,
+    verb: requiredVerb(verbOf(registry, request.method, target, query)),
+    group,
+    version,
+    resource: plural,
+    subresource,
+    namespace,
+    name,
+    path: "",
+    isResourceRequest: true,
+  };
 }
 
 export function parseTarget(path: string): Target | undefined {

@@ -1,9 +1,10 @@
 /** Sockets behind `Net`. */
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { goTrust } from "./go-trust.ts";
 import { fetchWithLines } from "./header-lines.ts";
 import { readableOf } from "./readable.ts";
-import type { Address, ByteStream, Net } from "./runtime.ts";
+import type { Address, ByteStream, Net, TlsOptions } from "./runtime.ts";
 
 export function createNet(): Pick<Net, "fetch" | "dial"> {
   return {
@@ -20,14 +21,14 @@ export function createNet(): Pick<Net, "fetch" | "dial"> {
   };
 }
 
-function dial(address: Address, signal: AbortSignal): Promise<ByteStream> {
+function dial(address: Address, signal: AbortSignal, tls?: TlsOptions): Promise<ByteStream> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
-    const socket = connect(
+    const place =
       address.type === "unix"
         ? { path: address.path, allowHalfOpen: true }
-        : { host: address.host, port: address.port, allowHalfOpen: true },
-    );
+        : { host: address.host, port: address.port, allowHalfOpen: true };
+    const socket = tls === undefined ? connect(place) : connectByTls(place, tls);
     const settle = (): void => {
       signal.removeEventListener("abort", onAbort);
       socket.off("error", onError);
@@ -44,12 +45,17 @@ function dial(address: Address, signal: AbortSignal): Promise<ByteStream> {
     };
     signal.addEventListener("abort", onAbort);
     socket.once("error", onError);
-    socket.once("connect", () => {
+    socket.once(tls === undefined ? "connect" : "secureConnect", () => {
       settle();
       socket.setNoDelay(true);
       resolve(byteStreamOf(socket));
     });
   });
+}
+
+function connectByTls(place: object, { serverName, ...secrets }: TlsOptions): Socket {
+  const names = serverName === undefined ? {} : { servername: serverName };
+  return connectTls({ ...place, ...secrets, ...names, ...goTrust });
 }
 
 /** Web streams over a connected socket; reading pauses and writing waits when the other is slow. */

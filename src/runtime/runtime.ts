@@ -118,7 +118,8 @@ export interface Net {
   ): Promise<UdpSocket>;
   listen(address: Address, onConnection: (stream: ByteStream) => void): Promise<Listener>;
   fetch(request: Request, options?: FetchOptions): Promise<Response>;
-  dial(address: Address, signal: AbortSignal): Promise<ByteStream>;
+  /** With `tls` the bytes are those inside of the encrypted connection. */
+  dial(address: Address, signal: AbortSignal, tls?: TlsOptions): Promise<ByteStream>;
 }
 
 export interface Logger {

@@ -1,23 +1,40 @@
 /** Reaches the kubelet of this process by a call; nodes elsewhere come with the tunnel. */
 import type { KubeletApp } from "../agent/kubelet-api.ts";
 import type { NodeConnector, RequestHead } from "../groups/node-connector.ts";
-import type { ByteStream } from "../runtime/runtime.ts";
+import type { ByteStream, Clock } from "../runtime/runtime.ts";
+
+const limits = {
+  /** Who asks for logs right after a start waits this long for the node. */
+  waitMs: 10_000,
+  /** From then on a node that is not there is gone, and nobody waits for it. */
+  startMs: 60_000,
+} as const;
 
 export class LocalNodes implements NodeConnector {
   readonly #apps = new Map<string, KubeletApp>();
+  readonly #clock: Clock;
+  readonly #startedMs: number;
+  #added = Promise.withResolvers<void>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#startedMs = clock.monotonicMs();
+  }
 
   add(nodeName: string, app: KubeletApp): void {
     this.#apps.set(nodeName, app);
+    this.#added.resolve();
+    this.#added = Promise.withResolvers<void>();
   }
 
   async nodeFetch(nodeName: string, request: Request): Promise<Response> {
-    const app = this.#apps.get(nodeName);
+    const app = await this.#appOf(nodeName);
     if (app !== undefined) return app.fetch(request);
     return new Response(`no tunnel to node ${JSON.stringify(nodeName)} is open`, { status: 503 });
   }
 
   async nodeStream(nodeName: string, head: RequestHead, stream: ByteStream): Promise<void> {
-    const app = this.#apps.get(nodeName);
+    const app = await this.#appOf(nodeName);
     if (app !== undefined) {
       const { method, path, headers } = head;
       // The caller's own Host was dropped on the way; HTTP/1.1 wants one.
@@ -32,5 +49,19 @@ export class LocalNodes implements NodeConnector {
     );
     await writer.close();
     stream.close();
+  }
+
+  async #appOf(nodeName: string): Promise<KubeletApp | undefined> {
+    const known = this.#apps.get(nodeName);
+    if (known !== undefined) return known;
+    if (this.#clock.monotonicMs() - this.#startedMs > limits.startMs) return undefined;
+    const over = new AbortController();
+    const late = this.#clock.sleep(limits.waitMs, over.signal);
+    while (!this.#apps.has(nodeName)) {
+      const came = await Promise.race([this.#added.promise.then(() => true), late]);
+      if (came !== true) break;
+    }
+    over.abort();
+    return this.#apps.get(nodeName);
   }
 }

@@ -125,7 +125,7 @@ class LoneApiServer {
       runtime,
       tokens: Promise.resolve(createServiceAccountTokens({ ...runtime, ...options.tokens })),
       staticUsers: [],
-      nodes: new LocalNodes(),
+      nodes: new LocalNodes(runtime.clock),
       usage: undefined,
       authorizer: await openAuthorization(options.settings.authorization, runtime, scope),
       auditor: await openAuditor(options.settings.audit, runtime, scope),

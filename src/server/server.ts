@@ -113,7 +113,7 @@ class Server {
     private readonly executor: TimedExecutor,
     private readonly stop: AbortSignal,
   ) {
-    this.#nodes = new LocalNodes();
+    this.#nodes = new LocalNodes(runtime.clock);
     this.#usage = options.disable.has("metrics-server")
       ? undefined
       : new UsageCollector(this.#nodes, runtime);

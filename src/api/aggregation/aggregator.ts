@@ -12,7 +12,7 @@ import {
 import type { APIService, APIServiceCondition } from "../../gen/apiregistration-v1.ts";
 import { ApiError, isReason } from "../../lib/api-error.ts";
 import type { LiveSets } from "../../live/live-set.ts";
-import type { Runtime } from "../../runtime/runtime.ts";
+import type { ByteStream, Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
 import { copyJson } from "../../schema/copy.ts";
 import { compareVersions } from "../discovery.ts";
@@ -65,6 +65,21 @@ export class Aggregator {
     return this.#remote.get(`${group}/${version}`);
   }
 
+  /** Passes a request to switch protocols on; throws ApiError when that cannot be done. */
+  async upgrade(
+    service: LiveApiService,
+    request: Request,
+    user: User,
+    client: ByteStream,
+  ): Promise<void> {
+    try {
+      await this.#backends.upgrade(service, request, user, client);
+    } catch (error) {
+      if (error instanceof ApiError) throw error;
+      throw this.#unreachable(service, error);
+    }
+  }
+
   /** Passes a request on; ServiceUnavailable when the server cannot be reached. */
   async forward(service: LiveApiService, request: Request, user: User): Promise<Response> {
     const { pathname, search } = new URL(request.url);
@@ -72,13 +87,17 @@ export class Aggregator {
       return await this.#backends.forward(service, `${pathname}${search}`, request, user);
     } catch (error) {
       if (request.signal.aborted) throw error;
-      const why = error instanceof Error ? error.message : String(error);
-      this.options.runtime.log.debug("An aggregated API cannot be reached", {
-        service: service.metadata.name,
-        error,
-      });
-      throw new ApiError("ServiceUnavailable", `error trying to reach service: ${why}`);
+      throw this.#unreachable(service, error);
     }
+  }
+
+  #unreachable(service: LiveApiService, error: unknown): ApiError {
+    const why = error instanceof Error ? error.message : String(error);
+    this.options.runtime.log.debug("An aggregated API cannot be reached", {
+      service: service.metadata.name,
+      error,
+    });
+    return new ApiError("ServiceUnavailable", `error trying to reach service: ${why}`);
   }
 
   /** What the other servers serve, for discovery. */

@@ -2,9 +2,10 @@
 import type { APIService } from "../../gen/apiregistration-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { LiveSets } from "../../live/live-set.ts";
-import type { Runtime, TlsOptions } from "../../runtime/runtime.ts";
+import type { ByteStream, Runtime, TlsOptions } from "../../runtime/runtime.ts";
 import type { User } from "../request.ts";
 import { addressOfService, urlHost } from "../service-address.ts";
+import { passUpgrade, redirectRefused } from "../upgrade-tunnel.ts";
 
 export type LiveApiService = DeepReadonly<APIService>;
 
@@ -40,6 +41,14 @@ function isDropped(name: string): boolean {
   return dropped.has(name) || droppedPrefixes.some((prefix) => name.startsWith(prefix));
 }
 
+interface Place {
+  readonly host: string;
+  readonly port: number;
+  /** The server's name as its certificate has it. */
+  readonly name: string;
+  readonly tls: TlsOptions;
+}
+
 export class Backends {
   constructor(private readonly options: BackendOptions) {}
 
@@ -59,7 +68,7 @@ export class Backends {
     const headers = forwardedHeaders(request.headers);
     headers.set("host", place.name);
     const answer = await runtime.net.fetch(
-      new Request(`https://${place.address}${pathAndQuery}`, {
+      new Request(`https://${urlHost(place.host)}:${place.port}${pathAndQuery}`, {
         method: request.method,
         headers,
         signal: request.signal,
@@ -68,6 +77,11 @@ export class Backends {
       } as RequestInit),
       { tls: place.tls, headerLines: userLines(user) },
     );
+    if (answer.status >= 300 && answer.status < 400 && answer.headers.has("location")) {
+      // Whoever followed would show our clients' requests to someone else (CVE-2022-3172).
+      void answer.body?.cancel();
+      return new Response(redirectRefused().message, { status: 502 });
+    }
     const own = new Headers(answer.headers);
     // The body comes decoded, and is framed anew.
     for (const name of ["content-encoding", "content-length", "transfer-encoding", "connection"]) {
@@ -76,9 +90,30 @@ export class Backends {
     return new Response(answer.body, { status: answer.status, headers: own });
   }
 
-  async #place(
+  /** Passes a request to switch protocols on as `user`, and the bytes both ways after that. */
+  async upgrade(
     service: LiveApiService,
-  ): Promise<{ readonly address: string; readonly name: string; readonly tls: TlsOptions }> {
+    request: Pick<Request, "method" | "url" | "headers" | "signal">,
+    user: User,
+    client: ByteStream,
+  ): Promise<void> {
+    const { runtime } = this.options;
+    const place = await this.#place(service);
+    const { pathname, search } = new URL(request.url);
+    const address = { type: "tcp", host: place.host, port: place.port } as const;
+    const backend = await runtime.net.dial(address, request.signal, place.tls);
+    const head = {
+      method: request.method,
+      pathAndQuery: `${pathname}${search}`,
+      host: place.name,
+      protocol: request.headers.get("upgrade") ?? "",
+      headers: [...forwardedHeaders(request.headers), ...userLines(user)],
+    };
+    const options = { clock: runtime.clock, passesRedirects: false };
+    await passUpgrade(client, backend, head, options);
+  }
+
+  async #place(service: LiveApiService): Promise<Place> {
     const { live, runtime, identity } = this.options;
     const { caBundle, insecureSkipTLSVerify, service: reference } = service.spec;
     const { namespace = "", name = "", port = 443 } = reference ?? {};
@@ -89,7 +124,8 @@ export class Backends {
     );
     const serverName = `${name}.${namespace}.svc`;
     return {
-      address: `${urlHost(host)}:${target}`,
+      host,
+      port: target,
       name: serverName,
       tls: {
         serverName,

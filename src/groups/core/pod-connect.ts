@@ -136,11 +136,15 @@ export function podLog(nodes: NodeConnector): Subresource<Pod> {
   };
 }
 
+const ownHeaders: ReadonlySet<string> = new Set(["authorization", "cookie", "host"]);
+
 /** Headers that concern the client's own connection or credentials stay behind. */
 export function headersForNode(request: ApiRequest): Headers {
-  const headers = new Headers(request.headers ?? {});
-  for (const name of ["authorization", "host", "cookie", "impersonate-user", "impersonate-group"])
-    headers.delete(name);
+  const headers = new Headers();
+  for (const [name, value] of request.headers ?? []) {
+    const isIdentity = name.startsWith("impersonate-") || name.startsWith("x-remote-");
+    if (!isIdentity && !ownHeaders.has(name)) headers.append(name, value);
+  }
   return headers;
 }
 

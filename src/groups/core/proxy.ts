@@ -1,11 +1,15 @@
 /** pods/proxy, services/proxy, nodes/proxy: a request carried to what the object names. */
 import type { ApiRequest, ApiResponse } from "../../api/request.ts";
 import type { ActionContext, Subresource } from "../../api/resource-definition.ts";
-import { endpointSlices } from "../../client/resources.ts";
+import { urlHost } from "../../api/service-address.ts";
+import { passUpgrade } from "../../api/upgrade-tunnel.ts";
+import { endpointSlices, pods } from "../../client/resources.ts";
 import type { Node, Pod, Service } from "../../gen/core-v1.ts";
+import type { Endpoint } from "../../gen/discovery-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { dialErrorText } from "../../lib/dial-error.ts";
+import { isProxyableAddress } from "../../lib/proxyable.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { headersForNode } from "./pod-connect.ts";
@@ -30,11 +34,15 @@ export function splitProxyName(text: string): ProxyName {
 function podTarget(pod: DeepReadonly<Pod>, asked: ProxyName): Target {
   const host = pod.status?.podIPs?.[0]?.ip ?? pod.status?.podIP ?? "";
   const containers = pod.spec.containers ?? [];
-  if (host === "") throw new ApiError("ServiceUnavailable", "address not allowed");
+  // Whoever may write the pod's status must not lead us to our own loopback (CVE-2020-8555).
+  if (!isProxyableAddress(host)) throw new ApiError("BadRequest", "address not allowed");
   const ports = containers.flatMap((container) => container.ports ?? []);
   const named = ports.find((port) => port.name === asked.port)?.containerPort;
   const first = containers.find((one) => (one.ports ?? []).length > 0)?.ports?.[0]?.containerPort;
   const port = named ?? (asked.port === "" ? (first ?? 80) : Number(asked.port));
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+    throw new ApiError("BadRequest", `invalid pod request ${JSON.stringify(asked.name)}`);
+  }
   return { scheme: asked.scheme || "http", host, port };
 }
 
@@ -59,13 +67,30 @@ function serviceTarget(
     if (slice.metadata.labels?.["kubernetes.io/service-name"] !== name) continue;
     const at = (slice.ports ?? []).find((one) => (one.name ?? "") === (port.name ?? ""))?.port;
     if (at === undefined) continue;
-    for (const endpoint of slice.endpoints ?? [])
-      if (endpoint.conditions?.ready !== false && endpoint.addresses?.[0])
-        candidates.push({ scheme: asked.scheme || "http", host: endpoint.addresses[0], port: at });
+    for (const endpoint of slice.endpoints ?? []) {
+      const host = endpoint.addresses?.[0] ?? "";
+      if (endpoint.conditions?.ready === false || !isOfPod(endpoint, host, namespace, context)) {
+        continue;
+      }
+      candidates.push({ scheme: asked.scheme || "http", host, port: at });
+    }
   }
   const chosen = candidates[context.runtime.random.int(Math.max(1, candidates.length))];
   if (chosen === undefined) throw unavailable(`no endpoints available for service "${name}"`);
   return chosen;
+}
+
+/** Endpoints are anyone's to write: only those lead somewhere that are a pod's own address. */
+function isOfPod(
+  { targetRef }: DeepReadonly<Endpoint>,
+  host: string,
+  namespace: string,
+  context: ActionContext,
+): boolean {
+  if (targetRef === undefined || targetRef.namespace !== namespace) return false;
+  const pod = context.live.of(pods).get(`${namespace}/${targetRef.name ?? ""}`)?.object;
+  const isItsOwn = (pod?.status?.podIPs ?? []).some(({ ip }) => ip === host);
+  return isItsOwn && isProxyableAddress(host);
 }
 
 function targetOf(
@@ -133,7 +158,7 @@ async function fetchTarget(
     return answer(
       await nodes.nodeFetch(target.node, new Request(`https://node${pathOf(request)}`, init)),
     );
-  const host = `${target.host.includes(":") ? `[${target.host}]` : target.host}:${target.port}`;
+  const host = `${urlHost(target.host)}:${target.port}`;
   const url = `${target.scheme}://${host}${pathOf(request)}`;
   try {
     // Nobody could check a pod's certificate: there is none of a pod's address.
@@ -172,29 +197,28 @@ export function proxy<T extends KubeObject>(nodes: NodeConnector, kind: string):
       fetchTarget(nodes, targetOf(target.object as never, request, context), request, context),
     async open(target, request, socket, context): Promise<void> {
       const to = targetOf(target.object as never, request, context);
-      const head = {
-        method: request.method,
-        path: pathOf(request),
-        headers: headersForNode(request),
-      };
-      if ("node" in to) return nodes.nodeStream(to.node, head, socket);
-      const peer = await context.runtime.net.dial(
-        { type: "tcp", host: to.host, port: to.port },
-        request.signal,
+      const headers = headersForNode(request);
+      const path = pathOf(request);
+      if ("node" in to) {
+        return nodes.nodeStream(to.node, { method: request.method, path, headers }, socket);
+      }
+      const { net, clock } = context.runtime;
+      const address = { type: "tcp", host: to.host, port: to.port } as const;
+      // Nobody could check a pod's certificate: there is none of a pod's address.
+      const tls = to.scheme === "https" ? { rejectUnauthorized: false } : undefined;
+      const peer = await net.dial(address, request.signal, tls).catch((error: unknown) => {
+        const why = dialErrorText(error, to.host, to.port);
+        throw new ApiError("ServiceUnavailable", `error trying to reach service: ${why}`);
+      });
+      const protocol = headers.get("upgrade") ?? "";
+      for (const name of connectionHeaders) headers.delete(name);
+      const host = `${urlHost(to.host)}:${to.port}`;
+      await passUpgrade(
+        socket,
+        peer,
+        { method: request.method, pathAndQuery: path, host, protocol, headers },
+        { clock, passesRedirects: true },
       );
-      const lines = [...head.headers].map(([name, value]) => `${name}: ${value}\r\n`).join("");
-      const writer = peer.writable.getWriter();
-      await writer.write(
-        new TextEncoder().encode(
-          `${head.method} ${head.path} HTTP/1.1\r\nhost: ${to.host}:${to.port}\r\n${lines}\r\n`,
-        ),
-      );
-      writer.releaseLock();
-      await Promise.allSettled([
-        socket.readable.pipeTo(peer.writable),
-        peer.readable.pipeTo(socket.writable),
-      ]);
-      peer.close();
     },
   };
 }
