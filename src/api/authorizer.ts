@@ -46,7 +46,7 @@ export interface UserRules {
 }
 
 /** Turns the credentials of a request into a user; throws ApiError Unauthorized for bad ones. */
-export type Authenticate = (headers: Headers, peer: Peer) => Promise<User>;
+export type Authenticate = (headers: Headers, peer: Peer, url: string) => Promise<User>;
 
 /** Who a user wants to be, once that is allowed; undefined when it is nobody else. */
 export type Impersonate = (user: User, headers: Headers) => Promise<Impersonation | undefined>;
@@ -71,6 +71,8 @@ export interface Peer {
 export interface PeerCertificate {
   readonly commonName: string;
   readonly organizations: readonly string[];
+  /** At most one may be there. */
+  readonly uids?: readonly string[];
   /** SHA-256 of its DER form, in lower-case hex. */
   readonly fingerprint: string;
 }

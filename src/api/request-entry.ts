@@ -40,9 +40,9 @@ export class RequestEntry {
   /** Who asks in the end; throws Unauthorized, or Forbidden for an impersonation. */
   async enter(): Promise<User> {
     const { authenticate, auditor, impersonate, runtime } = this.options;
-    const { headers } = this.request;
+    const { headers, url } = this.request;
     const receivedAt = auditor === undefined ? undefined : runtime.clock.now();
-    const user = await authenticate(headers, this.peer).catch((error: unknown) => {
+    const user = await authenticate(headers, this.peer, url).catch((error: unknown) => {
       if (receivedAt !== undefined && error instanceof ApiError) {
         this.#begin(undefined, receivedAt)?.unauthenticated(attemptText(this.request, this.peer));
       }

@@ -1,11 +1,13 @@
 /** What `--kube-apiserver-arg` may hold: kube-apiserver's own names, defaults and bounds. */
 import { auditArgs } from "./audit-args.ts";
+import { authenticationArgs } from "./authentication-args.ts";
 import { authorizationArgs } from "./authorization-args.ts";
 import { chance, componentArgsOf, count, duration, switched } from "./component-args.ts";
 import { type FlagValues, UsageError } from "./flags.ts";
 
 export const apiServerArgs = {
   ...auditArgs,
+  ...authenticationArgs,
   ...authorizationArgs,
   "enable-priority-and-fairness": switched(true),
   "goaway-chance": chance(0.02),

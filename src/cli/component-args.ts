@@ -9,6 +9,8 @@ import { bad, boolOf, type FlagValues, nearestName } from "./flags.ts";
 export interface ComponentArg<T> {
   readonly default: T;
   readonly read: (text: string) => T;
+  /** It may stand without a value, which is then "true". */
+  readonly isSwitch?: boolean;
   /** Arguments that may be given several times: what several values are together. */
   join?(one: T, next: T): T;
 }
@@ -57,14 +59,20 @@ export function chance(most: number): ComponentArg<number> {
 }
 
 export function switched(fallback: boolean): ComponentArg<boolean> {
-  return {
-    default: fallback,
-    read(text) {
-      const value = boolOf(text);
-      if (value === undefined) throw new RangeError("it must be true or false");
-      return value;
-    },
-  };
+  return { default: fallback, isSwitch: true, read: readSwitch };
+}
+
+/** A switch that nobody has set is neither on nor off. */
+export const optionalSwitch: ComponentArg<boolean | undefined> = {
+  default: undefined,
+  isSwitch: true,
+  read: readSwitch,
+};
+
+function readSwitch(text: string): boolean {
+  const value = boolOf(text);
+  if (value === undefined) throw new RangeError("it must be true or false");
+  return value;
 }
 
 export function text(fallback: string): ComponentArg<string> {
@@ -143,8 +151,7 @@ export function componentArgsOf<Rows extends ComponentArgs>(
     const row = Object.hasOwn(rows, name) ? rows[name] : undefined;
     if (row === undefined) throw bad(flag, argument, unknown(name, Object.keys(rows)));
     try {
-      // A switch may stand alone, as on a command line.
-      const read = row.read(value ?? (typeof row.default === "boolean" ? "true" : ""));
+      const read = row.read(value ?? (row.isSwitch === true ? "true" : ""));
       given.set(name, [...(given.get(name) ?? []), { place, value: read }]);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;

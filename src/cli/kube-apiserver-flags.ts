@@ -58,7 +58,7 @@ const argumentFlag = "kube-apiserver-arg";
 
 const sharedFlags: readonly FlagRow[] = Object.entries(apiServerArgs).map(([name, arg]) => ({
   name,
-  type: typeof arg.default === "boolean" ? "bool" : "string",
+  type: "isSwitch" in arg ? "bool" : "string",
   group: "components",
   help: `As --${argumentFlag} of k3 server`,
 }));

@@ -9,6 +9,7 @@ import { ensureServingPair, type ServingPair } from "../server/serving-pair.ts";
 import { k3Version } from "../server/version.ts";
 import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
+import { authenticationOptionsOf } from "./authentication-args.ts";
 import { authorizationOptionsOf } from "./authorization-args.ts";
 import type { CommandContext } from "./command.ts";
 import { flagHelp } from "./flag-help.ts";
@@ -75,6 +76,7 @@ export async function loneApiServerOptionsOf(
   const audiences = flags.list("api-audiences");
   const apiServer = apiServerArgsOf(flags);
   const complete = (path: string): string => absolute(path, world.cwd);
+  const authentication = authenticationOptionsOf(apiServer, complete);
   const proxyKeyPem = await textOf(flags, "proxy-client-key-file", world);
   const proxyCertPem = await textOf(flags, "proxy-client-cert-file", world);
   return {
@@ -93,6 +95,11 @@ export async function loneApiServerOptionsOf(
       serviceNodePortRange: portRange(flags),
       apiServer,
       audit: auditOptionsOf(apiServer, complete),
+      authentication: {
+        ...authentication,
+        // By itself kube-apiserver lets anybody ask, and authorization decides.
+        anonymous: authentication.anonymous ?? true,
+      },
       authorization: authorizationOptionsOf(apiServer, complete),
     },
     tokens: {

@@ -4,6 +4,7 @@ import type { Files } from "../runtime/runtime.ts";
 import type { KubeconfigFile, ServerOptions } from "../server/options.ts";
 import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
+import { authenticationOptionsOf } from "./authentication-args.ts";
 import { authorizationOptionsOf } from "./authorization-args.ts";
 import { bad, type FlagValues, UsageError } from "./flags.ts";
 import { kubeletSettingsOf } from "./kubelet-args.ts";
@@ -70,6 +71,7 @@ export async function serverOptionsOf(
     schedulerConfigFile: schedulerConfigOf(flags, context.cwd),
     apiServer,
     audit: auditOptionsOf(apiServer, complete),
+    authentication: authenticationOptionsOf(apiServer, complete),
     authorization: authorizationOptionsOf(apiServer, complete),
     kubelet: kubeletSettingsOf(flags),
     disableControllerManager: flags.bool("disable-controller-manager"),

@@ -39,7 +39,7 @@ describe("credentials", () => {
       staticUsers: [{ name: "node", password: "pw", groups: ["k3s:agent"] }],
       live: world.live,
       clock: world.runtime.clock,
-    })(new Headers(headers), { ...stranger, ...peer });
+    })(new Headers(headers), { ...stranger, ...peer }, "https://localhost/api");
 
   test("nobody is anonymous, but a wrong credential is refused", async () => {
     expect(await login({})).toMatchObject({ name: "system:anonymous" });
@@ -64,6 +64,15 @@ describe("credentials", () => {
       groups: ["dev", "system:authenticated"],
       extra: { "authentication.kubernetes.io/credential-id": ["X509SHA256=ab12"] },
     });
+  });
+
+  test("a certificate may name the uid of its user, once", async () => {
+    const certificate = { commonName: "jane", organizations: [], fingerprint: "ab12" };
+    const by = (...uids: string[]) => login({}, { certificate: { ...certificate, uids } });
+    expect(await by("7")).toMatchObject({ name: "jane", uid: "7" });
+    for (const uids of [["7", "8"], [""]]) {
+      await expect(by(...uids)).rejects.toMatchObject({ code: 401 });
+    }
   });
 
   test("an aggregating proxy vouches for users by headers", async () => {

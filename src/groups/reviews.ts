@@ -1,5 +1,5 @@
 /** authentication.k8s.io and authorization.k8s.io v1: questions, answered but never stored. */
-import { userOfToken, type VerifyToken } from "../api/auth/token-user.ts";
+import { type OtherTokens, userOfToken, type VerifyToken } from "../api/auth/token-user.ts";
 import type { Attributes, Authorizer } from "../api/authorizer.ts";
 import type { User } from "../api/request.ts";
 import type { ResourceDefinition } from "../api/resource-definition.ts";
@@ -29,6 +29,7 @@ import { define, type Row } from "./row.ts";
 
 export interface ReviewOptions {
   readonly verifyToken: VerifyToken;
+  readonly otherTokens?: OtherTokens | undefined;
 }
 
 function infoOf(user: User): UserInfo {
@@ -120,11 +121,16 @@ export function authentication(options: ReviewOptions): readonly ResourceDefinit
       if (token === "")
         throw new ApiError("BadRequest", "token is required for TokenReview in authentication");
       const asked = object.spec.audiences ?? [];
-      const context = { verifyToken: options.verifyToken, live, now: runtime.clock.now() };
-      const found = await userOfToken(token, context, asked.length === 0 ? undefined : asked);
+      const context = { ...options, live, now: runtime.clock.now() };
+      const wanted = asked.length === 0 ? undefined : asked;
+      let error = "invalid bearer token";
+      const found = await userOfToken(token, context, wanted).catch((failure: unknown) => {
+        if (failure instanceof ApiError) throw failure;
+        error = failure instanceof Error ? failure.message : String(failure);
+        return undefined;
+      });
       const isOther = asked.length > 0 && !found?.audiences.some((one) => asked.includes(one));
-      if (found === undefined || isOther)
-        return { ...object, status: { user: {}, error: "invalid bearer token" } };
+      if (found === undefined || isOther) return { ...object, status: { user: {}, error } };
       const { user, audiences } = found;
       const shared = audiences.filter((one) => asked.length === 0 || asked.includes(one));
       const groups = [...new Set([...user.groups, "system:authenticated"])];

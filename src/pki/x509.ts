@@ -35,6 +35,8 @@ import {
 export interface Subject {
   readonly commonName: string;
   readonly organizations: readonly string[];
+  /** Kubernetes' own attribute: the uid of a user (KEP-4959). */
+  readonly uids?: readonly string[];
 }
 export interface SubjectAltNames {
   readonly dnsNames: readonly string[];
@@ -74,6 +76,7 @@ export interface Issuer {
 const oids = {
   commonName: oid("2.5.4.3"),
   organization: oid("2.5.4.10"),
+  userId: oid("1.3.6.1.4.1.57683.2"),
   ecdsaWithSha256: oid("1.2.840.10045.4.3.2"),
   rsaWithSha256: oid("1.2.840.113549.1.1.11"),
   subjectKeyId: oid("2.5.29.14"),
@@ -186,18 +189,21 @@ export function subjectOfName(name: Der): Subject {
       .flatMap((set) => readDer(set.content))
       .filter((attribute) => Buffer.compare(child(attribute, 0).whole, type) === 0)
       .map((attribute) => new TextDecoder().decode(child(attribute, 1).content));
+  const uids = values(oids.userId);
   return {
     commonName: values(oids.commonName).at(-1) ?? "",
     organizations: values(oids.organization),
+    ...(uids.length > 0 && { uids }),
   };
 }
 
-function nameOf({ commonName, organizations }: Subject): Der {
+function nameOf({ commonName, organizations, uids = [] }: Subject): Der {
   const attribute = (type: Der, value: string): Der => sequence(type, utf8String(value));
   const sets: Der[] = [];
   if (organizations.length > 0)
     sets.push(setOf(...organizations.map((name) => attribute(oids.organization, name))));
   sets.push(setOf(attribute(oids.commonName, commonName)));
+  for (const uid of uids) sets.push(setOf(attribute(oids.userId, uid)));
   return sequence(...sets);
 }
 

@@ -18,6 +18,7 @@ import type { LiveSets } from "../live/live-set.ts";
 import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Store } from "../store/store.ts";
+import type { Authentication } from "./authentication.ts";
 import type { ServerOptions } from "./options.ts";
 import { versionInfo } from "./version.ts";
 
@@ -37,6 +38,7 @@ export interface ApiParts {
   /** `host:port` as `/api` tells it. */
   readonly address: string;
   readonly auditor: Auditor | undefined;
+  readonly authentication: Authentication;
   readonly authorizer: (live: LiveSets) => Authorizer;
   readonly frontProxy: () => FrontProxyIdentity | undefined;
   readonly health: (endpoint: HealthEndpoint) => Promise<readonly HealthCheck[]>;
@@ -56,6 +58,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
     components: parts.components,
     signToken: signerOf(tokens),
     verifyToken: async (token, audiences) => (await tokens).verify(token, audiences),
+    otherTokens: parts.authentication.otherTokens,
   });
   const api = createApiServer({
     store: parts.store,
@@ -67,9 +70,11 @@ export function openApiServer(parts: ApiParts): ApiServer {
     authenticate: (live) =>
       createAuthenticate({
         verifyToken: async (token, audiences) => (await tokens).verify(token, audiences),
+        ...parts.authentication,
         staticUsers,
         live,
         clock: runtime.clock,
+        onRefused: (error) => runtime.log.warn("Cannot authenticate a request", { error }),
       }),
     health: parts.health,
     frontProxy: parts.frontProxy,

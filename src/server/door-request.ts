@@ -1,6 +1,7 @@
 /** Requests of `node:http2`, and of HTTP/1.1 beside it, as the API reads them. */
 import type { ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { listedValue } from "../api/auth/identity-headers.ts";
 import type { HttpRequest } from "../api/http-exchange.ts";
 import { ApiError } from "../lib/api-error.ts";
 import { joinBytes } from "../lib/bytes.ts";
@@ -134,14 +135,21 @@ function webRequest(target: string, init: object): Request {
   return orBadRequest(target, () => new Request(`https://localhost${target}`, init as RequestInit));
 }
 
+const isIdentity = /^(x-remote-|impersonate-)/i;
+const isSingle = /^((x-remote|impersonate)-(user|uid)|authorization|audit-id)$/i;
+
 function headersOf(request: Http2ServerRequest): Headers {
   return orBadRequest(request.url, () => {
     const headers = new Headers();
     const raw = request.rawHeaders;
     for (let i = 0; i + 1 < raw.length; i += 2) {
       const name = raw[i] ?? "";
-      if (name === ":authority") headers.set("host", raw[i + 1] ?? "");
-      else if (!name.startsWith(":")) headers.append(name, raw[i + 1] ?? "");
+      const value = raw[i + 1] ?? "";
+      if (name === ":authority") headers.set("host", value);
+      // Two names at once, or two credentials: who asks must be beyond doubt.
+      else if (isSingle.test(name) && headers.has(name)) throw badRequest(request.url);
+      else if (isIdentity.test(name)) headers.append(name, listedValue(value));
+      else if (!name.startsWith(":")) headers.append(name, value);
     }
     return headers;
   });

@@ -3,6 +3,7 @@ import { createPublicKey } from "node:crypto";
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { request as httpsRequest } from "node:https";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import { headerValue, headerValues } from "../api/auth/identity-headers.ts";
 import {
   AnswerHeaders,
   type Frames,
@@ -55,6 +56,11 @@ async function handle(asked: HttpRequest, peer: DoorPeer): Promise<HttpAnswer | 
   const request = asked.toRequest();
   const { pathname } = new URL(request.url);
   switch (pathname) {
+    case "/identity":
+      return Response.json({
+        user: headerValue(request.headers, "x-remote-user"),
+        groups: headerValues(request.headers, "x-remote-group"),
+      });
     case "/peer":
       return Response.json({ ...peer, host: request.headers.get("host") });
     case "/echo": {
@@ -466,3 +472,25 @@ test("stop lets due answers finish and ends streams", async () => {
   expect((await slow).body).toBe('"slow but there"');
   await stopped;
 });
+
+const identityHeaders: readonly (readonly [lines: readonly string[], answer: string])[] = [
+  [
+    ["x-remote-user: cn=a,o=b", "x-remote-group: a,b", "X-Remote-Group: c%2C"],
+    '{"user":"cn=a,o=b","groups":["a,b","c%2C"]}',
+  ],
+  [["x-remote-user: a", "x-remote-user: b"], "HTTP/1.1 400"],
+  [["impersonate-user: a", "Impersonate-User: b"], "HTTP/1.1 400"],
+  [["impersonate-uid: a", "impersonate-uid: b"], "HTTP/1.1 400"],
+  [["authorization: Bearer a", "authorization: Bearer b"], "HTTP/1.1 400"],
+  [["audit-id: a", "audit-id: b"], "HTTP/1.1 400"],
+];
+for (const [lines, answer] of identityHeaders) {
+  test(`who asks is beyond doubt: ${lines.join(", ")}`, async () => {
+    const head = ["GET /identity HTTP/1.1", "host: a", "connection: close", ...lines, "", ""];
+    const socket = connectTls({ host: "127.0.0.1", port: door.port, ...tlsOptions(undefined) });
+    socket.write(head.join("\r\n"));
+    let text = "";
+    for await (const chunk of socket) text += String(chunk);
+    expect(text).toContain(answer);
+  });
+}

@@ -18,6 +18,7 @@ import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { type ApiSettings, openApiServer } from "./api-server.ts";
 import { openAuditor } from "./audit.ts";
+import { openAuthentication } from "./authentication.ts";
 import { openAuthorization } from "./authorization.ts";
 import { bootstrapCluster } from "./bootstrap.ts";
 import { storeFolderOf } from "./etcd-door.ts";
@@ -41,7 +42,8 @@ export interface LoneApiServerOptions {
   readonly clientCaPem: string;
   /** By which the servers of aggregated APIs know us. */
   readonly frontProxy: FrontProxyIdentity | undefined;
-  readonly settings: ApiSettings & Pick<ServerOptions, "audit" | "authorization">;
+  readonly settings: ApiSettings &
+    Pick<ServerOptions, "audit" | "authentication" | "authorization">;
   readonly tokens: Pick<TokenOptions, "keyPem" | "verificationPem" | "issuer" | "audiences">;
   readonly admission: readonly AdmissionPlugin[];
 }
@@ -118,15 +120,18 @@ class LoneApiServer {
   async #openApi(scope: Scope): Promise<void> {
     const { options, runtime } = this;
     if (this.#store === undefined) throw new Error("The API was started before its store");
+    const tokens = Promise.resolve(createServiceAccountTokens({ ...runtime, ...options.tokens }));
+    const world = { runtime, scope, tokens };
     const api = openApiServer({
       server: options.settings,
       admission: options.admission,
       store: this.#store,
       runtime,
-      tokens: Promise.resolve(createServiceAccountTokens({ ...runtime, ...options.tokens })),
+      tokens,
       staticUsers: [],
       nodes: new LocalNodes(runtime.clock),
       usage: undefined,
+      authentication: await openAuthentication(options.settings.authentication, world),
       authorizer: await openAuthorization(options.settings.authorization, runtime, scope),
       auditor: await openAuditor(options.settings.audit, runtime, scope),
       address: `${options.advertiseAddress}:${options.port}`,

@@ -1,6 +1,8 @@
 import type { KubeletSettings } from "../agent/kubelet/kubelet-settings.ts";
 import type { AuditOptions } from "../api/audit/audit-options.ts";
+import type { JwtSettings } from "../api/auth/authentication-config.ts";
 import type { AuthorizerSettings } from "../api/auth/authorization-config.ts";
+import type { TokenWebhookSettings } from "../api/auth/webhook-tokens.ts";
 
 /** Where and how the admin's kubeconfig is written. */
 export interface KubeconfigFile {
@@ -33,6 +35,18 @@ export interface ApiServerArguments {
   readonly "shutdown-delay-duration": number;
   /** Whether new requests get 429 with a Retry-After while it stops, instead of no connection. */
   readonly "shutdown-send-retry-after": boolean;
+}
+
+export interface AuthenticationOptions {
+  /** An AuthenticationConfiguration. */
+  readonly configFile: string | undefined;
+  /** The issuer of the `oidc-*` arguments; its authority is read from `caFile`. */
+  readonly oidc:
+    | { readonly settings: JwtSettings; readonly caFile: string | undefined }
+    | undefined;
+  readonly webhook: TokenWebhookSettings | undefined;
+  /** Undefined leaves it to the file, or to k3. */
+  readonly anonymous: boolean | undefined;
 }
 
 export interface AuthorizationOptions {
@@ -79,6 +93,7 @@ export interface ServerOptions {
   readonly disableControllerManager: boolean;
   readonly apiServer: ApiServerArguments;
   readonly audit: AuditOptions;
+  readonly authentication: AuthenticationOptions;
   readonly authorization: AuthorizationOptions;
   readonly kubelet: KubeletSettings;
   readonly disableKubeProxy: boolean;

@@ -28,6 +28,7 @@ import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { openApiServer } from "./api-server.ts";
 import { openAuditor } from "./audit.ts";
+import { openAuthentication } from "./authentication.ts";
 import { openAuthorization } from "./authorization.ts";
 import { bootstrapCluster } from "./bootstrap.ts";
 import { type DoorCertificates, type FrontDoor, startFrontDoor } from "./front-door.ts";
@@ -227,6 +228,7 @@ class Server {
       components: () => componentHealth(this.#healthSources()),
       frontProxy: () => this.#frontProxy(),
       auditor,
+      authentication: await openAuthentication(options.authentication, { runtime, scope, tokens }),
       authorizer: await openAuthorization(options.authorization, runtime, scope),
     });
     scope.defer(() => api.live[Symbol.dispose]());

@@ -171,11 +171,9 @@ export const badRequests: readonly BadRequest[] = [
     title: "no credentials",
     line: `GET ${core}/secrets`,
     as: "nobody",
-    code: 403,
-    reason: "Forbidden",
-    says: [
-      'secrets is forbidden: User "system:anonymous" cannot list resource "secrets" in API group "" in the namespace "default"',
-    ],
+    code: 401,
+    reason: "Unauthorized",
+    says: ["Unauthorized"],
   },
   {
     title: "a resource that does not exist",

@@ -5,8 +5,9 @@ import type { LiveSets } from "../../live/live-set.ts";
 import type { Clock } from "../../runtime/runtime.ts";
 import type { Authenticate, Peer } from "../authorizer.ts";
 import type { User } from "../request.ts";
+import type { AnonymousSettings } from "./authentication-config.ts";
 import { frontProxyUser } from "./front-proxy.ts";
-import { userOfToken, type VerifyToken } from "./token-user.ts";
+import { type OtherTokens, userOfToken, type VerifyToken } from "./token-user.ts";
 
 export interface StaticUser {
   readonly name: string;
@@ -18,8 +19,13 @@ export interface AuthenticateOptions {
   /** Undefined when the token is not one of ours, or no longer valid. */
   readonly verifyToken: VerifyToken;
   readonly staticUsers: readonly StaticUser[];
+  readonly otherTokens?: OtherTokens | undefined;
+  /** Whether nobody in particular may ask; by default for anything. */
+  readonly anonymous?: () => AnonymousSettings;
   readonly live: LiveSets;
   readonly clock: Clock;
+  /** Told why a token of another issuer was refused: the client is not. */
+  readonly onRefused?: (error: unknown) => void;
 }
 
 const authenticated = "system:authenticated";
@@ -36,7 +42,7 @@ const anonymous: User = {
 
 /** The first credential that is right wins; only who shows none at all is anonymous. */
 export function createAuthenticate(options: AuthenticateOptions): Authenticate {
-  return async (headers, peer) => {
+  return async (headers, peer, url) => {
     const certified = frontProxyUser(headers, peer) ?? certifiedUser(peer);
     if (certified !== undefined) return withGroup(certified);
     const shown = credentialOf(headers);
@@ -46,8 +52,17 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     }
     const isBadPeer = peer.certificateError !== undefined || peer.frontProxy !== undefined;
     if (shown !== undefined || isBadPeer) throw new ApiError("Unauthorized", "Unauthorized");
+    if (!mayBeAnonymous(options.anonymous?.(), url)) {
+      throw new ApiError("Unauthorized", "Unauthorized");
+    }
     return anonymous;
   };
+}
+
+function mayBeAnonymous(settings: AnonymousSettings | undefined, url: string): boolean {
+  if (settings === undefined) return true;
+  const { isEnabled, paths } = settings;
+  return isEnabled && (paths === undefined || paths.includes(new URL(url).pathname));
 }
 
 interface Credential {
@@ -71,8 +86,14 @@ async function userOf(
 ): Promise<User | undefined> {
   switch (scheme) {
     case "bearer": {
-      const { verifyToken, live, clock } = options;
-      return (await userOfToken(text, { verifyToken, live, now: clock.now() }))?.user;
+      const { verifyToken, otherTokens, live, clock, onRefused } = options;
+      const context = { verifyToken, otherTokens, live, now: clock.now() };
+      const found = await userOfToken(text, context).catch((error: unknown) => {
+        if (error instanceof ApiError) throw error;
+        onRefused?.(error);
+        return undefined;
+      });
+      return found?.user;
     }
     case "basic":
       return userOfPassword(text, options.staticUsers);
@@ -89,10 +110,13 @@ function withGroup(user: User): User {
 
 function certifiedUser({ certificate }: Peer): User | undefined {
   if (certificate === undefined || certificate.commonName === "") return undefined;
-  const { commonName, organizations, fingerprint } = certificate;
+  const { commonName, organizations, fingerprint, uids = [] } = certificate;
+  const [uid = "", second] = uids;
+  const isUnclear = second !== undefined || (uids.length > 0 && uid === "");
+  if (isUnclear) throw new ApiError("Unauthorized", "Unauthorized");
   return {
     name: commonName,
-    uid: "",
+    uid,
     groups: organizations,
     extra: { [credentialId]: [`X509SHA256=${fingerprint}`] },
   };

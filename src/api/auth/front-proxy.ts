@@ -1,11 +1,13 @@
 /** Users that an aggregating proxy vouches for by headers, under its own certificate. */
 import type { Peer } from "../authorizer.ts";
 import type { User } from "../request.ts";
+import { headerValue, headerValues } from "./identity-headers.ts";
 
 /** `--requestheader-*` as K3s sets them; the ConfigMap for extension servers says the same. */
 export const requestHeaders = {
   allowedNames: ["system:auth-proxy"],
   username: "X-Remote-User",
+  uid: "X-Remote-Uid",
   group: "X-Remote-Group",
   extraPrefix: "X-Remote-Extra-",
 } as const;
@@ -14,15 +16,15 @@ export const requestHeaders = {
 export function frontProxyUser(headers: Headers, { frontProxy }: Peer): User | undefined {
   const allowed: readonly string[] = requestHeaders.allowedNames;
   if (frontProxy === undefined || !allowed.includes(frontProxy)) return undefined;
-  const name = headers.get(requestHeaders.username) ?? "";
+  const name = headerValue(headers, requestHeaders.username);
   if (name === "") return undefined;
-  return { name, uid: "", groups: values(headers, requestHeaders.group), extra: extraOf(headers) };
-}
-
-/** Several values of one header arrive joined by commas. */
-function values(headers: Headers, name: string): readonly string[] {
-  const joined = headers.get(name) ?? "";
-  return joined === "" ? [] : joined.split(",").map((value) => value.trim());
+  const uid = headerValue(headers, requestHeaders.uid);
+  return {
+    name,
+    uid,
+    groups: headerValues(headers, requestHeaders.group),
+    extra: extraOf(headers),
+  };
 }
 
 function extraOf(headers: Headers): User["extra"] {
@@ -30,7 +32,7 @@ function extraOf(headers: Headers): User["extra"] {
   const extra: Record<string, readonly string[]> = {};
   headers.forEach((_value, name) => {
     if (!name.startsWith(prefix)) return;
-    extra[unescaped(name.slice(prefix.length))] = values(headers, name);
+    extra[unescaped(name.slice(prefix.length))] = headerValues(headers, name);
   });
   return extra;
 }

@@ -3,6 +3,7 @@ import { ApiError } from "../../lib/api-error.ts";
 import type { Attributes, Authorizer, Impersonate } from "../authorizer.ts";
 import { forbidden } from "../errors.ts";
 import type { User } from "../request.ts";
+import { headerValue, headerValues } from "./identity-headers.ts";
 
 const accountPrefix = "system:serviceaccount:";
 const extraPrefix = "impersonate-extra-";
@@ -14,21 +15,15 @@ interface Wanted {
   readonly extra: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Several values of one header arrive joined by commas. */
-function values(headers: Headers, name: string): readonly string[] {
-  const joined = headers.get(name);
-  return joined === null ? [] : joined.split(",").map((value) => value.trim());
-}
-
 /** What the headers ask for; undefined when they ask for nothing. */
 export function impersonationOf(headers: Headers): Wanted | undefined {
-  const user = headers.get("impersonate-user") ?? "";
-  const uid = headers.get("impersonate-uid") ?? "";
-  const groups = values(headers, "impersonate-group");
+  const user = headerValue(headers, "impersonate-user");
+  const uid = headerValue(headers, "impersonate-uid");
+  const groups = headerValues(headers, "impersonate-group");
   const extra: Record<string, readonly string[]> = {};
   headers.forEach((_value, name) => {
     if (name.startsWith(extraPrefix))
-      extra[decodeURIComponent(name.slice(extraPrefix.length))] = values(headers, name);
+      extra[decodeURIComponent(name.slice(extraPrefix.length))] = headerValues(headers, name);
   });
   const asksMore = groups.length > 0 || uid !== "" || Object.keys(extra).length > 0;
   if (user === "" && !asksMore) return undefined;

@@ -31,8 +31,18 @@ export type VerifyToken = (
   audiences?: readonly string[],
 ) => Promise<TokenClaims | undefined>;
 
+/**
+ * Tokens that are not the server's own: of issuers, of a webhook. Throws Error for one that is
+ * known and wrong; without `audiences` those of the API server are wanted.
+ */
+export type OtherTokens = (
+  token: string,
+  audiences?: readonly string[],
+) => Promise<TokenUser | undefined>;
+
 export interface TokenContext {
   readonly verifyToken: VerifyToken;
+  readonly otherTokens?: OtherTokens | undefined;
   readonly live: LiveSets;
   readonly now: Date;
 }
@@ -55,7 +65,8 @@ export async function userOfToken(
   const bootstrap = await bootstrapUser(token, context);
   if (bootstrap !== undefined) return { user: bootstrap, audiences: [] };
   const claims = await context.verifyToken(token, audiences);
-  if (claims === undefined || !(await isBoundToLiving(claims, token, context))) return undefined;
+  if (claims === undefined) return context.otherTokens?.(token, audiences);
+  if (!(await isBoundToLiving(claims, token, context))) return undefined;
   return { user: serviceAccountUser(claims), audiences: claims.audiences };
 }
 
