@@ -27,7 +27,8 @@ export async function claimValue(
   claims: Readonly<Record<string, unknown>>,
 ): Promise<unknown> {
   const program = environments.claims.compile(expression);
-  return jsonOfCel(await program.evaluate({ claims: celOfJson(claims) }));
+  const { value } = await program.evaluate({ claims: celOfJson(claims) });
+  return jsonOfCel(value);
 }
 
 /** Whether a rule over the user holds. */
@@ -36,5 +37,6 @@ export async function userHolds(
   { name, uid, groups, extra }: User,
 ): Promise<boolean> {
   const user = celOfJson({ username: name, uid, groups, extra });
-  return (await environments.user.compile(expression, "bool").evaluate({ user })) === true;
+  const { value } = await environments.user.compile(expression).evaluate({ user });
+  return value === true;
 }
