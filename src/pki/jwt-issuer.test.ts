@@ -101,7 +101,7 @@ test("JwtIssuer takes up new keys, but is not made to ask all the time", async (
   expect(asked.filter((path) => path === "/keys")).toHaveLength(2);
 });
 
-test("JwtIssuer looks for its discovery document until it is there, and is the right one", async () => {
+test("JwtIssuer looks for its discovery document until it is there and right", async () => {
   const { issuer, all, runtime } = await open({ "/.well-known/openid-configuration": undefined });
   const found = issuer.discover(never);
   await runtime.clock.advance(1);
