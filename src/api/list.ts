@@ -1,5 +1,6 @@
 /** LIST: from the LiveSet when the newest state is asked, from the store for older revisions. */
 import { ApiError, type StatusObject } from "../lib/api-error.ts";
+import { filterInTurns } from "../lib/turns.ts";
 import { encodeStored, StoredObject } from "../live/live-object.ts";
 import type { LiveSet } from "../live/live-set.ts";
 import { type KubeObject, keyOf } from "../schema/object.ts";
@@ -50,12 +51,12 @@ export async function listObjects(call: Call): Promise<Listed> {
   if (definition.computed !== undefined) {
     const { prefix, matches } = selection;
     const all = await computedObjects(call);
-    const objects = all.filter(({ key, object }) => key.startsWith(prefix) && matches(object));
+    const objects = all.filter((one) => one.key.startsWith(prefix) && matches(one));
     const revision = await call.parts.store.revision();
     return { objects, revision, continue: "", remaining: undefined };
   }
   const set = await currentSet(call, options.notOlderThan);
-  return listFromSet(set, selection, options.limit);
+  return listFromSet(call, set, selection, options.limit);
 }
 
 /** A LiveSet behind a webhook is late by itself: the store knows which revisions exist. */
@@ -109,15 +110,18 @@ function tooLarge(asked: Revision, current: Revision): ApiError {
   });
 }
 
-function listFromSet(set: LiveSet<KubeObject>, selection: Selection, limit: number): Listed {
-  const { key } = selection;
+async function listFromSet(
+  call: Call,
+  set: LiveSet<KubeObject>,
+  selection: Selection,
+  limit: number,
+): Promise<Listed> {
+  const { key, prefix, matches } = selection;
   const one = key === undefined ? undefined : set.get(key);
-  const candidates =
-    key === undefined ? [...set.list(selection.prefix)] : one === undefined ? [] : [one];
-  const found = selection.selects
-    ? candidates.filter((candidate) => selection.matches(candidate.object))
-    : candidates;
   const { revision } = set;
+  const candidates = key === undefined ? [...set.list(prefix)] : one === undefined ? [] : [one];
+  const { clock } = call.parts.runtime;
+  const found = selection.selects ? await filterInTurns(clock, candidates, matches) : candidates;
   if (limit === 0 || found.length <= limit) {
     return { objects: found, revision, continue: "", remaining: undefined };
   }
@@ -154,7 +158,7 @@ async function listFromStore(call: Call, selection: Selection, from: From): Prom
     const page = await readPage(call, { start, end }, at, from, selection.selects);
     const stored = await storedAllFrom(definition, page.entries);
     for (const [index, object] of stored.entries()) {
-      if (selection.selects && !selection.matches(object.object)) continue;
+      if (selection.selects && !selection.matches(object)) continue;
       found.push(object);
       if (from.limit === 0 || found.length < from.limit) continue;
       const left = page.entries.length - index - 1 + page.remaining;

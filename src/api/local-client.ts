@@ -96,6 +96,10 @@ class QueueSink<T extends KubeObject> implements WatchSink {
   #wake: (() => void) | undefined;
   #taken: (() => void) | undefined;
 
+  together(work: () => void): void {
+    work();
+  }
+
   event(...[type, object, asOf]: Parameters<WatchSink["event"]>): void {
     const copy = copyJson<KubeObject>(object.object as KubeObject);
     if (asOf !== undefined) copy.metadata.resourceVersion = String(asOf);

@@ -1,18 +1,16 @@
 /** Which objects of a resource a list or watch is about. */
 import { ApiError } from "../lib/api-error.ts";
-import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import {
   type FieldTerm,
-  type LabelSelector,
   matchesFields,
   matchesLabels,
   parseFieldSelector,
   parseLabelSelector,
   SelectorError,
 } from "../lib/selector.ts";
-import type { KubeObject } from "../schema/object.ts";
 import type { ApiRequest } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
+import type { Stored } from "./stored.ts";
 
 export interface Selection {
   /** Prefix of the keys: `namespace/`, or "" for all. */
@@ -21,7 +19,7 @@ export interface Selection {
   readonly selects: boolean;
   /** The only key that can match, when the selectors name it. */
   readonly key: string | undefined;
-  matches(object: DeepReadonly<KubeObject>): boolean;
+  matches(live: Stored): boolean;
 }
 
 /** Throws BadRequest for selectors that cannot be parsed or name unknown fields. */
@@ -39,7 +37,7 @@ export function selectionOf(definition: ResourceDefinition, request: ApiRequest)
     prefix: namespace === "" ? "" : `${namespace}/`,
     selects: labels.requirements.length > 0 || fields.length > 0,
     key: keyNamed(definition, namespace, fields),
-    matches: (object) => matches(definition, labels, fields, object),
+    matches: (live) => matchesLabels(labels, live.labels) && matchesAll(definition, fields, live),
   };
 }
 
@@ -79,18 +77,17 @@ function keyNamed(
   return inside ? `${inside}/${name}` : undefined;
 }
 
-function matches(
+function matchesAll(
   definition: ResourceDefinition,
-  labels: LabelSelector,
   fields: readonly FieldTerm[],
-  object: DeepReadonly<KubeObject>,
+  live: Stored,
 ): boolean {
-  if (!matchesLabels(labels, object.metadata.labels)) return false;
+  if (fields.length === 0) return true;
   return matchesFields(fields, (field) => {
-    if (field === "metadata.name") return object.metadata.name ?? "";
+    if (field === "metadata.name") return live.key.slice(live.key.indexOf("/") + 1);
     if (field === "metadata.namespace" && definition.namespaced) {
-      return object.metadata.namespace ?? "";
+      return live.key.slice(0, live.key.indexOf("/"));
     }
-    return definition.fields[field]?.(object) ?? "";
+    return definition.fields[field]?.(live.object) ?? "";
   });
 }

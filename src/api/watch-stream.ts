@@ -15,10 +15,6 @@ import type { PlannedWatch, WatchSink, WatchType } from "./watch.ts";
 const limits = {
   /** Frames that may wait for a slow reader before its stream is ended. */
   watchQueueFramesMax: 1000,
-  /** No more than these wait when the past is read further. */
-  waitingFramesMax: 500,
-  /** Frames of the initial state that travel as one chunk. */
-  initialFramesPerChunk: 256,
   /** Objects whose frames are kept for further watchers. */
   sharedObjectsMax: 128,
 } as const;
@@ -51,16 +47,16 @@ export function watchStream(planned: PlannedWatch, form: WatchForm, signal: Abor
     start(out) {
       const over = new AbortController();
       const sink = new StreamSink(out, form, () => over.abort());
-      planned.start(sink, AbortSignal.any([signal, over.signal]));
-      sink.started();
+      const all = AbortSignal.any([signal, over.signal]);
+      sink.together(() => planned.start(sink, all));
       return sink;
     },
   };
 }
 
 class StreamSink implements WatchSink, FrameReader {
-  /** Frames of the initial state, gathered; undefined once the watch follows. */
-  #initial: Uint8Array[] | undefined = [];
+  /** Frames that are to travel as one; undefined when each goes by itself. */
+  #gathered: Uint8Array[] | undefined;
   /** What the reader is too slow for; undefined while it keeps up. */
   #queue: Uint8Array[] | undefined;
   #ended = false;
@@ -72,13 +68,16 @@ class StreamSink implements WatchSink, FrameReader {
     private readonly stop: () => void,
   ) {}
 
-  /** From here on frames go out one by one. */
-  started(): void {
-    const frames = this.#initial ?? [];
-    this.#initial = undefined;
-    for (let at = 0; at < frames.length; at += limits.initialFramesPerChunk) {
-      this.#write(joinBytes(frames.slice(at, at + limits.initialFramesPerChunk)));
+  together(work: () => void): void {
+    if (this.#gathered !== undefined) {
+      work();
+      return;
     }
+    const frames: Uint8Array[] = [];
+    this.#gathered = frames;
+    work();
+    this.#gathered = undefined;
+    if (frames.length > 0) this.#write(joinBytes(frames));
     if (this.#ended) this.#close();
   }
 
@@ -99,7 +98,7 @@ class StreamSink implements WatchSink, FrameReader {
   }
 
   async room(): Promise<void> {
-    while (!this.#ended && (this.#queue?.length ?? 0) > limits.waitingFramesMax) {
+    while (!this.#ended && this.#queue !== undefined) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#hasRoom = resolve;
       await promise;
@@ -114,7 +113,7 @@ class StreamSink implements WatchSink, FrameReader {
     if (this.#ended) return;
     this.#ended = true;
     this.#hasRoom?.();
-    if (this.#initial === undefined) this.#close();
+    if (this.#gathered === undefined) this.#close();
   }
 
   drained(): void {
@@ -133,7 +132,7 @@ class StreamSink implements WatchSink, FrameReader {
 
   #send(frame: Uint8Array): void {
     if (this.#ended) return;
-    if (this.#initial !== undefined) this.#initial.push(frame);
+    if (this.#gathered !== undefined) this.#gathered.push(frame);
     else this.#write(frame);
   }
 

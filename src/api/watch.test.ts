@@ -47,6 +47,31 @@ test("watch without a version shows what is there, then what happens", async () 
   expect(events[0].object.kind).toBe("Thing");
 });
 
+test("a watch of many objects begins in turns and misses nothing meanwhile", async () => {
+  const world = createTestWorld();
+  const names = Array.from({ length: 600 }, (_, i) => `t-${String(i).padStart(3, "0")}`);
+  for (const name of names) await world.client.create(things, thing(name));
+  await world.client.list(things, "");
+  const watch = await open(world, {
+    sendInitialEvents: "true",
+    allowWatchBookmarks: "true",
+    resourceVersionMatch: "NotOlderThan",
+  });
+  await world.client.delete(things, "default", "t-599");
+  const events = await watch.take(602);
+  expect(shown(events.slice(0, 600))).toEqual(names.map((name) => `ADDED ${name}`));
+  expect(events[600]).toMatchObject({
+    type: "BOOKMARK",
+    object: {
+      metadata: {
+        resourceVersion: "600",
+        annotations: { "k8s.io/initial-events-end": "true" },
+      },
+    },
+  });
+  expect(shown(events.slice(601))).toEqual(["DELETED t-599"]);
+});
+
 test("watch from a version shows exactly what came after it", async () => {
   const world = createTestWorld();
   for (const name of ["a", "b", "c"]) await world.client.create(things, thing(name));

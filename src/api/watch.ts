@@ -5,6 +5,7 @@
 
 import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
+import { nextTurn } from "../lib/turns.ts";
 import type { LiveChange, LiveSet } from "../live/live-set.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { Compacted, prefixRange, type Revision } from "../store/store.ts";
@@ -19,6 +20,8 @@ const limits = {
   bookmarkEveryMs: 60_000,
   minRequestTimeoutSeconds: 1800,
   lastBookmarkBeforeEndMs: 2000,
+  /** Objects of the initial state that are shown in one turn of the event loop. */
+  presentAtOnceMax: 250,
 } as const;
 
 export type WatchType = "ADDED" | "MODIFIED" | "DELETED";
@@ -28,6 +31,8 @@ export interface WatchSink {
   /** `asOf` is set when the object is shown with the revision of a later change. */
   event(type: WatchType, object: Stored, asOf?: Revision): void;
   bookmark(object: KubeObject): void;
+  /** The events of `work` may travel as one. */
+  together(work: () => void): void;
   /** Resolves when more of the past may be sent; what happens now never waits. */
   room(): Promise<void>;
   fail(error: ApiError): void;
@@ -97,14 +102,40 @@ class Watch {
   #fromPresent(): void {
     const { key, prefix } = this.selection;
     const one = key === undefined ? undefined : this.set.get(key);
-    const present = key !== undefined ? (one === undefined ? [] : [one]) : this.set.list(prefix);
-    for (const object of present) {
-      if (this.#over) return;
-      if (!this.selection.selects || this.selection.matches(object.object)) {
-        this.sink.event("ADDED", object);
-      }
+    const present =
+      key !== undefined ? (one === undefined ? [] : [one]) : [...this.set.list(prefix)];
+    if (present.length > limits.presentAtOnceMax) {
+      this.#presentInTurns(present).catch((error: unknown) => this.#fail(error));
+      return;
     }
+    for (const object of present) this.#show(object);
     this.#follow(this.set.revision);
+    this.#endOfPresent();
+  }
+
+  /** As fast as the reader takes them; what happens meanwhile comes after. */
+  async #presentInTurns(present: readonly Stored[]): Promise<void> {
+    const { revision } = this.set;
+    for (let at = 0; at < present.length; at += limits.presentAtOnceMax) {
+      const slice = present.slice(at, at + limits.presentAtOnceMax);
+      this.sink.together(() => {
+        for (const object of slice) this.#show(object);
+      });
+      await nextTurn();
+      await this.sink.room();
+      if (this.#over) return;
+    }
+    this.#seen = revision;
+    this.#endOfPresent();
+    this.#fromPast(revision);
+  }
+
+  #show(object: Stored): void {
+    if (this.#over || (this.selection.selects && !this.selection.matches(object))) return;
+    this.sink.event("ADDED", object);
+  }
+
+  #endOfPresent(): void {
     if (this.options.sendInitialEvents === true && this.options.allowWatchBookmarks) {
       this.#bookmark({ "k8s.io/initial-events-end": "true" });
     }
@@ -224,7 +255,7 @@ export function eventOf(
   selection: Pick<Selection, "selects" | "matches">,
 ): SelectedEvent | undefined {
   const { now, before } = change;
-  const sees = (object: Stored) => !selection.selects || selection.matches(object.object);
+  const sees = (object: Stored) => !selection.selects || selection.matches(object);
   const saw = before !== undefined && sees(before);
   if (change.type === "deleted") {
     return before === undefined || saw ? { type: "DELETED", object: now } : undefined;

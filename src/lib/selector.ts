@@ -219,11 +219,14 @@ function holds({ key, operator, values }: Requirement, labels: Labels): boolean 
   }
 }
 
+const noLabels: Labels = {};
+
 /** True when `labels` fulfil every requirement. */
 export function matchesLabels(selector: LabelSelector, labels: Labels | undefined): boolean {
   if (selector.nothing) return false;
-  const given = labels ?? {};
-  return selector.requirements.every((requirement) => holds(requirement, given));
+  const given = labels ?? noLabels;
+  for (const requirement of selector.requirements) if (!holds(requirement, given)) return false;
+  return true;
 }
 
 const metaOperators: Readonly<Record<string, Operator>> = {

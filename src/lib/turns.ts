@@ -13,14 +13,39 @@ export async function inTurns<T, R>(
   make: (item: T) => R,
 ): Promise<R[]> {
   const made: R[] = [];
+  await eachInTurns(clock, items, (item) => void made.push(make(item)));
+  return made;
+}
+
+/** As `items.filter(isWanted)`, in turns. */
+export async function filterInTurns<T>(
+  clock: MonotonicClock,
+  items: readonly T[],
+  isWanted: (item: T) => boolean,
+): Promise<T[]> {
+  const wanted: T[] = [];
+  await eachInTurns(clock, items, (item) => {
+    if (isWanted(item)) wanted.push(item);
+  });
+  return wanted;
+}
+
+async function eachInTurns<T>(
+  clock: MonotonicClock,
+  items: readonly T[],
+  visit: (item: T) => void,
+): Promise<void> {
   let endsMs = clock.monotonicMs() + limits.turnMs;
+  let left: number = limits.itemsBetweenLooks;
   for (const item of items) {
-    made.push(make(item));
-    if (made.length % limits.itemsBetweenLooks !== 0 || clock.monotonicMs() < endsMs) continue;
+    visit(item);
+    left -= 1;
+    if (left > 0) continue;
+    left = limits.itemsBetweenLooks;
+    if (clock.monotonicMs() < endsMs) continue;
     await nextTurn();
     endsMs = clock.monotonicMs() + limits.turnMs;
   }
-  return made;
 }
 
 export function nextTurn(): Promise<void> {

@@ -53,11 +53,15 @@ export interface Reading {
   readonly convert?: (object: KubeObject) => KubeObject;
 }
 
+type Labels = Readonly<Record<string, string>>;
+
 /** A LiveObject over stored bytes: parsed on first read, spliced on first `json()`. */
 export class StoredObject<T> implements LiveObject<T> {
   #bytes: Uint8Array;
   #spliced = false;
   #object: DeepReadonly<T> | undefined;
+  /** Read ahead of the object; null says that there are none. */
+  #labels: Labels | null | undefined;
   readonly storedBytes: number;
 
   constructor(
@@ -73,6 +77,14 @@ export class StoredObject<T> implements LiveObject<T> {
   get object(): DeepReadonly<T> {
     this.#object ??= this.#read();
     return this.#object;
+  }
+
+  get labels(): Labels | undefined {
+    if (this.#labels === undefined) {
+      const { metadata } = (this.#object ?? this.#read()) as DeepReadonly<KubeObject>;
+      this.#labels = metadata.labels ?? null;
+    }
+    return this.#labels ?? undefined;
   }
 
   json(): Uint8Array {
@@ -104,6 +116,10 @@ export class ParsedObject<T extends KubeObject> implements LiveObject<T> {
     readonly object: DeepReadonly<T>,
   ) {
     this.revision = Number((object as DeepReadonly<KubeObject>).metadata.resourceVersion ?? 0);
+  }
+
+  get labels(): Labels | undefined {
+    return (this.object as DeepReadonly<KubeObject>).metadata.labels;
   }
 
   json(): Uint8Array {

@@ -5,7 +5,7 @@
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { Revision } from "../store/store.ts";
 import type { LiveChange, LiveObject, LiveSet } from "./live-set.ts";
-import { SortedKeys } from "./sorted-keys.ts";
+import { SortedObjects } from "./sorted-objects.ts";
 
 const limits = {
   /** Changes that `since` can answer; older ones are read from the store's log. */
@@ -29,7 +29,7 @@ interface Waiter {
 
 export class LiveSetImpl<T> implements LiveSet<T> {
   readonly #objects = new Map<string, LiveObject<T>>();
-  readonly #keys = new SortedKeys();
+  readonly #sorted = new SortedObjects<LiveObject<T>>();
   readonly #indexes = new Map<string, Index<T>>();
   readonly #subscribers = new Set<(change: LiveChange<T>) => void>();
   #recent: LiveChange<T>[] = [];
@@ -90,12 +90,7 @@ export class LiveSetImpl<T> implements LiveSet<T> {
   }
 
   list(prefix = ""): readonly LiveObject<T>[] {
-    const found: LiveObject<T>[] = [];
-    for (const key of this.#keys.startingWith(prefix)) {
-      const object = this.#objects.get(key);
-      if (object !== undefined) found.push(object);
-    }
-    return found;
+    return this.#sorted.startingWith(prefix);
   }
 
   by(index: string, value: string): readonly LiveObject<T>[] {
@@ -128,9 +123,8 @@ export class LiveSetImpl<T> implements LiveSet<T> {
   reset(objects: readonly LiveObject<T>[], revision: Revision): void {
     const wanted = new Set(objects.map((object) => object.key));
     const gone = [...this.#objects.values()].filter((object) => !wanted.has(object.key));
-    this.#keys.reserve(
-      objects.map((object) => object.key).filter((key) => !this.#objects.has(key)),
-    );
+    // Who is told of one of them may list them all.
+    this.#sorted.setAll(objects);
     for (const now of gone) this.#change({ type: "delete", now });
     for (const now of objects) {
       if (this.#objects.get(now.key)?.revision !== now.revision) this.#change({ type: "put", now });
@@ -146,6 +140,7 @@ export class LiveSetImpl<T> implements LiveSet<T> {
       const before = this.#objects.get(now.key);
       if (before?.revision !== now.revision) continue;
       this.#objects.set(now.key, now);
+      this.#sorted.set(now);
       this.#storedBytes += (now.storedBytes ?? 0) - (before.storedBytes ?? 0);
       for (const index of this.#indexes.values()) {
         removeMember(index, before);
@@ -183,10 +178,10 @@ export class LiveSetImpl<T> implements LiveSet<T> {
     if (incoming.type === "put") this.#storedBytes += now.storedBytes ?? 0;
     if (incoming.type === "delete") {
       this.#objects.delete(now.key);
-      this.#keys.delete(now.key);
+      this.#sorted.delete(now.key);
     } else {
       this.#objects.set(now.key, now);
-      if (before === undefined) this.#keys.add(now.key);
+      this.#sorted.set(now);
     }
     for (const index of this.#indexes.values()) {
       if (before !== undefined) removeMember(index, before);

@@ -12,6 +12,8 @@ export interface LiveObject<T> {
   readonly revision: Revision;
   /** Parsed on first read, shared and never to be mutated (deep-frozen in tests). */
   readonly object: DeepReadonly<T>;
+  /** The same as in `object`, which need not be kept parsed for them. */
+  readonly labels: Readonly<Record<string, string>> | undefined;
   /** How much of the store it takes; absent for what was never stored here. */
   readonly storedBytes?: number;
   /** The wire bytes, resourceVersion spliced in, made once. */

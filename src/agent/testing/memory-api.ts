@@ -155,6 +155,7 @@ export class MemoryApi implements Client, LiveSets {
       key,
       revision: this.#revision,
       object: stored as DeepReadonly<KubeObject>,
+      labels: stored.metadata.labels,
       json: () => new TextEncoder().encode(JSON.stringify(stored)),
     };
     this.#table(resource).set(key, now);

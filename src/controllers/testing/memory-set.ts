@@ -67,6 +67,7 @@ function liveObject<T extends KubeObject>(object: T, revision: number): LiveObje
     key: keyOf(object),
     revision,
     object: frozen,
+    labels: object.metadata.labels,
     json: () => new TextEncoder().encode(JSON.stringify(frozen)),
   };
 }

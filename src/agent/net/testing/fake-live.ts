@@ -17,6 +17,7 @@ class FakeLiveSet<T extends KubeObject> implements LiveSet<T> {
       key,
       revision: ++this.revision,
       object: object as DeepReadonly<T>,
+      labels: object.metadata.labels,
       json: () => new TextEncoder().encode(JSON.stringify(object)),
     };
     this.#objects.set(key, now);
