@@ -1,6 +1,7 @@
 /** Every controller that runs in the server. */
 import type { Controller, ControllerContext } from "../live/controller.ts";
 import { type ActingContext, contextAs } from "./acting-as.ts";
+import { createPolicyTypeChecker } from "./admission-policies/type-checker.ts";
 import { createAutoscalerController } from "./autoscaler/autoscaler.ts";
 import { createClusterRoleAggregationController } from "./cluster-role-aggregation.ts";
 import { createCronJobController } from "./cron-job.ts";
@@ -137,6 +138,11 @@ function clusterRows(options: ControllerOptions): readonly Row[] {
       (own) => createResourceQuotaController(own, options),
     ],
     ["service-cidrs-controller", "service-cidr-controller", createServiceCidrController],
+    [
+      "validatingadmissionpolicy-status-controller",
+      "validatingadmissionpolicy-status-controller",
+      createPolicyTypeChecker,
+    ],
   ];
 }
 

@@ -1,13 +1,16 @@
 import { expect, test } from "bun:test";
 import {
   clusterRoles,
+  customResourceDefinitions,
   endpointSlices,
   endpoints,
   ipAddresses,
   nodes,
   serviceCIDRs,
   services,
+  validatingAdmissionPolicies,
 } from "../client/resources.ts";
+import { createPolicyTypeChecker } from "./admission-policies/type-checker.ts";
 import { createClusterRoleAggregationController } from "./cluster-role-aggregation.ts";
 import { createEndpointSliceMirroringController } from "./endpoints/mirroring.ts";
 import { createTtlController, ttlStep } from "./node/ttl.ts";
@@ -137,4 +140,74 @@ test("a ServiceCIDR stays while an address needs it", async () => {
   await world.client.delete(ipAddresses, "", "10.50.0.7");
   await world.advance(20_000);
   expect(world.list(serviceCIDRs)).toEqual([]);
+});
+
+test("a policy's status tells which of its expressions cannot be right", async () => {
+  const world = new World();
+  world.run(createPolicyTypeChecker(world.context));
+  const crd = {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: "widgets.x.io" },
+    spec: {
+      group: "x.io",
+      names: { kind: "Widget", plural: "widgets" },
+      scope: "Namespaced",
+      versions: [
+        {
+          name: "v1",
+          served: true,
+          storage: true,
+          schema: {
+            openAPIV3Schema: {
+              type: "object",
+              properties: {
+                spec: { type: "object", properties: { size: { type: "integer" } } },
+              },
+            },
+          },
+        },
+      ],
+    },
+    status: { conditions: [{ type: "Established", status: "True" }] },
+  };
+  await world.client.create(customResourceDefinitions, crd as never);
+  const resourceRules = [
+    { operations: ["CREATE"], apiGroups: ["x.io"], apiVersions: ["v1"], resources: ["widgets"] },
+  ];
+  await world.client.create(validatingAdmissionPolicies, {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingAdmissionPolicy",
+    metadata: { name: "p", generation: 1 },
+    spec: {
+      matchConstraints: { resourceRules },
+      validations: [{ expression: "object.spec.size > 1" }, { expression: "object.spec.size" }],
+    },
+  });
+  await world.settle();
+  expect(world.get(validatingAdmissionPolicies, "p").status).toEqual({
+    observedGeneration: 1,
+    typeChecking: {},
+  });
+  const policy = world.get(validatingAdmissionPolicies, "p");
+  await world.client.update(validatingAdmissionPolicies, {
+    ...policy,
+    metadata: { ...policy.metadata, generation: 2 },
+    spec: {
+      ...policy.spec,
+      validations: [{ expression: "object.spec.size == 'big'" }],
+    },
+  } as never);
+  await world.settle();
+  expect(world.get(validatingAdmissionPolicies, "p").status).toMatchObject({
+    observedGeneration: 2,
+    typeChecking: {
+      expressionWarnings: [
+        {
+          fieldRef: "spec.validations[0].expression",
+          warning: expect.stringContaining("x.io/v1, Kind=Widget: ERROR: <input>:1:18: found no"),
+        },
+      ],
+    },
+  });
 });

@@ -1,6 +1,5 @@
 /** Checks the CEL expressions of webhooks and admission policies when these are written. */
 
-import type { PolicyExpressions } from "../api/cel/policy-expressions.ts";
 import type { FieldError } from "../api/resource-definition.ts";
 import type {
   AuditAnnotation,
@@ -12,6 +11,7 @@ import type {
 } from "../gen/admissionregistration-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { labelKeyErrors } from "../lib/names.ts";
+import type { PolicyExpressions } from "../schema/cel/policy/expressions.ts";
 import { duplicate, invalid, invalids, notSupported, oneOf, required } from "./field-errors.ts";
 
 const limits = { matchConditionsMax: 64, auditAnnotationsMax: 20, annotationBytesMax: 5 * 1024 };
@@ -24,8 +24,8 @@ const reserved: ReadonlySet<string> = new Set(
 );
 
 /** Loaded when the first expression is written: most clusters never hold one. */
-function compiler(): typeof import("../api/cel/policy-expressions.ts") {
-  return require("../api/cel/policy-expressions.ts");
+function compiler(): typeof import("../schema/cel/policy/expressions.ts") {
+  return require("../schema/cel/policy/expressions.ts");
 }
 
 const withAuthorizer = { hasAuthorizer: true };

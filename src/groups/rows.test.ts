@@ -7,6 +7,7 @@ import {
   namespaces,
   pods,
   selfSubjectAccessReviews,
+  serviceCIDRs,
   services,
 } from "../client/resources.ts";
 import type { Deployment } from "../gen/apps-v1.ts";
@@ -182,7 +183,33 @@ test("an address that is taken or out of range is refused", async () => {
   );
   await expect(
     world.client.create(services, service("far", { ...asked, clusterIP: "10.44.0.1" })),
-  ).rejects.toThrow("The range of valid IPs is 10.43.0.0/16");
+  ).rejects.toThrow(
+    "failed to allocate IP 10.44.0.1: the provided network does not match the current range",
+  );
+});
+
+test("a ServiceCIDR adds a range, until it is deleted", async () => {
+  const range = {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "ServiceCIDR",
+    // It stays for a while when it is deleted.
+    metadata: { name: "more", finalizers: ["example.com/stay"] },
+    spec: { cidrs: ["10.60.0.0/29"] },
+  };
+  await world.client.create(serviceCIDRs, range);
+  const asked = { ports: [{ port: 80 }] };
+  const made = await world.client.create(
+    services,
+    service("more1", { ...asked, clusterIP: "10.60.0.1" }),
+  );
+  expect(made.spec.clusterIPs).toEqual(["10.60.0.1"]);
+  await expect(
+    world.client.create(services, service("more2", { ...asked, clusterIP: "10.60.0.1" })),
+  ).rejects.toThrow("failed to allocate IP 10.60.0.1: provided IP is already allocated");
+  await world.client.delete(serviceCIDRs, "", "more");
+  await expect(
+    world.client.create(services, service("more3", { ...asked, clusterIP: "10.60.0.2" })),
+  ).rejects.toThrow("the provided network does not match the current range");
 });
 
 test("a headless service and an ExternalName have no address", async () => {

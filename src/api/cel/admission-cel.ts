@@ -2,6 +2,8 @@
 import { namespaces } from "../../client/resources.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { celLimits } from "../../schema/cel/environment.ts";
+import { Budget, EvaluationError, evaluate, OutOfBudget } from "../../schema/cel/policy/budget.ts";
+import { PolicyExpressions } from "../../schema/cel/policy/expressions.ts";
 import { celOfJson } from "../../schema/cel/values.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { lookUp } from "../admission/look-up.ts";
@@ -9,8 +11,6 @@ import type { AdmissionContext } from "../admission-plugin.ts";
 import type { ResourceDefinition } from "../resource-definition.ts";
 import { requestPart } from "../webhooks/review.ts";
 import { authorizerOf } from "./authorizer.ts";
-import { Budget, EvaluationError, evaluate, OutOfBudget } from "./budget.ts";
-import { PolicyExpressions } from "./policy-expressions.ts";
 
 type Shown = DeepReadonly<KubeObject> | null;
 

@@ -38,7 +38,7 @@ export class PolicyNotes {
 }
 
 async function textOf(expression: string, evaluation: Evaluation): Promise<string> {
-  const { evaluate } = await import("../cel/budget.ts");
+  const { evaluate } = await import("../../schema/cel/policy/budget.ts");
   const { bindings, budget, expressions } = evaluation;
   const scope = { hasAuthorizer: true };
   const compile = () => expressions.compile(expression, ["string", "null"], scope);

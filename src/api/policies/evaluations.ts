@@ -6,10 +6,10 @@ import type {
   Variable,
 } from "../../gen/admissionregistration-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { Budget } from "../../schema/cel/policy/budget.ts";
+import type { PolicyExpressions } from "../../schema/cel/policy/expressions.ts";
 import { celOfJson } from "../../schema/cel/values.ts";
 import type { AdmissionContext } from "../admission-plugin.ts";
-import type { Budget } from "../cel/budget.ts";
-import type { PolicyExpressions } from "../cel/policy-expressions.ts";
 import type { Shown } from "../webhooks/shown.ts";
 import { paramsOf } from "./params.ts";
 
@@ -34,7 +34,7 @@ function expressionsOf(spec: PolicySpec): Promise<PolicyExpressions> {
   let made = compiled.get(spec);
   if (made === undefined) {
     // CEL is only loaded where somebody uses it.
-    made = import("../cel/policy-expressions.ts").then(
+    made = import("../../schema/cel/policy/expressions.ts").then(
       ({ PolicyExpressions: Expressions }) =>
         new Expressions({ hasParams: spec.paramKind !== undefined }, spec.variables),
     );
@@ -57,7 +57,7 @@ export async function* evaluations(
 ): AsyncGenerator<Evaluation> {
   const params = await paramsOf(spec.paramKind, paramRef, context);
   const cel = await import("../cel/admission-cel.ts");
-  const { Budget: CelBudget } = await import("../cel/budget.ts");
+  const { Budget: CelBudget } = await import("../../schema/cel/policy/budget.ts");
   const expressions = await expressionsOf(spec);
   const base = {
     ...cel.requestBindings(request, request.definition, context),

@@ -78,7 +78,7 @@ async function mutated(
   { bindings, expressions }: Evaluation,
   context: AdmissionContext,
 ): Promise<KubeObject> {
-  const { Budget, evaluate } = await import("../cel/budget.ts");
+  const { Budget, evaluate } = await import("../../schema/cel/policy/budget.ts");
   const { misnamedMessages } = await import("../../schema/cel/run/messages.ts");
   const isPatch = patchType === "JSONPatch";
   const expression = (isPatch ? jsonPatch : applyConfiguration)?.expression ?? "";

@@ -157,7 +157,7 @@ async function validate(
   { bindings, budget, expressions }: Evaluation,
   failsClosed: boolean,
 ): Promise<Pick<Failure, "message" | "reason"> | undefined> {
-  const cel = await import("../cel/budget.ts");
+  const cel = await import("../../schema/cel/policy/budget.ts");
   const { expression, message } = validation;
   const compile = () => expressions.compile(expression, ["bool"], { hasAuthorizer: true });
   try {
@@ -183,7 +183,7 @@ async function madeMessage(
   { bindings, budget, expressions }: Evaluation,
 ): Promise<string | undefined> {
   if (!expression) return undefined;
-  const cel = await import("../cel/budget.ts");
+  const cel = await import("../../schema/cel/policy/budget.ts");
   const compile = () => expressions.compile(expression, ["string"], { hasAuthorizer: false });
   try {
     const text = String(await cel.evaluate(expression, compile, bindings, budget)).trim();

@@ -107,7 +107,8 @@ export class NumberAllocator {
     private readonly nowMs: () => number,
   ) {}
 
-  private isHeld(offset: number): boolean {
+  /** True while the number is picked, but not yet stored. */
+  isHeld(offset: number): boolean {
     const until = this.heldUntil.get(offset);
     if (until === undefined) return false;
     if (until > this.nowMs()) return true;

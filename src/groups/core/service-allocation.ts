@@ -5,15 +5,8 @@ import type { Service } from "../../gen/core-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { LiveSet } from "../../live/live-set.ts";
-import {
-  type AddressRange,
-  fromNumber,
-  isInRange,
-  NumberAllocator,
-  parseRange,
-  staticBand,
-  toNumber,
-} from "./address-allocator.ts";
+import { type NumberAllocator, parseRange, staticBand } from "./address-allocator.ts";
+import { allocatorOf, ServiceRanges } from "./service-ranges.ts";
 import { needsHealthCheck } from "./service-validation.ts";
 
 export interface ServiceNetwork {
@@ -24,8 +17,6 @@ export interface ServiceNetwork {
 }
 
 type ReadService = DeepReadonly<Service>;
-
-const allocatableMax = 2 ** 20;
 
 function cellKey(port: number, protocol: string | undefined): string {
   return `${protocol ?? "TCP"}/${port}`;
@@ -71,44 +62,17 @@ function isReserved(address: string, own: string, { live }: WriteContext<Service
   return parent.resource !== "services" || `${parent.namespace}/${parent.name}` !== own;
 }
 
-interface RangeState {
-  readonly range: AddressRange;
-  readonly cidr: string;
-  readonly numbers: NumberAllocator;
-}
-
-function allocatorOf(
-  size: number,
-  band: number,
-  { runtime }: WriteContext<Service>,
-): NumberAllocator {
-  return new NumberAllocator(
-    size,
-    band,
-    (below) => runtime.random.int(below),
-    () => runtime.clock.monotonicMs(),
-  );
-}
-
 /** One for the process: all writes of services go through it, so none gets what another holds. */
 export class ServiceAllocator {
-  private ranges: readonly RangeState[] | undefined;
+  private readonly ranges: ServiceRanges;
   private ports: NumberAllocator | undefined;
 
-  constructor(private readonly network: ServiceNetwork) {}
+  constructor(private readonly network: ServiceNetwork) {
+    this.ranges = new ServiceRanges(network.serviceCidrs);
+  }
 
   get families(): readonly ("IPv4" | "IPv6")[] {
     return this.network.serviceCidrs.map((cidr) => parseRange(cidr).family);
-  }
-
-  private rangesFor(context: WriteContext<Service>): readonly RangeState[] {
-    this.ranges ??= this.network.serviceCidrs.map((cidr) => {
-      const range = parseRange(cidr);
-      const usable = range.family === "IPv4" ? range.size - 2n : range.size - 1n;
-      const size = Number(usable > BigInt(allocatableMax) ? BigInt(allocatableMax) : usable);
-      return { range, cidr, numbers: allocatorOf(size, staticBand(size), context) };
-    });
-    return this.ranges;
   }
 
   private portsFor(context: WriteContext<Service>): NumberAllocator {
@@ -163,55 +127,33 @@ export class ServiceAllocator {
     wanted: { readonly family: string; readonly asked: string | undefined; readonly index: number },
     taken: (() => void)[],
   ): string {
-    const name = service.metadata.name ?? "";
-    const field = `spec.clusterIPs`;
-    const state = this.rangesFor(context).find((one) => one.range.family === wanted.family);
-    if (state === undefined)
-      throw invalidService(
-        name,
-        "spec.ipFamilies",
-        [wanted.family],
-        "not configured on this cluster",
-      );
-    const { range, numbers } = state;
-    const addressOf = (offset: number): string =>
-      fromNumber(range.first + 1n + BigInt(offset), range.family);
-    const own = `${service.metadata.namespace}/${name}`;
-    const inUse = (offset: number): boolean => {
-      const address = addressOf(offset);
+    const { name = "", namespace = "" } = service.metadata;
+    const { asked, family } = wanted;
+    if (!this.families.includes(family as "IPv4" | "IPv6"))
+      throw invalidService(name, "spec.ipFamilies", [family], "not configured on this cluster");
+    const own = `${namespace}/${name}`;
+    const inUse = (address: string): boolean => {
       for (const _one of live.by("clusterIP", address)) return true;
       return isReserved(address, own, context);
     };
-    if (wanted.asked) {
-      const given = [wanted.asked];
-      if (!isInRange(wanted.asked, range))
-        throw invalidService(
-          name,
-          field,
-          given,
-          `failed to allocate IP ${wanted.asked}: the provided network does not match the ` +
-            `current range: provided IP is not in the valid range. The range of ` +
-            `valid IPs is ${state.cidr}`,
-        );
-      const offset = Number(toNumber(wanted.asked) - range.first - 1n);
-      if (!numbers.take(offset, inUse))
-        throw invalidService(
-          name,
-          field,
-          given,
-          `failed to allocate IP ${wanted.asked}: provided IP is already allocated`,
-        );
-      taken.push(() => numbers.release(offset));
-      return wanted.asked;
+    const address = asked || this.ranges.takeAny(family, inUse, context);
+    if (asked) {
+      const isTaken = this.ranges.take(asked, inUse, context);
+      if (isTaken !== true) {
+        const why =
+          isTaken === undefined
+            ? "the provided network does not match the current range"
+            : "provided IP is already allocated";
+        const detail = `failed to allocate IP ${asked}: ${why}`;
+        throw invalidService(name, "spec.clusterIPs", [asked], detail);
+      }
     }
-    const offset = numbers.takeAny(inUse);
-    if (offset === undefined)
-      throw new ApiError(
-        "InternalError",
-        `Internal error occurred: failed to allocate a serviceIP: range is full`,
-      );
-    taken.push(() => numbers.release(offset));
-    return addressOf(offset);
+    if (address === undefined) {
+      const what = `failed to allocate a serviceIP for Service ${JSON.stringify(name)}`;
+      throw new ApiError("InternalError", `Internal error occurred: ${what}: range is full`);
+    }
+    taken.push(() => this.ranges.release(address));
+    return address;
   }
 
   private allocatePorts(
@@ -303,9 +245,7 @@ export class ServiceAllocator {
 
   /** Frees what a deleted service held, or what an update let go of. */
   release(service: ReadService): void {
-    for (const ip of ipsOf(service))
-      for (const { range, numbers } of this.ranges ?? [])
-        if (isInRange(ip, range)) numbers.release(Number(toNumber(ip) - range.first - 1n));
+    for (const ip of ipsOf(service)) this.ranges.release(ip);
     for (const port of service.spec.ports ?? [])
       if (port.nodePort) this.ports?.release(port.nodePort - this.network.nodePortMin);
     const health = service.spec.healthCheckNodePort;

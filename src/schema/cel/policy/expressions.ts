@@ -1,17 +1,12 @@
 /** The expressions of one policy, or of the conditions of a webhook: compiled once, with types. */
 
-import type { Functions } from "../../schema/cel/check/functions.ts";
-import { type CelType, dyn, formatType, struct } from "../../schema/cel/check/types.ts";
-import {
-  CelEnvironment,
-  CelError,
-  CelFailure,
-  type CelProgram,
-} from "../../schema/cel/environment.ts";
-import { CelFault } from "../../schema/cel/fault.ts";
-import { authorizerType } from "../../schema/cel/library/authorization.ts";
-import { mutationMessage, namespaceType, requestType } from "./admission-types.ts";
+import type { Functions } from "../check/functions.ts";
+import { type CelType, dyn, formatType, struct } from "../check/types.ts";
+import { CelEnvironment, CelError, CelFailure, type CelProgram } from "../environment.ts";
+import { CelFault } from "../fault.ts";
+import { authorizerType } from "../library/authorization.ts";
 import type { Budget } from "./budget.ts";
+import { mutationMessage, namespaceType, requestType } from "./types.ts";
 
 export interface ExpressionOptions {
   readonly hasParams: boolean;

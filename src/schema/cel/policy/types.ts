@@ -10,7 +10,7 @@ import {
   string,
   struct,
   timestamp,
-} from "../../schema/cel/check/types.ts";
+} from "../check/types.ts";
 
 function object(name: string, fields: Readonly<Record<string, CelType>>): CelType {
   const entries = Object.entries(fields).map(([field, type]) => [field, { type }] as const);

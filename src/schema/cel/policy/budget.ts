@@ -1,5 +1,5 @@
 /** What all expressions of a policy may cost together. */
-import { CelError, CelFailure, type CelProgram, celLimits } from "../../schema/cel/environment.ts";
+import { CelError, CelFailure, type CelProgram, celLimits } from "../environment.ts";
 
 /** Nothing more is evaluated. */
 export class OutOfBudget extends Error {
