@@ -8,7 +8,7 @@ import type { LiveChange } from "./live-set.ts";
 import { WorkQueue } from "./work-queue.ts";
 
 /** What running needs of the context; the rest is for the controller itself. */
-export type RunContext = Pick<ControllerContext, "live" | "runtime">;
+export type RunContext = Pick<ControllerContext, "live" | "runtime" | "watch">;
 
 /** Resolves when `signal` aborts and all workers have ended; rejects when an assertion fails. */
 export async function runController(
@@ -53,6 +53,7 @@ async function work(
   for (;;) {
     const key = await queue.take();
     if (key === undefined) return;
+    const ended = context.watch?.begin(`${controller.name} for ${key}`);
     try {
       const outcome = await controller.reconcile(key, signal);
       queue.forget(key);
@@ -67,6 +68,7 @@ async function work(
       queue.addFailed(key);
     } finally {
       queue.done(key);
+      ended?.();
     }
   }
 }

@@ -31,6 +31,8 @@ export interface StoreLiveSets extends LiveSets, Disposable {
   stats(
     resource: Pick<Resource<KubeObject>, "group" | "version" | "plural">,
   ): { readonly count: number; readonly averageBytes: number } | undefined;
+  /** Sets that lack what was committed up to `revision`, but for those that others convert. */
+  behind(revision: Revision): readonly string[];
   /** Asks anew how a resource is read: a custom one whose definition changed. */
   relocate<T extends KubeObject>(resource: Resource<T>): void;
 }
@@ -79,6 +81,13 @@ class StoreFeed implements StoreLiveSets {
     const set = this.#byResource.get(identity(resource))?.set;
     if (set === undefined || !set.filled) return undefined;
     return { count: set.size, averageBytes: set.size === 0 ? 0 : set.storedBytes / set.size };
+  }
+
+  behind(revision: Revision): readonly string[] {
+    return [...this.#byResource]
+      .filter(([, { convertLater }]) => convertLater === undefined)
+      .filter(([, { set }]) => !set.filled || set.revision < revision)
+      .map(([resource]) => resource);
   }
 
   relocate<T extends KubeObject>(resource: Resource<T>): void {

@@ -256,7 +256,11 @@ class DefaultScheduler implements Scheduler {
   }
 
   #start(work: Promise<void>): void {
-    const tracked = work.finally(() => this.#binding.delete(tracked));
+    const ended = this.#context.watch?.begin("the binding of a pod");
+    const tracked = work.finally(() => {
+      this.#binding.delete(tracked);
+      ended?.();
+    });
     this.#binding.add(tracked);
   }
 

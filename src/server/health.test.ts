@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
+import type { StoreLiveSets } from "../live/store-feed.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
 import type { Store } from "../store/store.ts";
+import { CachePulse } from "./cache-pulse.ts";
 import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
 
 const { clock } = createSimulatedRuntime(1);
@@ -11,8 +13,11 @@ const working: HealthSources = {
   components: new Map([
     ["api", { ok: true }],
     ["bootstrap", { ok: true }],
+    ["aggregator", { ok: true }],
+    ["flow-control", { ok: true }],
   ]),
   isStopping: false,
+  isStarting: false,
 };
 
 const failing = async (sources: HealthSources, endpoint: "livez" | "readyz" = "readyz") =>
@@ -53,4 +58,35 @@ test("healthChecks() tell what has not started yet and a server that stops", asy
   expect(names).toContain("poststarthook/bootstrap-controller");
   expect(await failing({ ...working, isStopping: true })).toEqual(["shutdown"]);
   expect(await failing({ ...working, isStopping: true }, "livez")).toEqual([]);
+});
+
+test("livez-grace-period is for what has not started yet, and for livez alone", async () => {
+  const starting = { ...working, components: new Map(), isStarting: true };
+  expect(await failing(starting, "livez")).toEqual([]);
+  expect(await failing(starting, "readyz")).toContain("poststarthook/bootstrap-controller");
+  const broken = storeThat(() => Promise.reject(new Error("disk I/O error")));
+  expect(await failing({ ...starting, store: broken }, "livez")).toEqual(["etcd"]);
+});
+
+test("CachePulse fails when a cache stays behind the store, and recovers", async () => {
+  const world = createSimulatedRuntime(2);
+  let behind: readonly string[] = [];
+  const store = { revision: async () => 7 } as unknown as Store;
+  const live = { behind: () => behind } as unknown as StoreLiveSets;
+  const pulse = new CachePulse(world.clock, store, live);
+  const stop = new AbortController();
+  const running = pulse.run(stop.signal);
+  await world.clock.advance(20_000);
+  expect(pulse.health()).toEqual({ ok: true });
+  behind = ["/v1/pods"];
+  await world.clock.advance(20_000);
+  expect(pulse.health()).toEqual({ ok: true });
+  await world.clock.advance(30_000);
+  const reason = "the cache of /v1/pods does not follow the store";
+  expect(pulse.health()).toEqual({ ok: false, reason });
+  behind = [];
+  await world.clock.advance(10_000);
+  expect(pulse.health()).toEqual({ ok: true });
+  stop.abort();
+  await running;
 });

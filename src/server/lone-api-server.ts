@@ -65,6 +65,7 @@ export async function runLoneApiServer(
     store,
     components: executor.health(),
     isStopping: signal.aborted,
+    isStarting: false,
   }));
   try {
     await executor.start(server.components());

@@ -12,6 +12,7 @@ import { UsageCollector } from "../groups/metrics/usage.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { runController } from "../live/run-controller.ts";
+import { WorkWatch } from "../live/work-watch.ts";
 import type { Pki } from "../pki/ensure.ts";
 import {
   createServiceAccountTokens,
@@ -22,7 +23,7 @@ import { type Bundle, payloadFile, unpackBundle } from "../runtime/bundle.ts";
 import { createExecutor, type TimedExecutor } from "../runtime/executor.ts";
 import { realHost } from "../runtime/host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Component, Scope } from "../runtime/scope.ts";
+import type { Component, Health, Scope } from "../runtime/scope.ts";
 import { createScheduler } from "../scheduler/scheduler.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
@@ -31,7 +32,9 @@ import { openAuditor } from "./audit.ts";
 import { openAuthentication } from "./authentication.ts";
 import { openAuthorization } from "./authorization.ts";
 import { bootstrapCluster } from "./bootstrap.ts";
-import { type DoorCertificates, type FrontDoor, startFrontDoor } from "./front-door.ts";
+import { CachePulse } from "./cache-pulse.ts";
+import { doorCertificates, kubeletCertificates } from "./door-certificates.ts";
+import { type FrontDoor, startFrontDoor } from "./front-door.ts";
 import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
 import { keepCertificates, prepareIdentity } from "./identity.ts";
 import { startKubeletDoor } from "./kubelet-door.ts";
@@ -52,6 +55,7 @@ interface Made {
   tokens?: ServerTokens;
   store?: Store;
   api?: ApiServer;
+  pulse?: CachePulse;
   accountTokens?: Promise<ServiceAccountTokens>;
   door?: FrontDoor;
   kubeletDoor?: FrontDoor;
@@ -107,6 +111,8 @@ class Server {
   readonly #usage: UsageCollector | undefined;
   readonly #nodeIps: readonly string[];
   readonly #serviceIp: string;
+  readonly #startedMs: number;
+  readonly #work: Readonly<Record<"controllers" | "scheduler", WorkWatch>>;
 
   constructor(
     private readonly options: ServerOptions,
@@ -114,7 +120,10 @@ class Server {
     private readonly executor: TimedExecutor,
     private readonly stop: AbortSignal,
   ) {
-    this.#nodes = new LocalNodes(runtime.clock);
+    const { clock } = runtime;
+    this.#startedMs = clock.monotonicMs();
+    this.#work = { controllers: new WorkWatch(clock), scheduler: new WorkWatch(clock) };
+    this.#nodes = new LocalNodes(clock);
     this.#usage = options.disable.has("metrics-server")
       ? undefined
       : new UsageCollector(this.#nodes, runtime);
@@ -167,7 +176,18 @@ class Server {
     ];
     return rows
       .filter(([, , , wanted]) => wanted)
-      .map(([name, needs, start]) => ({ name, needs, start, health: () => ({ ok: true }) }));
+      .map(([name, needs, start]) => ({ name, needs, start, health: this.#healthOf(name) }));
+  }
+
+  /** What is known of a component beyond that its tasks have not failed. */
+  #healthOf(name: string): () => Health {
+    const { controllers, scheduler } = this.#work;
+    const known: Readonly<Record<string, () => Health>> = {
+      api: () => this.#made.pulse?.health() ?? { ok: true },
+      controllers: () => controllers.health(),
+      scheduler: () => scheduler.health(),
+    };
+    return known[name] ?? (() => ({ ok: true }));
   }
 
   async #unpack(): Promise<void> {
@@ -233,6 +253,9 @@ class Server {
     });
     scope.defer(() => api.live[Symbol.dispose]());
     this.#made.api = api;
+    const pulse = new CachePulse(runtime.clock, need(this.#made.store), api.live);
+    this.#made.pulse = pulse;
+    scope.task("pulse", (signal) => pulse.run(signal));
   }
 
   #frontProxy(): FrontProxyIdentity {
@@ -245,11 +268,14 @@ class Server {
   }
 
   #healthSources(): HealthSources {
+    const { clock } = this.runtime;
+    const graceMs = this.options.apiServer["livez-grace-period"];
     return {
-      clock: this.runtime.clock,
+      clock,
       store: this.#made.store,
       components: this.executor.health(),
       isStopping: this.stop.aborted,
+      isStarting: clock.monotonicMs() < this.#startedMs + graceMs,
     };
   }
 
@@ -319,7 +345,7 @@ class Server {
 
   #controllers(scope: Scope): void {
     const { client, live } = need(this.#made.api);
-    const context = { client, live, runtime: this.runtime };
+    const context = { client, live, runtime: this.runtime, watch: this.#work.controllers };
     const rootCa = need(this.#made.pki).authorities["server-ca"].certPem;
     const controllers = allControllers(context, {
       rootCa,
@@ -348,7 +374,8 @@ class Server {
     const own = client.as("system:kube-scheduler", ["system:authenticated"]);
     const events = createEventRecorder(own, this.runtime, "default-scheduler", "", eventLagMs);
     const options = await readSchedulerConfig(this.options.schedulerConfigFile, this.runtime);
-    const context = { client: own, live, runtime: this.runtime, events };
+    const { scheduler: watch } = this.#work;
+    const context = { client: own, live, runtime: this.runtime, events, watch };
     const scheduler = createScheduler(context, options);
     scope.task("scheduler", (signal) => scheduler.run(signal));
   }
@@ -398,20 +425,6 @@ class Server {
       certificates: kubeletCertificates(need(this.#made.pki)),
     });
   }
-}
-
-function kubeletCertificates({ authorities, leaves }: Pki): DoorCertificates {
-  const { certPem, keyPem } = leaves["serving-kubelet"];
-  return { certPem, keyPem, clientCaPem: authorities["client-ca"].certPem };
-}
-
-function doorCertificates({ authorities, leaves }: Pki): DoorCertificates {
-  return {
-    certPem: leaves["serving-kube-apiserver"].certPem,
-    keyPem: leaves["serving-kube-apiserver"].keyPem,
-    clientCaPem: authorities["client-ca"].certPem,
-    requestHeaderCaPem: authorities["request-header-ca"].certPem,
-  };
 }
 
 function need<T>(value: T | undefined): T {
