@@ -55,14 +55,14 @@ async function apply(
   const definition = await matchResources(spec.matchConstraints, object, context);
   if (definition === undefined) return;
   if ((await matchResources(binding.spec.matchResources, object, context)) === undefined) return;
-  const request = shown(object, context, definition);
+  const request = await shown(object, context, definition);
   try {
     for await (const evaluation of evaluations(spec, binding.spec.paramRef, request, context)) {
       let current = copyJson<KubeObject>(request.object as KubeObject);
       for (const mutation of spec.mutations ?? []) {
         current = await mutated(mutation, current, evaluation, context);
       }
-      const next = converted(current, definition, context.definition);
+      const next = await converted(current, definition, context.definition);
       replaceMembers(object, copyJson<KubeObject>(next));
       context.normalize(object);
     }

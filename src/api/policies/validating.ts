@@ -91,7 +91,7 @@ async function judge(
     if ((await matchResources(binding.spec.matchResources, object, context)) === undefined)
       continue;
     const names = { policy: policy.metadata.name ?? "", binding: binding.metadata.name ?? "" };
-    const request = shown(object, context, definition);
+    const request = await shown(object, context, definition);
     const failures = await evaluate(policy, binding, request, { context, notes }).catch(
       (error: unknown) => (failsClosed ? [broken(error)] : []),
     );

@@ -135,7 +135,7 @@ async function mutateBy(
 ): Promise<boolean> {
   const definition = await wanted(webhook, object, context);
   if (definition === undefined) return false;
-  const request = shown(object, context, definition);
+  const request = await shown(object, context, definition);
   if (!(await passes(webhook, request, context))) return false;
   let isChanged = false;
   try {
@@ -145,7 +145,7 @@ async function mutateBy(
     if (!verdict.allowed) throw refuse(webhook, verdict);
     const isFixed = context.verb === "DELETE" || context.verb === "CONNECT";
     if (verdict.patch === undefined || isFixed) return false;
-    isChanged = patchObject(webhook, verdict.patch, { object, request, context });
+    isChanged = await patchObject(webhook, verdict.patch, { object, request, context });
     note.patched(verdict.patch);
     return isChanged;
   } finally {
@@ -154,7 +154,7 @@ async function mutateBy(
 }
 
 /** True when the patch made a difference. */
-function patchObject(
+async function patchObject(
   webhook: Webhook,
   patch: readonly unknown[],
   of: {
@@ -162,11 +162,11 @@ function patchObject(
     readonly request: Shown;
     readonly context: AdmissionContext;
   },
-): boolean {
+): Promise<boolean> {
   const { object, request, context } = of;
   try {
     const patched = applyJsonPatch(patch, copyJson(request.object));
-    const next = converted(patched as KubeObject, request.definition, context.definition);
+    const next = await converted(patched as KubeObject, request.definition, context.definition);
     const before = copyJson<KubeObject>(object);
     replaceMembers(object, copyJson<KubeObject>(next));
     context.normalize(object);
@@ -219,7 +219,7 @@ export const validatingWebhooks: AdmissionPlugin = {
     for (const { webhook } of all) {
       const definition = await wanted(webhook, object, context);
       if (definition === undefined) continue;
-      const request = shown(object, context, definition);
+      const request = await shown(object, context, definition);
       if (await passes(webhook, request, context)) relevant.push({ webhook, request });
     }
     const answers = await Promise.allSettled(

@@ -15,21 +15,26 @@ export interface Shown {
 }
 
 /** On DELETE there is only the old object, on CONNECT only the options. */
-export function shown(
+export async function shown(
   object: Seen,
   context: AdmissionContext,
   definition: ResourceDefinition,
-): Shown {
+): Promise<Shown> {
   const { verb, old } = context;
-  const as = (one: Seen | undefined): Seen | null =>
-    one === undefined ? null : converted(one, context.definition, definition);
-  if (verb === "DELETE") return { definition, object: null, oldObject: as(object) };
+  const as = async (one: Seen | undefined): Promise<Seen | null> =>
+    one === undefined ? null : await converted(one, context.definition, definition);
+  if (verb === "DELETE") return { definition, object: null, oldObject: await as(object) };
   if (verb === "CONNECT") return { definition, object: connectOptions(context), oldObject: null };
-  return { definition, object: as(object), oldObject: verb === "UPDATE" ? as(old) : null };
+  const oldObject = verb === "UPDATE" ? await as(old) : null;
+  return { definition, object: await as(object), oldObject };
 }
 
-/** The object in another version of its resource. */
-export function converted(object: Seen, from: ResourceDefinition, to: ResourceDefinition): Seen {
+/** The object in another version of its resource; a webhook converts where there is one. */
+export async function converted(
+  object: Seen,
+  from: ResourceDefinition,
+  to: ResourceDefinition,
+): Promise<Seen> {
   const apiVersion = to.group === "" ? to.version : `${to.group}/${to.version}`;
   const { group, version, kind } = from;
   const own = group === "" ? version : `${group}/${version}`;
@@ -37,6 +42,10 @@ export function converted(object: Seen, from: ResourceDefinition, to: ResourceDe
   if (object.kind !== undefined && object.kind !== kind) return object;
   if (from === to) return object.kind ? object : { ...object, apiVersion: own, kind };
   const copy = copyJson<KubeObject>(object);
+  if (to.custom?.convert !== undefined) {
+    const [made] = await to.custom.convert([{ ...copy, apiVersion: own, kind }], apiVersion);
+    return made ?? copy;
+  }
   const stored = from.conversion?.toStorage(copy) ?? copy;
   const result = to.conversion?.fromStorage(stored) ?? stored;
   return { ...result, apiVersion, kind: to.kind };

@@ -1,7 +1,11 @@
 /** Custom resources in two versions, converted by a scripted webhook. */
 import { afterAll, beforeAll, expect, spyOn, test } from "bun:test";
 import type { Resource } from "../../client/client.ts";
-import { customResourceDefinitions } from "../../client/resources.ts";
+import {
+  customResourceDefinitions,
+  validatingAdmissionPolicies,
+  validatingAdmissionPolicyBindings,
+} from "../../client/resources.ts";
 import type { CustomResourceDefinition } from "../../gen/apiextensions-v1.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { openWorld, type World } from "../test-world.ts";
@@ -41,6 +45,8 @@ let world: World;
 let serving: Disposable;
 let reviews: Review[] = [];
 let failure: string | undefined;
+/** What the webhook does to its answer. */
+let spoil: ((objects: Thing[], response: Record<string, unknown>) => void) | undefined;
 
 beforeAll(async () => {
   world = await openWorld();
@@ -53,6 +59,7 @@ beforeAll(async () => {
     const result =
       failure === undefined ? { status: "Success" } : { status: "Failure", message: failure };
     const response = { uid, result, ...(failure === undefined && { convertedObjects }) };
+    spoil?.(convertedObjects, response);
     return Response.json({ kind: "ConversionReview", apiVersion: review.apiVersion, response });
   });
   const schema = (...names: string[]) => ({
@@ -161,4 +168,116 @@ test("a failing webhook is told to who asked", async () => {
   );
   expect(await world.client.get(v1, "default", "a")).toMatchObject({ hostPort: "left:81" });
   failure = undefined;
+});
+
+const at = "conversion webhook for example.com/v1, Kind=Thing";
+const change = (work: (object: Thing) => void) => (objects: Thing[]) => objects.forEach(work);
+test.each<[string, NonNullable<typeof spoil>]>([
+  [`${at} returned 0 objects, expected 1`, (objects) => objects.splice(0)],
+  [
+    `${at} returned invalid object: invalid groupVersion (expected example.com/v2, received x/v1)`,
+    change((object) => Object.assign(object, { apiVersion: "x/v1" })),
+  ],
+  [
+    `${at} returned invalid object: invalid kind (expected Thing, received Other)`,
+    change((object) => Object.assign(object, { kind: "Other" })),
+  ],
+  [
+    `${at} returned invalid object: must have the same name: a != b`,
+    change((object) => Object.assign(object.metadata, { name: "b" })),
+  ],
+  [
+    `${at} returned invalid metadata: missing metadata in converted object`,
+    change((object) => Reflect.deleteProperty(object, "metadata")),
+  ],
+  [
+    `${at} returned invalid metadata: metadata.labels: Invalid value: "-"`,
+    change((object) => Object.assign(object.metadata, { labels: { "-": "x" } })),
+  ],
+  [`${at} failed: expected response.uid="`, (_objects, response) => (response.uid = "other")],
+  [
+    `${at} failed: response.result.status was '', not 'Success'`,
+    (_objects, response) => (response.result = {}),
+  ],
+])("an answer that is not what was asked for: %s", async (message, work) => {
+  spoil = work;
+  const refused = await world.client.get(v2, "default", "a").catch((error: Error) => error);
+  spoil = undefined;
+  expect((refused as Error).message).toContain(message);
+});
+
+test("all other metadata stays what it was", async () => {
+  spoil = change(({ metadata }) =>
+    Object.assign(metadata, {
+      labels: { new: "1" },
+      generation: 99,
+      finalizers: ["x.io/y"],
+      creationTimestamp: "2000-01-01T00:00:00Z",
+    }),
+  );
+  const before = await world.client.get(v1, "default", "a");
+  const { metadata: after } = await world.client.get(v2, "default", "a");
+  spoil = undefined;
+  expect(after.labels).toEqual({ new: "1" });
+  expect({ ...after, labels: {} }).toEqual({ ...before.metadata, labels: {} });
+});
+
+test("policies that know another version see objects converted", async () => {
+  const resourceRules = [
+    {
+      operations: ["CREATE"],
+      apiGroups: ["example.com"],
+      apiVersions: ["v2"],
+      resources: ["things"],
+    },
+  ];
+  await world.client.create(validatingAdmissionPolicies, {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingAdmissionPolicy",
+    metadata: { name: "hosts" },
+    spec: {
+      matchConstraints: { resourceRules },
+      validations: [
+        {
+          expression: "object.host != 'bad'",
+          messageExpression: "object.apiVersion + ' for ' + request.requestKind.version",
+        },
+      ],
+    },
+  });
+  await world.client.create(validatingAdmissionPolicyBindings, {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingAdmissionPolicyBinding",
+    metadata: { name: "hosts" },
+    spec: { policyName: "hosts", validationActions: ["Deny"] },
+  });
+  const thing = (name: string, hostPort: string) => ({
+    apiVersion: "example.com/v1",
+    kind: "Thing",
+    metadata: metadata(name),
+    hostPort,
+  });
+  await world.client.create(v1, thing("fine", "good:1"));
+  await expect(world.client.create(v1, thing("refused", "bad:1"))).rejects.toThrow(
+    "denied request: example.com/v2 for v1",
+  );
+});
+
+test("the strategy changes at once, for what is stored too", async () => {
+  const name = "things.example.com";
+  const crd = await world.client.get(customResourceDefinitions, "", name);
+  const { webhook } = crd.spec.conversion ?? {};
+  await world.client.update(customResourceDefinitions, {
+    ...crd,
+    spec: { ...crd.spec, conversion: { strategy: "None" } },
+  });
+  const plain = await world.client.get(v2, "default", "a");
+  expect(plain.apiVersion).toBe("example.com/v2");
+  expect(plain.host).toBeUndefined();
+  const now = await world.client.get(customResourceDefinitions, "", name);
+  await world.client.update(customResourceDefinitions, {
+    ...now,
+    spec: { ...now.spec, conversion: { strategy: "Webhook", webhook } },
+  } as CustomResourceDefinition);
+  expect(await world.client.get(v2, "default", "a")).toMatchObject({ host: "left" });
 });
