@@ -49,7 +49,12 @@ export interface UserRules {
 export type Authenticate = (headers: Headers, peer: Peer, url: string) => Promise<User>;
 
 /** Who a user wants to be, once that is allowed; undefined when it is nobody else. */
-export type Impersonate = (user: User, headers: Headers) => Promise<Impersonation | undefined>;
+export type Impersonate = (
+  user: User,
+  headers: Headers,
+  /** What is asked, as who authenticated. */
+  attributes: () => Attributes,
+) => Promise<Impersonation | undefined>;
 
 export interface Impersonation {
   readonly user: User;

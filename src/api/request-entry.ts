@@ -1,7 +1,12 @@
 /** How a request comes in: authentication, its record, then impersonation, in upstream's order. */
 import { ApiError } from "../lib/api-error.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { attemptText, auditedRequest, auditIdHeader } from "./audit/audited-request.ts";
+import {
+  attemptText,
+  auditedRequest,
+  auditIdHeader,
+  httpAttributes,
+} from "./audit/audited-request.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import type { AuditTrail } from "./audit/trail.ts";
 import type { Authenticate, Impersonate, Peer } from "./authorizer.ts";
@@ -39,7 +44,7 @@ export class RequestEntry {
 
   /** Who asks in the end; throws Unauthorized, or Forbidden for an impersonation. */
   async enter(): Promise<User> {
-    const { authenticate, auditor, impersonate, runtime } = this.options;
+    const { authenticate, auditor, impersonate, registry, runtime } = this.options;
     const { headers, url } = this.request;
     const receivedAt = auditor === undefined ? undefined : runtime.clock.now();
     const user = await authenticate(headers, this.peer, url).catch((error: unknown) => {
@@ -49,7 +54,8 @@ export class RequestEntry {
       throw error;
     });
     if (receivedAt !== undefined) await this.#received(user, receivedAt);
-    const other = await impersonate?.(user, headers);
+    const attributes = () => httpAttributes(registry, this.request, user);
+    const other = await impersonate?.(user, headers, attributes);
     if (other === undefined) return user;
     this.#trail?.impersonating(other.user, other.constraint);
     return other.user;

@@ -1,31 +1,14 @@
 /** Servers that extend the API, over real TLS: an admission webhook and an aggregated API. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { generateEcKey, issueCertificate, keyToPem } from "../../src/pki/x509.ts";
 import { Cluster, reasonToSkip } from "./cluster.ts";
+import { servingCertificate } from "./serving-certificate.ts";
 
 const skip = reasonToSkip();
 if (skip !== undefined) console.log(`left out: extension servers: ${skip}`);
 
 /** Its own authority: one certificate that clients are to trust. */
-async function servingCertificate(name: string): Promise<{ cert: string; key: string }> {
-  const key = await generateEcKey();
-  const cert = issueCertificate(
-    {
-      subject: { commonName: name, organizations: [] },
-      usage: "server",
-      sans: { dnsNames: [name], ips: [] },
-      publicKey: createPublicKey(key),
-      notBefore: new Date(Date.now() - 60_000),
-      notAfter: new Date(Date.now() + 3_600_000),
-    },
-    key,
-  );
-  return { cert, key: keyToPem(key) };
-}
-
 const resources = {
   kind: "APIResourceList",
   apiVersion: "v1",

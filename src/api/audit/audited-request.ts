@@ -29,7 +29,7 @@ export function auditedRequest(registry: Registry, parts: HttpRequestParts): Aud
   return {
     auditId,
     uri: `${url.pathname}${url.search}`,
-    attributes: httpAttributes(registry, request, url, user),
+    attributes: httpAttributes(registry, request, user),
     sourceIps: sourceIpsOf(request.headers, peer.address),
     userAgent: request.headers.get("user-agent") ?? "",
     receivedAt,
@@ -37,12 +37,12 @@ export function auditedRequest(registry: Registry, parts: HttpRequestParts): Aud
 }
 
 /** What is asked, before it is known whether there is such a thing. */
-function httpAttributes(
+export function httpAttributes<U extends User | undefined>(
   registry: Registry,
   request: RequestHead,
-  url: URL,
-  user: User | undefined,
-): AuditedAttributes {
+  user: U,
+): AuditedAttributes & { readonly user: U } {
+  const url = new URL(request.url);
   const target = targetOf(url.pathname);
   const method = request.method.toLowerCase();
   if (target === undefined) {

@@ -1,7 +1,7 @@
 /** Users that an aggregating proxy vouches for by headers, under its own certificate. */
 import type { Peer } from "../authorizer.ts";
 import type { User } from "../request.ts";
-import { headerValue, headerValues } from "./identity-headers.ts";
+import { headerValue, headerValues, unescapedKey } from "./identity-headers.ts";
 
 /** `--requestheader-*` as K3s sets them; the ConfigMap for extension servers says the same. */
 export const requestHeaders = {
@@ -32,17 +32,7 @@ function extraOf(headers: Headers): User["extra"] {
   const extra: Record<string, readonly string[]> = {};
   headers.forEach((_value, name) => {
     if (!name.startsWith(prefix)) return;
-    extra[unescaped(name.slice(prefix.length))] = headerValues(headers, name);
+    extra[unescapedKey(name.slice(prefix.length))] = headerValues(headers, name);
   });
   return extra;
-}
-
-/** A key that is not percent-encoded stands for itself. */
-function unescaped(key: string): string {
-  try {
-    return decodeURIComponent(key);
-  } catch (error) {
-    if (error instanceof URIError) return key;
-    throw error;
-  }
 }

@@ -22,3 +22,13 @@ export function headerValues(headers: Headers, name: string): readonly string[] 
   const all = (headers.get(name) ?? "").split(",").map((value) => value.trim());
   return all.filter((value) => value !== "").map(read);
 }
+
+/** The key of an extra value in the name of its header; one that is not encoded is itself. */
+export function unescapedKey(key: string): string {
+  try {
+    return decodeURIComponent(key);
+  } catch (error) {
+    if (error instanceof URIError) return key;
+    throw error;
+  }
+}
