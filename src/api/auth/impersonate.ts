@@ -237,8 +237,9 @@ function extraProblem(extra: User["extra"]): string | undefined {
     const [domain = "", ...rest] = key.split("/");
     if (key === "") return "impersonating the empty string key in extra is not allowed";
     if (rest.join("/") === "" || subdomainErrors(domain).length > 0) {
-      const why = `extra.key: Invalid value: ${JSON.stringify(key)}: must be a domain-prefixed path`;
-      return `impersonating an invalid key in extra is not allowed: ${why} (such as "acme.io/foo")`;
+      const why = 'must be a domain-prefixed path (such as "acme.io/foo")';
+      const text = `extra.key: Invalid value: ${JSON.stringify(key)}: ${why}`;
+      return `impersonating an invalid key in extra is not allowed: ${text}`;
     }
     if (values.length === 0) return "impersonating empty values in extra is not allowed";
   }

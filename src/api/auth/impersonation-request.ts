@@ -36,5 +36,6 @@ function goUser({ name, uid, groups, extra }: User): string {
       ? "map[string][]string(nil)"
       : `map[string][]string{${entries.join(", ")}}`;
   const [nameText, uidText] = [JSON.stringify(name), JSON.stringify(uid)];
-  return `&user.DefaultInfo{Name:${nameText}, UID:${uidText}, Groups:${list(groups)}, Extra:${map}}`;
+  const rest = `Groups:${list(groups)}, Extra:${map}`;
+  return `&user.DefaultInfo{Name:${nameText}, UID:${uidText}, ${rest}}`;
 }
