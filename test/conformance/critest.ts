@@ -3,7 +3,7 @@ import { openSync } from "node:fs";
 import { join } from "node:path";
 import { hostArch, layerOf } from "../../scripts/images.ts";
 import { folder, nginxAt, RECIPES, type Recipe, USERS } from "./image-recipes.ts";
-import { buildArchive } from "./images.ts";
+import { buildArchive, SOURCES } from "./images.ts";
 import type { TestResult } from "./report.ts";
 import { pinned, program } from "./suite.ts";
 
@@ -37,6 +37,9 @@ const predefinedGroup: Recipe = (parts) => ({
   command: ["sh"],
 });
 
+/** Another image than the sandboxes' own: a test removes it by its ID. */
+const pause: Recipe = (parts) => ({ files: [parts.pause, folder("3.9")], entrypoint: ["/pause"] });
+
 /** What the tests ask for, by full name. */
 function wantedImages(): [string, Recipe][] {
   const users = { uid: "1002", username: "www-data", "uid-group": "1003:1004" };
@@ -57,14 +60,15 @@ function wantedImages(): [string, Recipe][] {
     [`${SUITE_IMAGES}/nginx:1.14-2`, known("nginx")],
     [`${SUITE_IMAGES}/httpd:2.4.39-4`, known("httpd")],
     [`${SUITE_IMAGES}/nonewprivs:1.3`, known("nonewprivs")],
-    ["registry.k8s.io/pause:3.9", known("pause")],
-    ["k8s.gcr.io/pause:3.9", known("pause")],
+    ["registry.k8s.io/pause:3.9", pause],
+    ["k8s.gcr.io/pause:3.9", pause],
   ];
 }
 
 /** Builds the archive of the images; answers its path. */
 export async function buildCritestImages(): Promise<string> {
-  return await buildArchive(`critest-${critestVersion()}`, async () => wantedImages());
+  const recipes = [...SOURCES, "critest.ts"];
+  return await buildArchive(`critest-${critestVersion()}`, recipes, async () => wantedImages());
 }
 
 /** Runs the suite, or what matches `focus`; resolves with the path of ginkgo's report. */

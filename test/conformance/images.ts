@@ -5,11 +5,12 @@ import { type ImageOptions, imagesTar } from "../../scripts/images.ts";
 import { prepareParts, RECIPES, type Recipe } from "./image-recipes.ts";
 import { listImages, OUT, suiteVersion } from "./suite.ts";
 
-const SOURCES = ["images.ts", "image-recipes.ts", "debian-root.ts", "critest.ts"];
+/** Files of this folder that say what is in an image. */
+export const SOURCES = ["images.ts", "image-recipes.ts", "debian-root.ts"];
 
 /** The archive of the images that the conformance suite asks for; answers its path. */
 export async function buildImages(): Promise<string> {
-  return await buildArchive(`images-${suiteVersion()}`, async () => {
+  return await buildArchive(`images-${suiteVersion()}`, SOURCES, async () => {
     const named: [string, Recipe][] = [];
     for (const name of await listImages()) {
       const recipe = RECIPES[/([^/]+):[^:/]+$/.exec(name)?.[1] ?? ""];
@@ -19,12 +20,13 @@ export async function buildImages(): Promise<string> {
   });
 }
 
-/** Builds an archive once per its `title` and the recipes; answers its path. */
+/** Builds an archive once per its `title` and the files that tell what is in it; answers its path. */
 export async function buildArchive(
   title: string,
+  recipes: readonly string[],
   list: () => Promise<readonly (readonly [name: string, recipe: Recipe])[]>,
 ): Promise<string> {
-  const sources = SOURCES.map((name) => readFileSync(join(import.meta.dir, name), "utf8"));
+  const sources = recipes.map((name) => readFileSync(join(import.meta.dir, name), "utf8"));
   const path = join(OUT, `${title}-${Bun.hash.crc32(sources.join("")).toString(16)}.tar`);
   if (existsSync(path)) return path;
   console.log("Building the test images");
