@@ -85,13 +85,15 @@ export async function machineMirror(): Promise<string> {
 export class PrivateApt {
   readonly #dir: string;
   readonly #suite: string;
+  readonly #type: "deb" | "deb-src";
 
-  constructor(dir: string, suite: string = SUITE) {
+  constructor(dir: string, suite: string = SUITE, type: "deb" | "deb-src" = "deb") {
     this.#dir = dir;
     this.#suite = suite;
+    this.#type = type;
   }
 
-  /** Fetches the package lists of the suite for both architectures. */
+  /** Fetches the package lists of the suite for both architectures, or that of its sources. */
   async update(mirror: string): Promise<void> {
     await mkdir(join(this.#dir, "lists/partial"), { recursive: true });
     await mkdir(join(this.#dir, "cache/archives/partial"), { recursive: true });
@@ -99,7 +101,7 @@ export class PrivateApt {
     const signedBy = (await exists(KEYRING)) ? `[signed-by=${KEYRING}] ` : "";
     await writeFile(
       join(this.#dir, "sources.list"),
-      `deb ${signedBy}${mirror} ${this.#suite} main\n`,
+      `${this.#type} ${signedBy}${mirror} ${this.#suite} main\n`,
     );
     await mustRun(
       ["apt-get", ...this.#options(), "update"],
@@ -122,6 +124,13 @@ export class PrivateApt {
       .split("\n\n")
       .filter((stanza) => stanza.includes("Package:"))
       .map(parseStanza);
+  }
+
+  /** Puts the files of a source package into `into`; apt checks their hashes. */
+  async downloadSource(name: string, into: string): Promise<void> {
+    const source = ["source", "--download-only", name];
+    const mend = "Check that this machine's Debian mirror carries sources.";
+    await mustRun(["apt-get", ...this.#options(), ...source], mend, { cwd: into });
   }
 
   #options(): string[] {

@@ -1,13 +1,7 @@
 /** A root file system of Debian programs for test images: package files, without any set-up. */
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import {
-  type AptPackage,
-  aptDownload,
-  machineMirror,
-  PrivateApt,
-  SUITE,
-} from "../../scripts/apt.ts";
+import { type AptPackage, aptDownload, machineMirror, PrivateApt } from "../../scripts/apt.ts";
 import { type Arch, BUILD, extractDeb } from "../../scripts/deps.ts";
 import type { TarEntry } from "../../src/runtime/tar.ts";
 
@@ -16,20 +10,13 @@ const USELESS = /^usr\/share\/(doc|man|info|locale|lintian|bug|bash-completion|c
 const MERGED = ["bin", "lib", "lib64", "sbin"];
 const EMPTY_DIRS = ["dev", "etc", "home", "proc", "root", "run", "sys", "var"];
 
-export interface RootOptions {
-  /** Dependencies that no test needs. */
-  readonly without?: readonly string[];
-  /** Another suite of Debian than that of the build. */
-  readonly suite?: string;
-}
-
-/** Files of `packages` and of everything they depend on. */
+/** Files of `packages` and of everything they depend on, save for `without`. */
 export async function debianRoot(
   packages: readonly string[],
   arch: Arch,
-  { without = [], suite = SUITE }: RootOptions = {},
+  without: readonly string[] = [],
 ): Promise<TarEntry[]> {
-  const apt = new PrivateApt(join(BUILD, suite === SUITE ? "apt" : `apt-${suite}`), suite);
+  const apt = new PrivateApt(join(BUILD, "apt"));
   const mirror = await machineMirror();
   await apt.update(mirror);
   const dir = join(BUILD, "conformance/root");

@@ -1,5 +1,5 @@
 /** What the test images consist of. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "../../scripts/apt.ts";
 import { type Arch, BUILD, extractDeb, fetchDebs } from "../../scripts/deps.ts";
@@ -12,8 +12,9 @@ import {
   layerOf,
 } from "../../scripts/images.ts";
 import type { TarEntry } from "../../src/runtime/tar.ts";
+import { buildBusybox } from "./busybox.ts";
 import { debianRoot } from "./debian-root.ts";
-import { OUT, program } from "./suite.ts";
+import { program } from "./suite.ts";
 
 /** What agnhost's tests call in its image. */
 const TOOLS = [
@@ -90,9 +91,6 @@ const nginxConf = (port: number): string =>
     "",
   ].join("\n");
 
-/** The published image is busybox 1.37, whose words tests compare; this suite carries the same. */
-const BUSYBOX_SUITE = "trixie";
-
 export interface Parts {
   readonly arch: Arch;
   readonly tools: Blob;
@@ -131,11 +129,23 @@ const picture =
     command: ["test-webserver"],
   });
 
+/** The program itself, which acts by the name it is called. */
+export function busyboxOf({ busybox }: Parts): TarEntry {
+  const file = busybox.find(({ path }) => path === "bin/busybox");
+  if (file === undefined) throw new Error("The root of busybox is without it.");
+  return file;
+}
+
 export const nginxAt =
   (port: number): Recipe =>
   (parts) => ({
     below: [parts.tools, parts.nginx],
-    files: [text("etc/nginx/nginx.conf", nginxConf(port)), folder("var/run")],
+    files: [
+      text("etc/nginx/nginx.conf", nginxConf(port)),
+      folder("var/run"),
+      // A test of process namespaces looks for words in a file of zero bytes.
+      { ...busyboxOf(parts), path: "usr/bin/grep" },
+    ],
     command: ["nginx", "-g", "daemon off;"],
   });
 
@@ -208,6 +218,7 @@ export async function prepareParts(): Promise<Parts> {
     { cwd: import.meta.dir },
   );
   const arch = hostArch();
+  const busybox = await buildBusybox();
   const sources = join(module.trim(), "test/images");
   const porter = join(sources, "agnhost/porter");
   return {
@@ -221,7 +232,7 @@ export async function prepareParts(): Promise<Parts> {
       copy("localhost.key", join(porter, "localhost.key"), 0o600),
       folder("uploads"),
     ],
-    busybox: await busybox(arch),
+    busybox: busyboxRoot(readFileSync(busybox), await appletsOf(busybox)),
     pause: copy("pause", await catatonit(arch)),
     etcd: await debianLayer("etcd-server", arch),
     nginx: await debianLayer("nginx", arch),
@@ -230,16 +241,7 @@ export async function prepareParts(): Promise<Parts> {
 }
 
 async function debianLayer(name: string, arch: Arch): Promise<Blob> {
-  return layerOf([...(await debianRoot([name], arch, { without: ["systemd"] })), ...USERS]);
-}
-
-async function busybox(arch: Arch): Promise<TarEntry[]> {
-  const root = await debianRoot(["busybox-static"], arch, { suite: BUSYBOX_SUITE });
-  const file = root.find(({ path }) => path === "usr/bin/busybox");
-  if (file?.data === undefined) throw new Error(`${BUSYBOX_SUITE} has no static busybox.`);
-  const path = join(OUT, "busybox");
-  writeFileSync(path, file.data, { mode: 0o755 });
-  return busyboxRoot(file.data, await appletsOf(path));
+  return layerOf([...(await debianRoot([name], arch, ["systemd"])), ...USERS]);
 }
 
 async function catatonit(arch: Arch): Promise<string> {

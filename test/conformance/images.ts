@@ -6,7 +6,7 @@ import { prepareParts, RECIPES, type Recipe } from "./image-recipes.ts";
 import { listImages, OUT, suiteVersion } from "./suite.ts";
 
 /** Files of this folder that say what is in an image. */
-export const SOURCES = ["images.ts", "image-recipes.ts", "debian-root.ts"];
+export const SOURCES = ["images.ts", "image-recipes.ts", "debian-root.ts", "busybox.ts"];
 
 /** The archive of the images that the conformance suite asks for; answers its path. */
 export async function buildImages(): Promise<string> {
