@@ -34,9 +34,15 @@ export async function* readLog(
 ): AsyncGenerator<Uint8Array> {
   let left = options.limitBytes ?? Number.POSITIVE_INFINITY;
   const offset = await tailOffset(source, options.tailLines);
+  // Lines that come while this reads are not among the last that were asked for.
+  let linesLeft = options.follow
+    ? Number.POSITIVE_INFINITY
+    : (options.tailLines ?? Number.POSITIVE_INFINITY);
   // A new line of ours begins wherever the one before was whole.
   let fresh = true;
   for await (const line of lines(source, offset, options.follow, signal)) {
+    if (linesLeft === 0) return;
+    linesLeft -= 1;
     if (options.sinceMs !== undefined && new Date(line.time).getTime() < options.sinceMs) continue;
     if (options.stream !== undefined && line.stream !== options.stream) continue;
     const stamp = options.timestamps && fresh ? `${line.time} ` : "";
