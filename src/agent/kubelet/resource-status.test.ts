@@ -53,3 +53,8 @@ test("the pod as a whole has what its cgroup holds once it runs", () => {
     limits: { memory: "64Mi" },
   });
 });
+
+test("a pod that asks for nothing is told no empty map, as the API would not keep it", () => {
+  const status = podResourceStatus(podOf({ name: "c" }), "Pending", undefined);
+  expect("allocatedResources" in status).toBe(false);
+});

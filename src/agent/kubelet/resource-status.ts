@@ -62,7 +62,8 @@ export function podResourceStatus(
   const runs = phase === "Running" && cgroup !== undefined;
   return {
     resources: runs ? running(pod, requests, cgroup) : effective,
-    allocatedResources: { ...requests },
+    // The API keeps no empty map: one that is told would be told again and again.
+    ...(Object.keys(requests).length === 0 ? {} : { allocatedResources: { ...requests } }),
   };
 }
 
