@@ -84,6 +84,17 @@ ensure_npm_packages() {
   touch "$stamp"
 }
 
+# A registry for the tests: Debian's package, unpacked but not installed, which would start it.
+ensure_test_registry() {
+  dir=$ROOT/build/docker-registry
+  [ -x "$dir/usr/bin/docker-registry" ] && return 0
+  say "Fetching docker-registry for the tests"
+  rm -rf "$dir"
+  mkdir -p "$dir"
+  (cd "$dir" && apt-get download -q docker-registry >/dev/null 2>&1 && dpkg -x docker-registry_*.deb .) ||
+    say "docker-registry could not be fetched: the tests that need it leave themselves out"
+}
+
 # Prints why this machine cannot run containers; nothing when it can.
 why_no_containers() {
   if ! is_root; then

@@ -20,6 +20,7 @@ import { startPolicy } from "./net/policy.ts";
 import { startProxy } from "./net/proxy.ts";
 import { switchLedger } from "./net/switches.ts";
 import { sweepOrphans } from "./orphans.ts";
+import { type RegistriesOptions, startRegistries } from "./registries/registries.ts";
 
 export interface AgentNodeOptions {
   readonly runtime: Runtime;
@@ -45,6 +46,7 @@ export interface AgentNodeOptions {
   readonly isServer: boolean;
   readonly version: string;
   readonly pauseImage: string;
+  readonly registries: Pick<RegistriesOptions, "file" | "noDefaultEndpoint">;
   readonly clusterCidr: string;
   readonly serviceCidr: string;
   readonly clusterDns: string;
@@ -73,6 +75,12 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
       pauseImage: options.pauseImage,
     }),
     configureCni(options),
+    startRegistries({
+      ...options.registries,
+      runtime,
+      scope,
+      hostsDir: `${dataDir}/agent/etc/containerd/certs.d`,
+    }),
     prepareNodeNetwork(
       runtime,
       {

@@ -83,17 +83,9 @@ export const runtime = rows("runtime", [
     "Registry configuration",
     {
       default: "/etc/rancher/k3s/registries.yaml",
-      unsupported: "another place for registries.yaml comes with a later version",
     },
   ],
-  [
-    "disable-default-registry-endpoint",
-    "bool",
-    "Mirrors only",
-    {
-      unsupported: later.resources,
-    },
-  ],
+  ["disable-default-registry-endpoint", "bool", "Mirrors only"],
   [
     "nonroot-devices",
     "bool",

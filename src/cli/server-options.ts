@@ -80,6 +80,10 @@ export async function serverOptionsOf(
     nodeLabels: labelsOf(flags),
     nodeTaints: taintsOf(flags),
     pauseImage: flags.string("pause-image") || pauseImageDefault,
+    registries: {
+      file: flags.string("private-registry"),
+      noDefaultEndpoint: flags.bool("disable-default-registry-endpoint"),
+    },
     configuresCni: flags.string("flannel-backend") !== "none",
     resolvConf: await resolvConfOf(flags, context),
     leafDays: positive(context.env.CATTLE_NEW_SIGNED_CERT_EXPIRATION_DAYS),

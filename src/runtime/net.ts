@@ -6,7 +6,7 @@ import { fetchWithLines } from "./header-lines.ts";
 import { readableOf } from "./readable.ts";
 import type { Address, ByteStream, Net, TlsOptions } from "./runtime.ts";
 
-export function createNet(): Pick<Net, "fetch" | "dial"> {
+export function createNet(): Pick<Net, "fetch" | "dial" | "serve"> {
   return {
     fetch: (request, { tls, unix, headerLines } = {}) =>
       headerLines !== undefined
@@ -18,6 +18,10 @@ export function createNet(): Pick<Net, "fetch" | "dial"> {
             timeout: false,
           } as RequestInit),
     dial,
+    serve: async (host, port, handle) => {
+      const server = Bun.serve({ hostname: host, port, idleTimeout: 0, fetch: handle });
+      return { port: server.port ?? 0, close: () => void server.stop(true) };
+    },
   };
 }
 

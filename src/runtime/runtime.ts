@@ -117,6 +117,12 @@ export interface Net {
     onMessage: (data: Uint8Array, from: UdpFrom) => void,
   ): Promise<UdpSocket>;
   listen(address: Address, onConnection: (stream: ByteStream) => void): Promise<Listener>;
+  /** Plain HTTP; port 0 takes any. */
+  serve(
+    host: string,
+    port: number,
+    handle: (request: Request) => Promise<Response>,
+  ): Promise<Listener>;
   fetch(request: Request, options?: FetchOptions): Promise<Response>;
   /** With `tls` the bytes are those inside of the encrypted connection. */
   dial(address: Address, signal: AbortSignal, tls?: TlsOptions): Promise<ByteStream>;

@@ -72,6 +72,7 @@ export function createSimulatedRuntime(
       dial: options.dial ?? refuse("sockets"),
       udp: refuse("sockets"),
       listen: refuse("sockets"),
+      serve: refuse("sockets"),
     },
   };
 }

@@ -102,6 +102,8 @@ export interface ServerOptions {
   /** `key=value:Effect` as given. */
   readonly nodeTaints: readonly string[];
   readonly pauseImage: string;
+  /** registries.yaml, and whether registries with mirrors are asked themselves too. */
+  readonly registries: { readonly file: string; readonly noDefaultEndpoint: boolean };
   /** False: the administrator brings a CNI configuration. */
   readonly configuresCni: boolean;
   /** The resolv.conf that pods and the DNS build on; undefined chooses one of the host. */

@@ -399,6 +399,7 @@ class Server {
       isServer: true,
       version: k3Version,
       pauseImage: options.pauseImage,
+      registries: options.registries,
       clusterCidr: options.clusterCidr,
       serviceCidr: options.serviceCidr,
       clusterDns: options.clusterDns,
