@@ -64,34 +64,7 @@ const leaseDir = "/var/lib/cni/networks";
 /** Resolves once the node is registered; the scope's end stops all but the pods. */
 export async function createAgentNode(options: AgentNodeOptions): Promise<Kubelet> {
   const { runtime, host, scope, bundle, dataDir } = options;
-  const [containerd] = await Promise.all([
-    startContainerd({
-      runtime,
-      host,
-      scope,
-      dataDir,
-      binDir: bundle.bin,
-      cniBinDir: bundle.cni,
-      pauseImage: options.pauseImage,
-    }),
-    configureCni(options),
-    startRegistries({
-      ...options.registries,
-      runtime,
-      scope,
-      hostsDir: `${dataDir}/agent/etc/containerd/certs.d`,
-    }),
-    prepareNodeNetwork(
-      runtime,
-      {
-        nodeIp: options.nodeIps[0] ?? "127.0.0.1",
-        serviceCidr: options.serviceCidr,
-        dnsIp: options.clusterDns,
-        switchLedger,
-      },
-      scope.signal,
-    ),
-  ]);
+  const containerd = await startGround(options);
   const cri = openCri(containerd.socketPath);
   const images = {
     runtime,
@@ -137,6 +110,40 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
   });
   await startHealthPort({ runtime, scope, port: 10248, problem: () => kubelet.problem() });
   return kubelet;
+}
+
+/** What pods stand on: containerd, told of networks and registries, and the node's own network. */
+async function startGround(options: AgentNodeOptions): Promise<Containerd> {
+  const { runtime, host, scope, bundle, dataDir } = options;
+  const [containerd] = await Promise.all([
+    startContainerd({
+      runtime,
+      host,
+      scope,
+      dataDir,
+      binDir: bundle.bin,
+      cniBinDir: bundle.cni,
+      pauseImage: options.pauseImage,
+    }),
+    configureCni(options),
+    startRegistries({
+      ...options.registries,
+      runtime,
+      scope,
+      hostsDir: `${dataDir}/agent/etc/containerd/certs.d`,
+    }),
+    prepareNodeNetwork(
+      runtime,
+      {
+        nodeIp: options.nodeIps[0] ?? "127.0.0.1",
+        serviceCidr: options.serviceCidr,
+        dnsIp: options.clusterDns,
+        switchLedger,
+      },
+      scope.signal,
+    ),
+  ]);
+  return containerd;
 }
 
 /** containerd may end between its start and its first use; its supervisor starts it again. */

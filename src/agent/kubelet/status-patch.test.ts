@@ -45,10 +45,3 @@ test("a condition of a resize goes when the resize is over, those of others stay
     undefined,
   );
 });
-
-test("what is empty is not written again and again, as the API keeps nothing of it", () => {
-  const pod = { metadata: { name: "p", uid: "u" }, spec: { containers: [] }, status: {} };
-  const status = { allocatedResources: {}, resources: { requests: {}, limits: {} } };
-  expect(statusPatch(pod as never, { allocatedResources: {} })).toBeUndefined();
-  expect(statusPatch(pod as never, status)).toBeUndefined();
-});
