@@ -2,7 +2,7 @@
 import { type Context, Hono } from "hono";
 import { ApiError } from "../lib/api-error.ts";
 import { AssertionError } from "../lib/assert.ts";
-import type { Metrics } from "../runtime/metrics.ts";
+import { createMetrics, type Metrics } from "../runtime/metrics.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Aggregator } from "./aggregation/aggregator.ts";
 import type { LiveApiService } from "./aggregation/backend.ts";
@@ -15,9 +15,11 @@ import { type Entering, enter } from "./entrance.ts";
 import type { ExternalGroups } from "./external-groups.ts";
 import type { RequestGate } from "./flowcontrol/gate.ts";
 import { type HealthCheck, healthAnswer } from "./health.ts";
+import { HealthMetrics } from "./health-metrics.ts";
 import { documentAnswer, jsonResponse, statusAnswer } from "./http-answer.ts";
 import { AnswerHeaders, type HttpAnswer, type HttpRequest, responseOf } from "./http-exchange.ts";
 import { serveUpgrade } from "./http-upgrade.ts";
+import { listedPaths } from "./listed-paths.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { User } from "./request.ts";
 import { RequestEntry } from "./request-entry.ts";
@@ -53,6 +55,8 @@ export interface ApiAppOptions {
   readonly openapi?: OpenApi;
   /** API groups that other servers implement. */
   readonly aggregator?: Aggregator;
+  /** Brings what is only counted when asked for up to date. */
+  readonly beforeMetrics?: () => Promise<void>;
   /** What `/metrics` tells. */
   readonly metrics?: Metrics;
   /** Milliseconds that a request may take which is no watch and no stream; a minute by default. */
@@ -93,8 +97,13 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
   for (const path of ["/api", "/api/*", "/apis", "/apis/*"]) {
     app.all(path, (context) => server.api(context));
   }
+  app.get("/metrics/slis", (context) => server.open(context, () => server.slis()));
   app.get("/metrics", (context) => server.open(context, () => server.metrics()));
-  app.get("/", (context) => server.open(context, () => server.paths()));
+  app.get("/", (context) =>
+    server.open(context, () =>
+      jsonResponse({ paths: listedPaths(options.pipeline.registry) }, 200),
+    ),
+  );
   app.all("*", (context) =>
     server.open(
       context,
@@ -120,6 +129,7 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
 class ApiServer {
   readonly #discovery;
   readonly #resources: ResourceRequests;
+  readonly #health = new HealthMetrics(createMetrics());
   /** What no request may take longer than. */
   readonly #allowedMs: number;
 
@@ -232,7 +242,9 @@ class ApiServer {
   health(context: Context<Environment>, endpoint: HealthEndpoint): Promise<Response> {
     return this.open(context, async () => {
       const { path } = context.req;
-      const answer = healthAnswer(endpoint, await this.options.health(endpoint), {
+      const checks = await this.options.health(endpoint);
+      this.#health.record(endpoint, checks);
+      const answer = healthAnswer(endpoint, checks, {
         single: path.slice(endpoint.length + 2),
         verbose: context.req.query("verbose") !== undefined,
         exclude: context.req.queries("exclude") ?? [],
@@ -284,9 +296,15 @@ class ApiServer {
     return forward();
   }
 
-  metrics(): Response {
+  async metrics(): Promise<Response> {
+    await this.options.beforeMetrics?.();
     const text = this.options.metrics?.text();
     if (text === undefined) return pageNotFound();
+    return new Response(text, { headers: { "content-type": metricsType } });
+  }
+
+  slis(): Response {
+    const text = this.#health.metrics.text();
     return new Response(text, { headers: { "content-type": metricsType } });
   }
 
@@ -318,18 +336,6 @@ class ApiServer {
       return new Response(null, { status: 304, headers });
     }
     return new Response(aggregated.bytes as Uint8Array<ArrayBuffer>, { status: 200, headers });
-  }
-
-  /** What `/` lists. */
-  paths(): Response {
-    const versions = new Set<string>();
-    for (const { group, version } of this.options.pipeline.registry.all()) {
-      if (group === "") versions.add("/api").add(`/api/${version}`);
-      else versions.add("/apis").add(`/apis/${group}`).add(`/apis/${group}/${version}`);
-    }
-    const others = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz"];
-    others.push("/version");
-    return jsonResponse({ paths: [...versions, ...others].sort() }, 200);
   }
 
   async failure(

@@ -2,7 +2,7 @@
 import type { Client } from "../client/client.ts";
 import type { LiveSets } from "../live/live-set.ts";
 import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
-import { createMetrics } from "../runtime/metrics.ts";
+import { createMetrics, type Metrics } from "../runtime/metrics.ts";
 import { collectProcessMetrics } from "../runtime/process-metrics.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Store } from "../store/store.ts";
@@ -12,15 +12,18 @@ import type { FrontProxyIdentity } from "./aggregation/backend.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import { createImpersonate } from "./auth/impersonate.ts";
 import type { Authenticate, Authorizer } from "./authorizer.ts";
-import { FlowControl } from "./flowcontrol/flow-control.ts";
+import { FlowControl, type FlowControlOptions } from "./flowcontrol/flow-control.ts";
 import { InFlightGate, type InFlightLimits } from "./flowcontrol/in-flight.ts";
 import { WatchCounts } from "./flowcontrol/watch-counts.ts";
 import { type ApiApp, type ApiAppOptions, createApiApp } from "./http.ts";
+import { listedPaths } from "./listed-paths.ts";
 import { createOpenApi } from "./openapi.ts";
 import { createPipeline, type Pipeline, serverUser } from "./pipeline.ts";
 import { createRegistry, locateIn, type Registry } from "./registry.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 import { createSchemaCodec } from "./schema-codec.ts";
+import { collectServerMetrics } from "./server-metrics.ts";
+import { zPage } from "./zpages.ts";
 
 export interface ApiServerOptions
   extends Pick<
@@ -38,6 +41,8 @@ export interface ApiServerOptions
   readonly auditor?: Auditor | undefined;
   /** By which the servers of aggregated APIs know us. */
   readonly frontProxy?: () => FrontProxyIdentity | undefined;
+  /** Of kube-apiserver, as `/flagz` tells them. */
+  readonly flags?: Readonly<Record<string, string>>;
   /** How many requests are served at once, and by which rules; absent serves all. */
   readonly concurrency?: Concurrency;
   /** How long a watch lasts at least when its client does not say. */
@@ -53,6 +58,8 @@ export interface Concurrency extends InFlightLimits {
 
 export interface ApiServer {
   readonly registry: Registry;
+  /** What `/metrics` tells. */
+  readonly metrics: Metrics;
   readonly live: StoreLiveSets;
   readonly pipeline: Pipeline;
   readonly app: ApiApp;
@@ -95,23 +102,16 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const metrics = createMetrics();
   options.auditor?.countIn(metrics);
   collectProcessMetrics(metrics);
-  const { concurrency } = options;
-  const flowControl = concurrency?.isFair
-    ? new FlowControl({
-        runtime,
-        live,
-        client,
-        metrics,
-        watches,
-        serverLimit: seatsOf(concurrency),
-      })
-    : undefined;
-  const gate =
-    flowControl ?? (concurrency === undefined ? undefined : new InFlightGate(concurrency, metrics));
+  const flowControl = flowControlOf(options, { live, client, metrics, watches });
+  const gate = flowControl ?? inFlightGateOf(options, metrics);
+  const zPages = zPagesOf(options, registry);
   const app = createApiApp({
     ...options,
     extra: async (request, user) =>
-      flowControl?.dump(new URL(request.url)) ?? (await options.extra?.(request, user)),
+      flowControl?.dump(new URL(request.url)) ??
+      zPage(new URL(request.url).pathname, request.headers.get("accept") ?? "", zPages) ??
+      (await options.extra?.(request, user)),
+    beforeMetrics: collectServerMetrics({ ...options, metrics, registry, live, watches }),
     ...(gate === undefined ? {} : { gate }),
     metrics,
     pipeline,
@@ -120,10 +120,36 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     impersonate: createImpersonate(authorizer),
     openapi: createOpenApi(registry, options.version.gitVersion ?? ""),
   });
-  return { registry, live, pipeline, app, client, aggregator, flowControl };
+  return { registry, metrics, live, pipeline, app, client, aggregator, flowControl };
 }
 
-/** The two bounds together are what is shared. */
-function seatsOf(concurrency: Concurrency): number {
-  return concurrency.maxRequestsInFlight + concurrency.maxMutatingRequestsInFlight;
+function flowControlOf(
+  { concurrency, runtime }: ApiServerOptions,
+  parts: Pick<FlowControlOptions, "live" | "client" | "metrics" | "watches">,
+): FlowControl | undefined {
+  if (concurrency?.isFair !== true) return undefined;
+  // The two bounds together are what is shared.
+  const { maxRequestsInFlight, maxMutatingRequestsInFlight } = concurrency;
+  const serverLimit = maxRequestsInFlight + maxMutatingRequestsInFlight;
+  return new FlowControl({ ...parts, runtime, serverLimit });
+}
+
+function inFlightGateOf(
+  { concurrency }: ApiServerOptions,
+  metrics: Metrics,
+): InFlightGate | undefined {
+  return concurrency === undefined ? undefined : new InFlightGate(concurrency, metrics);
+}
+
+function zPagesOf({ runtime, version, flags = {} }: ApiServerOptions, registry: Registry) {
+  const { gitVersion = "", major, minor, goVersion = "" } = version;
+  return {
+    startedAt: runtime.clock.now(),
+    now: () => runtime.clock.now(),
+    binaryVersion: gitVersion.replace(/^v/, ""),
+    emulationVersion: `${major}.${minor}`,
+    builtWith: goVersion,
+    paths: () => listedPaths(registry),
+    flags,
+  };
 }

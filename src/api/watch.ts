@@ -10,6 +10,7 @@ import type { LiveChange, LiveSet } from "../live/live-set.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { Compacted, prefixRange, type Revision } from "../store/store.ts";
 import type { Call } from "./call.ts";
+import type { WatchCounts } from "./flowcontrol/watch-counts.ts";
 import { currentSet, expired } from "./list.ts";
 import { type ListQuery, readListOptions } from "./list-options.ts";
 import { storagePrefixOf } from "./registry.ts";
@@ -59,7 +60,7 @@ export async function planWatch(call: Call): Promise<PlannedWatch> {
 
 class Watch {
   #subscription: Disposable | undefined;
-  #uncount: () => void = () => {};
+  #counted: ReturnType<WatchCounts["add"]> | undefined;
   #over = false;
   #seen: Revision = 0;
 
@@ -79,7 +80,7 @@ class Watch {
     }
     this.signal.addEventListener("abort", () => this.#end(), { once: true });
     const { parts, request } = this.call;
-    this.#uncount = parts.watches?.add(request) ?? this.#uncount;
+    this.#counted = parts.watches?.add(request);
     const { custom } = this.call.definition;
     custom?.removed.addEventListener("abort", () => this.#end(), { signal: this.signal });
     const { hasResourceVersion, notOlderThan, sendInitialEvents } = this.options;
@@ -184,6 +185,7 @@ class Watch {
     if (key !== undefined && change.now.key !== key) return;
     const event = eventOf(change, this.selection);
     if (event === undefined) return;
+    if (this.#counted !== undefined) this.#counted.tally.events += 1;
     if (event.type === "left") this.sink.event("DELETED", event.object, change.now.revision);
     else this.sink.event(event.type, event.object);
   }
@@ -238,7 +240,7 @@ class Watch {
   #end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#uncount();
+    this.#counted?.forget();
     this.#subscription?.[Symbol.dispose]();
     this.sink.end();
   }

@@ -2,7 +2,14 @@
 import { auditArgs } from "./audit-args.ts";
 import { authenticationArgs } from "./authentication-args.ts";
 import { authorizationArgs } from "./authorization-args.ts";
-import { chance, componentArgsOf, count, duration, switched } from "./component-args.ts";
+import {
+  chance,
+  componentArgsOf,
+  componentTextsOf,
+  count,
+  duration,
+  switched,
+} from "./component-args.ts";
 import { type FlagValues, UsageError } from "./flags.ts";
 
 export const apiServerArgs = {
@@ -32,5 +39,5 @@ export function apiServerArgsOf(flags: FlagValues) {
         "and max-mutating-requests-inflight must not both be 0",
     );
   }
-  return values;
+  return { ...values, flagz: componentTextsOf(apiServerArgs, values) };
 }

@@ -2,7 +2,7 @@
  * Arguments of single components (`--kube-apiserver-arg=request-timeout=30s`) against tables of
  * those that k3 understands; the values keep the component's own names and forms.
  */
-import { parseDuration } from "../lib/duration.ts";
+import { formatDuration, parseDuration } from "../lib/duration.ts";
 import { bad, boolOf, type FlagValues, nearestName } from "./flags.ts";
 
 /** One argument: its default, and what reads a value; that throws RangeError with the reason. */
@@ -11,6 +11,8 @@ export interface ComponentArg<T> {
   readonly read: (text: string) => T;
   /** It may stand without a value, which is then "true". */
   readonly isSwitch?: boolean;
+  /** A value as it would be given; by default as JavaScript writes it. */
+  text?(value: T): string;
   /** Arguments that may be given several times: what several values are together. */
   join?(one: T, next: T): T;
 }
@@ -31,6 +33,7 @@ export function duration(fallbackMs: number): ComponentArg<number> {
       if (ms < 0) throw new RangeError("it must not be negative");
       return ms;
     },
+    text: formatDuration,
   };
 }
 
@@ -184,6 +187,19 @@ function together(row: ComponentArg<unknown>, given: readonly Given[]): unknown 
   if (row.join === undefined) return isBefore ? row.default : values.at(-1);
   const all = [...(isAfter ? [row.default] : []), ...values, ...(isBefore ? [row.default] : [])];
   return all.reduce(row.join);
+}
+
+/** Each value as it would be given, for whoever asks how the component was started. */
+export function componentTextsOf<Rows extends ComponentArgs>(
+  rows: Rows,
+  values: ComponentValues<Rows>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(rows).flatMap(([name, row]) => {
+      const value = values[name];
+      return value === undefined ? [] : [[name, row.text?.(value) ?? `${value}`] as const];
+    }),
+  );
 }
 
 function unknown(name: string, known: readonly string[]): string {

@@ -4,6 +4,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { EventRecorder } from "./events.ts";
 import type { LiveChange, LiveSets } from "./live-set.ts";
+import type { QueueMetrics } from "./queue-metrics.ts";
 import type { WorkWatch } from "./work-watch.ts";
 
 /** "done", or reconcile again later; a thrown Error means again, with backoff. */
@@ -39,6 +40,7 @@ export interface ControllerContext {
   readonly live: LiveSets;
   readonly runtime: Runtime;
   readonly events: EventRecorder;
+  readonly queueMetrics?: QueueMetrics;
   /** Told of work that begins and ends, where someone looks after it. */
   readonly watch?: WorkWatch;
 }

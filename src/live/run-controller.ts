@@ -8,7 +8,7 @@ import type { LiveChange } from "./live-set.ts";
 import { WorkQueue } from "./work-queue.ts";
 
 /** What running needs of the context; the rest is for the controller itself. */
-export type RunContext = Pick<ControllerContext, "live" | "runtime" | "watch">;
+export type RunContext = Pick<ControllerContext, "live" | "runtime" | "watch" | "queueMetrics">;
 
 /** Resolves when `signal` aborts and all workers have ended; rejects when an assertion fails. */
 export async function runController(
@@ -19,7 +19,8 @@ export async function runController(
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);
   const queue = new WorkQueue(context.runtime.clock, both);
-  const subscriptions: Disposable[] = [];
+  const told = context.queueMetrics?.follow(controller.name, queue);
+  const subscriptions: Disposable[] = told === undefined ? [] : [told];
   try {
     for (const rule of controller.watches) {
       const set = context.live.of(rule.resource as Resource<KubeObject>);
@@ -32,7 +33,7 @@ export async function runController(
     }
     for (const key of controller.initialKeys ?? []) queue.add(key);
     const workers = Array.from({ length: controller.concurrent }, () =>
-      work(controller, context, queue, both),
+      work(controller, context, { queue, begin: () => told?.begin() }, both),
     );
     await Promise.all(workers);
   } catch (error) {
@@ -46,13 +47,14 @@ export async function runController(
 async function work(
   controller: Controller,
   context: RunContext,
-  queue: WorkQueue,
+  { queue, begin }: { readonly queue: WorkQueue; begin(): (() => void) | undefined },
   signal: AbortSignal,
 ): Promise<void> {
   const log = context.runtime.log.named(controller.name);
   for (;;) {
     const key = await queue.take();
     if (key === undefined) return;
+    const measured = begin();
     const ended = context.watch?.begin(`${controller.name} for ${key}`);
     try {
       const outcome = await controller.reconcile(key, signal);
@@ -69,6 +71,7 @@ async function work(
     } finally {
       queue.done(key);
       ended?.();
+      measured?.();
     }
   }
 }

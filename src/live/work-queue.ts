@@ -23,6 +23,18 @@ export class WorkQueue {
     signal.addEventListener("abort", () => this.#close(), { once: true });
   }
 
+  #adds = 0;
+  #retries = 0;
+
+  /** How many keys were added so far, and how many of them again after a failure. */
+  get adds(): number {
+    return this.#adds;
+  }
+
+  get retries(): number {
+    return this.#retries;
+  }
+
   get depth(): number {
     return this.#ready.length;
   }
@@ -30,6 +42,7 @@ export class WorkQueue {
   add(key: string): void {
     if (this.signal.aborted || this.#dirty.has(key)) return;
     this.#dirty.add(key);
+    this.#adds += 1;
     if (this.#inFlight.has(key)) return;
     const taker = this.#takers.shift();
     if (taker === undefined) this.#ready.push(key);
@@ -57,6 +70,7 @@ export class WorkQueue {
   addFailed(key: string): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
+    this.#retries += 1;
     this.addAfter(key, Math.min(limits.backoffMinMs * 2 ** failures, limits.backoffMaxMs));
   }
 

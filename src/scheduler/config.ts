@@ -28,7 +28,7 @@ const otherPlugins = [
 ];
 const knownPlugins: ReadonlySet<string> = new Set([...filterNames, ...scoreNames, ...otherPlugins]);
 
-export interface SchedulerConfig extends Required<Omit<SchedulerOptions, "extenders">> {
+export interface SchedulerConfig extends Required<Omit<SchedulerOptions, "extenders" | "metrics">> {
   readonly extenders: readonly DecodedExtender[];
 }
 

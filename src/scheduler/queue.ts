@@ -80,6 +80,15 @@ export class SchedulingQueue {
     return this.#known.size;
   }
 
+  /** How many pods wait, and where. */
+  pending(): Readonly<Record<"active" | "backoff" | "unschedulable", number>> {
+    return {
+      active: this.#isActive.size,
+      backoff: this.#backoff.size,
+      unschedulable: this.#waiting.size,
+    };
+  }
+
   has(uid: string): boolean {
     return this.#known.has(uid);
   }

@@ -3,6 +3,7 @@ import { nodes, podDisruptionBudgets, pods } from "../client/resources.ts";
 import type { Node, Pod } from "../gen/core-v1.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import type { LiveChange, LiveSet } from "../live/live-set.ts";
+import type { Metrics } from "../runtime/metrics.ts";
 import type { LivePod } from "./amounts.ts";
 import { Binder } from "./bind.ts";
 import { NodeCache } from "./cache.ts";
@@ -16,6 +17,7 @@ import {
   search,
 } from "./decide.ts";
 import { type ExtenderSettings, Extenders } from "./extenders.ts";
+import { type AttemptResult, SchedulerMetrics } from "./metrics.ts";
 import type { LiveNode } from "./node-info.ts";
 import { bestOf, findCandidates, type Preemption, planPreemption } from "./preemption.ts";
 import { defaultProfile, type Profile } from "./profile.ts";
@@ -27,6 +29,7 @@ export interface SchedulerOptions {
   /** Pods whose `spec.schedulerName` is that of no profile are left alone. */
   readonly profiles?: readonly Profile[];
   readonly backoff?: Backoff;
+  readonly metrics?: Metrics;
   readonly extenders?: readonly ExtenderSettings[];
 }
 
@@ -55,6 +58,7 @@ class DefaultScheduler implements Scheduler {
   readonly #context: ControllerContext;
   readonly #profiles: ReadonlyMap<string, Profile>;
   readonly #queue: SchedulingQueue;
+  readonly #metrics: SchedulerMetrics | undefined;
   readonly #cache = new NodeCache();
   readonly #binder: Binder;
   readonly #extenders: Extenders;
@@ -68,13 +72,19 @@ class DefaultScheduler implements Scheduler {
   /** Volumes promised to pods whose binding is under way. */
   readonly #taken = new Set<string>();
   #startIndex = 0;
+  /** Decisions are made one after the other. */
+  #decidingSinceMs = 0;
   #wakeUp = new AbortController();
 
-  constructor(context: ControllerContext, { profiles, backoff, extenders }: SchedulerOptions) {
+  constructor(
+    context: ControllerContext,
+    { profiles, backoff, extenders, metrics }: SchedulerOptions,
+  ) {
     this.#context = context;
     const all = profiles ?? [defaultProfile];
     this.#profiles = new Map(all.map((profile) => [profile.schedulerName, profile]));
     this.#queue = new SchedulingQueue(backoff);
+    this.#metrics = metrics && new SchedulerMetrics(metrics, this.#queue);
     this.#pods = context.live.of(pods);
     this.#view = createClusterView(context.live, this.#taken);
     this.#binder = new Binder(context, this.#view);
@@ -213,6 +223,7 @@ class DefaultScheduler implements Scheduler {
       return undefined;
     }
     const input = this.#inputFor(pod, profile);
+    this.#decidingSinceMs = this.#context.runtime.clock.monotonicMs();
     if (this.#extenders.concern(pod)) return this.#askExtenders(entry, input, signal);
     void this.#act(entry, input, decide(input), signal);
     return undefined;
@@ -234,6 +245,7 @@ class DefaultScheduler implements Scheduler {
       await this.#act(entry, input, decisionOf(input, left, points), signal);
     } catch (error) {
       this.#queue.sendBack(entry, [], this.#nowMs);
+      this.#tell("error", input.profile);
       const message = error instanceof Error ? error.message : String(error);
       this.#start(this.#binder.tellError(pod, message));
     }
@@ -246,6 +258,7 @@ class DefaultScheduler implements Scheduler {
     decision: Decision,
     signal: AbortSignal,
   ): Promise<void> {
+    this.#tell(decision.node === undefined ? "unschedulable" : "scheduled", input.profile);
     if (decision.node === undefined) {
       const told = this.#reject(entry, input, decision);
       this.#start(told);
@@ -253,6 +266,11 @@ class DefaultScheduler implements Scheduler {
     }
     this.#startIndex = (this.#startIndex + decision.looked) % input.snapshot.nodes.length;
     this.#start(this.#bind(entry, input.pod, decision.node, signal));
+  }
+
+  #tell(result: AttemptResult, { schedulerName }: Profile): void {
+    const ms = this.#context.runtime.clock.monotonicMs() - this.#decidingSinceMs;
+    this.#metrics?.attempt(result, schedulerName, ms);
   }
 
   #start(work: Promise<void>): void {

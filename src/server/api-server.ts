@@ -86,6 +86,11 @@ export function openApiServer(parts: ApiParts): ApiServer {
       maxRequestsInFlight: server.apiServer["max-requests-inflight"],
       maxMutatingRequestsInFlight: server.apiServer["max-mutating-requests-inflight"],
     },
+    flags: {
+      ...server.apiServer.flagz,
+      "service-cluster-ip-range": server.serviceCidr,
+      "service-node-port-range": Object.values(server.serviceNodePortRange).join("-"),
+    },
     requestTimeoutMs: server.apiServer["request-timeout"],
     minRequestTimeoutSeconds: server.apiServer["min-request-timeout"],
     extra: async (request) => openIdDocument(new URL(request.url).pathname, await tokens),

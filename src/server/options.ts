@@ -17,6 +17,8 @@ export interface KubeconfigFile {
 
 /** Arguments of kube-apiserver, by its own names (`--kube-apiserver-arg`). */
 export interface ApiServerArguments {
+  /** All of them as they would be given. */
+  readonly flagz: Readonly<Record<string, string>>;
   readonly "enable-priority-and-fairness": boolean;
   /** Part of HTTP/2 requests whose client is asked to connect anew. */
   readonly "goaway-chance": number;

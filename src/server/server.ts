@@ -11,6 +11,7 @@ import { createCustomResourceDefinitionController } from "../controllers/custom-
 import { UsageCollector } from "../groups/metrics/usage.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
+import { QueueMetrics } from "../live/queue-metrics.ts";
 import { runController } from "../live/run-controller.ts";
 import { WorkWatch } from "../live/work-watch.ts";
 import type { Pki } from "../pki/ensure.ts";
@@ -33,6 +34,7 @@ import { openAuthentication } from "./authentication.ts";
 import { openAuthorization } from "./authorization.ts";
 import { bootstrapCluster } from "./bootstrap.ts";
 import { CachePulse } from "./cache-pulse.ts";
+import { collectCertificateMetrics } from "./certificate-metrics.ts";
 import { doorCertificates, kubeletCertificates } from "./door-certificates.ts";
 import { type FrontDoor, startFrontDoor } from "./front-door.ts";
 import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
@@ -253,6 +255,7 @@ class Server {
     });
     scope.defer(() => api.live[Symbol.dispose]());
     this.#made.api = api;
+    collectCertificateMetrics(api.metrics, pki, runtime.clock);
     const pulse = new CachePulse(runtime.clock, need(this.#made.store), api.live);
     this.#made.pulse = pulse;
     scope.task("pulse", (signal) => pulse.run(signal));
@@ -345,7 +348,10 @@ class Server {
 
   #controllers(scope: Scope): void {
     const { client, live } = need(this.#made.api);
-    const context = { client, live, runtime: this.runtime, watch: this.#work.controllers };
+    const { runtime } = this;
+    const { metrics } = need(this.#made.api);
+    const queueMetrics = new QueueMetrics(metrics, () => runtime.clock.monotonicMs());
+    const context = { client, live, runtime, queueMetrics, watch: this.#work.controllers };
     const rootCa = need(this.#made.pki).authorities["server-ca"].certPem;
     const controllers = allControllers(context, {
       rootCa,
@@ -376,7 +382,8 @@ class Server {
     const options = await readSchedulerConfig(this.options.schedulerConfigFile, this.runtime);
     const { scheduler: watch } = this.#work;
     const context = { client: own, live, runtime: this.runtime, events, watch };
-    const scheduler = createScheduler(context, options);
+    const { metrics } = need(this.#made.api);
+    const scheduler = createScheduler(context, { ...options, metrics });
     scope.task("scheduler", (signal) => scheduler.run(signal));
   }
 

@@ -116,7 +116,7 @@ const table: Readonly<Record<string, RoleRow>> = {
   "system:monitoring": {
     rules: [
       paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*"),
-      paths("/metrics", "/metrics/slis"),
+      paths("/metrics", "/metrics/slis", "/flagz", "/statusz"),
     ],
     groups: ["system:monitoring"],
   },

@@ -15,6 +15,7 @@ import { dumpOf } from "./dumps.ts";
 import { type EstimateSources, estimateWork } from "./estimate.ts";
 import { FlowMetrics } from "./flow-metrics.ts";
 import type { Admittance, Knock, RequestGate } from "./gate.ts";
+import { InFlight } from "./in-flight.ts";
 import { keepBootstrapObjects } from "./keep-bootstrap.ts";
 import { type Classified, PriorityLevels } from "./priority-levels.ts";
 import type { SeatedRequest } from "./queue-set.ts";
@@ -39,11 +40,13 @@ export class FlowControl implements RequestGate {
   readonly levels: PriorityLevels;
   readonly #metrics: FlowMetrics;
   readonly #sources: EstimateSources;
+  readonly #inFlight: InFlight;
 
   constructor(private readonly options: FlowControlOptions) {
     const { runtime, live, serverLimit, metrics, watches } = options;
     this.levels = new PriorityLevels(serverLimit, runtime.clock);
     this.#metrics = new FlowMetrics(metrics, this.levels);
+    this.#inFlight = new InFlight(metrics);
     this.#sources = {
       statsOf: (resource) => live.stats(resource),
       watchersOf: (resource) => watches.interestedIn(resource),
@@ -102,7 +105,9 @@ export class FlowControl implements RequestGate {
 
   #admit(found: Classified, request: SeatedRequest, { digest }: Knock): Admittance {
     const { clock } = this.options.runtime;
+    this.#inFlight.count(digest.verb, 1);
     const leave = (): void => {
+      this.#inFlight.count(digest.verb, -1);
       found.level.queues.finish(request);
       this.#metrics.executed(found, digest.verb, clock.monotonicMs() - request.startedMs);
     };

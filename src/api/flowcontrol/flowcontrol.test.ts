@@ -152,7 +152,7 @@ test("WatchCounts counts who will be told of a write", () => {
       namespace,
       name,
       query: new URLSearchParams(query),
-    });
+    }).forget;
   const everywhere = watch("configmaps", "", "");
   watch("configmaps", "default", "");
   watch("configmaps", "other", "");

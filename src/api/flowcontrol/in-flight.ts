@@ -12,40 +12,49 @@ export interface InFlightLimits {
 
 const reading: ReadonlySet<string> = new Set(["get", "list", "watch"]);
 const refused: Admittance = { admitted: false, headers: [], retryAfterSeconds: 1 };
+const help =
+  "Maximal number of currently used inflight request limit of this apiserver per request kind in " +
+  "last second.";
+
+/** How many requests are being served. */
+export class InFlight {
+  reads = 0;
+  writes = 0;
+
+  constructor(metrics: Metrics) {
+    metrics.collect("apiserver_current_inflight_requests", help, () => [
+      [{ request_kind: "mutating" }, this.writes],
+      [{ request_kind: "readOnly" }, this.reads],
+    ]);
+  }
+
+  count(verb: string, by: 1 | -1): void {
+    if (reading.has(verb)) this.reads += by;
+    else this.writes += by;
+  }
+}
 
 export class InFlightGate implements RequestGate {
-  #reads = 0;
-  #writes = 0;
+  readonly #now: InFlight;
 
   constructor(
     private readonly limits: InFlightLimits,
     metrics: Metrics,
   ) {
-    metrics.collect("apiserver_current_inflight_requests", inFlightHelp, () => [
-      [{ request_kind: "mutating" }, this.#writes],
-      [{ request_kind: "readOnly" }, this.#reads],
-    ]);
+    this.#now = new InFlight(metrics);
   }
 
   enter({ digest }: Knock): Admittance {
     const { maxRequestsInFlight, maxMutatingRequestsInFlight } = this.limits;
+    const { verb, user } = digest;
     // As upstream, watches are not counted: they would fill the house for good.
-    if (digest.verb === "watch") return { admitted: true, headers: [], leave: () => {} };
-    const isRead = reading.has(digest.verb);
+    if (verb === "watch") return { admitted: true, headers: [], leave: () => {} };
+    const isRead = reading.has(verb);
     const most = isRead ? maxRequestsInFlight : maxMutatingRequestsInFlight;
-    const isFull = most > 0 && (isRead ? this.#reads : this.#writes) >= most;
+    const isFull = most > 0 && (isRead ? this.#now.reads : this.#now.writes) >= most;
     // Administrators get in even then, or nobody could help.
-    if (isFull && !digest.user.groups.includes("system:masters")) return refused;
-    this.#count(isRead, 1);
-    return { admitted: true, headers: [], leave: () => this.#count(isRead, -1) };
-  }
-
-  #count(isRead: boolean, by: number): void {
-    if (isRead) this.#reads += by;
-    else this.#writes += by;
+    if (isFull && !user.groups.includes("system:masters")) return refused;
+    this.#now.count(verb, 1);
+    return { admitted: true, headers: [], leave: () => this.#now.count(verb, -1) };
   }
 }
-
-export const inFlightHelp =
-  "Maximal number of currently used inflight request limit of this apiserver per request kind in " +
-  "last second.";
