@@ -46,7 +46,13 @@ export interface UserRules {
 }
 
 /** Turns the credentials of a request into a user; throws ApiError Unauthorized for bad ones. */
-export type Authenticate = (headers: Headers, peer: Peer, url: string) => Promise<User>;
+export type Authenticate = (
+  headers: Headers,
+  peer: Peer,
+  url: string,
+  /** Notes something of the credential in the record of the request. */
+  note?: (key: string, value: string) => void,
+) => Promise<User>;
 
 /** Who a user wants to be, once that is allowed; undefined when it is nobody else. */
 export type Impersonate = (

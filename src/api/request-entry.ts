@@ -27,6 +27,9 @@ export class RequestEntry {
   readonly auditId: string;
   readonly peer: Peer;
   #trail: AuditTrail | undefined;
+  /** What there is to tell before the record begins. */
+  readonly #notes: (readonly [key: string, value: string])[] = [];
+  readonly #note = (key: string, value: string): void => void this.#notes.push([key, value]);
 
   constructor(
     private readonly options: EntryOptions,
@@ -47,7 +50,8 @@ export class RequestEntry {
     const { authenticate, auditor, impersonate, registry, runtime } = this.options;
     const { headers, url } = this.request;
     const receivedAt = auditor === undefined ? undefined : runtime.clock.now();
-    const user = await authenticate(headers, this.peer, url).catch((error: unknown) => {
+    const note = auditor === undefined ? undefined : this.#note;
+    const user = await authenticate(headers, this.peer, url, note).catch((error: unknown) => {
       if (receivedAt !== undefined && error instanceof ApiError) {
         this.#begin(undefined, receivedAt)?.unauthenticated(attemptText(this.request, this.peer));
       }
@@ -66,6 +70,7 @@ export class RequestEntry {
     const { request, peer, auditId } = this;
     const parts = { request, peer, auditId, user, receivedAt };
     this.#trail = auditor?.begin(auditedRequest(registry, parts));
+    for (const [key, value] of this.#notes) this.#trail?.annotate(key, value);
     return this.#trail;
   }
 

@@ -36,7 +36,7 @@ export interface ApiServerOptions
   readonly admission: readonly AdmissionPlugin[];
   /** Made here because RBAC and token checks read the LiveSets. */
   readonly authorizer: (live: LiveSets) => Authorizer;
-  readonly authenticate: (live: LiveSets) => Authenticate;
+  readonly authenticate: (live: LiveSets, client: Client) => Authenticate;
   /** Makes the records of requests. */
   readonly auditor?: Auditor | undefined;
   /** By which the servers of aggregated APIs know us. */
@@ -116,7 +116,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     metrics,
     pipeline,
     aggregator,
-    authenticate: options.authenticate(live),
+    authenticate: options.authenticate(live, client),
     impersonate: createImpersonate(authorizer),
     openapi: createOpenApi(registry, options.version.gitVersion ?? ""),
   });

@@ -1,4 +1,5 @@
 /** What `--kube-apiserver-arg` may hold: kube-apiserver's own names, defaults and bounds. */
+import { accountTokenArgs } from "./account-token-args.ts";
 import { auditArgs } from "./audit-args.ts";
 import { authenticationArgs } from "./authentication-args.ts";
 import { authorizationArgs } from "./authorization-args.ts";
@@ -13,6 +14,7 @@ import {
 import { type FlagValues, UsageError } from "./flags.ts";
 
 export const apiServerArgs = {
+  ...accountTokenArgs,
   ...auditArgs,
   ...authenticationArgs,
   ...authorizationArgs,

@@ -1,5 +1,9 @@
 import { expect, test } from "bun:test";
+import { accountTokenOptionsOf } from "./account-token-args.ts";
 import { apiServerArgsOf } from "./apiserver-args.ts";
+import { auditOptionsOf } from "./audit-args.ts";
+import { authenticationOptionsOf } from "./authentication-args.ts";
+import { authorizationOptionsOf } from "./authorization-args.ts";
 import { serverFlags } from "./flag-rows.ts";
 import { completeFlags, parseArguments } from "./flags.ts";
 
@@ -37,4 +41,108 @@ test("apiServerArgsOf() keeps kube-apiserver's bounds", () => {
   const none = ["max-requests-inflight=0", "max-mutating-requests-inflight=0"] as const;
   expect(() => argsOf(...none)).toThrow("must not both be 0");
   expect(() => argsOf(...none, "enable-priority-and-fairness=false")).not.toThrow();
+});
+
+test("accountTokenOptionsOf() lets issuers be added and replaced", () => {
+  const of = (...args: readonly string[]) =>
+    accountTokenOptionsOf(argsOf(...args), { issuers: ["https://own"], audiences: ["own", "k3s"] });
+  expect(of()).toEqual({
+    issuers: ["https://own"],
+    audiences: ["own", "k3s"],
+    jwksUri: undefined,
+    expirationSecondsMax: undefined,
+    extendsExpiration: true,
+  });
+  expect(
+    of(
+      "service-account-issuer=https://new",
+      "service-account-issuer=name",
+      "api-audiences=a,b",
+      "service-account-jwks-uri=https://keys",
+      "service-account-max-token-expiration=2h",
+      "service-account-extend-token-expiration=false",
+    ),
+  ).toEqual({
+    issuers: ["https://new", "name"],
+    audiences: ["a", "b"],
+    jwksUri: "https://keys",
+    expirationSecondsMax: 7200,
+    extendsExpiration: false,
+  });
+  expect(() => of("service-account-max-token-expiration=1m")).toThrow("between 1 hour and");
+  expect(() => of("service-account-jwks-uri=http://keys")).toThrow("it must be an https URL");
+  expect(() => of("service-account-issuer=a b:c")).toThrow("was not a valid URL");
+});
+
+test("componentArgsOf() adds to a default before and after it", () => {
+  const modes = (...args: readonly string[]) => argsOf(...args)["authorization-mode"];
+  expect(modes("authorization-mode=RBAC", "authorization-mode=Node")).toEqual(["RBAC", "Node"]);
+  expect(modes("authorization-mode+=Webhook")).toEqual(["Node", "RBAC", "Webhook"]);
+  expect(modes("authorization-mode-=Webhook")).toEqual(["Webhook", "Node", "RBAC"]);
+  expect(argsOf("audit-log-compress")["audit-log-compress"]).toBe(true);
+  expect(argsOf("anonymous-auth")["anonymous-auth"]).toBe(true);
+});
+
+const complete = (path: string) => `/cwd/${path}`;
+const wrongTogether: readonly (readonly [args: readonly string[], why: string])[] = [
+  [
+    ["authorization-config=a", "authorization-mode=RBAC"],
+    "cannot be used with --authorization-mode",
+  ],
+  [["authorization-mode=RBAC,RBAC"], "it names a mode more than once"],
+  [["authorization-mode=ABAC"], "it must be one of Node, RBAC"],
+  [["authorization-mode=Webhook"], "authorization-webhook-config-file is missing"],
+  [["authorization-webhook-config-file=a"], "the mode Webhook is not among them"],
+  [["oidc-issuer-url=https://a"], "must be specified together"],
+  [["oidc-issuer-url=http://a", "oidc-client-id=a"], "it must be an https URL"],
+  [["oidc-issuer-url=https://a", "oidc-client-id=a", "oidc-signing-algs=none"], "must be one of"],
+  [["oidc-issuer-url=https://a", "oidc-client-id=a", "oidc-required-claim=a"], "form key=value"],
+  [
+    ["authentication-config=a", "oidc-issuer-url=https://a", "oidc-client-id=a"],
+    "it cannot be used with --oidc-issuer-url",
+  ],
+  [
+    ["audit-log-path=a", "audit-log-truncate-max-batch-size=1"],
+    "it must not be less than the maximum size of an event",
+  ],
+];
+for (const [args, why] of wrongTogether) {
+  test(`${args.join(" ")} do not fit together`, () => {
+    const all = () => {
+      const values = argsOf(...args);
+      auditOptionsOf(values, complete);
+      authenticationOptionsOf(values, complete);
+      authorizationOptionsOf(values, complete);
+    };
+    expect(all).toThrow(why);
+  });
+}
+
+test("authenticationOptionsOf() reads oidc-* as upstream does", () => {
+  const of = (...args: readonly string[]) => {
+    const base = ["oidc-issuer-url=https://a", "oidc-client-id=us", ...args];
+    return authenticationOptionsOf(argsOf(...base), complete).oidc;
+  };
+  expect(of("oidc-ca-file=ca.pem", "oidc-required-claim=hd=example.com=x")).toEqual({
+    caFile: "/cwd/ca.pem",
+    settings: {
+      issuer: {
+        url: "https://a",
+        discoveryUrl: "",
+        ca: "",
+        audiences: ["us"],
+        algorithms: ["RS256"],
+      },
+      username: { claim: "sub", prefix: "https://a#", expression: "" },
+      groups: { claim: "", prefix: "", expression: "" },
+      uid: { claim: "", prefix: "", expression: "" },
+      extra: [],
+      claimRules: [{ claim: "hd", requiredValue: "example.com=x", expression: "", message: "" }],
+      userRules: [],
+    },
+  });
+  expect(of("oidc-username-claim=email")?.settings.username.prefix).toBe("");
+  expect(of("oidc-username-prefix=-")?.settings.username.prefix).toBe("");
+  const groups = of("oidc-groups-claim=roles", "oidc-groups-prefix=g:")?.settings.groups;
+  expect(groups).toEqual({ claim: "roles", prefix: "g:", expression: "" });
 });

@@ -33,10 +33,8 @@ const ownFlags = [
     ["client-ca-file", "string", "Authorities of client certificates"],
     ["proxy-client-cert-file", "string", "Certificate that aggregated API servers are shown"],
     ["proxy-client-key-file", "string", "Its key"],
-    ["service-account-issuer", "string", "Issuer of service account tokens"],
     ["service-account-key-file", "list", "Keys by which these tokens are verified"],
     ["service-account-signing-key-file", "string", "Key by which they are signed"],
-    ["api-audiences", "list", "Audiences of the API server (its issuer)", { commas: true }],
   ]),
   ...rows("components", [
     ["enable-admission-plugins", "list", "Plugins beside those on by default", { commas: true }],

@@ -7,6 +7,7 @@ import type { LoneApiServerOptions } from "../server/lone-api-server.ts";
 import { ownAddress } from "../server/own-address.ts";
 import { ensureServingPair, type ServingPair } from "../server/serving-pair.ts";
 import { k3Version } from "../server/version.ts";
+import { accountTokenOptionsOf } from "./account-token-args.ts";
 import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
 import { authenticationOptionsOf } from "./authentication-args.ts";
@@ -72,9 +73,9 @@ export async function loneApiServerOptionsOf(
   const advertised = flags.string("advertise-address");
   const advertiseAddress =
     advertised === "" ? ownAddress() : address(advertised, "advertise-address");
-  const issuer = needed(flags, "service-account-issuer");
-  const audiences = flags.list("api-audiences");
   const apiServer = apiServerArgsOf(flags);
+  const issuers = apiServer["service-account-issuer"];
+  if (issuers.length === 0) throw missing("service-account-issuer");
   const complete = (path: string): string => absolute(path, world.cwd);
   const authentication = authenticationOptionsOf(apiServer, complete);
   const proxyKeyPem = await textOf(flags, "proxy-client-key-file", world);
@@ -94,6 +95,7 @@ export async function loneApiServerOptionsOf(
       serviceCidr: cidr(flags, "service-cluster-ip-range"),
       serviceNodePortRange: portRange(flags),
       apiServer,
+      accountTokens: accountTokenOptionsOf(apiServer, { issuers, audiences: issuers.slice(0, 1) }),
       audit: auditOptionsOf(apiServer, complete),
       authentication: {
         ...authentication,
@@ -111,8 +113,6 @@ export async function loneApiServerOptionsOf(
             .map((file) => readText(file, "service-account-key-file", world)),
         )
       ).join("\n"),
-      issuer,
-      audiences: audiences.length === 0 ? [issuer] : audiences,
     },
     admission: admissionOf(flags),
   };
@@ -120,8 +120,12 @@ export async function loneApiServerOptionsOf(
 
 function needed(flags: FlagValues, name: string): string {
   const value = flags.string(name);
-  if (value === "") throw new UsageError(`Cannot start ${command}: --${name} is missing`);
+  if (value === "") throw missing(name);
   return value;
+}
+
+function missing(name: string): UsageError {
+  return new UsageError(`Cannot start ${command}: --${name} is missing`);
 }
 
 async function textOf(flags: FlagValues, name: string, world: World): Promise<string | undefined> {

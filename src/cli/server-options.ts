@@ -2,6 +2,7 @@
 import ipaddr from "ipaddr.js";
 import type { Files } from "../runtime/runtime.ts";
 import type { KubeconfigFile, ServerOptions } from "../server/options.ts";
+import { accountTokenOptionsOf } from "./account-token-args.ts";
 import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
 import { authenticationOptionsOf } from "./authentication-args.ts";
@@ -70,6 +71,7 @@ export async function serverOptionsOf(
     disableScheduler: flags.bool("disable-scheduler"),
     schedulerConfigFile: schedulerConfigOf(flags, context.cwd),
     apiServer,
+    accountTokens: accountTokenOptionsOf(apiServer, ownIssuer(domainOf(flags))),
     audit: auditOptionsOf(apiServer, complete),
     authentication: authenticationOptionsOf(apiServer, complete),
     authorization: authorizationOptionsOf(apiServer, complete),
@@ -89,6 +91,12 @@ export async function serverOptionsOf(
     leafDays: positive(context.env.CATTLE_NEW_SIGNED_CERT_EXPIRATION_DAYS),
     debug: flags.bool("debug"),
   };
+}
+
+/** K3s' own: the name of the API server inside of the cluster. */
+function ownIssuer(domain: string) {
+  const issuer = `https://kubernetes.default.svc.${domain}`;
+  return { issuers: [issuer], audiences: [issuer, "k3s"] };
 }
 
 /** The scheduler takes everything from its configuration file, as upstream wants it. */

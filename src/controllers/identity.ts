@@ -8,9 +8,12 @@ import {
   createCsrCleaner,
   createCsrSigner,
 } from "./certificates/certificates.ts";
+import { createLegacyTokenCleaner } from "./legacy-tokens.ts";
 import { createTokenSecretController, type TokenSecretOptions } from "./service-account-token.ts";
 
 export interface IdentityOptions extends CertificateOptions, TokenSecretOptions {}
+
+const legacyCleaner = "legacy-service-account-token-cleaner";
 
 /** All of them, each with its own identity; whoever runs them uses `runController`. */
 export function identityControllers(
@@ -24,6 +27,7 @@ export function identityControllers(
     createCsrApprover(certificates),
     createCsrSigner(certificates, options),
     createCsrCleaner(certificates),
+    createLegacyTokenCleaner(contextAs(context, legacyCleaner, legacyCleaner)),
     createBootstrapTokenCleaner(contextAs(context, "token-cleaner", "token-cleaner")),
     createTokenSecretController({ client: manager, live: context.live }, options),
   ];

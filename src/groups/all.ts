@@ -32,6 +32,8 @@ export interface GroupOptions extends ReviewOptions {
   readonly network: ServiceNetwork;
   readonly nodes: NodeConnector;
   readonly signToken: SignToken;
+  /** Tokens of service accounts live no longer, whatever is asked. */
+  readonly expirationSecondsMax?: number | undefined;
   /** Absent where resource metrics are not served. */
   readonly usage?: UsageSource | undefined;
   /** Scheduler, controllers and store, for component statuses; none by default. */
@@ -50,7 +52,7 @@ export function createGroups(options: GroupOptions): readonly ResourceDefinition
     persistentVolumeClaim,
     podRow(nodes),
     secret,
-    serviceAccountRow(signToken),
+    serviceAccountRow(signToken, options.expirationSecondsMax),
     serviceRow(network, nodes),
     nodeRow(nodes),
     persistentVolume,

@@ -33,13 +33,26 @@ const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
 describe("credentials", () => {
   const claims: { current: TokenClaims | undefined } = { current: undefined };
-  const login = (headers: Record<string, string>, peer: Partial<Peer> = {}) =>
-    createAuthenticate({
-      verifyToken: async () => claims.current,
-      staticUsers: [{ name: "node", password: "pw", groups: ["k3s:agent"] }],
-      live: world.live,
-      clock: world.runtime.clock,
-    })(new Headers(headers), { ...stranger, ...peer }, "https://localhost/api");
+  let notes: (readonly [string, string])[] = [];
+  const authenticate = createAuthenticate({
+    verifyToken: async () => claims.current,
+    staticUsers: [{ name: "node", password: "pw", groups: ["k3s:agent"] }],
+    get live() {
+      return world.live;
+    },
+    get client() {
+      return world.client;
+    },
+    get clock() {
+      return world.runtime.clock;
+    },
+  });
+  const login = (headers: Record<string, string>, peer: Partial<Peer> = {}) => {
+    notes = [];
+    const note = (key: string, value: string) => void notes.push([key, value]);
+    const all = { ...stranger, ...peer };
+    return authenticate(new Headers(headers), all, "https://localhost/api", note);
+  };
 
   test("nobody is anonymous, but a wrong credential is refused", async () => {
     expect(await login({})).toMatchObject({ name: "system:anonymous" });
@@ -109,6 +122,27 @@ describe("credentials", () => {
     });
     claims.current = { ...common, legacySecret: "bound" };
     expect(await login(bearer)).toMatchObject({ uid: identity.uid });
+    const today = world.runtime.clock.now().toISOString().slice(0, 10);
+    const { metadata } = await world.client.get(secrets, "default", "bound");
+    expect(metadata.labels).toEqual({ "kubernetes.io/legacy-token-last-used": today });
+    expect(notes).toEqual([["authentication.k8s.io/legacy-token-manual-secret", "bound"]]);
+    const label = (value: string | null) =>
+      world.client.patch(secrets, "default", "bound", "merge", {
+        metadata: { labels: { "kubernetes.io/legacy-token-invalid-since": value } },
+      });
+    await label(today);
+    await expect(login(bearer)).rejects.toMatchObject({ code: 401 });
+    expect(notes).toEqual([["authentication.k8s.io/legacy-token-invalidated", "bound/default"]]);
+    await label(null);
+    expect(await login(bearer)).toMatchObject({ uid: identity.uid });
+    const warnAfter = new Date(world.runtime.clock.now().getTime() - 61_000);
+    claims.current = { ...common, warnAfter };
+    await login(bearer);
+    const subject = "subject: system:serviceaccount:default:default";
+    expect(notes).toEqual([
+      ["authentication.k8s.io/stale-token", `${subject}, seconds after warning threshold: 61`],
+    ]);
+    claims.current = { ...common, legacySecret: "bound" };
     await expect(login({ authorization: "Bearer other" })).rejects.toMatchObject({ code: 401 });
     await world.client.delete(secrets, "default", "bound");
     await expect(login(bearer)).rejects.toMatchObject({ code: 401 });

@@ -1,5 +1,10 @@
 /** authentication.k8s.io and authorization.k8s.io v1: questions, answered but never stored. */
-import { type OtherTokens, userOfToken, type VerifyToken } from "../api/auth/token-user.ts";
+import {
+  type NoteCredential,
+  type OtherTokens,
+  userOfToken,
+  type VerifyToken,
+} from "../api/auth/token-user.ts";
 import type { Attributes, Authorizer } from "../api/authorizer.ts";
 import type { User } from "../api/request.ts";
 import type { ResourceDefinition } from "../api/resource-definition.ts";
@@ -116,30 +121,34 @@ export function authentication(options: ReviewOptions): readonly ResourceDefinit
       ...object,
       status: { userInfo: infoOf(request.user) },
     })),
-    virtual<TokenReview>(tokenReviews, async (object, _request, { live, runtime }) => {
-      const token = object.spec?.token ?? "";
-      if (token === "")
-        throw new ApiError("BadRequest", "token is required for TokenReview in authentication");
-      const asked = object.spec.audiences ?? [];
-      const context = { ...options, live, now: runtime.clock.now() };
-      const wanted = asked.length === 0 ? undefined : asked;
-      let error = "invalid bearer token";
-      const found = await userOfToken(token, context, wanted).catch((failure: unknown) => {
-        if (failure instanceof ApiError) throw failure;
-        error = failure instanceof Error ? failure.message : String(failure);
-        return undefined;
-      });
-      const isOther = asked.length > 0 && !found?.audiences.some((one) => asked.includes(one));
-      if (found === undefined || isOther) return { ...object, status: { user: {}, error } };
-      const { user, audiences } = found;
-      const shared = audiences.filter((one) => asked.length === 0 || asked.includes(one));
-      const groups = [...new Set([...user.groups, "system:authenticated"])];
-      const status = { authenticated: true, user: infoOf({ ...user, groups }) };
-      return {
-        ...object,
-        status: shared.length === 0 ? status : { ...status, audiences: shared },
-      };
-    }),
+    virtual<TokenReview>(
+      tokenReviews,
+      async (object, _request, { audit, client, live, runtime }) => {
+        const token = object.spec?.token ?? "";
+        if (token === "")
+          throw new ApiError("BadRequest", "token is required for TokenReview in authentication");
+        const asked = object.spec.audiences ?? [];
+        const note: NoteCredential = (key, value) => audit?.annotate(key, value);
+        const context = { ...options, client, live, note, now: runtime.clock.now() };
+        const wanted = asked.length === 0 ? undefined : asked;
+        let error = "invalid bearer token";
+        const found = await userOfToken(token, context, wanted).catch((failure: unknown) => {
+          if (failure instanceof ApiError) throw failure;
+          error = failure instanceof Error ? failure.message : String(failure);
+          return undefined;
+        });
+        const isOther = asked.length > 0 && !found?.audiences.some((one) => asked.includes(one));
+        if (found === undefined || isOther) return { ...object, status: { user: {}, error } };
+        const { user, audiences } = found;
+        const shared = audiences.filter((one) => asked.length === 0 || asked.includes(one));
+        const groups = [...new Set([...user.groups, "system:authenticated"])];
+        const status = { authenticated: true, user: infoOf({ ...user, groups }) };
+        return {
+          ...object,
+          status: shared.length === 0 ? status : { ...status, audiences: shared },
+        };
+      },
+    ),
   ];
 }
 

@@ -23,6 +23,7 @@ export interface VerifiedServiceAccountToken extends ServiceAccountClaims {
   readonly audiences: readonly string[];
   readonly issuedAt: Date;
   readonly expiresAt: Date | undefined;
+  readonly warnAfter?: Date;
   /** The secret that holds the token, for those of the old kind: they have no end of their own. */
   readonly legacySecret?: string;
 }
@@ -44,6 +45,8 @@ export interface SignOptions {
 }
 
 export interface SignedToken {
+  /** `jti`, by which records name it. */
+  readonly id: string;
   readonly token: string;
   readonly expiresAt: Date;
 }
@@ -98,6 +101,8 @@ export interface TokenOptions {
   /** Keys that verify only: private ones, public ones or certificates. */
   readonly verificationPem?: string;
   readonly issuer: string;
+  /** Their tokens are believed too: of those before a change of the issuer. */
+  readonly otherIssuers?: readonly string[];
   /** The API server's own. */
   readonly audiences: readonly string[];
   readonly clock: Clock;
@@ -113,10 +118,12 @@ export function createServiceAccountTokens(options: TokenOptions): ServiceAccoun
   const all = [...signers, ...pemBlocks(verificationPem)].map(verificationKey);
   const keys = [...new Map(all.map((one) => [one.id, one])).values()];
   const algorithm = algorithmOf(signer);
+  const issuers = [issuer, ...(options.otherIssuers ?? [])];
   return {
     issuer,
     defaultAudiences,
     sign: async ({ claims, audiences, expirationSeconds, warnAfterSeconds }) => {
+      const id = options.random.uuid();
       const issuedAt = Math.floor(options.clock.now().getTime() / 1000);
       const expiresAt = issuedAt + expirationSeconds;
       const { namespace, serviceAccount, ...bound } = claims;
@@ -134,9 +141,9 @@ export function createServiceAccountTokens(options: TokenOptions): ServiceAccoun
         .setIssuedAt(issuedAt)
         .setNotBefore(issuedAt)
         .setExpirationTime(expiresAt)
-        .setJti(options.random.uuid())
+        .setJti(id)
         .sign(signer);
-      return { token, expiresAt: new Date(expiresAt * 1000) };
+      return { id, token, expiresAt: new Date(expiresAt * 1000) };
     },
     signLegacy: ({ namespace, serviceAccount, secretName }) =>
       new SignJWT({
@@ -150,7 +157,7 @@ export function createServiceAccountTokens(options: TokenOptions): ServiceAccoun
         .setSubject(`system:serviceaccount:${namespace}:${serviceAccount.name}`)
         .sign(signer),
     verify: (token, audiences = defaultAudiences) =>
-      verify(token, { keys, issuer, audiences, defaultAudiences, now: options.clock.now() }),
+      verify(token, { keys, issuers, audiences, defaultAudiences, now: options.clock.now() }),
     keySet: async () => ({
       keys: await Promise.all(
         keys.map(async ({ id, key }) => ({
@@ -166,7 +173,7 @@ export function createServiceAccountTokens(options: TokenOptions): ServiceAccoun
       jwks_uri: jwksUri,
       response_types_supported: ["id_token"],
       subject_types_supported: ["public"],
-      id_token_signing_alg_values_supported: [algorithm],
+      id_token_signing_alg_values_supported: [...new Set(keys.map(({ key }) => algorithmOf(key)))],
     }),
   };
 }
@@ -183,7 +190,7 @@ async function verify(
   token: string,
   by: {
     readonly keys: readonly VerificationKey[];
-    readonly issuer: string;
+    readonly issuers: readonly string[];
     readonly audiences: readonly string[];
     readonly defaultAudiences: readonly string[];
     readonly now: Date;
@@ -194,7 +201,7 @@ async function verify(
   for (const { key } of candidates) {
     try {
       const { payload } = await jwtVerify(token, key, {
-        issuer: [by.issuer, legacyIssuer],
+        issuer: [...by.issuers, legacyIssuer],
         currentDate: by.now,
         algorithms: [algorithmOf(key)],
       });
@@ -243,6 +250,7 @@ function decodeClaims(
     audiences: (Array.isArray(aud) ? aud : [aud]).filter((name) => typeof name === "string"),
     issuedAt: new Date((typeof iat === "number" ? iat : 0) * 1000),
     expiresAt: typeof exp === "number" ? new Date(exp * 1000) : undefined,
+    ...(typeof body?.warnafter === "number" && { warnAfter: new Date(body.warnafter * 1000) }),
   };
 }
 

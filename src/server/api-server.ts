@@ -19,11 +19,14 @@ import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Store } from "../store/store.ts";
 import type { Authentication } from "./authentication.ts";
-import type { ServerOptions } from "./options.ts";
+import type { AccountTokenOptions, ServerOptions } from "./options.ts";
 import { versionInfo } from "./version.ts";
 
 /** What of a server's options is about its API. */
-export type ApiSettings = Pick<ServerOptions, "serviceCidr" | "serviceNodePortRange" | "apiServer">;
+export type ApiSettings = Pick<
+  ServerOptions,
+  "accountTokens" | "serviceCidr" | "serviceNodePortRange" | "apiServer"
+>;
 
 export interface ApiParts {
   readonly server: ApiSettings;
@@ -46,6 +49,7 @@ export interface ApiParts {
 }
 
 export function openApiServer(parts: ApiParts): ApiServer {
+  const { jwksUri } = parts.server.accountTokens;
   const { server, tokens, staticUsers, runtime } = parts;
   const rows = createGroups({
     network: {
@@ -56,7 +60,8 @@ export function openApiServer(parts: ApiParts): ApiServer {
     nodes: parts.nodes,
     usage: parts.usage,
     components: parts.components,
-    signToken: signerOf(tokens),
+    signToken: signerOf(tokens, server.accountTokens),
+    expirationSecondsMax: server.accountTokens.expirationSecondsMax,
     verifyToken: async (token, audiences) => (await tokens).verify(token, audiences),
     otherTokens: parts.authentication.otherTokens,
   });
@@ -67,11 +72,12 @@ export function openApiServer(parts: ApiParts): ApiServer {
     admission: parts.admission,
     authorizer: parts.authorizer,
     auditor: parts.auditor,
-    authenticate: (live) =>
+    authenticate: (live, client) =>
       createAuthenticate({
         verifyToken: async (token, audiences) => (await tokens).verify(token, audiences),
         ...parts.authentication,
         staticUsers,
+        client,
         live,
         clock: runtime.clock,
         onRefused: (error) => runtime.log.warn("Cannot authenticate a request", { error }),
@@ -93,7 +99,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
     },
     requestTimeoutMs: server.apiServer["request-timeout"],
     minRequestTimeoutSeconds: server.apiServer["min-request-timeout"],
-    extra: async (request) => openIdDocument(new URL(request.url).pathname, await tokens),
+    extra: async (request) => openIdDocument(new URL(request.url).pathname, await tokens, jwksUri),
   });
   serveCustomResources({ ...api, runtime: parts.runtime });
   return api;
@@ -105,7 +111,10 @@ export function openApiServer(parts: ApiParts): ApiServer {
  */
 const extended = { askedSeconds: 3607, givenSeconds: 365 * 24 * 60 * 60 } as const;
 
-function signerOf(tokens: Promise<ServiceAccountTokens>): SignToken {
+function signerOf(
+  tokens: Promise<ServiceAccountTokens>,
+  { extendsExpiration }: AccountTokenOptions,
+): SignToken {
   return async (claims) => {
     const signer = await tokens;
     const asked = claims.audiences;
@@ -113,8 +122,9 @@ function signerOf(tokens: Promise<ServiceAccountTokens>): SignToken {
     const { boundObject, node, expirationSeconds } = claims;
     const kinds = { Pod: "pod", Secret: "secret", Node: "node" } as const;
     const isForServer = audiences.every((one) => signer.defaultAudiences.includes(one));
-    const isExtended = expirationSeconds === extended.askedSeconds && isForServer;
-    const { token } = await signer.sign({
+    const isExtended =
+      extendsExpiration && expirationSeconds === extended.askedSeconds && isForServer;
+    const { id, token } = await signer.sign({
       claims: {
         namespace: claims.namespace,
         serviceAccount: { name: claims.serviceAccountName, uid: claims.serviceAccountUid },
@@ -127,7 +137,7 @@ function signerOf(tokens: Promise<ServiceAccountTokens>): SignToken {
       expirationSeconds: isExtended ? extended.givenSeconds : expirationSeconds,
       ...(isExtended ? { warnAfterSeconds: expirationSeconds } : {}),
     });
-    return { token, audiences };
+    return { id, token, audiences };
   };
 }
 
@@ -135,11 +145,13 @@ function signerOf(tokens: Promise<ServiceAccountTokens>): SignToken {
 async function openIdDocument(
   path: string,
   tokens: ServiceAccountTokens,
+  jwksUri = `${tokens.issuer}/openid/v1/jwks`,
 ): Promise<Response | undefined> {
+  const headers = { "cache-control": "public, max-age=3600" };
   if (path === "/.well-known/openid-configuration") {
-    return Response.json(tokens.discovery(`${tokens.issuer}/openid/v1/jwks`));
+    return Response.json(tokens.discovery(jwksUri), { headers });
   }
   if (path !== "/openid/v1/jwks") return undefined;
-  const headers = { "content-type": "application/jwk-set+json" };
-  return new Response(JSON.stringify(await tokens.keySet()), { headers });
+  const type = { "content-type": "application/jwk-set+json" };
+  return new Response(JSON.stringify(await tokens.keySet()), { headers: { ...headers, ...type } });
 }

@@ -7,6 +7,7 @@ import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { ApiServer } from "../api/server.ts";
 import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
 import { createIpAddressController } from "../controllers/ip-address.ts";
+import { createLegacyTokenTracking } from "../controllers/legacy-tokens.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { runController } from "../live/run-controller.ts";
 import { createServiceAccountTokens, type TokenOptions } from "../pki/service-account-tokens.ts";
@@ -44,7 +45,7 @@ export interface LoneApiServerOptions {
   readonly frontProxy: FrontProxyIdentity | undefined;
   readonly settings: ApiSettings &
     Pick<ServerOptions, "audit" | "authentication" | "authorization">;
-  readonly tokens: Pick<TokenOptions, "keyPem" | "verificationPem" | "issuer" | "audiences">;
+  readonly tokens: Pick<TokenOptions, "keyPem" | "verificationPem">;
   readonly admission: readonly AdmissionPlugin[];
 }
 
@@ -121,7 +122,10 @@ class LoneApiServer {
   async #openApi(scope: Scope): Promise<void> {
     const { options, runtime } = this;
     if (this.#store === undefined) throw new Error("The API was started before its store");
-    const tokens = Promise.resolve(createServiceAccountTokens({ ...runtime, ...options.tokens }));
+    const { audiences, issuers } = options.settings.accountTokens;
+    const [issuer = "", ...otherIssuers] = issuers;
+    const own = { ...options.tokens, issuer, otherIssuers, audiences };
+    const tokens = Promise.resolve(createServiceAccountTokens({ ...runtime, ...own }));
     const world = { runtime, scope, tokens };
     const api = openApiServer({
       server: options.settings,
@@ -190,6 +194,7 @@ class LoneApiServer {
     const controllers = [
       createCustomResourceDefinitionController(context("apiserver")),
       createIpAddressController(context("ipallocator")),
+      createLegacyTokenTracking(context("apiserver")),
     ];
     for (const controller of controllers)
       scope.task(controller.name, (signal) =>

@@ -39,6 +39,19 @@ export interface ApiServerArguments {
   readonly "shutdown-send-retry-after": boolean;
 }
 
+export interface AccountTokenOptions {
+  /** The first one signs; tokens of all are believed. */
+  readonly issuers: readonly string[];
+  /** The API server's own. */
+  readonly audiences: readonly string[];
+  /** Where the keys are to be had, as discovery tells; undefined: below the issuer. */
+  readonly jwksUri: string | undefined;
+  /** Who asks for longer gets this. */
+  readonly expirationSecondsMax: number | undefined;
+  /** Whether tokens of pods work for a year, for programs that never read their file again. */
+  readonly extendsExpiration: boolean;
+}
+
 export interface AuthenticationOptions {
   /** An AuthenticationConfiguration. */
   readonly configFile: string | undefined;
@@ -94,6 +107,7 @@ export interface ServerOptions {
   readonly schedulerConfigFile: string | undefined;
   readonly disableControllerManager: boolean;
   readonly apiServer: ApiServerArguments;
+  readonly accountTokens: AccountTokenOptions;
   readonly audit: AuditOptions;
   readonly authentication: AuthenticationOptions;
   readonly authorization: AuthorizationOptions;

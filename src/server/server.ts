@@ -8,6 +8,7 @@ import type { HealthEndpoint } from "../api/http.ts";
 import type { ApiServer } from "../api/server.ts";
 import { allControllers } from "../controllers/all.ts";
 import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
+import { createLegacyTokenTracking } from "../controllers/legacy-tokens.ts";
 import { UsageCollector } from "../groups/metrics/usage.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
@@ -228,10 +229,10 @@ class Server {
   async #api(scope: Scope): Promise<void> {
     const { options, runtime } = this;
     const pki = need(this.#made.pki);
-    const issuer = `https://kubernetes.default.svc.${options.clusterDomain}`;
-    const audiences = [issuer, "k3s"];
+    const { audiences, issuers } = options.accountTokens;
+    const [issuer = "", ...otherIssuers] = issuers;
     const tokens = pki.serviceKeyPem.then((keyPem) =>
-      createServiceAccountTokens({ ...runtime, keyPem, issuer, audiences }),
+      createServiceAccountTokens({ ...runtime, keyPem, issuer, otherIssuers, audiences }),
     );
     this.#made.accountTokens = tokens;
     tokens.catch((error) => runtime.log.error("No service account key", { error: String(error) }));
@@ -368,11 +369,15 @@ class Server {
     }
   }
 
-  /** The definitions are the API server's own affair: it acts with all its rights. */
+  /** What is the API server's own affair: it acts with all its rights. */
   #definitions(scope: Scope): void {
     const context = this.#context("apiserver");
-    const controller = createCustomResourceDefinitionController(context);
-    scope.task(controller.name, (signal) => runController(controller, context, signal));
+    for (const controller of [
+      createCustomResourceDefinitionController(context),
+      createLegacyTokenTracking(context),
+    ]) {
+      scope.task(controller.name, (signal) => runController(controller, context, signal));
+    }
   }
 
   async #scheduler(scope: Scope): Promise<void> {

@@ -1,4 +1,5 @@
 /** Credentials become a user, asked in upstream's order; a credential that is wrong is a 401. */
+import type { Client } from "../../client/client.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import { sameSecret } from "../../lib/same-secret.ts";
 import type { LiveSets } from "../../live/live-set.ts";
@@ -7,7 +8,12 @@ import type { Authenticate, Peer } from "../authorizer.ts";
 import type { User } from "../request.ts";
 import type { AnonymousSettings } from "./authentication-config.ts";
 import { frontProxyUser } from "./front-proxy.ts";
-import { type OtherTokens, userOfToken, type VerifyToken } from "./token-user.ts";
+import {
+  type NoteCredential,
+  type OtherTokens,
+  userOfToken,
+  type VerifyToken,
+} from "./token-user.ts";
 
 export interface StaticUser {
   readonly name: string;
@@ -20,6 +26,8 @@ export interface AuthenticateOptions {
   readonly verifyToken: VerifyToken;
   readonly staticUsers: readonly StaticUser[];
   readonly otherTokens?: OtherTokens | undefined;
+  /** By whom the use of tokens in Secrets is noted. */
+  readonly client?: Client | undefined;
   /** Whether nobody in particular may ask; by default for anything. */
   readonly anonymous?: () => AnonymousSettings;
   readonly live: LiveSets;
@@ -42,12 +50,12 @@ const anonymous: User = {
 
 /** The first credential that is right wins; only who shows none at all is anonymous. */
 export function createAuthenticate(options: AuthenticateOptions): Authenticate {
-  return async (headers, peer, url) => {
+  return async (headers, peer, url, note) => {
     const certified = frontProxyUser(headers, peer) ?? certifiedUser(peer);
     if (certified !== undefined) return withGroup(certified);
     const shown = credentialOf(headers);
     if (shown !== undefined) {
-      const user = await userOf(shown, options);
+      const user = await userOf(shown, options, note);
       if (user !== undefined) return withGroup(user);
     }
     const isBadPeer = peer.certificateError !== undefined || peer.frontProxy !== undefined;
@@ -83,11 +91,12 @@ function credentialOf(headers: Headers): Credential | undefined {
 async function userOf(
   { scheme, text }: Credential,
   options: AuthenticateOptions,
+  note: NoteCredential | undefined,
 ): Promise<User | undefined> {
   switch (scheme) {
     case "bearer": {
-      const { verifyToken, otherTokens, live, clock, onRefused } = options;
-      const context = { verifyToken, otherTokens, live, now: clock.now() };
+      const { clock, onRefused } = options;
+      const context = { ...options, note, now: clock.now() };
       const found = await userOfToken(text, context).catch((error: unknown) => {
         if (error instanceof ApiError) throw error;
         onRefused?.(error);

@@ -145,12 +145,15 @@ export const secret: ResourceDefinition = define<Secret>(secrets, {
 });
 
 /** The row of service accounts; `signToken` issues what serviceaccounts/token answers. */
-export function serviceAccountRow(signToken: SignToken): ResourceDefinition {
+export function serviceAccountRow(
+  signToken: SignToken,
+  expirationSecondsMax?: number,
+): ResourceDefinition {
   return define<ServiceAccount>(serviceAccounts, {
     shortNames: ["sa"],
     prepare(object) {
       if (object.secrets) object.secrets = copyJson(object.secrets);
     },
-    subresources: { token: tokenSubresource(signToken) },
+    subresources: { token: tokenSubresource(signToken, expirationSecondsMax) },
   });
 }

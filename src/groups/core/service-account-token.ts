@@ -31,9 +31,12 @@ export interface TokenClaims {
 }
 
 /** Signs; answers the token and the audiences it is for. */
-export type SignToken = (
-  claims: TokenClaims,
-) => Promise<{ readonly token: string; readonly audiences: readonly string[] }>;
+export type SignToken = (claims: TokenClaims) => Promise<{
+  /** By which records name the token. */
+  readonly id?: string;
+  readonly token: string;
+  readonly audiences: readonly string[];
+}>;
 
 const limits = { expirationSecondsMin: 600, expirationSecondsMax: 2 ** 32 } as const;
 
@@ -120,7 +123,10 @@ function checkIdentity(request: TokenRequest, namespace: string, name: string): 
 }
 
 /** Takes TokenRequests for a service account. */
-export function tokenSubresource(signToken: SignToken): Subresource<ServiceAccount> {
+export function tokenSubresource(
+  signToken: SignToken,
+  expirationSecondsMax = Number.POSITIVE_INFINITY,
+): Subresource<ServiceAccount> {
   async function run(
     target: LiveObject<ServiceAccount>,
     request: ApiRequest,
@@ -129,11 +135,16 @@ export function tokenSubresource(signToken: SignToken): Subresource<ServiceAccou
     const wanted = readBody<TokenRequest>(request);
     const { namespace = "", name = "", uid = "" } = target.object.metadata;
     checkIdentity(wanted, namespace, name);
-    const seconds = expirationOf(wanted);
+    const asked = expirationOf(wanted);
+    const seconds = Math.min(asked, expirationSecondsMax);
+    const warnings =
+      seconds === asked
+        ? []
+        : [`requested expiration of ${asked} seconds shortened to ${seconds} seconds`];
     const { bound, node } = await readBound(wanted, target, context);
     const issuedAt = context.runtime.clock.now();
     const expiresAt = new Date(issuedAt.getTime() + seconds * 1000);
-    const { token, audiences } = await signToken({
+    const { id, token, audiences } = await signToken({
       namespace,
       serviceAccountName: name,
       serviceAccountUid: uid,
@@ -149,7 +160,11 @@ export function tokenSubresource(signToken: SignToken): Subresource<ServiceAccou
       spec: { ...wanted.spec, audiences: [...audiences], expirationSeconds: seconds },
       status: { token, expirationTimestamp: timestamp(expiresAt) },
     };
-    return { type: "object", status: 201, object: answer };
+    if (id !== undefined) {
+      const key = "authentication.kubernetes.io/issued-credential-id";
+      context.audit?.annotate(key, `JTI=${id}`);
+    }
+    return { type: "object", status: 201, object: answer, warnings };
   }
   return {
     type: "action",
