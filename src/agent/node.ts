@@ -1,7 +1,10 @@
 /** What every node runs: containerd, pod network, kubelet, service proxy and DNS. */
+
 import type { Client } from "../client/client.ts";
+import type { ControllerContext } from "../live/controller.ts";
 import type { EventRecorder } from "../live/events.ts";
 import type { LiveSets } from "../live/live-set.ts";
+import { runController } from "../live/run-controller.ts";
 import type { Host } from "../runtime/host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
@@ -14,6 +17,7 @@ import { type Kubelet, startKubelet } from "./kubelet/kubelet.ts";
 import type { KubeletSettings } from "./kubelet/kubelet-settings.ts";
 import type { NodeIdentity } from "./kubelet/node-object.ts";
 import { parseTaint } from "./kubelet/taint.ts";
+import { createLocalPathProvisioner } from "./local-path/provisioner.ts";
 import { cniFileName, cniNetworkName, writeCniConfig } from "./net/cni.ts";
 import { prepareNodeNetwork } from "./net/node-network.ts";
 import { startPolicy } from "./net/policy.ts";
@@ -54,6 +58,8 @@ export interface AgentNodeOptions {
   readonly runsProxy: boolean;
   readonly enforcesPolicies: boolean;
   readonly runsDns: boolean;
+  /** What the provisioner of local volumes acts with; undefined for a cluster without. */
+  readonly localPath: ControllerContext | undefined;
 }
 
 const mtuDefault = 1500;
@@ -108,6 +114,11 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     nodeLabels: options.nodeLabels,
     nodeTaints: options.nodeTaints.map(parseTaint),
   });
+  if (options.localPath !== undefined) {
+    const context = options.localPath;
+    const provisioner = createLocalPathProvisioner({ context, host, nodeName });
+    scope.task(provisioner.name, (signal) => runController(provisioner, context, signal));
+  }
   await startHealthPort({ runtime, scope, port: 10248, problem: () => kubelet.problem() });
   return kubelet;
 }

@@ -329,10 +329,7 @@ const components = rows("components", [
   [
     "default-local-storage-path",
     "string",
-    "Folder of local volumes",
-    {
-      unsupported: "local storage comes with a later version",
-    },
+    "Folder of local volumes (default: storage in the data folder)",
   ],
   [
     "helm-job-image",

@@ -67,6 +67,7 @@ export async function serverOptionsOf(
     serviceNodePortRange: portRange(flags),
     databaseFile: databaseFileOf(flags, dataDirOf(flags, context)),
     disable: disableOf(flags),
+    localStoragePath: localStoragePathOf(flags, context),
     disableAgent: flags.bool("disable-agent"),
     disableScheduler: flags.bool("disable-scheduler"),
     schedulerConfigFile: schedulerConfigOf(flags, context.cwd),
@@ -140,6 +141,11 @@ function checkChoices(flags: FlagValues): void {
     const value = flags.string(name);
     if (!values.includes(value)) throw bad(name, value, `it must be one of ${values.join(", ")}`);
   }
+}
+
+function localStoragePathOf(flags: FlagValues, context: OptionsContext): string {
+  const given = flags.string("default-local-storage-path");
+  return given === "" ? `${dataDirOf(flags, context)}/storage` : absolute(given, context.cwd);
 }
 
 function disableOf(flags: FlagValues): ReadonlySet<string> {

@@ -10,6 +10,7 @@ import {
   ensureServiceCidr,
   type KubernetesServiceOptions,
 } from "./kubernetes-service.ts";
+import { ensureLocalStorage, removeLocalStorage } from "./local-storage.ts";
 
 const namespaceNames = ["default", "kube-system", "kube-public", "kube-node-lease"] as const;
 const priorities = {
@@ -24,6 +25,8 @@ export interface BootstrapOptions {
   readonly serviceCidrs: readonly string[];
   /** Undefined when k3 serves no DNS. */
   readonly clusterDns: string | undefined;
+  /** Where local volumes lie; undefined for a cluster without. */
+  readonly localStoragePath: string | undefined;
 }
 
 /** Makes what is missing; safe at every start. */
@@ -55,4 +58,7 @@ export async function bootstrapCluster(client: Client, options: BootstrapOptions
   ]);
   await ensureKubernetesService(client, options.service);
   if (options.clusterDns !== undefined) await ensureDnsService(client, options.clusterDns);
+  const { localStoragePath } = options;
+  if (localStoragePath === undefined) await removeLocalStorage(client);
+  else await ensureLocalStorage(client, localStoragePath);
 }

@@ -164,6 +164,7 @@ class LoneApiServer {
       authorities: { clientCaPem, requestHeaderCaPem: undefined },
       serviceCidrs: settings.serviceCidr.split(","),
       clusterDns: undefined,
+      localStoragePath: undefined,
     });
   }
 

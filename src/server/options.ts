@@ -101,6 +101,8 @@ export interface ServerOptions {
   readonly databaseFile: string;
   /** K3s's names: coredns, servicelb, traefik, local-storage, metrics-server, runtimes. */
   readonly disable: ReadonlySet<string>;
+  /** Where local volumes lie on every node that is told nothing else. */
+  readonly localStoragePath: string;
   readonly disableAgent: boolean;
   readonly disableScheduler: boolean;
   /** A KubeSchedulerConfiguration; undefined for the default one. */

@@ -1,4 +1,5 @@
 /** `k3 server` from decoded options to a running node; resolves when it has stopped. */
+
 import { createKubeletApp, type KubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
 import { defaultAdmission } from "../api/admission/default-plugins.ts";
@@ -6,6 +7,7 @@ import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { HealthCheck } from "../api/health.ts";
 import type { HealthEndpoint } from "../api/http.ts";
 import type { ApiServer } from "../api/server.ts";
+import { contextAs } from "../controllers/acting-as.ts";
 import { allControllers } from "../controllers/all.ts";
 import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
 import { createLegacyTokenTracking } from "../controllers/legacy-tokens.ts";
@@ -42,6 +44,7 @@ import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
 import { keepCertificates, prepareIdentity } from "./identity.ts";
 import { startKubeletDoor } from "./kubelet-door.ts";
 import { LocalNodes } from "./local-nodes.ts";
+import { localPathAccount } from "./local-storage.ts";
 import type { ServerOptions } from "./options.ts";
 import { ownAddress } from "./own-address.ts";
 import { readSchedulerConfig } from "./scheduler-config.ts";
@@ -305,6 +308,7 @@ class Server {
       },
       serviceCidrs: options.serviceCidr.split(","),
       clusterDns: options.disable.has("coredns") ? undefined : options.clusterDns,
+      localStoragePath: options.disable.has("local-storage") ? undefined : options.localStoragePath,
     });
   }
 
@@ -419,10 +423,17 @@ class Server {
       runsProxy: !options.disableKubeProxy,
       enforcesPolicies: !options.disableNetworkPolicy,
       runsDns: !options.disable.has("coredns"),
+      localPath: options.disable.has("local-storage") ? undefined : this.#localPath(),
     });
     const app = createKubeletApp({ kubelet });
     this.#nodes.add(options.nodeName, app);
     await this.#kubeletDoor(scope, app);
+  }
+
+  #localPath(): ControllerContext {
+    const { client, live } = need(this.#made.api);
+    const context = { client, live, runtime: this.runtime };
+    return contextAs(context, localPathAccount, "rancher.io/local-path");
   }
 
   async #kubeletDoor(scope: Scope, app: KubeletApp): Promise<void> {

@@ -1,6 +1,7 @@
 /** What containers are given: environment, files, hosts, resolvers. Seen from inside. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Cluster, reasonToSkip } from "./cluster.ts";
+import { localStorageCases } from "./local-storage-cases.ts";
 import { apply, becomes, ended, field, lines, pod, printed, shell } from "./pods.ts";
 
 const skip = reasonToSkip();
@@ -367,4 +368,6 @@ describe.skipIf(skip !== undefined)("pod configuration", () => {
     await ended(cluster, "waiting");
     expect(await lines(cluster, "waiting")).toEqual(["arrived", "arrived"]);
   });
+
+  localStorageCases(() => cluster);
 });

@@ -1,0 +1,100 @@
+/** Claims of the built-in class `local-path`: their data, and what becomes of it. */
+import { expect, test } from "bun:test";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import type { PersistentVolume, PersistentVolumeClaim } from "../../src/gen/core-v1.ts";
+import type { Cluster } from "./cluster.ts";
+import { apply, becomes, events, pod, shell } from "./pods.ts";
+
+const script = "echo again >>/data/lines; exec sleep 1000";
+const keeper = {
+  apiVersion: "apps/v1",
+  kind: "StatefulSet",
+  metadata: { name: "keeper" },
+  spec: {
+    serviceName: "keeper",
+    selector: { matchLabels: { app: "keeper" } },
+    template: {
+      metadata: { labels: { app: "keeper" } },
+      spec: {
+        terminationGracePeriodSeconds: 0,
+        securityContext: { runAsUser: 1000 },
+        containers: [
+          shell("main", script, { volumeMounts: [{ name: "data", mountPath: "/data" }] }),
+        ],
+      },
+    },
+    volumeClaimTemplates: [
+      {
+        metadata: { name: "data" },
+        spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "10Mi" } } },
+      },
+    ],
+  },
+};
+
+export function localStorageCases(cluster: () => Cluster): void {
+  const json = async <T>(line: string): Promise<T> =>
+    JSON.parse(await cluster().run(`get ${line} -o json`)) as T;
+
+  test("a claim of the default class gets a folder of its node that outlives the pod", async () => {
+    await apply(cluster(), keeper);
+    await becomes(cluster(), "keeper-0", "{.status.phase}", "Running");
+    const claim = await json<PersistentVolumeClaim>("pvc data-keeper-0");
+    const { volumeName = "", storageClassName } = claim.spec;
+    expect(storageClassName).toBe("local-path");
+    const { spec, metadata } = await json<PersistentVolume>(`pv ${volumeName}`);
+    const path = `${cluster().dataDir}/storage/${volumeName}_default_data-keeper-0`;
+    expect(spec.local).toEqual({ path });
+    expect(metadata.finalizers).toContain("kubernetes.io/pv-protection");
+    const [term] = spec.nodeAffinity?.required?.nodeSelectorTerms ?? [];
+    expect(term?.matchExpressions?.[0]?.values).toEqual(["k3-e2e"]);
+    expect(readFileSync(`${path}/lines`, "utf8")).toBe("again\n");
+    expect(statSync(path).mode & 0o777).toBe(0o777);
+    await cluster().run("delete pod keeper-0");
+    await cluster().until("the pod wrote again", async () => {
+      return readFileSync(`${path}/lines`, "utf8") === "again\nagain\n";
+    });
+    expect(await events(cluster(), "data-keeper-0")).toContain(
+      `ProvisioningSucceeded: Successfully provisioned volume ${volumeName}`,
+    );
+    await cluster().run("delete statefulset keeper");
+    await cluster().run("delete pvc data-keeper-0");
+    await cluster().until("volume and folder are gone", async () => {
+      const { stdout } = await cluster().kubectl("get pv -o name");
+      return !stdout.includes(volumeName) && !existsSync(path);
+    });
+  });
+
+  test("what cannot be had is told at the claim, and had once the configuration allows", async () => {
+    const configPath = `${cluster().dataDir}/shared`;
+    const claim = {
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: { name: "shared" },
+      spec: { accessModes: ["ReadWriteMany"], resources: { requests: { storage: "1Mi" } } },
+    };
+    const volumes = [{ name: "data", persistentVolumeClaim: { claimName: "shared" } }];
+    const volumeMounts = [{ name: "data", mountPath: "/data" }];
+    const containers = [shell("main", "echo here >/data/file; exec sleep 1000", { volumeMounts })];
+    await apply(cluster(), claim, pod("sharing", { containers, volumes }));
+    await cluster().until("the claim says why it waits", async () => {
+      return (await events(cluster(), "shared")).includes(
+        'ProvisioningFailed: failed to provision volume with StorageClass "local-path": ' +
+          "NodePath only supports ReadWriteOnce and ReadWriteOncePod (1.22+) access modes",
+      );
+    });
+    const config = JSON.stringify({ sharedFileSystemPath: configPath });
+    const patch = JSON.stringify({ data: { "config.json": config } });
+    await cluster().run([
+      ..."patch configmap local-path-config -n kube-system --type merge -p".split(" "),
+      patch,
+    ]);
+    await becomes(cluster(), "sharing", "{.status.phase}", "Running");
+    const { spec } = await json<PersistentVolumeClaim>("pvc shared");
+    const path = `${configPath}/${spec.volumeName}_default_shared`;
+    expect(readFileSync(`${path}/file`, "utf8")).toBe("here\n");
+    await cluster().run("delete pod sharing --grace-period=0 --force");
+    await cluster().run("delete pvc shared");
+    await cluster().until("the folder is gone", async () => !existsSync(path));
+  });
+}
