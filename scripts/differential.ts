@@ -10,6 +10,7 @@ import { prepare } from "../test/differential/prepare.ts";
 import { Random } from "../test/differential/random.ts";
 import { lifecycle } from "../test/differential/script-lifecycle.ts";
 import { mutations } from "../test/differential/script-mutations.ts";
+import { requests } from "../test/differential/script-requests.ts";
 import { buildUpstream, OUT, startServers } from "../test/differential/servers.ts";
 import { readSubjects } from "../test/differential/subjects.ts";
 
@@ -17,7 +18,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: "string", default: "1" },
     requests: { type: "string", default: "2000" },
-    parts: { type: "string", default: "lifecycle,mutations" },
+    parts: { type: "string", default: "lifecycle,requests,mutations" },
     only: { type: "string", default: "." },
   },
 });
@@ -31,6 +32,7 @@ try {
   const only = new RegExp(values.only);
   const subjects = (await readSubjects(pair)).filter(({ kind }) => only.test(kind));
   if (parts.has("lifecycle")) for (const subject of subjects) await lifecycle(pair, subject);
+  if (parts.has("requests")) await requests(pair);
   if (parts.has("mutations"))
     await mutations(pair, subjects, new Random(Number(values.seed)), Number(values.requests));
   const groups = grouped(pair.findings);

@@ -28,7 +28,7 @@ export interface Answer {
   readonly body: Json;
 }
 
-const answerLimitMs = 65_000;
+const limitsMs = { answer: 20_000, watch: 3000 } as const;
 
 function decode(bytes: Uint8Array, type: string, isWatch: boolean): Json {
   const text = new TextDecoder().decode(bytes);
@@ -36,7 +36,9 @@ function decode(bytes: Uint8Array, type: string, isWatch: boolean): Json {
     if (type.startsWith(protobufType)) return decodeProtobuf(bytes) as Json;
     if (type.startsWith("application/yaml")) return parseYaml(text) as Json;
     if (!type.startsWith("application/json")) return text;
-    if (!isWatch) return JSON.parse(text) as Json;
+    const isList =
+      text.startsWith("{") && text.trimEnd().endsWith("]}") && !text.includes('"type"');
+    if (!isWatch || isList) return JSON.parse(text) as Json;
     return text
       .split("\n")
       .filter((line) => line !== "")
@@ -46,28 +48,39 @@ function decode(bytes: Uint8Array, type: string, isWatch: boolean): Json {
   }
 }
 
+/** What arrives until the end or the time limit: a watch may have no end of its own. */
+async function readAll(answer: Response): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  try {
+    for await (const part of answer.body ?? []) parts.push(part);
+  } catch (error) {
+    if (!(error instanceof Error || error instanceof DOMException)) throw error;
+  }
+  return Buffer.concat(parts);
+}
+
 export async function send(server: Server, exchange: Exchange): Promise<Answer> {
   const { method, path, body } = exchange;
   const isText = typeof body === "string" || body instanceof Uint8Array || body === undefined;
   const headers: Record<string, string> = { "accept-encoding": "identity", ...exchange.headers };
   if (body !== undefined) headers["content-type"] ??= "application/json";
+  const asksToWatch = /[?&/]watch[=/]/.test(path);
   const init: BunFetchRequestInit = {
     method,
     headers,
     tls: server.tls,
     redirect: "manual",
-    signal: AbortSignal.timeout(answerLimitMs),
+    signal: AbortSignal.timeout(asksToWatch ? limitsMs.watch : limitsMs.answer),
     ...(body === undefined ? {} : { body: isText ? (body as BodyInit) : JSON.stringify(body) }),
   };
   const answer = await fetch(server.url + path, init).catch((error: unknown) => String(error));
   // A server that panics ends the connection.
   if (typeof answer === "string") return { status: 0, headers: {}, body: answer };
-  const bytes = new Uint8Array(await answer.arrayBuffer());
+  const bytes = await readAll(answer);
   const type = answer.headers.get("content-type") ?? "";
-  const isWatch = /[?&]watch=(1|true)/.test(path) && answer.status === 200;
   return {
     status: answer.status,
     headers: Object.fromEntries(answer.headers),
-    body: decode(bytes, type, isWatch),
+    body: decode(bytes, type, asksToWatch && answer.status === 200),
   };
 }
