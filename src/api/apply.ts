@@ -222,7 +222,7 @@ function withoutAnnotation(config: ApplyConfig): object {
 }
 
 /** Go writes maps in order. */
-function sortedMembers(value: unknown): unknown {
+export function sortedMembers(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(sortedMembers);
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -1,11 +1,13 @@
 /** From the body of a request to an object of its kind. */
 
 import { apiVersionOf } from "../client/request-form.ts";
-import { ApiError } from "../lib/api-error.ts";
+import { ApiError, isReason } from "../lib/api-error.ts";
 import { copyJson, replaceMembers } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { jsonParseError } from "../schema/parse.ts";
 import type { Call } from "./call.ts";
 import type { Codec } from "./codec.ts";
+import { goPackage } from "./errors.ts";
 
 import type { ApiRequest } from "./request.ts";
 
@@ -21,10 +23,50 @@ export function readObject(call: Call): KubeObject {
     request.audit?.requestObject(object);
     return object;
   }
-  const parsed = parts.codec.parse(body, request.contentType || "application/json");
+  const parsed = parseAs(call, body, request.contentType || "application/json");
   const object = acceptValue(call, parsed.value, { parseProblems: parsed.problems });
   request.audit?.requestObject(object);
   return object;
+}
+
+/** A body that cannot be read at all is shown in the answer. */
+function parseAs(call: Call, body: Uint8Array, contentType: string): ReturnType<Codec["parse"]> {
+  try {
+    const parsed = call.parts.codec.parse(body, contentType);
+    if (parsed.value === null) return { ...parsed, value: {} };
+    if (typeof parsed.value === "object" && !Array.isArray(parsed.value)) return parsed;
+    const type = Array.isArray(parsed.value) ? "array" : jsonTypeOf(parsed.value);
+    throw new ApiError(
+      "BadRequest",
+      `${jsonParseError}json: cannot unmarshal ${type} into Go value of type ${headStruct}`,
+    );
+  } catch (error) {
+    if (!isReason(error, "BadRequest")) throw error;
+    const { kind } = call.definition;
+    throw new ApiError(
+      "BadRequest",
+      `the object provided is unrecognized (must be of type ${kind}): ${error.message} ` +
+        `(${summaryOf(body)})`,
+    );
+  }
+}
+
+function jsonTypeOf(value: unknown): string {
+  return typeof value === "boolean" ? "bool" : typeof value;
+}
+
+/** What upstream reads kind and version with. */
+const headStruct =
+  'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; ' +
+  'Kind string "json:\\"kind,omitempty\\"" }';
+
+const summaryBytesMax = 30;
+
+function summaryOf(body: Uint8Array): string {
+  if (body.length === 0) return "<empty>";
+  const head = Buffer.from(body.subarray(0, summaryBytesMax));
+  const rest = body.length > summaryBytesMax ? " ..." : "";
+  return `${head.toString(head[0] === "{".charCodeAt(0) ? "utf8" : "hex")}${rest}`;
 }
 
 /** Makes the error of a value that cannot be an object of the resource. */
@@ -42,7 +84,7 @@ export interface Accepting {
 export function acceptValue(call: Call, value: unknown, how: Accepting = {}): KubeObject {
   const { parseProblems = [], patchProblems = [] } = how;
   const { definition, parts } = call;
-  checkKind(value, apiVersionOf(definition), definition.kind);
+  checkKind(call, value);
   const forgets = isEmptyRecord(value);
   const { object, problems } = parts.codec.decode(definition, value, parseProblems);
   report(call, [...patchProblems, ...problems], how.refuse);
@@ -88,7 +130,8 @@ export function readParsed(
 function report(call: Call, problems: readonly string[], refuse?: Refuse): void {
   if (problems.length === 0 || call.fieldValidation === "Ignore") return;
   if (call.fieldValidation === "Warn") {
-    call.warnings.push(...problems);
+    // Only the error of strict decoding names the reader of YAML.
+    call.warnings.push(...problems.map((one) => one.replace(/^yaml: unmarshal errors:\n {2}/, "")));
     return;
   }
   const message = `strict decoding error: ${problems.join(", ")}`;
@@ -101,30 +144,34 @@ function badBody({ definition }: Call, message: string): ApiError {
   return new ApiError("BadRequest", text);
 }
 
-function checkKind(value: unknown, apiVersion: string, kind: string): void {
+function checkKind(call: Call, value: unknown): void {
+  const { definition, parts } = call;
+  const { kind } = definition;
+  const apiVersion = apiVersionOf(definition);
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw emptyBody();
   const sent = value as { apiVersion?: unknown; kind?: unknown };
-  const sentVersion = sent.apiVersion ?? "";
-  const sentKind = sent.kind ?? "";
-  if (sentVersion === "" && sentKind === "") return;
-  if (
-    (sentKind === "" || sentKind === kind) &&
-    (sentVersion === "" || sentVersion === apiVersion)
-  ) {
-    return;
-  }
-  if (sentKind === kind) {
+  const sentVersion = String(sent.apiVersion || apiVersion);
+  const sentKind = String(sent.kind || kind);
+  if (sentKind === kind && sentVersion === apiVersion) return;
+  const version = versionPart(sentVersion);
+  const group = sentVersion.includes("/") ? (sentVersion.split("/")[0] ?? "") : "";
+  const known = parts.registry.findKind(group, version, sentKind);
+  if (known !== undefined && sentKind === kind && group === definition.group) {
     throw new ApiError(
       "BadRequest",
-      `the API version in the data (${String(sentVersion)}) does not match the expected API ` +
-        `version (${apiVersion})`,
+      `the API version in the data (${sentVersion}) does not match the expected API version ` +
+        `(${apiVersion})`,
     );
   }
+  const why =
+    known === undefined
+      ? `no kind "${sentKind}" is registered for version "${sentVersion}" ` +
+        `in scheme "pkg/runtime/scheme.go:111"`
+      : `converting (${version}.${sentKind}) to (${goPackage(definition)}.${kind}): ` +
+        "unknown conversion";
   throw new ApiError(
     "BadRequest",
-    `${String(sentKind)} in version "${versionPart(String(sentVersion))}" cannot be handled as a ` +
-      `${kind}: no kind "${String(sentKind)}" is registered for version "${String(sentVersion)}" ` +
-      `in scheme "pkg/api/legacyscheme/scheme.go:30"`,
+    `${sentKind} in version "${version}" cannot be handled as a ${kind}: ${why}`,
   );
 }
 

@@ -1,5 +1,6 @@
 /** Where a paged list goes on: base64url of `{"v":"meta.k8s.io/v1","rv":N,"start":"key\0"}`. */
 import { ApiError } from "../lib/api-error.ts";
+import { jsonSyntaxError } from "../schema/json-syntax.ts";
 import type { Revision } from "../store/store.ts";
 
 const version = "meta.k8s.io/v1";
@@ -35,16 +36,19 @@ export function decodeContinue(text: string): ContinueToken {
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const bytes = Uint8Array.fromBase64(text.replace(/=+$/, ""), { alphabet: "base64url" });
-    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-  }
-  throw bad("illegal base64 data or JSON");
+  const body = text.replace(/=+$/, "");
+  const misfit = /[^\w-]/.exec(body)?.index ?? (body.length % 4 === 1 ? body.length - 1 : -1);
+  if (misfit >= 0) throw bad(`illegal base64 data at input byte ${misfit}`);
+  const json = Buffer.from(body, "base64url").toString();
+  const why = jsonSyntaxError(json);
+  if (why !== undefined) throw bad(why);
+  const value: unknown = JSON.parse(json);
+  if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  const type = `json: cannot unmarshal ${typeof value} into Go value of type`;
+  throw bad(`${type} storage.continueToken`);
 }
 
 function bad(why: string): ApiError {
-  return new ApiError("BadRequest", `continue key is not valid: ${why}`);
+  const message = `invalid continue token: continue key is not valid: ${why}`;
+  return new ApiError("BadRequest", message);
 }

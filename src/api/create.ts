@@ -19,6 +19,7 @@ export async function create(call: Call): Promise<ApiResponse> {
   const { definition, request } = call;
   if (definition.virtual !== undefined) {
     matchUrl(object, request, definition);
+    trackWrite(call, object, undefined);
     const result = await definition.virtual(object, request, actionContext(call));
     return answerObject(call, result, 201);
   }

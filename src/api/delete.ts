@@ -6,8 +6,8 @@ import type { KubeObject } from "../schema/object.ts";
 import { admitMutating, admitValidating } from "./admit.ts";
 import { readValue } from "./body.ts";
 import type { Call } from "./call.ts";
-import { conflict, groupResource, invalid, modified, notFound } from "./errors.ts";
-import { dryRunErrors } from "./options.ts";
+import { conflict, groupResource, invalid, kindGroup, modified, notFound } from "./errors.ts";
+import { dryRunErrors, wholeNumber } from "./options.ts";
 import { planDelete, ungraced } from "./plan-delete.ts";
 import type { ApiResponse } from "./request.ts";
 import type { FieldError, ResourceDefinition } from "./resource-definition.ts";
@@ -116,7 +116,7 @@ function checkPreconditions(
     }
     throw conflict(
       // Upstream puts the kind where everyone else puts the resource.
-      { ...definition, plural: definition.kind },
+      { ...definition, group: kindGroup(definition), plural: definition.kind },
       name,
       `the ${part} in the precondition (${wanted}) does not match the ${part} in record ` +
         `(${actual}). The object might have been ${fate}`,
@@ -174,7 +174,7 @@ function policyOf(sent: SentOptions, errors: FieldError[]): DeleteRequest["polic
   if (hasOrphan) return orphan === true ? "Orphan" : "Background";
   if (!hasPolicy) return undefined;
   if (policy === "Background" || policy === "Foreground" || policy === "Orphan") return policy;
-  const detail = 'supported values: "Background", "Foreground", "Orphan", "nil"';
+  const detail = 'supported values: "Foreground", "Background", "Orphan", "nil"';
   errors.push({ type: "FieldValueNotSupported", field, value: policy, detail });
   return undefined;
 }
@@ -186,18 +186,30 @@ function sentOptions(call: Call): SentOptions {
     if (typeof body !== "object" || Array.isArray(body)) {
       throw new ApiError("BadRequest", "the body of a delete must be DeleteOptions");
     }
+    checkOptionsKind(body);
     request.audit?.requestObject(body);
     return body as SentOptions;
   }
   const { query } = request;
-  const grace = query.get("gracePeriodSeconds");
+  const grace = wholeNumber(query, "gracePeriodSeconds");
   const policy = query.get("propagationPolicy");
   const orphan = query.get("orphanDependents");
   return {
-    ...(grace ? { gracePeriodSeconds: Number(grace) } : {}),
+    ...(grace === undefined ? {} : { gracePeriodSeconds: grace }),
     ...(policy ? { propagationPolicy: policy } : {}),
     ...(orphan ? { orphanDependents: orphan === "true" || orphan === "1" } : {}),
   };
+}
+
+/** The options of every version are the same; nothing else may be in the body. */
+function checkOptionsKind(body: { readonly kind?: unknown; readonly apiVersion?: unknown }): void {
+  const { kind = "DeleteOptions", apiVersion = "" } = body;
+  if (kind === "DeleteOptions" || kind === "") return;
+  throw new ApiError(
+    "BadRequest",
+    `no kind "${String(kind)}" is registered for version "${String(apiVersion)}" in scheme ` +
+      '"pkg/runtime/scheme.go:111"',
+  );
 }
 
 /** Kinds whose delete answers the last state in place of a Status. */

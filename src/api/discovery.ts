@@ -195,7 +195,8 @@ function resourceEntries(row: ResourceDefinition) {
 }
 
 function storageVersionHash(row: ResourceDefinition): string {
-  const text = `${row.group}/${row.version}/${row.kind}`;
+  const { group, version } = row.conversion?.storedAs ?? row;
+  const text = `${group}/${version}/${row.kind}`;
   return createHash("sha256").update(text).digest().subarray(0, 8).toString("base64");
 }
 
@@ -296,15 +297,20 @@ function mergedItems(own: readonly Item[], external: readonly ExternalGroup[]) {
   }));
 }
 
+/** Kinds of the same group version are told without it. */
+function isOwn(row: ResourceDefinition, kind: SubresourceEntry["kind"]): boolean {
+  return kind.group === row.group && kind.version === row.version;
+}
+
 function aggregatedResource(row: ResourceDefinition) {
   const subresources = subresourcesOf(row).map(({ name, kind, verbs }) => ({
     subresource: name,
-    responseKind: kind,
+    responseKind: isOwn(row, kind) ? { group: "", version: "", kind: kind.kind } : kind,
     verbs,
   }));
   return {
     resource: row.plural,
-    responseKind: { group: row.group, version: row.version, kind: row.kind },
+    responseKind: { group: "", version: "", kind: row.kind },
     scope: row.namespaced ? "Namespaced" : "Cluster",
     singularResource: row.singular,
     verbs: [...row.verbs].sort(),

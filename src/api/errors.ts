@@ -68,6 +68,15 @@ export function modified(resource: ResourceNames, name: string): ApiError {
   );
 }
 
+/** The answer where a path has no such method. */
+export function methodNotServed(): ApiError {
+  return new ApiError(
+    "MethodNotAllowed",
+    "the server does not allow this method on the requested resource",
+    { details: {} },
+  );
+}
+
 export function methodNotAllowed(resource: ResourceNames, verb: string): ApiError {
   return new ApiError(
     "MethodNotAllowed",
@@ -102,7 +111,7 @@ export function wrongMetadataForm(resource: ResourceNames, as: string): ApiError
 }
 
 /** Where upstream's internal form of a built-in kind lives. */
-function goPackage({ group }: ResourceNames): string {
+export function goPackage({ group }: ResourceNames): string {
   return group === "" || group === "events.k8s.io" ? "core" : (group.split(".")[0] ?? "");
 }
 
@@ -140,12 +149,18 @@ export function refused(resource: ResourceNames, name: string, why: string): Api
   });
 }
 
+/** Upstream validates events of every group in the core group. */
+export function kindGroup({ group }: ResourceNames): string {
+  return group === "events.k8s.io" ? "" : group;
+}
+
 export function invalid(
   resource: ResourceNames,
   name: string,
   errors: readonly FieldError[],
 ): ApiError {
-  const kind = resource.group === "" ? resource.kind : `${resource.kind}.${resource.group}`;
+  const group = kindGroup(resource);
+  const kind = group === "" ? resource.kind : `${resource.kind}.${group}`;
   const texts = [...new Set(errors.map((error) => `${error.field}: ${fieldErrorText(error)}`))];
   const list = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
   const causes: Cause[] = errors.map((error) => ({
@@ -156,7 +171,7 @@ export function invalid(
   return new ApiError("Invalid", `${kind} ${JSON.stringify(name)} is invalid: ${list}`, {
     details: {
       ...(name === "" ? {} : { name }),
-      ...(resource.group === "" ? {} : { group: resource.group }),
+      ...(group === "" ? {} : { group }),
       ...(resource.kind === "" ? {} : { kind: resource.kind }),
       causes,
     },

@@ -12,6 +12,7 @@ import type { Authenticate, Impersonate, Peer } from "./authorizer.ts";
 import { requestTimeoutMs } from "./deadlines.ts";
 import { aggregatedType, createDiscovery } from "./discovery.ts";
 import { type Entering, enter } from "./entrance.ts";
+import { methodNotServed, unknownResource } from "./errors.ts";
 import type { ExternalGroups } from "./external-groups.ts";
 import type { RequestGate } from "./flowcontrol/gate.ts";
 import { type HealthCheck, healthAnswer } from "./health.ts";
@@ -87,11 +88,17 @@ export function createApiApp(options: ApiAppOptions): ApiApp {
     context.set("user", await context.env.entry.enter());
     await server.admit(context, next);
   });
-  app.get("/version", (context) => server.open(context, () => jsonResponse(options.version, 200)));
+  for (const path of ["/version", "/version/"])
+    app.all(path, (context) =>
+      server.open(context, () => {
+        if (context.req.method !== "GET") throw methodNotServed();
+        return jsonResponse(options.version, 200);
+      }),
+    );
   for (const endpoint of ["healthz", "livez", "readyz"] as const) {
     const answer = (context: Context<Environment>) => server.health(context, endpoint);
-    app.get(`/${endpoint}`, answer);
-    app.get(`/${endpoint}/*`, answer);
+    app.all(`/${endpoint}`, answer);
+    app.all(`/${endpoint}/*`, answer);
   }
   app.get("/openapi/*", (context) => server.open(context, () => server.openApi(context)));
   for (const path of ["/api", "/api/*", "/apis", "/apis/*"]) {
@@ -323,19 +330,27 @@ class ApiServer {
     const { path, method } = request;
     const clean = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
     const document = this.#discovery.document(clean, request.headers.get("accept") ?? "");
-    if (document === undefined || method !== "GET") return pageNotFound();
+    if (document === undefined && this.#isOwn(clean)) throw unknownResource();
+    if (document === undefined) return pageNotFound();
+    if (method !== "GET") throw methodNotServed();
     const { aggregated } = document;
     if (aggregated === undefined) {
       entry.trail?.responseObject(document.object);
-      const response = responseOf(documentAnswer(document.object, encodingOf(request)));
-      if (clean === "/api" || clean === "/apis") response.headers.set("vary", "Accept");
-      return response;
+      return responseOf(documentAnswer(document.object, encodingOf(request)));
     }
     const headers = { "content-type": aggregatedType, etag: aggregated.etag, vary: "Accept" };
     if (request.headers.get("if-none-match") === aggregated.etag) {
       return new Response(null, { status: 304, headers });
     }
     return new Response(aggregated.bytes as Uint8Array<ArrayBuffer>, { status: 200, headers });
+  }
+
+  /** True below the core group and those that are built in: there every error is a Status. */
+  #isOwn(path: string): boolean {
+    const [, root, group] = path.split("/");
+    if (root === "api") return true;
+    const { registry } = this.options.pipeline;
+    return registry.all().some((row) => row.custom === undefined && row.group === group);
   }
 
   async failure(

@@ -41,10 +41,21 @@ function firstFailure(
         return { message };
       }
     }
-    const [failure] = applyPatch(holder, [operation]);
+    if (!operation.path.startsWith("/root/") && operation.path !== "/root")
+      return { message: `invalid path ${operation.path}` };
+    const [failure] = applyPatch(holder, [setting(holder, operation)]);
     if (failure) return failure;
   }
   return undefined;
+}
+
+/** To replace a member of an object that is not there is to add it. */
+function setting(holder: object, operation: Operation): Operation {
+  if (operation.op !== "replace") return operation;
+  const target = Pointer.fromJSON(operation.path).evaluate(holder);
+  const isMember = typeof target.parent === "object" && target.parent !== null;
+  if (!isMember || Array.isArray(target.parent) || target.value !== undefined) return operation;
+  return { ...operation, op: "add" };
 }
 
 /** Paths are put under a holder so that the whole document can be replaced. */

@@ -1,6 +1,7 @@
 /** meta/v1 ListOptions from the query, checked as upstream checks them. */
 import { ApiError } from "../lib/api-error.ts";
 import type { Revision } from "../store/store.ts";
+import { decodeContinue } from "./continue-token.ts";
 import { invalid } from "./errors.ts";
 import { isTrue, wholeNumber } from "./options.ts";
 import type { FieldError } from "./resource-definition.ts";
@@ -21,7 +22,7 @@ export interface ListQuery {
 export function readListOptions(query: URLSearchParams, verb: "list" | "watch"): ListQuery {
   const version = query.get("resourceVersion") ?? "";
   const match = query.get("resourceVersionMatch") ?? "";
-  const next = query.get("continue") ?? "";
+  const next = verb === "list" ? (query.get("continue") ?? "") : "";
   const sent = query.get("sendInitialEvents");
   const sendInitialEvents = sent === null ? undefined : isTrue(sent);
   const errors =
@@ -32,13 +33,14 @@ export function readListOptions(query: URLSearchParams, verb: "list" | "watch"):
     throw invalid({ group: "meta.k8s.io", plural: "", kind: "ListOptions" }, "", errors);
   }
   const revision = revisionOf(version);
-  if (next !== "" && revision > 0) {
+  if (next !== "") decodeContinue(next);
+  if (next !== "" && revision > 0 && verb === "list") {
     throw new ApiError(
       "BadRequest",
       "specifying resource version is not allowed when using continue",
     );
   }
-  const limit = wholeNumber(query, "limit") ?? 0;
+  const limit = version === "0" ? 0 : Math.max(0, wholeNumber(query, "limit") ?? 0);
   const isExact = match === "Exact" || (match === "" && limit > 0 && revision > 0);
   return {
     limit,
@@ -58,7 +60,7 @@ function revisionOf(text: string): Revision {
   const detail = `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`;
   throw new ApiError(
     "BadRequest",
-    `resourceVersion: Invalid value: ${JSON.stringify(text)}: ${detail}`,
+    `invalid resource version: resourceVersion: Invalid value: ${JSON.stringify(text)}: ${detail}`,
   );
 }
 
@@ -92,7 +94,7 @@ function listErrors(
     errors.push(forbidden("resourceVersionMatch is forbidden when continue is provided"));
   }
   if (match !== "Exact" && match !== "NotOlderThan") {
-    errors.push(notSupported(match, '"Exact", "NotOlderThan"'));
+    errors.push(notSupported(match, '"Exact", "NotOlderThan", ""'));
   } else if (match === "Exact" && version === "0") {
     errors.push(forbidden('resourceVersionMatch "exact" is forbidden for resourceVersion "0"'));
   }
@@ -100,17 +102,14 @@ function listErrors(
 }
 
 function watchErrors(match: string, sendInitialEvents: boolean | undefined): readonly FieldError[] {
+  const wrong = match === "NotOlderThan" ? [] : [notSupported(match, '"NotOlderThan"')];
   if (sendInitialEvents === undefined) {
-    return match === ""
-      ? []
-      : [
-          forbidden(
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-          ),
-        ];
+    const detail =
+      "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+    return match === "" ? [] : [forbidden(detail), ...wrong];
   }
   if (match === "") {
     return [forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")];
   }
-  return match === "NotOlderThan" ? [] : [notSupported(match, '"NotOlderThan"')];
+  return wrong;
 }

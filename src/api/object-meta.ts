@@ -39,7 +39,11 @@ export function matchUrl(
           `(${request.name})`,
       );
     }
-    throw new ApiError("BadRequest", "name must be provided");
+    throw new ApiError(
+      "BadRequest",
+      `the name of the object (${request.name} based on URL) was undeterminable: ` +
+        "name must be provided",
+    );
   }
   if (!definition.namespaced) {
     // Charts give a namespace to everything; where there are none it means nothing.
@@ -61,7 +65,6 @@ export function fillCreateMetadata(object: KubeObject, runtime: Runtime, now: Da
   clearUnserved(object);
   delete metadata.deletionTimestamp;
   delete metadata.deletionGracePeriodSeconds;
-  delete metadata.generation;
   metadata.uid = runtime.random.uuid();
   metadata.creationTimestamp = timestamp(now);
 }

@@ -24,7 +24,7 @@ export function readWriteQuery(request: ApiRequest): WriteQuery {
   const kind = optionsKinds[request.verb];
   if (kind === undefined) return { dryRun: false, fieldValidation: "Ignore" };
   const { query } = request;
-  const dryRuns = query.getAll("dryRun").filter((value) => value !== "");
+  const dryRuns = query.getAll("dryRun");
   const fieldManager = query.get("fieldManager") ?? "";
   const fieldValidation = query.get("fieldValidation") || "Warn";
   const errors = [
@@ -64,14 +64,16 @@ function fieldManagerErrors(name: string): readonly FieldError[] {
     const detail = `may not be more than ${limits.fieldManagerCharactersMax} bytes`;
     return [{ type: "FieldValueTooLong", field, detail }];
   }
-  if (/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$/u.test(name)) return [];
-  const detail = "should only contain printable characters";
+  const position = [...name].findIndex((one) => !/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u.test(one));
+  if (position < 0) return [];
+  const code = ([...name][position]?.codePointAt(0) ?? 0).toString(16).toUpperCase();
+  const detail = `invalid character U+${code.padStart(4, "0")} (at position ${position})`;
   return [{ type: "FieldValueInvalid", field, value: name, detail }];
 }
 
 function fieldValidationErrors(value: string): readonly FieldError[] {
   if (value === "Ignore" || value === "Warn" || value === "Strict") return [];
-  const detail = 'supported values: "Ignore", "Strict", "Warn"';
+  const detail = 'supported values: "", "Ignore", "Strict", "Warn"';
   return [{ type: "FieldValueNotSupported", field: "fieldValidation", value, detail }];
 }
 
@@ -79,11 +81,8 @@ function fieldValidationErrors(value: string): readonly FieldError[] {
 export function wholeNumber(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name);
   if (text === null || text === "") return undefined;
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new ApiError(
-    "BadRequest",
-    `unable to decode "${name}": strconv.ParseInt: parsing "${text}": invalid syntax`,
-  );
+  if (/^[-+]?\d{1,15}$/.test(text)) return Number(text);
+  throw new ApiError("BadRequest", `strconv.ParseInt: parsing "${text}": invalid syntax`);
 }
 
 /** Go's idea of a true query value. */

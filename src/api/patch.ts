@@ -3,8 +3,9 @@ import type { Operation } from "rfc6902";
 import { ApiError, isReason } from "../lib/api-error.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { jsonParseError } from "../schema/parse.ts";
 import { goText } from "../schema/typed-validate.ts";
-import { applyPatch as applyConfig, applyType } from "./apply.ts";
+import { applyPatch as applyConfig, applyType, sortedMembers } from "./apply.ts";
 import { acceptValue, type Refuse, readParsed } from "./body.ts";
 import type { Call } from "./call.ts";
 import { invalid, unsupportedMediaType } from "./errors.ts";
@@ -48,24 +49,45 @@ export function patchTypeOf(request: ApiRequest): string {
 
 /** Reads the patch; UnsupportedMediaType for forms that are not served. */
 export function readPatch(call: Call): PatchBody {
-  const { parts, request } = call;
+  const { request } = call;
   const kind = kinds[patchTypeOf(request)];
   const isCustom = call.definition.custom !== undefined;
   if (kind === undefined || (isCustom && kind === "strategic")) {
     const served = Object.keys(kinds).filter((type) => !isCustom || kinds[type] !== "strategic");
     throw unsupportedMediaType([...served, applyType]);
   }
-  const { value: body, problems } = readParsed(parts.codec, request, "application/json");
+  const { value: body, problems } = readPatchBody(call, kind);
   request.audit?.requestPatch(body);
   if (kind === "json") {
     const operations = operationsOf(body);
     const all = [...problems, ...unknownMembers(operations)];
     return { kind, body: operations, problems: all.map((problem) => `json patch ${problem}`) };
   }
-  if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw new ApiError("BadRequest", "the patch is not a JSON object");
-  }
+  if (body === null && kind === "merge") throw new ApiError("BadRequest", "Invalid JSON Patch");
+  if (typeof body !== "object" || body === null || Array.isArray(body))
+    throw notDecoded(kind, wrongType(body, "map[string]interface {}"));
   return { kind, body, problems };
+}
+
+function readPatchBody(call: Call, kind: PatchKind): ReturnType<typeof readParsed> {
+  try {
+    return readParsed(call.parts.codec, call.request, "application/json");
+  } catch (error) {
+    if (!isReason(error, "BadRequest")) throw error;
+    throw notDecoded(kind, error.message.replace(jsonParseError, ""));
+  }
+}
+
+function notDecoded(kind: PatchKind, why: string): ApiError {
+  return new ApiError(
+    "BadRequest",
+    `${kind === "strategic" ? "" : "error decoding patch: "}${why}`,
+  );
+}
+
+function wrongType(value: unknown, type: string): string {
+  const what = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+  return `json: cannot unmarshal ${what} into Go value of type ${type}`;
 }
 
 function patchedObject(call: Call, patch: PatchBody, current: KubeObject): KubeObject {
@@ -85,15 +107,13 @@ function refusing(refuse: Refuse, accept: () => KubeObject): KubeObject {
     return accept();
   } catch (error) {
     if (!isReason(error, "BadRequest")) throw error;
-    const [, why] = /cannot be handled as a \w+: (json: [\s\S]*|parsing time [\s\S]*)$/.exec(
-      error.message,
-    ) ?? ["", undefined];
+    const [, why] = /cannot be handled as a \w+: ([\s\S]*)$/.exec(error.message) ?? ["", undefined];
     throw why === undefined ? error : refuse(why);
   }
 }
 
 function badPatch(shown: unknown, kind: PatchKind, detail: string): ApiError {
-  const value = kind === "strategic" ? goText(shown) : JSON.stringify(shown);
+  const value = kind === "strategic" ? goText(shown) : JSON.stringify(sortedMembers(shown));
   return invalid({ group: "", plural: "", kind: "" }, "", [
     { type: "FieldValueInvalid", field: "patch", value, detail },
   ]);
@@ -147,10 +167,7 @@ function setOwn(target: Record<string, unknown>, key: string, value: unknown): v
 
 function operationsOf(body: unknown): readonly Operation[] {
   if (!Array.isArray(body)) {
-    throw new ApiError(
-      "BadRequest",
-      "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch",
-    );
+    throw notDecoded("json", wrongType(body, "[]handlers.jsonPatchOp"));
   }
   if (body.length > limits.jsonPatchOperationsMax) {
     throw new ApiError(

@@ -17,7 +17,7 @@ import type { Call, Parts } from "./call.ts";
 import { create } from "./create.ts";
 import { deleteOne } from "./delete.ts";
 import { deleteCollection } from "./delete-collection.ts";
-import { methodNotAllowed, notFound, unknownResource } from "./errors.ts";
+import { methodNotAllowed, methodNotServed, notFound, unknownResource } from "./errors.ts";
 import { computedObjects, currentSet, listObjects } from "./list.ts";
 import { readListOptions } from "./list-options.ts";
 import { createLocalClient } from "./local-client.ts";
@@ -108,7 +108,9 @@ async function dispatch(call: Call): Promise<ApiResponse> {
     return represent(call, wanted, await onSubresource(call, subresource));
   }
   if (request.verb === "connect" || !definition.verbs.includes(request.verb)) {
-    throw methodNotAllowed(definition, request.verb);
+    throw definition.custom === undefined
+      ? methodNotServed()
+      : methodNotAllowed(definition, request.verb);
   }
   const wanted = wantedOf(call, request.verb === "watch");
   switch (request.verb) {
@@ -168,6 +170,7 @@ async function onSubresource(
   const { definition, request } = call;
   const { verb } = request;
   const refuse = () => {
+    if (definition.custom === undefined) return methodNotServed();
     const plural = `${definition.plural}/${request.subresource}`;
     return methodNotAllowed({ ...definition, plural }, verb);
   };

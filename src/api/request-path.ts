@@ -71,15 +71,16 @@ export function verbOf(
   target: Target,
   query: URLSearchParams,
 ): RequestVerb | undefined {
-  const subresource = registry.find(target.resource)?.subresources[target.subresource];
+  const definition = registry.find(target.resource);
+  const subresource = definition?.subresources[target.subresource];
   if (subresource?.type === "stream") return "connect";
   switch (method) {
     case "GET":
-    case "HEAD":
       if (target.legacyWatch) return "watch";
       if (target.name !== "") return "get";
       return isTrue(query.get("watch")) ? "watch" : "list";
     case "POST":
+      if (definition?.namespaced && target.namespace === "") return undefined;
       // Only parts of an object, such as its binding, are created under its name.
       return target.name === "" || target.subresource !== "" ? "create" : undefined;
     case "PUT":
@@ -87,6 +88,7 @@ export function verbOf(
     case "PATCH":
       return target.name === "" ? undefined : "patch";
     case "DELETE":
+      if (definition?.namespaced && target.namespace === "") return undefined;
       return target.name === "" ? "deletecollection" : "delete";
     default:
       return undefined;

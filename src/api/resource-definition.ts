@@ -179,6 +179,8 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> extends R
    * storage (autoscaling, events). Absent for the stored version itself. Both may mutate.
    */
   readonly conversion?: {
+    /** The group version of the stored form. */
+    readonly storedAs?: { readonly group: string; readonly version: string };
     toStorage(object: T): KubeObject;
     fromStorage(object: KubeObject): T;
   };

@@ -4,6 +4,7 @@ import type { Metrics } from "../runtime/metrics.ts";
 import type { Clock } from "../runtime/runtime.ts";
 import type { Attributes } from "./authorizer.ts";
 import { Deadlines, requestTimeoutMs } from "./deadlines.ts";
+import { methodNotServed } from "./errors.ts";
 import { type Encoding, httpAnswer } from "./http-answer.ts";
 import type { HttpAnswer, HttpRequest } from "./http-exchange.ts";
 import { isTrue } from "./options.ts";
@@ -104,11 +105,7 @@ export class ResourceRequests {
 
 export function requiredVerb(verb: RequestVerb | undefined): RequestVerb {
   if (verb !== undefined) return verb;
-  throw new ApiError(
-    "MethodNotAllowed",
-    "the server does not allow this method on the requested resource",
-    { details: {} },
-  );
+  throw methodNotServed();
 }
 
 /** What a user wants of a group that another server implements. */

@@ -211,7 +211,11 @@ const v1 = define<V1>(horizontalPodAutoscalersV1, {
   },
   status: true,
   validate: (object, { old }) => validateBounds(object.spec ?? {}, old?.spec),
-  conversion: { toStorage: hpaToV2, fromStorage: hpaToV1 },
+  conversion: {
+    storedAs: { group: "autoscaling", version: "v2" },
+    toStorage: hpaToV2,
+    fromStorage: hpaToV1,
+  },
 });
 
 export const autoscalingV1: readonly ResourceDefinition[] = [v1];

@@ -106,7 +106,7 @@ function validateConditions(csr: ReadCsr): FieldError[] {
     if (["Approved", "Denied", "Failed"].includes(one.type) && one.status !== "True")
       errors.push(notSupported(`${at}.status`, one.status, ["True"]));
     else if (!["True", "False", "Unknown"].includes(one.status))
-      errors.push(notSupported(`${at}.status`, one.status, ["True", "False", "Unknown"]));
+      errors.push(notSupported(`${at}.status`, one.status, ["False", "True", "Unknown"]));
   });
   const has = (type: string): boolean => conditions.some((one) => one.type === type);
   if (has("Approved") && has("Denied"))

@@ -23,7 +23,7 @@ export function notSupported(
   value: unknown,
   supported: readonly string[],
 ): FieldError {
-  const quoted = supported.toSorted().map((one) => JSON.stringify(one));
+  const quoted = supported.map((one) => JSON.stringify(one));
   return {
     type: "FieldValueNotSupported",
     field,

@@ -23,15 +23,15 @@ import { duplicate, forbidden, invalid, invalids, notSupported, required } from 
 
 const limits = { precedenceMax: 10_000, queuesMax: 10_000_000 } as const;
 const verbs = [
-  "get",
-  "list",
   "create",
-  "update",
   "delete",
   "deletecollection",
+  "get",
+  "list",
   "patch",
-  "watch",
   "proxy",
+  "update",
+  "watch",
 ] as const;
 
 /** Both kinds' conditions: typed, each type once. */

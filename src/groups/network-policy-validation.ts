@@ -14,8 +14,8 @@ import {
 } from "./field-errors.ts";
 import { validateSelector } from "./selector-validation.ts";
 
-const protocols = ["SCTP", "TCP", "UDP"];
-const policyTypes = ["Egress", "Ingress"];
+const protocols = ["TCP", "UDP", "SCTP"];
+const policyTypes = ["Ingress", "Egress"];
 export const cidrDetail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
 /** `address/bits` with bits that the family has. */

@@ -6,8 +6,10 @@ import {
   type VerifyToken,
 } from "../api/auth/token-user.ts";
 import type { Attributes, Authorizer } from "../api/authorizer.ts";
+import { invalid } from "../api/errors.ts";
+import { timestamp } from "../api/object-meta.ts";
 import type { User } from "../api/request.ts";
-import type { ResourceDefinition } from "../api/resource-definition.ts";
+import type { FieldError, ResourceDefinition } from "../api/resource-definition.ts";
 import type { Resource } from "../client/client.ts";
 import {
   localSubjectAccessReviews,
@@ -19,6 +21,7 @@ import {
 } from "../client/resources.ts";
 import type { SelfSubjectReview, TokenReview, UserInfo } from "../gen/authentication-v1.ts";
 import type {
+  NonResourceAttributes,
   NonResourceRule,
   ResourceRule,
   SelfSubjectAccessReview,
@@ -30,6 +33,7 @@ import type {
 import { ApiError } from "../lib/api-error.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { invalid as fieldInvalid } from "./field-errors.ts";
 import { define, type Row } from "./row.ts";
 
 export interface ReviewOptions {
@@ -47,10 +51,49 @@ function infoOf(user: User): UserInfo {
   };
 }
 
-function badSpec(kind: string, detail: string): ApiError {
-  return new ApiError("Invalid", `${kind}.authorization.k8s.io "" is invalid: ${detail}`, {
-    details: { group: "authorization.k8s.io", kind },
-  });
+/** Upstream leaves the kind of a review out of its errors. */
+const review = { group: "authorization.k8s.io", plural: "", kind: "" };
+
+/** What a review must say: what is asked, of which kind, and about whom. */
+function specErrors(spec: SubjectAccessReviewSpec, needsSubject: boolean): FieldError[] {
+  const errors: FieldError[] = [];
+  const { resourceAttributes, nonResourceAttributes, user = "", groups } = spec;
+  if (resourceAttributes && nonResourceAttributes)
+    errors.push(
+      fieldInvalid(
+        "spec.nonResourceAttributes",
+        internalPath(nonResourceAttributes),
+        "cannot be specified in combination with resourceAttributes",
+      ),
+    );
+  if (!resourceAttributes && !nonResourceAttributes)
+    errors.push(
+      fieldInvalid(
+        "spec.resourceAttributes",
+        null,
+        "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+      ),
+    );
+  if (needsSubject && user === "" && (groups ?? []).length === 0)
+    errors.push(fieldInvalid("spec.user", user, "at least one of user or group must be specified"));
+  return errors;
+}
+
+/** As upstream's internal form, which has no JSON names, is shown in errors. */
+function internalPath({ path = "", verb = "" }: NonResourceAttributes) {
+  return { Path: path, Verb: verb };
+}
+
+/** A review is no object, but for the record of who wrote it. */
+function metadataErrors(object: KubeObject, except: string): FieldError[] {
+  const { managedFields: _, namespace, ...rest } = object.metadata;
+  const others = except === "" ? { ...rest, ...(namespace && { namespace }) } : rest;
+  if (Object.keys(others).length === 0) return [];
+  return [fieldInvalid("metadata", object.metadata, `must be empty${except}`)];
+}
+
+function refuse(errors: readonly FieldError[]): void {
+  if (errors.length > 0) throw invalid(review, "", errors);
 }
 
 /** The question of a review, for one user. */
@@ -72,17 +115,9 @@ export function attributesOf(user: User, spec: SubjectAccessReviewSpec): Attribu
 
 async function decide(
   authorizer: Authorizer,
-  kind: string,
   user: User,
   spec: SubjectAccessReviewSpec,
 ): Promise<SubjectAccessReviewStatus> {
-  const given = [spec.resourceAttributes, spec.nonResourceAttributes].filter(Boolean).length;
-  if (given !== 1)
-    throw badSpec(
-      kind,
-      "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or " +
-        "resourceAttributes must be specified",
-    );
   const decision = await authorizer.authorize(attributesOf(user, spec));
   const { allowed, isFinal = false, reason, error } = decision;
   return {
@@ -93,12 +128,7 @@ async function decide(
   };
 }
 
-function subjectOf(kind: string, spec: SubjectAccessReviewSpec): User {
-  if (!spec.user && (spec.groups ?? []).length === 0)
-    throw badSpec(
-      kind,
-      'spec.user: Invalid value: "": at least one of user or group must be specified',
-    );
+function subjectOf(spec: SubjectAccessReviewSpec): User {
   return {
     name: spec.user ?? "",
     uid: spec.uid ?? "",
@@ -117,8 +147,9 @@ function virtual<T extends KubeObject>(
 /** The rows of authentication.k8s.io. */
 export function authentication(options: ReviewOptions): readonly ResourceDefinition[] {
   return [
-    virtual<SelfSubjectReview>(selfSubjectReviews, async (object, request) => ({
+    virtual<SelfSubjectReview>(selfSubjectReviews, async (object, request, { runtime }) => ({
       ...object,
+      metadata: { ...object.metadata, creationTimestamp: timestamp(runtime.clock.now()) },
       status: { userInfo: infoOf(request.user) },
     })),
     virtual<TokenReview>(
@@ -158,22 +189,36 @@ export function authorization(): readonly ResourceDefinition[] {
     virtual<SubjectAccessReview>(
       localSubjectAccessReviews,
       async (object, request, { authorizer }) => {
-        const kind = "LocalSubjectAccessReview";
-        if (object.spec.resourceAttributes?.namespace !== request.namespace)
-          throw new ApiError(
-            "BadRequest",
-            `spec.resourceAttributes.namespace must match namespace: ${request.namespace}`,
+        const { resourceAttributes: about, nonResourceAttributes: path } = object.spec;
+        const errors = specErrors(object.spec, true);
+        errors.push(...metadataErrors(object, " except for namespace"));
+        if (about && (about.namespace ?? "") !== request.namespace)
+          errors.push(
+            fieldInvalid(
+              "spec.resourceAttributes.namespace",
+              about.namespace ?? "",
+              "must match metadata.namespace",
+            ),
           );
-        const user = subjectOf(kind, object.spec);
-        return { ...object, status: await decide(authorizer, kind, user, object.spec) };
+        if (path)
+          errors.push(
+            fieldInvalid(
+              "spec.nonResourceAttributes",
+              internalPath(path),
+              "disallowed on this kind of request",
+            ),
+          );
+        refuse(errors);
+        const user = subjectOf(object.spec);
+        return { ...object, status: await decide(authorizer, user, object.spec) };
       },
     ),
     virtual<SelfSubjectAccessReview>(
       selfSubjectAccessReviews,
-      async (object, request, { authorizer }) => ({
-        ...object,
-        status: await decide(authorizer, "SelfSubjectAccessReview", request.user, object.spec),
-      }),
+      async (object, request, { authorizer }) => {
+        refuse([...specErrors(object.spec, false), ...metadataErrors(object, "")]);
+        return { ...object, status: await decide(authorizer, request.user, object.spec) };
+      },
     ),
     virtual<SelfSubjectRulesReview>(
       selfSubjectRulesReviews,
@@ -182,8 +227,11 @@ export function authorization(): readonly ResourceDefinition[] {
         if (namespace === "") throw new ApiError("BadRequest", "no namespace on request");
         const rules = authorizer.rulesFor?.(request.user, namespace);
         const { resourceRules = [], nonResourceRules = [], errors = [] } = rules ?? {};
+        // Who asked what is not told again.
         return {
           ...object,
+          metadata: {},
+          spec: {},
           status: {
             resourceRules: resourceRules.map((rule) => copyJson<ResourceRule>(rule)),
             nonResourceRules: nonResourceRules.map((rule) => copyJson<NonResourceRule>(rule)),
@@ -194,8 +242,8 @@ export function authorization(): readonly ResourceDefinition[] {
       },
     ),
     virtual<SubjectAccessReview>(subjectAccessReviews, async (object, _request, { authorizer }) => {
-      const user = subjectOf("SubjectAccessReview", object.spec);
-      const status = await decide(authorizer, "SubjectAccessReview", user, object.spec);
+      refuse([...specErrors(object.spec, true), ...metadataErrors(object, "")]);
+      const status = await decide(authorizer, subjectOf(object.spec), object.spec);
       return { ...object, status };
     }),
   ];

@@ -164,7 +164,7 @@ test("network policies are judged by ports, peers and types", async () => {
     `${at}.from[2].ipBlock.cidr: Invalid value: "10.0.0.0": must be a valid CIDR value, (e.g. ` +
       "10.9.8.0/24 or 2001:db8::/64)",
     `${at}.from[2]: Forbidden: may not specify both ipBlock and another peer`,
-    'spec.policyTypes[1]: Unsupported value: "Sideways": supported values: "Egress", "Ingress"',
+    'spec.policyTypes[1]: Unsupported value: "Sideways": supported values: "Ingress", "Egress"',
   ]);
 });
 

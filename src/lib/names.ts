@@ -9,7 +9,9 @@ const subdomainPattern = new RegExp(`^${subdomain}$`);
 const qualifiedPattern = new RegExp(`^${qualified}$`);
 const labelValuePattern = new RegExp(`^(${qualified})?$`);
 
-const tooLong = (max: number): string => `must be no more than ${max} bytes`;
+const tooLong = (max: number): string => `must be no more than ${max} characters`;
+/** Upstream's newer rules, of labels, count bytes. */
+const tooBig = (max: number): string => `must be no more than ${max} bytes`;
 
 function regexError(message: string, pattern: string, ...examples: string[]): string {
   const shown = examples.map((example) => `'${example}'`).join(",  or ");
@@ -95,7 +97,7 @@ export function labelKeyErrors(value: string): string[] {
     ];
   }
   if (name === "") errors.push("name part must be non-empty");
-  else if (name.length > 63) errors.push(`name part ${tooLong(63)}`);
+  else if (name.length > 63) errors.push(`name part ${tooBig(63)}`);
   if (!qualifiedPattern.test(name)) errors.push(`name part ${qualifiedRule}`);
   return errors;
 }
@@ -103,7 +105,7 @@ export function labelKeyErrors(value: string): string[] {
 /** Errors of a label value: empty or a qualified name of at most 63 characters. */
 export function labelValueErrors(value: string): string[] {
   const errors: string[] = [];
-  if (value.length > 63) errors.push(tooLong(63));
+  if (value.length > 63) errors.push(tooBig(63));
   if (!labelValuePattern.test(value))
     errors.push(
       regexError(

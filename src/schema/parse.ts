@@ -13,6 +13,7 @@ import {
 import { ApiError } from "../lib/api-error.ts";
 import { setOwn } from "./copy.ts";
 import { countMembers, countParsed, duplicateMembers } from "./json-scan.ts";
+import { jsonSyntaxError } from "./json-syntax.ts";
 
 export interface Parsed {
   readonly value: unknown;
@@ -21,6 +22,9 @@ export interface Parsed {
 }
 
 const limits = { yamlAliasesMax: 1000, yamlDepthMax: 10_000 } as const;
+
+/** How a body that is no JSON is told of. */
+export const jsonParseError = "couldn't get version/kind; json parse error: ";
 
 const jsonTypes = new Set(["application/json", ""]);
 const yamlTypes = new Set(["application/yaml"]);
@@ -40,25 +44,12 @@ function parseJson(bytes: Uint8Array): Parsed {
   try {
     value = JSON.parse(textOf(bytes));
   } catch (error) {
-    throw new ApiError(
-      "BadRequest",
-      `couldn't get version/kind; json parse error: ${jsonErrorText(bytes, error)}`,
-      { cause: error },
-    );
+    const why = jsonSyntaxError(textOf(bytes)) ?? String(error);
+    throw new ApiError("BadRequest", `${jsonParseError}${why}`, { cause: error });
   }
   if (countParsed(value) === members) return { value, problems: [] };
   const paths = duplicateMembers(bytes);
   return { value, problems: [...new Set(paths)].map((path) => `duplicate field "${path}"`) };
-}
-
-function jsonErrorText(bytes: Uint8Array, error: unknown): string {
-  const text = textOf(bytes);
-  const first = /^\s*([^\s[{"\d\-tfn])/.exec(text);
-  if (first) return `invalid character '${first[1]}' looking for beginning of value`;
-  const message = error instanceof Error ? error.message : String(error);
-  return /EOF|end of/i.test(message) || text.trim() === ""
-    ? "unexpected end of JSON input"
-    : message.replace(/^JSON Parse error: /, "");
 }
 
 /** Go's YAML reader knows no timestamps, base 60 numbers, sets or ordered maps. */

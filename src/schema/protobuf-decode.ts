@@ -25,8 +25,13 @@ const textDecoder = new TextDecoder();
 /** Throws ApiError BadRequest for bytes that are not such a body or name an unknown kind. */
 export function decodeProtobuf(bytes: Uint8Array): Json {
   if (!isEnveloped(bytes)) {
-    throw new ApiError("BadRequest", "provided data does not appear to be a protobuf message");
+    throw new ApiError(
+      "BadRequest",
+      "provided data does not appear to be a protobuf message, " +
+        `expected prefix [${magic.join(" ")}]`,
+    );
   }
+  if (bytes.length === magic.length) throw new ApiError("BadRequest", "empty body");
   try {
     return envelope(bytes.subarray(magic.length));
   } catch (error) {

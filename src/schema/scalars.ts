@@ -58,13 +58,45 @@ function readTime(value: unknown, fractionDigits: 0 | 6): string {
   if (!match || date === undefined || Number.isNaN(date.getTime()) || !dayExists(match, day)) {
     const layout =
       fractionDigits === 0 ? "2006-01-02T15:04:05Z07:00" : "2006-01-02T15:04:05.000000Z07:00";
-    const text = JSON.stringify(value);
-    throw new BadValue(`parsing time ${text} as "${layout}": cannot parse ${text}`);
+    throw new BadValue(`parsing time ${JSON.stringify(value)}${timeProblem(value, layout)}`);
   }
   if (fractionDigits === 0 && canonicalTime.test(value)) return value;
   const seconds = date.toISOString().slice(0, 19);
   if (fractionDigits === 0) return `${seconds}Z`;
   return `${seconds}.${(match[7] ?? "").slice(0, 6).padEnd(6, "0")}Z`;
+}
+
+/** What Go writes in a layout, and what it takes there. */
+const layoutParts = [
+  ["2006", /^\d{4}/],
+  ["-", /^-/],
+  ["01", /^\d\d/],
+  ["-", /^-/],
+  ["02", /^\d\d/],
+  ["T", /^T/],
+  ["15", /^\d\d?/],
+  [":", /^:/],
+  ["04", /^\d\d/],
+  [":", /^:/],
+  ["05", /^\d\d(?:[.,]\d+)?/],
+  ["Z07:00", /^(?:Z|[+-]\d\d:\d\d)/],
+] as const;
+
+/** The end of Go's message about a text that is no time, as its parser goes over the layout. */
+function timeProblem(text: string, layout: string): string {
+  let rest = text;
+  for (const [part, pattern] of layoutParts) {
+    const found = pattern.exec(rest)?.[0];
+    if (found === undefined)
+      return ` as "${layout}": cannot parse ${JSON.stringify(rest)} as "${part}"`;
+    rest = rest.slice(found.length);
+  }
+  if (rest !== "") return `: extra text: ${JSON.stringify(rest)}`;
+  const [, , month = "", , hour = "", minute = ""] = timePattern.exec(text) ?? [];
+  const range = (value: string, end: number): boolean => Number(value) >= end;
+  if (Number(month) < 1 || range(month, 13)) return ": month out of range";
+  if (range(hour, 24)) return ": hour out of range";
+  return range(minute, 60) ? ": minute out of range" : ": day out of range";
 }
 
 /** Date accepts 30 February and 24:00; Go does not. */
@@ -101,14 +133,25 @@ function readDuration(value: unknown): string {
   return formatDurationNanos(nanos);
 }
 
+/** Where Go's decoder stops; -1 when it takes the whole text. */
+function badBase64At(text: string): number {
+  const strange = text.search(/[^A-Za-z0-9+/=]/);
+  const padding = text.indexOf("=");
+  if (strange >= 0 && (padding < 0 || strange < padding)) return strange;
+  if (padding < 0) return text.length % 4 === 0 ? -1 : text.length - (text.length % 4);
+  const within = padding % 4;
+  if (within < 2) return padding;
+  if (within === 2 && padding + 1 === text.length) return text.length;
+  if (within === 2 && text[padding + 1] !== "=") return padding;
+  const end = padding + (within === 2 ? 2 : 1);
+  return end < text.length ? end : -1;
+}
+
 function readBytes(value: unknown): string {
   if (typeof value !== "string") throw new WrongType(jsonTypeName(value));
   const text = value.includes("\n") || value.includes("\r") ? value.replace(/[\r\n]/g, "") : value;
-  const bad = /[^A-Za-z0-9+/=]/.exec(text);
-  if (bad) throw new BadValue(`illegal base64 data at input byte ${bad.index}`);
-  if (text.length % 4 !== 0 || !/^[^=]*={0,2}$/.test(text)) {
-    throw new BadValue(`illegal base64 data at input byte ${text.replace(/=+$/, "").length}`);
-  }
+  const place = badBase64At(text);
+  if (place >= 0) throw new BadValue(`illegal base64 data at input byte ${place}`);
   return text;
 }
 

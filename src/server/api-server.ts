@@ -99,7 +99,12 @@ export function openApiServer(parts: ApiParts): ApiServer {
     },
     requestTimeoutMs: server.apiServer["request-timeout"],
     minRequestTimeoutSeconds: server.apiServer["min-request-timeout"],
-    extra: async (request) => openIdDocument(new URL(request.url).pathname, await tokens, jwksUri),
+    extra: async (request) =>
+      openIdDocument(
+        new URL(request.url).pathname,
+        await tokens,
+        jwksUri ?? `https://${parts.address}/openid/v1/jwks`,
+      ),
   });
   serveCustomResources({ ...api, runtime: parts.runtime });
   return api;
@@ -145,11 +150,13 @@ function signerOf(
 async function openIdDocument(
   path: string,
   tokens: ServiceAccountTokens,
-  jwksUri = `${tokens.issuer}/openid/v1/jwks`,
+  jwksUri: string,
 ): Promise<Response | undefined> {
   const headers = { "cache-control": "public, max-age=3600" };
   if (path === "/.well-known/openid-configuration") {
-    return Response.json(tokens.discovery(jwksUri), { headers });
+    const type = { "content-type": "application/json" };
+    const document = JSON.stringify(tokens.discovery(jwksUri));
+    return new Response(document, { headers: { ...headers, ...type } });
   }
   if (path !== "/openid/v1/jwks") return undefined;
   const type = { "content-type": "application/jwk-set+json" };

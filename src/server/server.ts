@@ -249,7 +249,7 @@ class Server {
       staticUsers: need(this.#made.tokens).users,
       nodes: this.#nodes,
       usage: this.#usage,
-      address: `${this.#nodeIps[0]}:${options.httpsListenPort}`,
+      address: `${options.advertise.address ?? this.#nodeIps[0]}:${options.httpsListenPort}`,
       health: (endpoint) => this.#health(endpoint),
       components: () => componentHealth(this.#healthSources()),
       frontProxy: () => this.#frontProxy(),

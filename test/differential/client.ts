@@ -35,7 +35,7 @@ function decode(bytes: Uint8Array, type: string, isWatch: boolean): Json {
   try {
     if (type.startsWith(protobufType)) return decodeProtobuf(bytes) as Json;
     if (type.startsWith("application/yaml")) return parseYaml(text) as Json;
-    if (!type.startsWith("application/json")) return text;
+    if (!/^application\/(json|[\w-]+\+json)/.test(type)) return text;
     const isList =
       text.startsWith("{") && text.trimEnd().endsWith("]}") && !text.includes('"type"');
     if (!isWatch || isList) return JSON.parse(text) as Json;

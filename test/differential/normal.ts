@@ -1,14 +1,27 @@
 /** Replaces what may differ between two servers: random names, uids, times, revisions, addresses. */
 import { type Answer, type Exchange, isObject, type Json, type JsonObject } from "./client.ts";
 
+/** Values of Go structures in messages, in upstream's internal form, and their differences. */
+const goValues: readonly (readonly [RegExp, string])[] = [
+  [
+    /Invalid value: [{[](?:[^"\\]|"(?:\\.|[^"\\])*")*?[}\]](?=: (?:field is immutable|cannot change|unsupported))/g,
+    "Invalid value: <value>",
+  ],
+  [
+    /\n@@ [\s\S]*?(?=, [a-zA-Z.[\]0-9]+: (?:Invalid|Required|Forbidden|Unsupported|Duplicate)|\]?$)/g,
+    "",
+  ],
+  [/(?<= is invalid: patch: Invalid value: )"(?:\\.|[^"\\])*"/g, "<patched>"],
+];
+
 /** Parts of texts; each is kept when the request itself holds it. */
 const tokens: readonly (readonly [RegExp, string])[] = [
   [/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, "<token>"],
   [/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, "<uid>"],
   [/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, "<time>"],
   [/(?<=kube-api-access-)[a-z0-9]{5}\b/g, "<generated>"],
-  [/\b10\.43\.\d+\.\d+\b/g, "<address>"],
-  [/127\.0\.0\.1:\d+/g, "<server>"],
+  [/\b10\.(?:43|77)\.\d+\.\d+\b/g, "<address>"],
+  [/(?:127\.0\.0\.1|192\.0\.2\.1):\d+/g, "<server>"],
   [/(?<=resource ?[vV]ersion: "?|revision: \(|resource version: )\d{2,}/g, "<revision>"],
   [/(?<=in record \(|ResourceVersion in object meta: )\d+/g, "<revision>"],
   [/(?<=\b\d+:)3[0-2]\d{3}(?=\/(TCP|UDP|SCTP))/g, "<port>"],
@@ -18,7 +31,7 @@ const tokens: readonly (readonly [RegExp, string])[] = [
 
 /** Headers compared by value, and those of which only the presence counts. */
 const headersByValue = ["content-type", "warning", "cache-control", "www-authenticate", "allow"];
-headersByValue.push("location", "retry-after", "vary", "x-content-type-options");
+headersByValue.push("location", "retry-after", "vary");
 const headersByPresence = ["audit-id", "etag", "last-modified", "x-varied-accept"];
 headersByPresence.push("x-kubernetes-pf-flowschema-uid", "x-kubernetes-pf-prioritylevel-uid");
 
@@ -60,6 +73,7 @@ class Normaliser {
     let text = value;
     for (const [name, shown] of this.#generated) text = text.replaceAll(name, shown);
     if (this.#stem !== undefined) text = text.replace(this.#stem, "<generated>");
+    for (const [pattern, shown] of goValues) text = text.replace(pattern, shown);
     for (const [pattern, shown] of tokens)
       text = text.replace(pattern, (found) => (this.#isGiven(found) ? found : shown));
     return text;
@@ -71,7 +85,8 @@ class Normaliser {
       return this.#isGiven(String(value)) ? value : "<port>";
     if (Array.isArray(value)) {
       const items = value.map((item) => this.value(item, key));
-      return key === "causes" && items.every(isManagerConflict) ? items.toSorted(byText) : items;
+      if (key !== "causes") return items.filter((item) => !isBookmark(item));
+      return items.every(isManagerConflict) ? items.toSorted(byText) : withoutRepeats(items);
     }
     if (!isObject(value)) return value;
     const { managedFields } = value;
@@ -98,6 +113,17 @@ class Normaliser {
 /** Upstream goes through a map of managers. */
 function isManagerConflict(cause: Json): boolean {
   return isObject(cause) && cause.reason === "FieldManagerConflict";
+}
+
+/** Bookmarks come when the server likes; those that end the first events are annotated. */
+function isBookmark(event: Json): boolean {
+  if (!isObject(event) || event.type !== "BOOKMARK" || !isObject(event.object)) return false;
+  return isObject(event.object.metadata) && event.object.metadata.annotations === undefined;
+}
+
+/** What two of upstream's validations find is told twice. */
+function withoutRepeats(causes: Json[]): Json[] {
+  return [...new Map(causes.map((cause) => [JSON.stringify(cause), cause])).values()];
 }
 
 function byText(a: Json, b: Json): number {

@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { machineMirror, mustRun } from "../../scripts/apt.ts";
+import { aptDownload, machineMirror, mustRun, PrivateApt } from "../../scripts/apt.ts";
 import { BUILD, ROOT } from "../../scripts/deps.ts";
 import { hostArch } from "../../scripts/images.ts";
 import { buildPrograms, program } from "../conformance/suite.ts";
@@ -47,11 +47,15 @@ export async function buildUpstream(): Promise<void> {
   mkdirSync(OUT, { recursive: true });
   await buildPrograms(["kube-apiserver"]);
   if (existsSync(etcdProgram)) return;
-  const mend = `Check that ${await machineMirror()} carries the package etcd-server.`;
-  await mustRun(["apt-get", "download", "etcd-server"], mend, { cwd: OUT });
-  const [deb] = [...new Bun.Glob("etcd-server_*.deb").scanSync(OUT)];
-  if (deb === undefined) throw new Error(`apt left no package of etcd-server. ${mend}`);
-  await mustRun(["dpkg", "-x", join(OUT, deb), join(OUT, "etcd")], mend);
+  const mirror = await machineMirror();
+  const mend = `Check that ${mirror} carries the package etcd-server.`;
+  const apt = new PrivateApt(join(OUT, "apt"));
+  await apt.update(mirror);
+  const [etcd] = await apt.show(["etcd-server"], hostArch());
+  const deb = join(OUT, "etcd-server.deb");
+  if (etcd === undefined || !(await aptDownload(`${mirror}/${etcd.file}`, deb, etcd.sha256)))
+    throw new Error(`etcd-server could not be downloaded. ${mend}`);
+  await mustRun(["dpkg", "-x", deb, join(OUT, "etcd")], mend);
 }
 
 function spawn(name: string, argv: readonly string[]): Bun.Subprocess {

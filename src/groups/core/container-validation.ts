@@ -38,7 +38,7 @@ function validatePorts(ports: readonly DeepReadonly<ContainerPort>[], field: str
     if (!port.containerPort) errors.push(required(`${at}.containerPort`));
     else errors.push(...portNumber(`${at}.containerPort`, port.containerPort));
     if (port.hostPort) errors.push(...portNumber(`${at}.hostPort`, port.hostPort));
-    errors.push(...oneOf(`${at}.protocol`, port.protocol, ["TCP", "UDP", "SCTP"]));
+    errors.push(...oneOf(`${at}.protocol`, port.protocol, ["SCTP", "TCP", "UDP"]));
   });
   return errors;
 }

@@ -190,6 +190,7 @@ export const eventV1: ResourceDefinition = define<EventsV1Event>(eventsV1, {
   },
   storagePrefix: "events",
   conversion: {
+    storedAs: { group: "", version: "v1" },
     toStorage: (object) =>
       ({ ...renamed(object, toCore), apiVersion: "v1", kind: "Event" }) as unknown as KubeObject,
     fromStorage: (object) =>

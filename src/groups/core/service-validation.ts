@@ -33,7 +33,7 @@ function validatePort(
       ...invalids(`${at}.appProtocol`, port.appProtocol, labelKeyErrors(port.appProtocol)),
     );
   errors.push(...portNumber(`${at}.port`, port.port));
-  errors.push(...oneOf(`${at}.protocol`, port.protocol, ["TCP", "UDP", "SCTP"]));
+  errors.push(...oneOf(`${at}.protocol`, port.protocol, ["SCTP", "TCP", "UDP"]));
   if (typeof port.targetPort === "number")
     errors.push(...portNumber(`${at}.targetPort`, port.targetPort));
   else if (typeof port.targetPort === "string")
