@@ -1,6 +1,6 @@
 /** PATCH with an apply configuration: server-side apply. */
 import { apiVersionOf } from "../client/request-form.ts";
-import { ApiError } from "../lib/api-error.ts";
+import { ApiError, isReason } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { copyJson } from "../schema/copy.ts";
 import { difference, hasPath } from "../schema/field-set.ts";
@@ -21,6 +21,7 @@ import { problemsText, validateValue } from "../schema/typed-validate.ts";
 import { attributesOf, authorize } from "./authorize-call.ts";
 import { acceptValue } from "./body.ts";
 import type { Call } from "./call.ts";
+import type { Codec } from "./codec.ts";
 import { createObject } from "./create.ts";
 import { notFound } from "./errors.ts";
 import { setManagers, storedManagers, withoutRecord, writeOf } from "./field-managers.ts";
@@ -81,6 +82,14 @@ function accepted(call: Call, merged: object): KubeObject {
   return object;
 }
 
+function parseConfig(call: Call, body: Uint8Array): ReturnType<Codec["parse"]> {
+  try {
+    return call.parts.codec.parse(body, "application/yaml");
+  } catch (error) {
+    throw isReason(error, "BadRequest") ? badYaml(error.message) : error;
+  }
+}
+
 /** Reads the configuration, which may be JSON too. */
 export function readConfig(call: Call): ApplyConfig {
   const { audit, body } = call.request;
@@ -89,7 +98,7 @@ export function readConfig(call: Call): ApplyConfig {
     audit?.requestPatch(body);
     return body as unknown as ApplyConfig;
   }
-  const { value, problems } = call.parts.codec.parse(body, "application/yaml");
+  const { value, problems } = parseConfig(call, body);
   audit?.requestPatch(value);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     const found = Array.isArray(value) ? "array" : typeof value;

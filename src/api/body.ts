@@ -15,7 +15,7 @@ import type { ApiRequest } from "./request.ts";
 export function readObject(call: Call): KubeObject {
   const { parts, request, definition } = call;
   const body = request.body;
-  if (body === undefined) throw emptyBody();
+  if (body === undefined) return acceptValue(call, parseAs(call, new Uint8Array(), "").value);
   if (!(body instanceof Uint8Array)) {
     const { object } = parts.codec.decode(definition, copyJson<KubeObject>(body));
     object.metadata ??= {};

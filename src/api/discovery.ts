@@ -3,8 +3,10 @@ import { createHash } from "node:crypto";
 import { apiVersionOf } from "../client/request-form.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Typed } from "../schema/protobuf-encode.ts";
+import { notAcceptable } from "./errors.ts";
 import { type ExternalGroup, type ExternalGroups, externalResources } from "./external-groups.ts";
-import { parseAccept } from "./negotiate.ts";
+import { mediaTypes } from "./media.ts";
+import { type Clause, parseAccept } from "./negotiate.ts";
 import type { Registry } from "./registry.ts";
 import type { ResourceDefinition, Subresource } from "./resource-definition.ts";
 
@@ -50,14 +52,24 @@ export function createDiscovery(
   };
 }
 
+function isServedList({ parameters }: Pick<Clause, "parameters">): boolean {
+  return (
+    parameters.get("as") === "APIGroupDiscoveryList" &&
+    parameters.get("g") === "apidiscovery.k8s.io" &&
+    parameters.get("v") === "v2"
+  );
+}
+
+/** Throws NotAcceptable for a list of discovery in a version that is not served. */
 function wantsAggregated(accept: string): boolean {
+  const clauses = parseAccept(accept);
+  const asked = clauses.filter(({ parameters }) => parameters.has("as"));
+  if (clauses.length > 0 && asked.length === clauses.length && !asked.some(isServedList))
+    throw notAcceptable(Object.values(mediaTypes));
   const best = parseAccept(accept).find(
     ({ type, parameters }) =>
       type === "application/json" &&
-      (parameters.get("as") === undefined ||
-        (parameters.get("as") === "APIGroupDiscoveryList" &&
-          parameters.get("g") === "apidiscovery.k8s.io" &&
-          parameters.get("v") === "v2")),
+      (parameters.get("as") === undefined || isServedList({ parameters })),
   );
   return best?.parameters.get("as") === "APIGroupDiscoveryList";
 }
@@ -194,9 +206,17 @@ function resourceEntries(row: ResourceDefinition) {
   return [main, ...parts];
 }
 
+/** Kinds that upstream still stores in their last version before v1. */
+const storedInBeta: ReadonlySet<string> = new Set([
+  "CustomResourceDefinition",
+  "MutatingAdmissionPolicy",
+  "MutatingAdmissionPolicyBinding",
+]);
+
 function storageVersionHash(row: ResourceDefinition): string {
   const { group, version } = row.conversion?.storedAs ?? row;
-  const text = `${group}/${version}/${row.kind}`;
+  const stored = storedInBeta.has(row.kind) ? "v1beta1" : version;
+  const text = `${group}/${stored}/${row.kind}`;
   return createHash("sha256").update(text).digest().subarray(0, 8).toString("base64");
 }
 

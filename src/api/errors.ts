@@ -85,12 +85,20 @@ export function methodNotAllowed(resource: ResourceNames, verb: string): ApiErro
   );
 }
 
-export function unsupportedMediaType(accepted: readonly string[]): ApiError {
-  return new ApiError(
-    "UnsupportedMediaType",
-    "the body of the request was in an unknown format - accepted media types include: " +
-      accepted.join(", "),
-  );
+/** What a patch cannot be. Of built-in kinds its types are routes, and no route fits. */
+export function unsupportedPatchType(accepted: readonly string[] | undefined): ApiError {
+  const message =
+    accepted === undefined
+      ? "415: Unsupported Media Type"
+      : "the body of the request was in an unknown format - accepted media types include: " +
+        accepted.join(", ");
+  return new ApiError("UnsupportedMediaType", message);
+}
+
+/** No form that is served at the path, which is found out before anything is asked for. */
+export function noRepresentation(served: readonly string[]): ApiError {
+  const message = `406: Not Acceptable\n\nAvailable representations: ${served.join(", ")}`;
+  return new ApiError("NotAcceptable", message);
 }
 
 export function notAcceptable(accepted: readonly string[]): ApiError {

@@ -338,7 +338,12 @@ class ApiServer {
       entry.trail?.responseObject(document.object);
       return responseOf(documentAnswer(document.object, encodingOf(request)));
     }
-    const headers = { "content-type": aggregatedType, etag: aggregated.etag, vary: "Accept" };
+    const headers = {
+      "cache-control": "public",
+      "content-type": aggregatedType,
+      etag: aggregated.etag,
+      vary: "Accept",
+    };
     if (request.headers.get("if-none-match") === aggregated.etag) {
       return new Response(null, { status: 304, headers });
     }

@@ -1,5 +1,5 @@
 /** Which form of an object the client wants, from its Accept header. */
-import { notAcceptable } from "./errors.ts";
+import { noRepresentation, notAcceptable } from "./errors.ts";
 import { type Format, formats, mediaTypes } from "./media.ts";
 
 export interface Wanted {
@@ -17,6 +17,10 @@ export interface Offer {
   /** False where objects have no protobuf form (custom resources). */
   readonly protobuf: boolean;
   readonly table: boolean;
+  /** Where lists and watches are, besides single objects. */
+  readonly collection: boolean;
+  /** Custom resources have no routes of their own. */
+  readonly custom: boolean;
   /** A watch: forms that cannot be framed are out. */
   readonly stream: boolean;
 }
@@ -25,7 +29,7 @@ export interface Offer {
 const known = new Map<string, Wanted>();
 const knownMax = 400;
 
-interface Clause {
+export interface Clause {
   readonly type: string;
   readonly parameters: ReadonlyMap<string, string>;
   readonly quality: number;
@@ -36,7 +40,8 @@ const plain: Wanted = { format: "json", as: "object", metaVersion: "v1", pretty:
 /** Throws NotAcceptable when no clause can be served. */
 export function negotiate(accept: string, offer: Offer): Wanted {
   if (accept === "") return plain;
-  const key = `${offer.protobuf} ${offer.stream} ${offer.table} ${accept}`;
+  const { protobuf, stream, table, collection, custom } = offer;
+  const key = `${protobuf} ${stream} ${table} ${collection} ${custom} ${accept}`;
   const cached = known.get(key);
   if (cached !== undefined) return cached;
   const wanted = choose(accept, offer);
@@ -46,6 +51,7 @@ export function negotiate(accept: string, offer: Offer): Wanted {
 
 function choose(accept: string, offer: Offer): Wanted {
   if (accept.trim() === "") return plain;
+  checkRoute(accept, offer);
   for (const clause of parseAccept(accept)) {
     const wanted = accepted(clause, offer);
     if (wanted !== undefined) return wanted;
@@ -59,14 +65,23 @@ function choose(accept: string, offer: Offer): Wanted {
   );
 }
 
+/** Upstream looks for a route first, by the names of the types alone. */
+function checkRoute(accept: string, { protobuf, collection, custom }: Offer): void {
+  if (custom) return;
+  const served = formats.filter((format) => format !== "protobuf" || protobuf);
+  const types: string[] = served.map((format) => mediaTypes[format]);
+  const streams = types.filter((type) => type !== mediaTypes.yaml);
+  const all = collection ? [...types, ...streams.map((type) => `${type};stream=watch`)] : types;
+  const asked = accept.split(",").map((part) => (part.split(";")[0] ?? "").trim());
+  if (!asked.some((type) => type === "*/*" || types.includes(type))) throw noRepresentation(all);
+}
+
 /** What a clause asks for; undefined when that is not served. */
 function accepted(clause: Clause, offer: Offer): Wanted | undefined {
   const { parameters } = clause;
   const format = formatOf(clause.type);
   if (format === undefined || (offer.stream && format === "yaml")) return undefined;
-  if (parameters.has("stream") && (!offer.stream || parameters.get("stream") !== "watch")) {
-    return undefined;
-  }
+  if (parameters.has("stream") && parameters.get("stream") !== "watch") return undefined;
   const pretty = parameters.get("pretty") === "1";
   const as = parameters.get("as") ?? "";
   const metaVersion = parameters.get("v") ?? "";

@@ -8,7 +8,7 @@ import { goText } from "../schema/typed-validate.ts";
 import { applyPatch as applyConfig, applyType, sortedMembers } from "./apply.ts";
 import { acceptValue, type Refuse, readParsed } from "./body.ts";
 import type { Call } from "./call.ts";
-import { invalid, unsupportedMediaType } from "./errors.ts";
+import { invalid, unsupportedPatchType } from "./errors.ts";
 import { applyJsonPatch } from "./json-patch.ts";
 import { matchUrl } from "./object-meta.ts";
 import type { ApiRequest, ApiResponse } from "./request.ts";
@@ -53,8 +53,8 @@ export function readPatch(call: Call): PatchBody {
   const kind = kinds[patchTypeOf(request)];
   const isCustom = call.definition.custom !== undefined;
   if (kind === undefined || (isCustom && kind === "strategic")) {
-    const served = Object.keys(kinds).filter((type) => !isCustom || kinds[type] !== "strategic");
-    throw unsupportedMediaType([...served, applyType]);
+    const served = Object.keys(kinds).filter((type) => kinds[type] !== "strategic");
+    throw unsupportedPatchType(isCustom ? [...served, applyType] : undefined);
   }
   const { value: body, problems } = readPatchBody(call, kind);
   request.audit?.requestPatch(body);
@@ -96,7 +96,9 @@ function patchedObject(call: Call, patch: PatchBody, current: KubeObject): KubeO
   const refuse = (message: string) =>
     badPatch(kind === "strategic" ? body : apply(), kind, message);
   const how = { patchProblems: problems, refuse };
-  const object = refusing(refuse, () => acceptValue(call, apply(), how));
+  const whole = apply();
+  if (typeof whole !== "object" || whole === null) throw cannotApply();
+  const object = refusing(refuse, () => acceptValue(call, whole, how));
   matchUrl(object, call.request, call.definition);
   return object;
 }
@@ -184,7 +186,11 @@ function applyOperations(body: readonly Operation[], original: unknown): unknown
   try {
     return applyJsonPatch(body, original);
   } catch (cause) {
-    const message = "the server rejected our request due to an error in our request";
-    throw new ApiError("Invalid", message, { details: {}, cause });
+    throw cannotApply(cause);
   }
+}
+
+function cannotApply(cause?: unknown): ApiError {
+  const message = "the server rejected our request due to an error in our request";
+  return new ApiError("Invalid", message, { details: {}, cause });
 }

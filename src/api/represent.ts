@@ -34,7 +34,9 @@ export function wantedOf(call: Call, stream: boolean): Wanted {
   const protobuf = request.subresource === "scale" || isBuiltIn(definition.typeName);
   // Kinds that are never stored have no columns.
   const table = definition.virtual === undefined;
-  return negotiate(request.accept, { protobuf, stream, table });
+  const custom = definition.custom !== undefined;
+  const collection = request.verb === "list" || request.verb === "watch";
+  return negotiate(request.accept, { protobuf, stream, table, collection, custom });
 }
 
 /** The answer to `get`, `create` and other verbs about one object. */
@@ -172,7 +174,11 @@ export function watchShape(call: Call, wanted: Wanted): Shape | undefined {
 function includeObject(call: Call): IncludeObject {
   const value = call.request.query.get("includeObject") || "Metadata";
   if (value === "None" || value === "Metadata" || value === "Object") return value;
-  throw new ApiError("BadRequest", `unrecognized includeObject value: ${JSON.stringify(value)}`);
+  throw new ApiError(
+    "BadRequest",
+    `Unable to convert to Table as requested: includeObject: Invalid value: ` +
+      `${JSON.stringify(value)}: must be 'Metadata', 'Object', 'None', or empty`,
+  );
 }
 
 function inFormat(

@@ -31,7 +31,7 @@ export function tableOf(
     columnDefinitions: options.definitions ? columnDefinitions(definition) : null,
     rows: objects.map((object) => ({
       cells: definition.columns.map((column) => column.value(object, options.now)),
-      ...(options.include === "None" ? {} : { object: included(object, options) }),
+      object: options.include === "None" ? null : included(object, options),
     })),
   };
   return table as unknown as KubeObject;

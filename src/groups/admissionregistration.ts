@@ -31,6 +31,7 @@ import {
   paramKindErrors,
   paramRefErrors,
 } from "./admission-policy-validation.ts";
+import { ruleErrors, webhookUrlErrors } from "./admission-rule-validation.ts";
 import { duplicate, invalid, invalids, oneOf, required } from "./field-errors.ts";
 import { column, count, define } from "./row.ts";
 
@@ -71,6 +72,10 @@ function validateWebhooks(hooks: readonly DeepReadonly<Webhook>[] | undefined): 
     const { url, service } = hook.clientConfig ?? {};
     if ((url === undefined) === (service === undefined))
       errors.push(required(`${at}.clientConfig`, "exactly one of url or service is required"));
+    else if (url !== undefined) errors.push(...webhookUrlErrors(url, `${at}.clientConfig.url`));
+    (hook.rules ?? []).forEach((rule, place) => {
+      errors.push(...ruleErrors(rule, `${at}.rules[${place}]`));
+    });
     const seconds = hook.timeoutSeconds;
     if (seconds !== undefined && (seconds < 1 || seconds > 30))
       errors.push(

@@ -45,13 +45,16 @@ function validateWorkload(
   template: DeepReadonly<PodTemplateSpec> | undefined = object.spec.template,
 ): FieldError[] {
   const { selector } = object.spec;
-  const errors = validateWorkloadSelector(selector, kind);
+  const errors: FieldError[] = [];
+  if (old !== undefined && kind === "daemonset")
+    errors.push(...validateImmutable(selector, old.spec.selector, "spec.selector"));
+  errors.push(...validateWorkloadSelector(selector, kind));
   if ("replicas" in object.spec) errors.push(...nonNegative("spec.replicas", object.spec.replicas));
   if ("minReadySeconds" in object.spec)
     errors.push(...nonNegative("spec.minReadySeconds", object.spec.minReadySeconds));
-  errors.push(...validateTemplateLabels(selector, template));
+  errors.push(...validateTemplateLabels(selector, template, kind !== "daemonset"));
   errors.push(...validateTemplate(template, alwaysRestarted));
-  if (old !== undefined && kind !== "statefulset")
+  if (old !== undefined && kind !== "statefulset" && kind !== "daemonset")
     errors.push(...validateImmutable(selector, old.spec.selector, "spec.selector"));
   return errors;
 }

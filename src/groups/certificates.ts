@@ -5,13 +5,13 @@ import type { FieldError, ResourceDefinition, Subresource } from "../api/resourc
 import { certificateSigningRequests } from "../client/resources.ts";
 import type { CertificateSigningRequest } from "../gen/certificates-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
-import { ageOf, humanDuration } from "../lib/human-duration.ts";
+import { humanDuration } from "../lib/human-duration.ts";
 import { readCertificateRequest } from "../pki/certificate-request.ts";
 import { certificatesOf, extendedUsageOids, keyUsageNumbers } from "../pki/x509.ts";
 import { copyJson } from "../schema/copy.ts";
 import { duplicate, forbidden, invalid, notSupported, required } from "./field-errors.ts";
 import { validateImmutable } from "./pod-template.ts";
-import { column, define } from "./row.ts";
+import { ageColumn, column, define } from "./row.ts";
 
 type Csr = CertificateSigningRequest;
 type ReadCsr = DeepReadonly<Csr>;
@@ -164,7 +164,7 @@ function stampConditions(csr: Csr, old: ReadCsr, now: Date): void {
 const csr = define<Csr>(certificateSigningRequests, {
   shortNames: ["csr"],
   columns: [
-    column("Age", (one, now) => ageOf(one.metadata.creationTimestamp, now)),
+    ageColumn as never,
     column("SignerName", (one) => one.spec.signerName ?? "<none>"),
     column("Requestor", (one) => one.spec.username ?? ""),
     column("RequestedDuration", (one) =>
@@ -176,9 +176,6 @@ const csr = define<Csr>(certificateSigningRequests, {
   ],
   age: -1,
   fields: { "spec.signerName": (one) => one.spec.signerName ?? "" },
-  defaults({ spec }) {
-    if ((spec.usages ?? []).length === 0) spec.usages = ["digital signature", "key encipherment"];
-  },
   status: true,
   prepare(object, { verb, user, subresource, old, now }) {
     if (verb === "create") {
@@ -192,7 +189,13 @@ const csr = define<Csr>(certificateSigningRequests, {
       object.status = {};
       return;
     }
-    if (subresource === "" || old === undefined) return;
+    if (old === undefined) return;
+    // Only the subresources change anything.
+    object.spec = copyJson<Csr["spec"]>(old.spec);
+    if (subresource === "") {
+      object.status = copyJson<NonNullable<Csr["status"]>>(old.status ?? {});
+      return;
+    }
     stampConditions(object, old, now);
     if (subresource !== "status") return;
     // A signer writes the certificate and Failed; the verdict stays.

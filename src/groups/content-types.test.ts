@@ -110,7 +110,7 @@ test("the best clause that can be served wins; none is 406, an unknown body 415"
     code: 406,
     reason: "NotAcceptable",
     message:
-      "only the following media types are accepted: application/json, application/yaml, " +
+      "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, " +
       protobuf,
   });
   const headers = { "content-type": "text/plain" };

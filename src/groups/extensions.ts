@@ -3,9 +3,10 @@ import type { FieldError, ResourceDefinition } from "../api/resource-definition.
 import { apiServices, customResourceDefinitions } from "../client/resources.ts";
 import type { CustomResourceDefinition } from "../gen/apiextensions-v1.ts";
 import type { APIService } from "../gen/apiregistration-v1.ts";
-import { pathSegmentErrors } from "../lib/names.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { label1035Errors, pathSegmentErrors, subdomainErrors } from "../lib/names.ts";
 import { validateDefinition } from "./custom/definition-validation.ts";
-import { invalid, required } from "./field-errors.ts";
+import { invalid, invalids, portNumber, required } from "./field-errors.ts";
 import { column, createdAtColumn, define } from "./row.ts";
 
 const categories = ["api-extensions"];
@@ -29,7 +30,9 @@ const customResourceDefinition = define<CustomResourceDefinition>(customResource
   prepare(object, { verb, subresource }) {
     const stored = (object.spec.versions ?? []).filter((one) => one.storage).map((one) => one.name);
     if (verb === "create") {
-      object.status = { storedVersions: stored };
+      // As Go writes a status that says nothing yet.
+      const empty = { conditions: null, acceptedNames: { plural: "", kind: "" } };
+      object.status = { ...empty, storedVersions: stored } as never;
       return;
     }
     if (subresource !== "") return;
@@ -50,6 +53,48 @@ const customResourceDefinition = define<CustomResourceDefinition>(customResource
   storagePrefix: "apiextensions.k8s.io/customresourcedefinitions",
 });
 
+function validateBackend(spec: DeepReadonly<APIService>["spec"]): FieldError[] {
+  const errors: FieldError[] = [];
+  const { service, caBundle = "", insecureSkipTLSVerify = false } = spec ?? {};
+  const at = "spec.insecureSkipTLSVerify";
+  if (!service) {
+    const bytes = `${Buffer.from(caBundle, "base64").length} bytes`;
+    if (caBundle !== "")
+      errors.push(invalid("spec.caBundle", bytes, "local APIServices may not have a caBundle"));
+    if (insecureSkipTLSVerify)
+      errors.push(invalid(at, true, "local APIServices may not have insecureSkipTLSVerify"));
+    return errors;
+  }
+  if (!service.namespace) errors.push(required("spec.service.namespace"));
+  if (!service.name) errors.push(required("spec.service.name"));
+  for (const { detail } of portNumber("", service.port))
+    errors.push(invalid("spec.service.port", service.port, `port is not valid: ${detail}`));
+  if (insecureSkipTLSVerify && caBundle !== "")
+    errors.push(invalid(at, true, "may not be true if caBundle is present"));
+  return errors;
+}
+
+function validateService({ metadata, spec }: DeepReadonly<APIService>): FieldError[] {
+  const errors: FieldError[] = [];
+  const { group = "", version = "", groupPriorityMinimum = 0, versionPriority = 0 } = spec ?? {};
+  const name = `${version}.${group}`;
+  const detail = `must be \`spec.version+"."+spec.group\`: "${name}"`;
+  for (const key of ["generateName", "name"] as const)
+    if (metadata[key] && metadata[key] !== name)
+      errors.push(invalid(`metadata.${key}`, metadata[key], detail));
+  const legacy = "only v1 may have an empty group and it better be legacy kube";
+  if (group === "" && version !== "v1") errors.push(required("spec.group", legacy));
+  if (group !== "") errors.push(...invalids("spec.group", group, subdomainErrors(group)));
+  errors.push(...invalids("spec.version", version, label1035Errors(version)));
+  for (const [key, value, most] of [
+    ["groupPriorityMinimum", groupPriorityMinimum, 20000],
+    ["versionPriority", versionPriority, 1000],
+  ] as const)
+    if (value <= 0 || value > most)
+      errors.push(invalid(`spec.${key}`, value, `must be positive and less than ${most}`));
+  return [...errors, ...validateBackend(spec)];
+}
+
 const apiService = define<APIService>(apiServices, {
   categories,
   columns: [
@@ -68,41 +113,7 @@ const apiService = define<APIService>(apiServices, {
   defaults({ spec }) {
     if (spec?.service) spec.service.port ??= 443;
   },
-  validate(object) {
-    const errors: FieldError[] = [];
-    const {
-      group = "",
-      version,
-      service,
-      groupPriorityMinimum = 0,
-      versionPriority = 0,
-    } = object.spec ?? {};
-    if (object.metadata.name !== `${version}.${group}`)
-      errors.push(
-        invalid(
-          "metadata.name",
-          object.metadata.name,
-          `must be \`spec.version+"."+spec.group\`: "${version}.${group}"`,
-        ),
-      );
-    if (groupPriorityMinimum <= 0 || groupPriorityMinimum > 20000)
-      errors.push(
-        invalid(
-          "spec.groupPriorityMinimum",
-          groupPriorityMinimum,
-          "must be positive and less than 20000",
-        ),
-      );
-    if (versionPriority <= 0 || versionPriority > 1000)
-      errors.push(
-        invalid("spec.versionPriority", versionPriority, "must be positive and less than 1000"),
-      );
-    if (service) {
-      if (!service.namespace) errors.push(required("spec.service.namespace"));
-      if (!service.name) errors.push(required("spec.service.name"));
-    }
-    return errors;
-  },
+  validate: (object) => validateService(object),
   storagePrefix: "apiregistration.k8s.io/apiservices",
 });
 

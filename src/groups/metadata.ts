@@ -45,8 +45,9 @@ export function validateAnnotations(
 function validateOwners(meta: DeepReadonly<ObjectMeta>): FieldError[] {
   const errors: FieldError[] = [];
   const owners = meta.ownerReferences ?? [];
-  owners.forEach((owner, index) => {
-    const field = `metadata.ownerReferences[${index}]`;
+  owners.forEach((owner) => {
+    // Upstream does not say which one.
+    const field = "metadata.ownerReferences";
     if (!owner.apiVersion)
       errors.push(invalid(`${field}.apiVersion`, "", "version must not be empty"));
     for (const key of ["kind", "name", "uid"] as const)
@@ -65,6 +66,15 @@ function validateOwners(meta: DeepReadonly<ObjectMeta>): FieldError[] {
       ),
     );
   return errors;
+}
+
+const standardFinalizers = ["foregroundDeletion", "kubernetes", "orphan"];
+
+/** Finalizers are Kubernetes' own, or say whose they are. */
+export function finalizerErrors(name: string, field: string): FieldError[] {
+  if (name.includes("/") || standardFinalizers.includes(name)) return [];
+  const detail = "name is neither a standard finalizer name nor is it fully qualified";
+  return [invalid(field, name, detail)];
 }
 
 function validateFinalizers(meta: DeepReadonly<ObjectMeta>): FieldError[] {

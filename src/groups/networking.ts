@@ -78,12 +78,14 @@ function validateDomainPath(text: string, field: string): FieldError[] {
 type Parameters = NonNullable<NonNullable<DeepReadonly<IngressClass>["spec"]>["parameters"]>;
 
 function validateParameters(parameters: Parameters, field: string): FieldError[] {
-  const { kind, name, scope, namespace } = parameters;
+  const { apiGroup, kind, name, scope, namespace } = parameters;
   const errors = Object.entries({ kind, name }).flatMap(([key, value]) =>
     value
       ? invalids(`${field}.${key}`, value, pathSegmentErrors(value))
       : [required(`${field}.${key}`)],
   );
+  if (apiGroup !== undefined)
+    errors.unshift(...invalids(`${field}.apiGroup`, apiGroup, subdomainErrors(apiGroup)));
   if (scope === undefined) return [...errors, required(`${field}.scope`)];
   errors.push(...oneOf(`${field}.scope`, scope, ["Cluster", "Namespace"]));
   const at = `${field}.namespace`;
@@ -176,16 +178,25 @@ const serviceCIDR = define<ServiceCIDR>(serviceCIDRs, {
   validate(object, { old }) {
     const errors: FieldError[] = [];
     const cidrs = object.spec?.cidrs ?? [];
+    if (old !== undefined) return frozenCidrs(cidrs, old.spec?.cidrs ?? []);
     if (cidrs.length === 0) errors.push(required("spec.cidrs", "at least one CIDR required"));
     if (cidrs.length > 2) errors.push(invalid("spec.cidrs", cidrs, "may only hold up to 2 values"));
     cidrs.forEach((cidr, index) => {
       if (!isCidr(cidr)) errors.push(invalid(`spec.cidrs[${index}]`, cidr, cidrDetail));
     });
-    if (old !== undefined)
-      errors.push(...validateImmutable(object.spec?.cidrs, old.spec?.cidrs, "spec.cidrs"));
     return errors;
   },
 });
+
+/** A second range may come to one that stands alone; nothing else changes. */
+function frozenCidrs(cidrs: readonly string[], old: readonly string[]): FieldError[] {
+  const detail = "field is immutable";
+  const isSwitch = old.length === 1 && cidrs.length === 2;
+  if (!isSwitch && cidrs.length !== old.length) return [invalid("spec.cidrs", cidrs, detail)];
+  return old.flatMap((cidr, index) =>
+    cidr === cidrs[index] ? [] : [invalid(`spec.cidrs[${index}]`, cidrs[index] ?? "", detail)],
+  );
+}
 
 export const networking: readonly ResourceDefinition[] = [
   ingressClass,

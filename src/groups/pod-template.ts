@@ -71,9 +71,11 @@ export function validateTemplate(
 export function validateTemplateLabels(
   selector: ReadSelector | undefined,
   template: ReadTemplate | undefined,
+  toldTwice = false,
 ): FieldError[] {
   if (selector !== undefined && semanticEqual(selector, {})) return [];
-  if (selector !== undefined && validateSelector(selector, "spec.selector").length > 0) return [];
+  if (selector !== undefined && validateSelector(selector, "spec.selector").length > 0)
+    return toldTwice ? [invalid("spec.selector", selector, "invalid label selector")] : [];
   const labels = template?.metadata?.labels;
   // No selector selects nothing.
   if (selector !== undefined && matchesLabels(labelSelectorOf(selector), labels)) return [];

@@ -123,7 +123,15 @@ export const priorityClass: ResourceDefinition = define<PriorityClass>(priorityC
           `maximum allowed value of a user defined priority is ${highestUserPriority}`,
         ),
       );
-    if (old === undefined) return errors;
+    if (old === undefined) {
+      const policies = ["PreemptLowerPriority", "Never"];
+      const policy = object.preemptionPolicy ?? "";
+      if (policy === "") errors.push(required("preemptionPolicy"));
+      else if (!policies.includes(policy))
+        errors.push(notSupported("preemptionPolicy", policy, policies));
+      return errors;
+    }
+    errors.length = 0;
     const frozen = "may not be changed in an update.";
     if (object.value !== old.value) errors.push(forbidden("value", frozen));
     errors.push(

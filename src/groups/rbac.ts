@@ -86,7 +86,10 @@ const clusterRole = define<ClusterRole>(clusterRoles, {
         ),
       );
     (selectors ?? []).forEach((selector, index) => {
-      errors.push(...validateSelector(selector, `aggregationRule.clusterRoleSelectors[${index}]`));
+      const at = `aggregationRule.clusterRoleSelectors[${index}]`;
+      const problems = validateSelector(selector, at);
+      errors.push(...problems);
+      if (problems.length > 0) errors.push(invalid(at, null, "invalid label selector."));
     });
     return errors;
   },

@@ -21,7 +21,7 @@ import { type FieldSet, nothing } from "../schema/field-set.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { TypeName } from "../schema/type-table.ts";
 import { columnDescription, fieldDoc } from "./column-descriptions.ts";
-import { type NameRule, validateMetadata } from "./metadata.ts";
+import { finalizerErrors, type NameRule, validateMetadata } from "./metadata.ts";
 import { updateRules } from "./update-rules.ts";
 
 export const allVerbs: readonly Verb[] = [
@@ -62,8 +62,11 @@ export interface Row<T extends KubeObject> {
    * (nodes, persistent volumes).
    */
   readonly status?: boolean | "kept";
-  /** metadata.generation counts changes outside metadata and status, and of a part of metadata. */
-  readonly generation?: boolean | "labels" | "annotations";
+  /**
+   * metadata.generation counts changes outside metadata and status, and of a part of metadata;
+   * with "changes" a new object has none.
+   */
+  readonly generation?: boolean | "labels" | "annotations" | "changes";
   readonly prepare?: Strategy<T>["prepare"];
   /** Runs for all but status writes; metadata is checked before. */
   readonly validate?: Strategy<T>["validate"];
@@ -114,7 +117,8 @@ function nameColumnOf(value: Column<KubeObject>["value"]): Column<KubeObject> {
 }
 /** The first column of every kind. */
 export const nameColumn = nameColumnOf((object) => object.metadata.name ?? "");
-const ageColumn: Column<KubeObject> = {
+/** How old an object is. */
+export const ageColumn: Column<KubeObject> = {
   name: "Age",
   type: "string",
   get description() {
@@ -222,17 +226,17 @@ function countGeneration<T extends KubeObject>(
   counted: NonNullable<Row<T>["generation"]>,
 ): void {
   if (context.verb === "create" || context.old === undefined) {
-    object.metadata.generation = 1;
+    if (counted !== "changes") object.metadata.generation = 1;
     return;
   }
   const before = context.old.metadata.generation ?? 0;
   const old = context.old as DeepReadonly<KubeObject>;
-  const part = typeof counted === "string" ? counted : undefined;
+  const part = counted === "labels" || counted === "annotations" ? counted : undefined;
   const same =
     semanticEqual(outsideMetadata(object), outsideMetadata(old)) &&
     (part === undefined || semanticEqual(object.metadata[part] ?? {}, old.metadata[part] ?? {}));
   // Setting the deletion timestamp counts as a change too; the pipeline does that one.
-  object.metadata.generation = same ? before : before + 1;
+  if (!same || before > 0) object.metadata.generation = same ? before : before + 1;
 }
 
 function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): Strategy<T> {
@@ -246,6 +250,9 @@ function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): S
         countGeneration(object, context, row.generation);
     },
     validate(object, context): readonly FieldError[] {
+      const finalizers = (object.metadata.finalizers ?? []).flatMap((name, index) =>
+        finalizerErrors(name, `metadata.finalizers[${index}]`),
+      );
       const isJudged = row.nameless !== true || context.old !== undefined;
       const meta = !isJudged
         ? []
@@ -255,9 +262,9 @@ function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): S
             isUpdate: context.old !== undefined,
           });
       if (context.subresource === "status") {
-        return [...meta, ...(row.validateStatus?.(object, context) ?? [])];
+        return [...meta, ...finalizers, ...(row.validateStatus?.(object, context) ?? [])];
       }
-      return [...meta, ...(row.validate?.(object, context) ?? [])];
+      return [...meta, ...finalizers, ...(row.validate?.(object, context) ?? [])];
     },
   };
 }

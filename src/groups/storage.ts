@@ -84,6 +84,7 @@ const csiDriver = define<CSIDriver>(csiDrivers, {
     if (old?.spec.preventPodSchedulingIfMissing === undefined)
       delete spec.preventPodSchedulingIfMissing;
   },
+  generation: "changes",
   validate: (object, { old }) => validateCsiDriver(object, old),
   strategy: { warn: (object, { old }) => csiDriverWarnings(object, old) },
 });

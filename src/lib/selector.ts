@@ -171,7 +171,7 @@ class Parser {
 
 function checked(requirement: Requirement): Requirement {
   const errors: string[] = labelKeyErrors(requirement.key).map(
-    (detail) => `key: Invalid value: ${JSON.stringify(requirement.key)}: ${detail}`,
+    (detail) => `<nil>: Invalid value: ${JSON.stringify(requirement.key)}: ${detail}`,
   );
   requirement.values.forEach((value, index) => {
     if (requirement.operator === "gt" || requirement.operator === "lt") {
@@ -323,7 +323,9 @@ function unescapeValue(text: string): string {
       value += next;
       at += 1;
     } else if (char === "," || char === "=") {
-      throw new SelectorError(`invalid field selector: unescaped character in value: ${char}`);
+      throw new SelectorError(
+        `invalid field selector: unescaped character in value: ${char.codePointAt(0)}`,
+      );
     } else value += char;
   }
   return value;

@@ -106,7 +106,7 @@ const table: Readonly<Record<string, RoleRow>> = {
     groups: ["system:masters"],
   },
   "system:discovery": {
-    rules: [paths(...discoveryPaths, ...healthPaths, "/openapi", "/openapi/*")],
+    rules: [paths(...[...discoveryPaths, ...healthPaths, "/openapi", "/openapi/*"].sort())],
     groups: ["system:authenticated"],
   },
   "system:public-info-viewer": {
@@ -133,7 +133,14 @@ const table: Readonly<Record<string, RoleRow>> = {
     groups: ["system:authenticated"],
   },
   "system:service-account-issuer-discovery": {
-    rules: [paths("/.well-known/openid-configuration", "/openid/v1/jwks")],
+    rules: [
+      paths(
+        "/.well-known/openid-configuration",
+        "/.well-known/openid-configuration/",
+        "/openid/v1/jwks",
+        "/openid/v1/jwks/",
+      ),
+    ],
     groups: ["system:serviceaccounts"],
   },
   "system:auth-delegator": {

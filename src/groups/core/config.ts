@@ -6,7 +6,6 @@ import type { ConfigMap, Secret, ServiceAccount } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { configMapKeyErrors } from "../../lib/names.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
-import { copyJson } from "../../schema/copy.ts";
 import { forbidden, invalid, invalids, required, tooLong } from "../field-errors.ts";
 import { validateImmutable } from "../pod-template.ts";
 import { column, define } from "../row.ts";
@@ -152,7 +151,8 @@ export function serviceAccountRow(
   return define<ServiceAccount>(serviceAccounts, {
     shortNames: ["sa"],
     prepare(object) {
-      if (object.secrets) object.secrets = copyJson(object.secrets);
+      // Of the references only the names count.
+      if (object.secrets) object.secrets = object.secrets.map(({ name }) => (name ? { name } : {}));
     },
     subresources: { token: tokenSubresource(signToken, expirationSecondsMax) },
   });

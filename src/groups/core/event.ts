@@ -6,9 +6,11 @@ import type { Event as EventsV1Event } from "../../gen/events-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { ageOf } from "../../lib/human-duration.ts";
 import { labelKeyErrors, subdomainErrors } from "../../lib/names.ts";
+import { semanticEqual } from "../../lib/semantic-equal.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { invalid, invalids, required } from "../field-errors.ts";
 import { validateMetadata } from "../metadata.ts";
+import { validateImmutable } from "../pod-template.ts";
 import { column, define, wide } from "../row.ts";
 
 type ReadEvent = DeepReadonly<Event>;
@@ -109,13 +111,42 @@ function validateEvent(event: ReadEvent, version: "v1" | "events.k8s.io/v1"): Fi
   return [...errors, ...invalids("namespace", own, subdomainErrors(own))];
 }
 
-/** What events of events.k8s.io must fulfil besides. */
-function validateNewEvent(event: ReadEvent): FieldError[] {
+const frozen = [
+  ["involvedObject", "involvedObject"],
+  ["reason", "reason"],
+  ["message", "message"],
+  ["source", "source"],
+  ["firstTimestamp", "firstTimestamp"],
+  ["lastTimestamp", "lastTimestamp"],
+  ["count", "count"],
+  ["type", "type"],
+  ["eventTime", "eventTime"],
+  ["action", "action"],
+  ["related", "related"],
+  ["reportingComponent", "reportingController"],
+  ["reportingInstance", "reportingInstance"],
+] as const;
+
+/** Of an event of events.k8s.io only the series and the metadata change. */
+function validateEventChange(event: ReadEvent, old: ReadEvent): FieldError[] {
+  const errors = semanticEqual(event.series, old.series) ? [] : validateSeries(event);
+  for (const [field, shown] of frozen)
+    errors.push(...validateImmutable(event[field], old[field], shown));
+  return errors;
+}
+
+function validateSeries({ series }: ReadEvent): FieldError[] {
   const errors: FieldError[] = [];
-  const { series, eventTime, type = "", firstTimestamp, lastTimestamp, count, source } = event;
   if (series && (series.count ?? 0) < 2)
     errors.push(invalid("series.count", "", "should be at least 2"));
   if (series && !series.lastObservedTime) errors.push(required("series.lastObservedTime"));
+  return errors;
+}
+
+/** What events of events.k8s.io must fulfil besides. */
+function validateNewEvent(event: ReadEvent): FieldError[] {
+  const errors = validateSeries(event);
+  const { eventTime, type = "", firstTimestamp, lastTimestamp, count, source } = event;
   if (!eventTime) errors.push(required("eventTime"));
   if (type !== "Normal" && type !== "Warning")
     errors.push(invalid("type", "", `has invalid value: ${type}`));
@@ -138,7 +169,7 @@ export const event: ResourceDefinition = define<Event>(events, {
   },
   ttlSeconds: eventTtlSeconds,
   nameless: true,
-  validate: (object, { old }) => (old === undefined ? validateEvent(object, "v1") : []),
+  validate: (object) => validateEvent(object, "v1"),
 });
 
 /** Renames fields, leaving out those that are not set. */
@@ -179,8 +210,11 @@ export const eventV1: ResourceDefinition = define<EventsV1Event>(eventsV1, {
   // The rules of the core form come first, before those of any metadata.
   nameless: true,
   validate(object, { old }) {
-    if (old !== undefined) return [];
     const event = renamed(object, toCore) as unknown as ReadEvent;
+    if (old !== undefined) {
+      const before = renamed(old, toCore) as unknown as ReadEvent;
+      return [...validateEvent(event, "events.k8s.io/v1"), ...validateEventChange(event, before)];
+    }
     const names = { namespaced: true, nameRule: subdomainErrors, isUpdate: false };
     return [
       ...validateEvent(event, "events.k8s.io/v1"),

@@ -6,6 +6,7 @@ import type { Namespace } from "../../gen/core-v1.ts";
 import { labelErrors, labelKeyErrors } from "../../lib/names.ts";
 import { copyJson } from "../../schema/copy.ts";
 import { invalid, invalids } from "../field-errors.ts";
+import { finalizerErrors } from "../metadata.ts";
 import { allVerbs, column, define } from "../row.ts";
 
 const nameLabel = "kubernetes.io/metadata.name";
@@ -22,17 +23,11 @@ const finalize: Subresource<Namespace> = {
   },
 };
 
-const standardFinalizers = ["foregroundDeletion", "kubernetes", "orphan"];
-
 function validateFinalizers(finalizers: readonly string[] = [], field: string): FieldError[] {
-  return finalizers.flatMap((name) => {
-    const errors = invalids(field, name, labelKeyErrors(name));
-    if (!name.includes("/") && !standardFinalizers.includes(name))
-      errors.push(
-        invalid(field, name, "name is neither a standard finalizer name nor is it fully qualified"),
-      );
-    return errors;
-  });
+  return finalizers.flatMap((name) => [
+    ...invalids(field, name, labelKeyErrors(name)),
+    ...finalizerErrors(name, field),
+  ]);
 }
 
 export const namespace: ResourceDefinition = define<Namespace>(namespaces, {

@@ -19,9 +19,16 @@ export function fill<T extends object>(object: T, values: Partial<T>): void {
   }
 }
 
+const imagePath = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
+const imageHost = "(?:[a-zA-Z0-9][-a-zA-Z0-9.]*|\\[[a-fA-F0-9:]+\\])(?::\\d+)?";
+const imageReference = new RegExp(
+  `^(?:${imageHost}/)?${imagePath}(?:/${imagePath})*(?::[\\w][\\w.-]{0,127})?$`,
+);
+
 /** `Always` for `:latest` or no tag, else `IfNotPresent`; a digest is a fixed version. */
 export function pullPolicyOf(image: string): "Always" | "IfNotPresent" {
-  if (image.includes("@")) return "IfNotPresent";
+  // What is no reference has no tag either.
+  if (image.includes("@") || !imageReference.test(image)) return "IfNotPresent";
   const last = image.slice(image.lastIndexOf("/") + 1);
   const colon = last.lastIndexOf(":");
   return colon < 0 || last.slice(colon + 1) === "latest" ? "Always" : "IfNotPresent";

@@ -124,9 +124,9 @@ describe("decoding", () => {
       'unknown field "spec.template.spec.b"',
       'unknown field "spec.template.metadata.unknownSub"',
     ]);
-    const metadata = { name: "b", creationTimestamp: null };
+    const metadata = { name: "b" };
     expect(object as unknown).toEqual({
-      metadata: { name: "a", creationTimestamp: null },
+      metadata: { name: "a" },
       spec: { template: { apiVersion: "v1", kind: "Pod", metadata, spec: { a: "x" } } },
     });
   });
