@@ -211,7 +211,7 @@ function sortedMaps(_key: string, value: unknown): unknown {
   return Object.fromEntries(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function fieldErrorText(error: FieldError): string {
+export function fieldErrorText(error: FieldError): string {
   const head = fieldErrorHeads[error.type];
   const hasValue = !withoutValue.has(error.type) && error.value !== undefined;
   const text = hasValue ? `${head}: ${JSON.stringify(error.value, sortedMaps)}` : head;

@@ -26,11 +26,12 @@ export function createCustomResourceDefinitionController(context: ControllerCont
     name: "custom-resource-definition",
     concurrent: 4,
     watches: [
-      watchRule(customResourceDefinitions, (change) => {
-        if (change.type !== "deleted") return [change.now.key];
-        // Names that were taken are free now.
-        const { group } = change.now.object.spec;
-        return reconciler.keysOfGroup(group);
+      watchRule(customResourceDefinitions, ({ type, now, before }) => {
+        const names = before?.object.status?.acceptedNames;
+        const isSame = sameJson(names ?? {}, now.object.status?.acceptedNames ?? {});
+        if (type !== "deleted" && (before === undefined || isSame)) return [now.key];
+        // Names that were taken may be free now.
+        return reconciler.keysOfGroup(now.object.spec.group);
       }),
     ],
     reconcile: (key) => reconciler.reconcile(key),

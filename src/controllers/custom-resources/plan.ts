@@ -64,7 +64,8 @@ export function planNames(crd: Crd, taken: TakenNames, now: Date): CustomResourc
     if (wanted.shortNames === undefined) delete accepted.shortNames;
     else accepted.shortNames = [...wanted.shortNames];
   } else {
-    const message = busy.map((name) => `"${name}" is already in use`).join(", ");
+    const each = busy.map((name) => `"${name}" is already in use`);
+    const message = each.length === 1 ? (each[0] ?? "") : `[${each.join(", ")}]`;
     conflicts.push({ reason: "ShortNamesConflict", message });
   }
   take("KindConflict", "kind", taken.kinds);
@@ -76,7 +77,8 @@ export function planNames(crd: Crd, taken: TakenNames, now: Date): CustomResourc
 }
 
 function nameFacts(crd: Crd, conflicts: readonly { reason: string; message: string }[]): Fact[] {
-  const [conflict] = conflicts;
+  // Upstream looks at one after the other, and keeps what it found last.
+  const conflict = conflicts.at(-1);
   const isEstablished = hasCondition(crd, "Established");
   const established: Fact = {
     type: "Established",

@@ -22,7 +22,7 @@ import type { Structural } from "../../schema/structural/schema.ts";
 import { validateMetadata } from "../metadata.ts";
 import { allVerbs } from "../row.ts";
 import { columnsOf } from "./columns.ts";
-import { validateCustom } from "./validate.ts";
+import { toleratedTexts, validateCustom } from "./validate.ts";
 
 type Crd = DeepReadonly<CustomResourceDefinition>;
 type Version = DeepReadonly<CustomResourceDefinitionVersion>;
@@ -75,6 +75,7 @@ function rowOf(crd: Crd, version: Version, options: RowOptions): ResourceDefinit
       unconditionalUpdate: false,
       prepare: (object, context) => prepare(crd, version, object, context),
       validate: (object, context) => validate(crd, version, schema, object, context),
+      warn: (object, { old }) => toleratedTexts(schema, object, old),
     },
     subresources: subresourcesOf(version),
     storagePrefix: `${group}/${names.plural}`,

@@ -1,4 +1,5 @@
 /** What may be wrong with a custom resource beyond its metadata. */
+import { fieldErrorText } from "../../api/errors.ts";
 import type { FieldError, WriteContext } from "../../api/resource-definition.ts";
 import type { CustomResourceDefinitionVersion } from "../../gen/apiextensions-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
@@ -61,6 +62,17 @@ function ruleErrors(
     return [invalid("<nil>", null, detail)];
   }
   return brokenRules(object, schema, old === undefined ? undefined : { value: old }).problems;
+}
+
+/** Rules that an object breaks as it did before: the writer is told of them. */
+export function toleratedTexts(
+  schema: Structural,
+  object: DeepReadonly<KubeObject>,
+  old: DeepReadonly<KubeObject> | undefined,
+): readonly string[] {
+  if (old === undefined || !hasRules(schema)) return [];
+  const { tolerated } = brokenRules(object, schema, { value: old });
+  return tolerated.map((error) => `${error.field}: ${fieldErrorText(error)}`);
 }
 
 function schemaErrors(
