@@ -28,7 +28,20 @@ type Asked = Pick<
   "method" | "name" | "namespace" | "query" | "resource" | "subresource"
 > & { readonly verb: string };
 
-/** The verb of `connect` follows the method: exec by POST or WebSocket GET is a create. */
+/** As `authorize`, for a request to a resource. */
+export async function authorizeRequest(authorizer: Authorizer, request: ApiRequest): Promise<void> {
+  const attributes = attributesOf(request);
+  await authorize(authorizer, attributes, request.audit);
+  const { verb } = attributes;
+  const acts = request.verb === "connect" && acting.has(request.subresource);
+  if (!acts || verb === "create") return;
+  // A WebSocket begins with a GET, and runs programs all the same: who only reads may not.
+  await authorize(authorizer, { ...attributes, verb: "create" });
+}
+
+const acting: ReadonlySet<string> = new Set(["exec", "attach", "portforward"]);
+
+/** The verb of `connect` follows the method. */
 export function attributesOf<U extends User | undefined>(
   request: Asked & { readonly user: U },
 ): Omit<Attributes, "user"> & { readonly user: U } {
@@ -82,6 +95,5 @@ const connectVerbs: Readonly<Record<string, string>> = {
 };
 
 function connectVerb(request: Asked): string {
-  if (["exec", "attach", "portforward"].includes(request.subresource)) return "create";
   return connectVerbs[request.method] ?? "get";
 }

@@ -11,7 +11,7 @@ import { actionContext, runAction, targetOf } from "./action.ts";
 import { admitValidating } from "./admit.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import type { AuditTrail } from "./audit/trail.ts";
-import { attributesOf, authorize } from "./authorize-call.ts";
+import { authorize, authorizeRequest } from "./authorize-call.ts";
 import type { Attributes } from "./authorizer.ts";
 import type { Call, Parts } from "./call.ts";
 import { create } from "./create.ts";
@@ -91,7 +91,7 @@ export function createPipeline(options: PipelineOptions): Pipeline {
 async function openCall(parts: Parts, request: ApiRequest): Promise<Call> {
   const definition = parts.registry.find(request.resource);
   if (definition === undefined) throw unknownResource();
-  await authorize(parts.authorizer, attributesOf(request), request.audit);
+  await authorizeRequest(parts.authorizer, request);
   const now = parts.runtime.clock.now();
   const warnings = definition.deprecation === undefined ? [] : [definition.deprecation];
   return { parts, request, definition, ...readWriteQuery(request), now, warnings };

@@ -1,7 +1,9 @@
 /** Who may do what: credentials, the node's bounds, and that nobody grants what they lack. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createAuthenticate } from "../api/auth/authenticate.ts";
+import { rulesFor } from "../api/auth/rbac.ts";
 import { planBinding, planRole } from "../api/auth/reconcile-policy.ts";
+import { uncovered } from "../api/auth/rule-coverage.ts";
 import type { TokenClaims } from "../api/auth/token-user.ts";
 import type { Peer } from "../api/authorizer.ts";
 import {
@@ -16,7 +18,9 @@ import {
   subjectAccessReviews,
 } from "../client/resources.ts";
 import type { Node, Pod, Secret } from "../gen/core-v1.ts";
-import type { ClusterRole, RoleBinding } from "../gen/rbac-v1.ts";
+import type { ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding } from "../gen/rbac-v1.ts";
+import { ApiError } from "../lib/api-error.ts";
+import { createSimulatedRuntime } from "../runtime/simulated.ts";
 import { openWorld, type World } from "./test-world.ts";
 
 let world: World;
@@ -230,7 +234,7 @@ describe("escalation", () => {
         ...role("all", ["get"]),
         aggregationRule: { clusterRoleSelectors: [{ matchLabels: { a: "b" } }] },
       }),
-    ).rejects.toThrow("must have cluster-admin privileges to use an aggregationRule");
+    ).rejects.toThrow("must have cluster-admin privileges to use the aggregationRule");
     await writer.create(roleBindings, binding("fine", "pod-getter", "jane"));
     await expect(
       writer.create(roleBindings, binding("grab", "pod-deleter", "writer")),
@@ -238,10 +242,89 @@ describe("escalation", () => {
     await expect(
       writer.create(roleBindings, binding("none", "no-such-role", "writer")),
     ).rejects.toMatchObject({ code: 404 });
-    // Metadata alone grants nothing.
-    await writer.patch(clusterRoles, "", "pod-deleter", "merge", {
-      metadata: { labels: { a: "b" } },
+    // Who may not grant a role may not let its rules flow into another one either.
+    const label = {
+      metadata: { labels: { "rbac.authorization.k8s.io/aggregate-to-view": "true" } },
+    };
+    for (const name of ["pod-deleter", "cluster-admin"]) {
+      await expect(writer.patch(clusterRoles, "", name, "merge", label)).rejects.toMatchObject({
+        code: 403,
+      });
+    }
+    for (const name of ["view", "admin"]) {
+      const change = { metadata: { labels: { a: "b" } } };
+      await expect(writer.patch(clusterRoles, "", name, "merge", change)).rejects.toMatchObject({
+        code: 403,
+      });
+    }
+    await writer.patch(clusterRoles, "", "pod-getter", "merge", label);
+    // What only takes owners and finalizers away grants nothing.
+    await client.patch(clusterRoles, "", "pod-deleter", "merge", {
+      metadata: { finalizers: ["example.com/wait"] },
     });
+    await writer.patch(clusterRoles, "", "pod-deleter", "merge", {
+      metadata: { finalizers: null },
+    });
+  });
+
+  test("no sequence of calls that are let through yields more than one had", async () => {
+    const { client, live } = world;
+    const random = createSimulatedRuntime(20_261_121).random;
+    const pick = <T>(list: readonly T[]): T => list[random.int(list.length)] as T;
+    const rule = (): PolicyRule => ({
+      verbs: [
+        pick(["get", "get", "list", "list", "delete", "*", "escalate", "bind", "impersonate"]),
+      ],
+      apiGroups: [pick(["", "", "", "apps", apiGroup, "*"])],
+      resources: [pick(["pods", "pods", "pods", "secrets", "clusterroles", "users", "*"])],
+    });
+    const held: PolicyRule[] = [
+      { verbs: ["get", "list"], apiGroups: [""], resources: ["pods"] },
+      { verbs: ["get", "create", "update", "patch"], apiGroups: [apiGroup], resources: ["*"] },
+    ];
+    const grant = (name: string, rules: PolicyRule[]) => ({ ...role(name, []), rules });
+    await client.create(clusterRoles, grant("mallory", held));
+    const bind = (name: string, roleName: string): ClusterRoleBinding => ({
+      ...binding(name, roleName, "mallory"),
+      metadata: { name },
+    });
+    await client.create(clusterRoleBindings, bind("mallory", "mallory"));
+    const mallory = client.as("mallory", []);
+    const names = ["own-1", "own-2", "own-3", "cluster-admin", "edit", "view", "pod-deleter"];
+    const label = `rbac.authorization.k8s.io/aggregate-to-${pick(["view", "edit"])}`;
+    const attempts: readonly (() => Promise<unknown>)[] = [
+      () => mallory.create(clusterRoles, grant(pick(names), [rule()])),
+      () => mallory.patch(clusterRoles, "", pick(names), "merge", { rules: [rule()] }),
+      () => {
+        const patch = { metadata: { labels: { [label]: "true" } }, rules: [rule()] };
+        return mallory.patch(clusterRoles, "", pick(names), "merge", patch);
+      },
+      () => {
+        const clusterRoleSelectors = [{ matchLabels: { a: "b" } }];
+        const aggregationRule = { clusterRoleSelectors };
+        return mallory.patch(clusterRoles, "", pick(names), "merge", { aggregationRule });
+      },
+      () => mallory.create(clusterRoleBindings, bind(`b-${random.int(20)}`, pick(names))),
+      () =>
+        mallory.patch(clusterRoleBindings, "", `b-${random.int(20)}`, "merge", {
+          subjects: [{ kind: "User", apiGroup, name: "mallory" }],
+        }),
+    ];
+    let letThrough = 0;
+    for (let i = 0; i < 600; i++) {
+      await pick(attempts)().then(
+        () => letThrough++,
+        (error: unknown) => {
+          const codes = [403, 404, 409, 422];
+          if (!(error instanceof ApiError) || !codes.includes(error.code)) throw error;
+        },
+      );
+    }
+    expect(letThrough).toBeGreaterThan(10);
+    const user = { name: "mallory", uid: "", groups: ["system:authenticated"], extra: {} };
+    const now = [...rulesFor(user, "default", live)].flat();
+    const everyone = [...rulesFor({ ...user, name: "nobody" }, "default", live)].flat();
+    expect(uncovered([...held, ...everyone], now)).toEqual([]);
   });
 
   test("a review says which binding allows", async () => {

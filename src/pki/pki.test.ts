@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { X509Certificate } from "node:crypto";
+import { createHmac, createPublicKey, X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { readDer, sequence } from "./der.ts";
 import { type EnsurePkiOptions, ensurePki, type Pki, renewalReason } from "./ensure.ts";
 import { createServiceAccountTokens } from "./service-account-tokens.ts";
 import { caHash, ensureTokens, isPinned, parseToken, passwordTable } from "./tokens.ts";
-import { certificatesOf, generateEcKey, keyToPem, subjectOf } from "./x509.ts";
+import { certificatesOf, generateEcKey, generateRsaKey, keyToPem, subjectOf } from "./x509.ts";
 
 const dataDir = mkdtempSync(join(tmpdir(), "pki-"));
 const runtime = createRuntime({ logLevel: "error" });
@@ -264,4 +264,51 @@ test("createServiceAccountTokens() verifies what it signed until it expires", as
   const { keys } = await tokens.keySet();
   expect(keys[0]).toMatchObject({ kty: "RSA", use: "sig", alg: "RS256" });
   expect(JSON.stringify(keys)).not.toContain('"d"');
+});
+
+test("createServiceAccountTokens() is not fooled by algorithms, keys and key ids", async () => {
+  const { clock, random } = createSimulatedRuntime(8);
+  const keyPem = await pki.serviceKeyPem;
+  const common = { clock, random, issuer: "https://own", audiences: ["own"] };
+  const tokens = createServiceAccountTokens({ ...common, keyPem });
+  const claims = { namespace: "a", serviceAccount: { name: "b", uid: "1" } };
+  const { token } = await tokens.sign({ claims, audiences: [], expirationSeconds: 600 });
+  expect(await tokens.verify(token)).toMatchObject(claims);
+  const [head = "", body = "", signature = ""] = token.split(".");
+  const { kid, alg } = JSON.parse(Buffer.from(head, "base64url").toString());
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const publicPem = createPublicKey(keyPem).export({ type: "spki", format: "pem" });
+  const hmac = (text: string) => createHmac("sha256", publicPem).update(text).digest("base64url");
+  const confused = `${part({ alg: "HS256", kid })}.${body}`;
+  const forged = [
+    `${part({ alg: "none" })}.${body}.`,
+    `${part({ alg: "none", kid })}.${body}.${signature}`,
+    `${confused}.${hmac(confused)}`,
+    `${part({ alg: alg === "RS256" ? "ES256" : "RS256", kid })}.${body}.${signature}`,
+    `${part({ alg, kid: "../../etc/passwd" })}.${body}.${signature}`,
+    `${part({ alg, kid, crit: ["exp"] })}.${body}.${signature}`,
+    `${head}.${body}`,
+    `${head}.${body}.${signature}.${signature}`,
+    "..",
+    "",
+  ];
+  for (const one of forged) expect(await tokens.verify(one)).toBeUndefined();
+  const otherKey = keyToPem(await generateRsaKey());
+  const stranger = createServiceAccountTokens({ ...common, keyPem: otherKey });
+  const { token: strange } = await stranger.sign({ claims, audiences: [], expirationSeconds: 600 });
+  expect(await tokens.verify(strange)).toBeUndefined();
+});
+
+test("createServiceAccountTokens() believes tokens of an earlier issuer too", async () => {
+  const { clock, random } = createSimulatedRuntime(9);
+  const keyPem = await pki.serviceKeyPem;
+  const claims = { namespace: "a", serviceAccount: { name: "b", uid: "1" } };
+  const by = (issuer: string, ...otherIssuers: readonly string[]) =>
+    createServiceAccountTokens({ clock, random, keyPem, issuer, otherIssuers, audiences: ["own"] });
+  const sign = async (issuer: string) =>
+    (await by(issuer).sign({ claims, audiences: [], expirationSeconds: 600 })).token;
+  const tokens = by("https://new", "https://old");
+  expect(await tokens.verify(await sign("https://new"))).toMatchObject(claims);
+  expect(await tokens.verify(await sign("https://old"))).toMatchObject(claims);
+  expect(await tokens.verify(await sign("https://other"))).toBeUndefined();
 });

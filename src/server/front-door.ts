@@ -91,7 +91,7 @@ export interface FrontDoorOptions {
 
 export interface FrontDoor {
   readonly port: number;
-  /** New connections see the new certificate and authorities; open ones live on. */
+  /** New connections see the new certificate; the new authorities judge open ones, too. */
   replaceCertificates(certificates: DoorCertificates): void;
 }
 
@@ -115,7 +115,7 @@ function contextOf(certificates: DoorCertificates): { cert: string; key: string;
 class Door {
   readonly #options: FrontDoorOptions;
   readonly #server: Http2SecureServer;
-  readonly #peers = new WeakMap<TLSSocket, DoorPeer>();
+  #peers = new WeakMap<TLSSocket, DoorPeer>();
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
   /** Requests whose answer has not begun. */
@@ -199,6 +199,8 @@ class Door {
   replaceCertificates(certificates: DoorCertificates): void {
     this.#server.setSecureContext(contextOf(certificates));
     this.#authorities = authoritiesOf(certificates);
+    // Who came by a certificate that nobody vouches for any more is a stranger from here on.
+    this.#peers = new WeakMap();
   }
 
   /**

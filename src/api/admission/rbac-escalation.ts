@@ -30,10 +30,16 @@ export const rbacEscalation: AdmissionPlugin = {
   },
 };
 
-/** The garbage collector must be able to take finalizers and owners away. */
+/**
+ * The garbage collector must be able to take finalizers and owners away. Labels are another
+ * matter: by them the rules of one role flow into another.
+ */
 function isUnchanged(object: KubeObject, old: DeepReadonly<KubeObject> | undefined): boolean {
   if (old === undefined) return false;
-  const grants = ({ metadata: _metadata, ...rest }: DeepReadonly<KubeObject>): object => rest;
+  const grants = ({ metadata, ...rest }: DeepReadonly<KubeObject>): object => {
+    const { labels = {}, annotations = {} } = metadata;
+    return { ...rest, labels, annotations };
+  };
   return semanticEqual(grants(object), grants(old));
 }
 
@@ -41,16 +47,19 @@ async function checkRole(role: ClusterRole, context: AdmissionContext): Promise<
   const { plural } = context.definition;
   if (await mayBypass("escalate", plural, context.name, context)) return;
   const old = context.old as DeepReadonly<ClusterRole> | undefined;
-  const isGranted = old !== undefined && semanticEqual(role.rules, old.rules);
-  if (!isGranted) checkHeld(role.rules ?? [], context);
-  const { aggregationRule } = role;
-  if (!aggregationRule || semanticEqual(aggregationRule, old?.aggregationRule)) return;
+  checkHeld(role.rules ?? [], context);
+  // It can gather anything, and its removal can keep roles from being tightened.
+  if (!hasAggregation(role) && !hasAggregation(old)) return;
   if (missing(everything, context).length === 0) return;
   throw refused(
     context.definition,
     context.name,
-    "must have cluster-admin privileges to use an aggregationRule",
+    "must have cluster-admin privileges to use the aggregationRule",
   );
+}
+
+function hasAggregation(role: DeepReadonly<ClusterRole> | undefined): boolean {
+  return (role?.aggregationRule?.clusterRoleSelectors ?? []).length > 0;
 }
 
 async function checkBinding(binding: RoleBinding, context: AdmissionContext): Promise<void> {
