@@ -99,8 +99,20 @@ describe.skipIf(skip !== undefined)("credentials", () => {
 
   test("nobody sees what is open to all, and wrong credentials are refused", async () => {
     expect((await ask("/readyz")).code).toBe(200);
-    for (const path of ["/api/v1/pods", "/version", "/metrics", "/readyz/ping"]) {
+    const closed = ["/", "/api", "/apis", "/api/v1/pods", "/version", "/metrics", "/readyz/ping"];
+    closed.push(
+      "/openapi/v2",
+      "/openapi/v3",
+      "/.well-known/openid-configuration",
+      "/openid/v1/jwks",
+    );
+    for (const path of [...closed, "/v1-k3s/readyz", "/v1-k3s/server-ca.crt", "/nowhere"]) {
       expect(await ask(path)).toMatchObject({ code: 401, body: { reason: "Unauthorized" } });
+    }
+    expect((await ask("/cacerts")).code).toBe(200);
+    for (const path of ["/debug/pprof/", "/debug/pprof/profile", "/debug/flags/v", "/logs/"]) {
+      expect((await ask(path)).code).toBe(401);
+      expect((await cluster.kubectl(["get", "--raw", path])).stderr).toContain("NotFound");
     }
     expect(await ask("/readyz", { token: "nonsense" })).toMatchObject({
       code: 401,
