@@ -1,9 +1,13 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { readTar } from "../src/runtime/tar.ts";
 import { parseStanza } from "./apt.ts";
 import { filterBranches } from "./branch-filter.ts";
 import { isLibraryPackage, readLock } from "./deps.ts";
 import { readElf, withOwnLoader } from "./elf.ts";
+import { removeExports } from "./elf-exports.ts";
 import { busyboxRoot, imageTar } from "./images.ts";
 
 async function files(tar: Uint8Array): Promise<Map<string, Uint8Array>> {
@@ -76,6 +80,27 @@ describe("ELF", () => {
     let changed = 0;
     for (let at = 0; at < program.length; at++) if (own[at] !== program[at]) changed++;
     expect(changed).toBeLessThan(64);
+  });
+});
+
+describe("exports", () => {
+  test("a program without the names it offers still runs, and nothing has moved", async () => {
+    // The shell offers its own functions to what it might load.
+    const shell = readFileSync(Bun.which("bash") ?? "/bin/bash");
+    const without = Buffer.from(shell);
+    removeExports(without);
+    expect(without.length).toBe(shell.length);
+    const name = Buffer.from("\0execute_command_internal\0");
+    expect([shell.includes(name), without.includes(name)]).toEqual([true, false]);
+    expect(readElf(without)).toEqual(readElf(shell) as NonNullable<ReturnType<typeof readElf>>);
+    const dir = mkdtempSync(join(tmpdir(), "exports-"));
+    const path = join(dir, "bash");
+    writeFileSync(path, without, { mode: 0o755 });
+    const ran = Bun.spawnSync([path, "-c", "echo $((6 * 7)) ~"], {
+      env: { HOME: "/root", LD_BIND_NOW: "1" },
+    });
+    rmSync(dir, { recursive: true });
+    expect([ran.stderr.toString(), ran.stdout.toString()]).toEqual(["", "42 /root\n"]);
   });
 });
 

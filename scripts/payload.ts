@@ -10,6 +10,7 @@ import { type TarEntry, writeTar } from "../src/runtime/tar.ts";
 import { mustRun } from "./apt.ts";
 import { type Arch, BUILD, extractDeb, type FetchedDeb, fetchDebs } from "./deps.ts";
 import { type ElfFacts, readElf } from "./elf.ts";
+import { removeExports } from "./elf-exports.ts";
 import { pauseImage } from "./images.ts";
 
 /** Path in the payload, by the place in Debian's packages. */
@@ -89,7 +90,7 @@ export async function buildPayload(arch: Arch, effort: Effort = "fast"): Promise
 
 async function recipeHash(debs: readonly FetchedDeb[]): Promise<string> {
   const hasher = new Bun.CryptoHasher("sha256");
-  const sources = ["payload.ts", "images.ts", "../src/runtime/tar.ts"];
+  const sources = ["payload.ts", "elf-exports.ts", "images.ts", "../src/runtime/tar.ts"];
   for (const source of sources) hasher.update(await readFile(join(import.meta.dir, source)));
   for (const deb of debs) hasher.update(deb.sha256);
   return hasher.digest("hex");
@@ -189,6 +190,7 @@ async function pack(stage: Stage): Promise<Uint8Array> {
       const mode = dir === "images" || (dir === "lib" && !name.startsWith("ld-")) ? 0o644 : 0o755;
       const facts = dir === "images" ? undefined : readElf(data);
       const interpreter = dir === "lib" ? undefined : facts?.interpreter;
+      if (interpreter !== undefined) removeExports(data);
       const libraryPathOffset = data.indexOf(padding("r"));
       if (interpreter !== undefined && interpreter.size !== PATH_SIZE) {
         throw new Error(`${path}: the interpreter path was not padded`);
