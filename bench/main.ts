@@ -24,6 +24,8 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   pod: async () => (await import("./pod.ts")).podBench,
   api: async () => (await import("./api.ts")).apiBench,
   store: async () => (await import("./store.ts")).storeBench,
+  crowd: async () => (await import("./crowd.ts")).crowdBench,
+  nodes: async () => (await import("./nodes.ts")).nodesBench,
   scheduler: async () => (await import("./scheduler.ts")).schedulerBench,
 };
 
