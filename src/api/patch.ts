@@ -94,7 +94,9 @@ function patchedObject(call: Call, patch: PatchBody, current: KubeObject): KubeO
   const { kind, body, problems } = patch;
   const apply = () => applyTo(call, kind, body, copyJson<KubeObject>(current));
   const refuse = (message: string) =>
-    badPatch(kind === "strategic" ? body : apply(), kind, message);
+    kind === "strategic"
+      ? badPatch(body, kind, inConverterWords(message))
+      : badPatch(apply(), kind, message);
   const how = { patchProblems: problems, refuse };
   const whole = apply();
   if (typeof whole !== "object" || whole === null) throw cannotApply();
@@ -113,6 +115,31 @@ function refusing(refuse: Refuse, accept: () => KubeObject): KubeObject {
     throw why === undefined ? error : refuse(why);
   }
 }
+
+/**
+ * Upstream reads what a strategic patch makes without going through JSON, and so says otherwise
+ * what does not fit (apimachinery's converter for unstructured objects).
+ */
+function inConverterWords(why: string): string {
+  const [, found = "", wanted = ""] =
+    /^json: cannot unmarshal (\w+(?: -?\d+\.\d+)?)\b.* of type (\S+)$/.exec(why) ?? [];
+  // These read JSON all the same.
+  if (wanted === "" || /\.(Time|MicroTime|Duration|Quantity|IntOrString)$/.test(wanted)) return why;
+  const form = goForms[found.replace(/ .*/, " with a fraction")] ?? found;
+  if (wanted.startsWith("map[")) return `cannot restore map from ${form}`;
+  if (wanted.startsWith("[]")) return `cannot restore slice from ${form}`;
+  if (/^\w+\.\w+$/.test(wanted)) return `cannot restore struct from: ${form}`;
+  const isNumber = form === "int64" || (form === "float64" && wanted !== "string");
+  if (isNumber && wanted !== "bool") return `cannot convert ${form} to ${wanted}`;
+  return `unrecognized type: ${wanted}`;
+}
+
+const goForms: Readonly<Record<string, string>> = {
+  array: "slice",
+  object: "map",
+  number: "int64",
+  "number with a fraction": "float64",
+};
 
 function badPatch(shown: unknown, kind: PatchKind, detail: string): ApiError {
   const value = kind === "strategic" ? goText(shown) : JSON.stringify(sortedMembers(shown));

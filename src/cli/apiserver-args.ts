@@ -1,5 +1,6 @@
 /** What `--kube-apiserver-arg` may hold: kube-apiserver's own names, defaults and bounds. */
 import { accountTokenArgs } from "./account-token-args.ts";
+import { admissionArgs } from "./admission-args.ts";
 import { auditArgs } from "./audit-args.ts";
 import { authenticationArgs } from "./authentication-args.ts";
 import { authorizationArgs } from "./authorization-args.ts";
@@ -15,6 +16,7 @@ import { type FlagValues, UsageError } from "./flags.ts";
 
 export const apiServerArgs = {
   ...accountTokenArgs,
+  ...admissionArgs,
   ...auditArgs,
   ...authenticationArgs,
   ...authorizationArgs,

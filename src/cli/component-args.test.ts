@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { accountTokenOptionsOf } from "./account-token-args.ts";
+import { admissionOf } from "./admission-args.ts";
 import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
 import { authenticationOptionsOf } from "./authentication-args.ts";
@@ -145,4 +146,15 @@ test("authenticationOptionsOf() reads oidc-* as upstream does", () => {
   expect(of("oidc-username-prefix=-")?.settings.username.prefix).toBe("");
   const groups = of("oidc-groups-claim=roles", "oidc-groups-prefix=g:")?.settings.groups;
   expect(groups).toEqual({ claim: "roles", prefix: "g:", expression: "" });
+});
+
+test("admissionOf() leaves out what is disabled, and knows every plugin of upstream", () => {
+  const named = (...args: readonly string[]) =>
+    admissionOf(argsOf(...args)).map(({ name }) => name);
+  const all = named("enable-admission-plugins=NodeRestriction");
+  const some = named("disable-admission-plugins=ServiceAccount,AlwaysPullImages");
+  expect(all.filter((name) => !some.includes(name))).toEqual(["ServiceAccount"]);
+  const later = "this version does not have it yet";
+  expect(() => named("enable-admission-plugins=AlwaysPullImages")).toThrow(later);
+  expect(() => named("disable-admission-plugins=Nothing")).toThrow("no plugin of that name");
 });

@@ -37,8 +37,6 @@ const ownFlags = [
     ["service-account-signing-key-file", "string", "Key by which they are signed"],
   ]),
   ...rows("components", [
-    ["enable-admission-plugins", "list", "Plugins beside those on by default", { commas: true }],
-    ["disable-admission-plugins", "list", "Plugins to leave out", { commas: true }],
     ["allow-privileged", "bool", fixed],
     ["feature-gates", "list", fixed, { commas: true }],
     ["runtime-config", "list", fixed, { commas: true }],

@@ -1,6 +1,4 @@
 /** k3 called `kube-apiserver`: upstream's flags become options, options an API server. */
-import { defaultAdmission } from "../api/admission/default-plugins.ts";
-import type { AdmissionPlugin } from "../api/admission-plugin.ts";
 import { createRuntime } from "../runtime/real.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { LoneApiServerOptions } from "../server/lone-api-server.ts";
@@ -8,6 +6,7 @@ import { ownAddress } from "../server/own-address.ts";
 import { ensureServingPair, type ServingPair } from "../server/serving-pair.ts";
 import { k3Version } from "../server/version.ts";
 import { accountTokenOptionsOf } from "./account-token-args.ts";
+import { admissionOf } from "./admission-args.ts";
 import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
 import { authenticationOptionsOf } from "./authentication-args.ts";
@@ -23,23 +22,6 @@ import { runUntilSignal } from "./until-signal.ts";
 
 const command = "kube-apiserver";
 const signingKey = "service-account-signing-key-file";
-/** Upstream's plugins that are off unless asked for; k3 has none of them yet. */
-const offByDefault: ReadonlySet<string> = new Set([
-  "AlwaysAdmit",
-  "AlwaysDeny",
-  "AlwaysPullImages",
-  "ClusterTrustBundleAttest",
-  "DenyServiceExternalIPs",
-  "EventRateLimit",
-  "ExtendedResourceToleration",
-  "ImagePolicyWebhook",
-  "LimitPodHardAntiAffinityTopology",
-  "NamespaceAutoProvision",
-  "NamespaceExists",
-  "OwnerReferencesPermissionEnforcement",
-  "PodNodeSelector",
-  "PodTolerationRestriction",
-]);
 
 export async function runKubeApiserver(context: CommandContext): Promise<number> {
   const { args } = context;
@@ -114,7 +96,7 @@ export async function loneApiServerOptionsOf(
         )
       ).join("\n"),
     },
-    admission: admissionOf(flags),
+    admission: admissionOf(apiServer),
   };
 }
 
@@ -146,20 +128,4 @@ async function servingOf(flags: FlagValues, ip: string, world: World): Promise<S
   if (certPem !== undefined && keyPem !== undefined) return { certPem, keyPem };
   const folder = absolute(flags.string("cert-dir"), world.cwd);
   return ensureServingPair(folder, ["127.0.0.1", ip], world);
-}
-
-/** The default chain without what is disabled. */
-function admissionOf(flags: FlagValues): readonly AdmissionPlugin[] {
-  const all = defaultAdmission();
-  const isOn = (name: string): boolean => all.some((plugin) => plugin.name === name);
-  const unknown = "there is no plugin of that name";
-  for (const name of flags.list("enable-admission-plugins")) {
-    const why = offByDefault.has(name) ? "this version does not have it yet" : unknown;
-    if (!isOn(name)) throw bad("enable-admission-plugins", name, why);
-  }
-  const disabled = flags.list("disable-admission-plugins");
-  for (const name of disabled)
-    if (!isOn(name) && !offByDefault.has(name))
-      throw bad("disable-admission-plugins", name, unknown);
-  return all.filter(({ name }) => !disabled.includes(name));
 }

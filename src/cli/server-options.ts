@@ -3,6 +3,7 @@ import ipaddr from "ipaddr.js";
 import type { Files } from "../runtime/runtime.ts";
 import type { KubeconfigFile, ServerOptions } from "../server/options.ts";
 import { accountTokenOptionsOf } from "./account-token-args.ts";
+import { admissionOf } from "./admission-args.ts";
 import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
 import { authenticationOptionsOf } from "./authentication-args.ts";
@@ -73,6 +74,7 @@ export async function serverOptionsOf(
     schedulerConfigFile: schedulerConfigOf(flags, context.cwd),
     apiServer,
     accountTokens: accountTokenOptionsOf(apiServer, ownIssuer(domainOf(flags))),
+    admission: admissionOf(apiServer),
     audit: auditOptionsOf(apiServer, complete),
     authentication: authenticationOptionsOf(apiServer, complete),
     authorization: authorizationOptionsOf(apiServer, complete),

@@ -70,6 +70,14 @@ test("a start whose deadline has passed is left out, and the zone names the time
   });
 });
 
+test("a schedule of a day that never comes is told", async () => {
+  const world = await start({ schedule: "59 23 31 2 *" });
+  expect(world.messages("InvalidSchedule")).toEqual([
+    "invalid schedule: 59 23 31 2 * : time difference between two schedules is less than 1 second",
+  ]);
+  expect(world.failures).toEqual([]);
+});
+
 test("planSchedule() finds the last of very many missed starts", () => {
   const cronJob: CronJob = {
     apiVersion: "batch/v1",

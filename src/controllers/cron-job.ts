@@ -188,11 +188,18 @@ class CronReconciler {
     return outcome;
   }
 
-  /** Undefined when the schedule cannot be read: only an update of the CronJob mends that. */
+  /** Undefined when the schedule cannot be read, or names a day that never comes: only an update of the CronJob mends that. */
   #plan(cronJob: LiveCronJob, nowMs: number): Schedule | undefined {
     const { events } = this.#context;
     try {
       const plan = planSchedule(cronJob, nowMs);
+      if (plan.nextMs === undefined) {
+        const message =
+          `invalid schedule: ${cronJob.spec.schedule} : ` +
+          "time difference between two schedules is less than 1 second";
+        events.event(cronJob, "Warning", "InvalidSchedule", message);
+        return undefined;
+      }
       if (plan.missed > missedMax) {
         const message =
           "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check " +

@@ -117,7 +117,7 @@ export class Revisions {
       return (await this.#writes.update(changed)) as LiveRevision;
     }
     const hash = templateHash(template, collisionCount);
-    const { namespace = "", name = "" } = owner.metadata;
+    const { namespace = "", name = "", annotations } = owner.metadata;
     const revision: ControllerRevision = {
       apiVersion: "apps/v1",
       kind: "ControllerRevision",
@@ -125,6 +125,8 @@ export class Revisions {
         name: `${name}-${hash}`,
         namespace,
         labels: { ...template.metadata?.labels, [revisionHashLabel]: hash },
+        // Among them the cause of the change, which `kubectl rollout history` shows.
+        ...(annotations === undefined ? {} : { annotations: { ...annotations } }),
         ownerReferences: [controllerReference(owner)],
       },
       data: data as NonNullable<ControllerRevision["data"]>,

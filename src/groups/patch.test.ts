@@ -55,8 +55,36 @@ test("a patch that makes no object of the kind is invalid", async () => {
   const wrong = await patch(strategic, { spec: { sessionAffinity: 1 } });
   expect(wrong).toMatchObject({ code: 422, reason: "Invalid" });
   expect(wrong.message).toBe(
-    ' "" is invalid: patch: Invalid value: "map[spec:map[sessionAffinity:1]]": json: cannot ' +
-      "unmarshal number into Go struct field ServiceSpec.spec.sessionAffinity of type string",
+    ' "" is invalid: patch: Invalid value: "map[spec:map[sessionAffinity:1]]": cannot convert ' +
+      "int64 to string",
+  );
+  const told: readonly (readonly [patch: object, why: string])[] = [
+    [{ metadata: { labels: "x" } }, "cannot restore map from string"],
+    [{ spec: { ipFamilies: true } }, "cannot restore slice from bool"],
+    [{ spec: "x" }, "cannot restore struct from: string"],
+    [{ spec: { sessionAffinity: [] } }, "unrecognized type: string"],
+  ];
+  for (const [body, why] of told) expect((await patch(strategic, body)).message).toEndWith(why);
+  const merged = await patch(merge, { metadata: { labels: "x" } });
+  expect(merged.message).toContain("json: cannot unmarshal string into Go struct field");
+});
+
+test("a new clusterIP replaces that of clusterIPs too, and is refused as such", async () => {
+  const changed = await patch(merge, { spec: { clusterIP: "None" } });
+  expect(changed.message).toBe(
+    'Service "web" is invalid: spec.clusterIPs[0]: Invalid value: ["None"]: may not change once set',
+  );
+});
+
+test("a body that is no JSON is told with its beginning", async () => {
+  const body = "apiVersion: v1\nkind: Pod\nmetadata: {}\n";
+  const told = await ask("POST", "/api/v1/namespaces", { body });
+  expect(told).toMatchObject({ code: 400, reason: "BadRequest" });
+  expect(told.message).toStartWith(
+    "the object provided is unrecognized (must be of type Namespace): couldn't get version/kind; ",
+  );
+  expect(told.message).toEndWith(
+    " (61706956657273696f6e3a2076310a6b696e643a20506f640a6d65746164 ...)",
   );
 });
 

@@ -63,8 +63,9 @@ const patchTypes = [
   "application/apply-patch+yaml",
   "application/json-patch+json",
   "application/merge-patch+json",
-  "application/strategic-merge-patch+json",
 ] as const;
+/** Only for types that were compiled in; kubectl picks the kind of patch by this list. */
+const strategicType = "application/strategic-merge-patch+json";
 
 const listParameters: Readonly<Record<string, string>> = {
   allowWatchBookmarks: "boolean",
@@ -107,6 +108,7 @@ export interface PathRefs {
   readonly deleteOptions: Json;
   readonly status: Json;
   readonly patch: Json;
+  readonly isCustom: boolean;
 }
 
 function parameter(name: string, type: string, place: "path" | "query", version: OpenApiVersion) {
@@ -166,7 +168,8 @@ export class PathWriter {
     const answer = answerOf(verb, refs);
     const v2 = this.#version === "v2";
     if (v2 && body !== undefined) parameters.push({ name: "body", in: "body", schema: body });
-    const types = verb === "patch" ? patchTypes : ["*/*"];
+    const patches = refs.isCustom ? patchTypes : [...patchTypes, strategicType];
+    const types = verb === "patch" ? patches : ["*/*"];
     const content = Object.fromEntries(types.map((type) => [type, { schema: body }]));
     const response = v2
       ? { schema: answer }

@@ -92,6 +92,22 @@ test("the index names every group version with a hash of its resources", async (
   expect(get("/openapi/v3/apis/example.com/v1")).toBeUndefined();
 });
 
+test("strategic patches are offered for the types that have a strategy, not for custom ones", async () => {
+  const { get } = server([deployments, foos]);
+  const typesAt = async (group: string, plural: string) => {
+    const document = await json(get(`/openapi/v3/apis/${group}`));
+    const path = `/apis/${group}/namespaces/{namespace}/${plural}/{name}`;
+    return Object.keys(at(document, "paths", path, "patch", "requestBody", "content") as Json);
+  };
+  const all = ["apply-patch+yaml", "json-patch+json", "merge-patch+json"];
+  const others = all.map((type) => `application/${type}`);
+  expect(await typesAt("example.com/v1", "foos")).toEqual(others);
+  expect(await typesAt("apps/v1", "deployments")).toEqual([
+    ...others,
+    "application/strategic-merge-patch+json",
+  ]);
+});
+
 test("a document has what kubectl explain and apply look for", async () => {
   const { get } = server([deployments]);
   const document = await json(get("/openapi/v3/apis/apps/v1"));

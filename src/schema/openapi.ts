@@ -67,24 +67,25 @@ function document(
     status,
     patch: definitions.referenceTo(`${meta}.Patch`),
   };
-  const refsOf = (type: TypeName | undefined, fallback: Json): PathRefs => {
+  const refsOf = (type: TypeName | undefined, fallback: Json): Omit<PathRefs, "isCustom"> => {
     const object = type === undefined ? fallback : definitions.reference(type);
     const listed = type !== undefined && typeTable.has(`${type}List`);
     const list = listed ? definitions.reference(`${type}List`) : object;
     return { object, list, ...shared };
   };
   for (const resource of resources) {
-    let refs = refsOf(resource.typeName, {});
-    if (resource.typeName === undefined) {
+    const isCustom = resource.typeName === undefined;
+    let refs: PathRefs = { ...refsOf(resource.typeName, {}), isCustom };
+    if (isCustom) {
       defineCustomResource(resource, definitions, openApiVersion);
       const name = customDefinitionName(resource);
       const list = definitions.referenceTo(`${name}List`);
-      refs = { object: definitions.referenceTo(name), list, ...shared };
+      refs = { object: definitions.referenceTo(name), list, ...shared, isCustom };
     }
     addResourcePaths(writer, resource, refs, (part: OpenApiSubresource) =>
       part.kind === resource.kind
         ? refs
-        : refsOf(typeOf(part.group, part.version, part.kind), refs.object),
+        : { ...refsOf(typeOf(part.group, part.version, part.kind), refs.object), isCustom },
     );
   }
   const info = { title: "Kubernetes", version };

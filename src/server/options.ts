@@ -1,4 +1,5 @@
 import type { KubeletSettings } from "../agent/kubelet/kubelet-settings.ts";
+import type { AdmissionPlugin } from "../api/admission-plugin.ts";
 import type { AuditOptions } from "../api/audit/audit-options.ts";
 import type { JwtSettings } from "../api/auth/authentication-config.ts";
 import type { AuthorizerSettings } from "../api/auth/authorization-config.ts";
@@ -110,6 +111,8 @@ export interface ServerOptions {
   readonly disableControllerManager: boolean;
   readonly apiServer: ApiServerArguments;
   readonly accountTokens: AccountTokenOptions;
+  /** In the order in which they run. */
+  readonly admission: readonly AdmissionPlugin[];
   readonly audit: AuditOptions;
   readonly authentication: AuthenticationOptions;
   readonly authorization: AuthorizationOptions;

@@ -2,7 +2,6 @@
 
 import { createKubeletApp, type KubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
-import { defaultAdmission } from "../api/admission/default-plugins.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { HealthCheck } from "../api/health.ts";
 import type { HealthEndpoint } from "../api/http.ts";
@@ -242,7 +241,7 @@ class Server {
     const auditor = await openAuditor(options.audit, runtime, scope);
     const api = openApiServer({
       server: options,
-      admission: defaultAdmission(),
+      admission: options.admission,
       store: need(this.#made.store),
       runtime,
       tokens,

@@ -18,7 +18,7 @@ async function start(names: readonly string[]) {
   await world.client.create(daemonSets, {
     apiVersion: "apps/v1",
     kind: "DaemonSet",
-    metadata: { name: "agent", namespace: "default" },
+    metadata: { name: "agent", namespace: "default", annotations: { cause: "a test" } },
     spec: {
       selector: { matchLabels: { app: "agent" } },
       updateStrategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 1 } },
@@ -98,6 +98,7 @@ test("a new template goes from node to node, with its revision", async () => {
 test("a revision is written byte by byte as Go would", async () => {
   const world = await start(["a"]);
   const [revision] = world.list(controllerRevisions);
+  expect(revision?.metadata.annotations).toEqual({ cause: "a test" });
   expect(JSON.stringify(revision?.data)).toBe(
     '{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"app":"agent"}},' +
       '"spec":{"containers":[{"image":"agent:1","name":"c","resources":{}}]}}}}',

@@ -5,6 +5,7 @@ import type { Service } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelErrors } from "../../lib/names.ts";
 import { formatSelector, selectorOfMap } from "../../lib/selector.ts";
+import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { validateBalancerStatus } from "../condition-validation.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { column, define, wide } from "../row.ts";
@@ -69,6 +70,10 @@ function defaults({ spec, status }: Service): void {
 /** What an update leaves out but the server gave before stays. */
 function keepAllocated(service: Service, old: ReadService): void {
   const { spec } = service;
+  // Who changes the one by patching means the other too.
+  const isChanged = spec.clusterIP !== old.spec.clusterIP;
+  if (spec.clusterIP && isChanged && semanticEqual(spec.clusterIPs, old.spec.clusterIPs))
+    spec.clusterIPs = [spec.clusterIP];
   if (spec.type !== "ExternalName" && old.spec.type !== "ExternalName") {
     if (!spec.clusterIP && old.spec.clusterIP) {
       spec.clusterIP = old.spec.clusterIP;
