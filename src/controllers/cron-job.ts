@@ -188,7 +188,10 @@ class CronReconciler {
     return outcome;
   }
 
-  /** Undefined when the schedule cannot be read, or names a day that never comes: only an update of the CronJob mends that. */
+  /**
+   * Undefined when the schedule cannot be read or names a day that never comes: only an update of
+   * the CronJob mends that.
+   */
   #plan(cronJob: LiveCronJob, nowMs: number): Schedule | undefined {
     const { events } = this.#context;
     try {

@@ -349,5 +349,9 @@ describe("small plugins", () => {
     });
     const made = await world.client.create(pods, pod("default", "prior"));
     expect(made.spec).toMatchObject({ priority: 5, priorityClassName: "five" });
+    // As `kubectl replace` with the file that made the pod: it names no number.
+    const { priority: _, preemptionPolicy: __, ...asked } = made.spec;
+    const replaced = await world.client.update(pods, { ...made, spec: asked });
+    expect(replaced.spec).toMatchObject({ priority: 5, preemptionPolicy: "PreemptLowerPriority" });
   });
 });

@@ -72,7 +72,8 @@ test("a patch that makes no object of the kind is invalid", async () => {
 test("a new clusterIP replaces that of clusterIPs too, and is refused as such", async () => {
   const changed = await patch(merge, { spec: { clusterIP: "None" } });
   expect(changed.message).toBe(
-    'Service "web" is invalid: spec.clusterIPs[0]: Invalid value: ["None"]: may not change once set',
+    'Service "web" is invalid: spec.clusterIPs[0]: Invalid value: ["None"]: may not change once ' +
+      "set",
   );
 });
 

@@ -92,7 +92,7 @@ test("the index names every group version with a hash of its resources", async (
   expect(get("/openapi/v3/apis/example.com/v1")).toBeUndefined();
 });
 
-test("strategic patches are offered for the types that have a strategy, not for custom ones", async () => {
+test("strategic patches are offered for the types that have a strategy only", async () => {
   const { get } = server([deployments, foos]);
   const typesAt = async (group: string, plural: string) => {
     const document = await json(get(`/openapi/v3/apis/${group}`));

@@ -10,18 +10,22 @@ import { everyOf } from "./look-up.ts";
 const evictionSeconds = 300;
 
 function creates(context: AdmissionContext, plural: string): boolean {
-  const { definition, verb, subresource } = context;
-  const isMain = verb === "CREATE" && subresource === "";
-  return isMain && definition.group === "" && definition.plural === plural;
+  return context.verb === "CREATE" && isAbout(context, plural);
+}
+
+function updates(context: AdmissionContext, plural: string): boolean {
+  return context.verb === "UPDATE" && isAbout(context, plural);
+}
+
+function isAbout({ definition, subresource }: AdmissionContext, plural: string): boolean {
+  return subresource === "" && definition.group === "" && definition.plural === plural;
 }
 
 /** Pods stay five minutes on a node that is not ready or unreachable, unless they say otherwise. */
 export const defaultTolerationSeconds: AdmissionPlugin = {
   name: "DefaultTolerationSeconds",
   async mutate(object, context) {
-    const { definition, subresource, verb } = context;
-    const isPod = definition.group === "" && definition.plural === "pods" && subresource === "";
-    if (!isPod || (verb !== "CREATE" && verb !== "UPDATE")) return;
+    if (!creates(context, "pods") && !updates(context, "pods")) return;
     const { spec } = object as Pod;
     for (const key of ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]) {
       const tolerations: Toleration[] = spec.tolerations ?? [];
@@ -42,6 +46,7 @@ export const priority: AdmissionPlugin = {
   name: "Priority",
   async mutate(object, context) {
     if (creates(context, "pods")) await fillPriority(object as Pod, context);
+    if (updates(context, "pods")) keepPriority(object as Pod, context.old as DeepReadonly<Pod>);
   },
   async validate(object, context) {
     const { definition, verb, name } = context;
@@ -84,6 +89,12 @@ async function fillPriority({ spec }: Pod, context: AdmissionContext): Promise<v
   if (found?.metadata.name !== undefined) spec.priorityClassName = found.metadata.name;
   spec.priority = value;
   spec.preemptionPolicy = policy;
+}
+
+/** What the server once gave stays when the file that made the pod replaces it. */
+function keepPriority({ spec }: Pod, { spec: old }: DeepReadonly<Pod>): void {
+  if (old.priority !== undefined) spec.priority ??= old.priority;
+  if (old.preemptionPolicy !== undefined) spec.preemptionPolicy ??= old.preemptionPolicy;
 }
 
 /** A new node takes no pods until the node lifecycle controller has seen it Ready. */
