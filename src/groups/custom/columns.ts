@@ -43,12 +43,14 @@ function columnOf(definition: Definition): Column<KubeObject> {
       description || `Custom resource definition column (in JSONPath format): ${jsonPath}`,
     priority,
     value(object, now) {
-      const values = evaluateJsonPath(path, object);
-      if (values.length === 0 || values[0] === null) return null;
-      return cellOf(type, values.length === 1 ? values[0] : values, now);
+      // Of several values upstream shows the first.
+      const [value] = evaluateJsonPath(path, object);
+      return value === undefined ? null : cellOf(type, value, now);
     },
   };
 }
+
+const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
 
 function cellOf(type: string, value: unknown, now: Date): string | number | boolean | null {
   switch (type) {
@@ -59,9 +61,31 @@ function cellOf(type: string, value: unknown, now: Date): string | number | bool
     case "boolean":
       return typeof value === "boolean" ? value : null;
     case "date":
-      if (typeof value !== "string") return "<invalid>";
-      return Number.isNaN(Date.parse(value)) ? "<invalid>" : ageOf(value, now);
+      if (typeof value !== "string") return null;
+      if (value === "" || value === "null") return "<unknown>";
+      return rfc3339.test(value) && !Number.isNaN(Date.parse(value))
+        ? ageOf(value, now)
+        : "<invalid>";
     default:
-      return typeof value === "string" ? value : JSON.stringify(value);
+      return textOf(value);
   }
+}
+
+function textOf(value: unknown): string {
+  if (value === null) return "<no value>";
+  if (typeof value !== "object") return String(value);
+  return goJson(value).replace(/[<>&]/g, (sign) => {
+    return `\\u00${sign.charCodeAt(0).toString(16)}`;
+  });
+}
+
+/** JSON as Go writes it: members in the order of their names. */
+function goJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(goJson).join(",")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, member]) => `${JSON.stringify(name)}:${goJson(member)}`);
+  return `{${members.join(",")}}`;
 }
