@@ -32,7 +32,7 @@ export interface AdmissionContext {
   readonly reinvocation: Reinvocation;
   /** Prunes and defaults an object that came from outside, as if it had just been decoded. */
   normalize(object: KubeObject): void;
-  /** A configuration of some fields over the whole object, as server-side apply merges. */
+  /** A configuration of some fields over the whole object, as server-side apply merges; throws. */
   merge(object: unknown, configuration: unknown): unknown;
   /** Sends a Warning header with the answer. */
   warn(message: string): void;

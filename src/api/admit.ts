@@ -1,7 +1,10 @@
 /** Runs the admission chain: all mutating halves in order, then all validating halves. */
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { atomicParts } from "../schema/atomic-parts.ts";
+import type { MergeType } from "../schema/merge-type.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { mergeValues } from "../schema/typed-merge.ts";
+import { problemsText, validateValue } from "../schema/typed-validate.ts";
 import type { AdmissionContext, AdmissionVerb, Reinvocation } from "./admission-plugin.ts";
 import { normalizeObject } from "./body.ts";
 import type { Call } from "./call.ts";
@@ -68,11 +71,26 @@ function contextOf(
     registry: parts.registry,
     authorizer: parts.authorizer,
     reinvocation,
-    merge: (live, change) => mergeValues(parts.codec.mergeType(definition), live, change),
+    merge: (live, change) => mergedBy(parts.codec.mergeType(definition), live, change),
     normalize: (changed) => normalizeObject(call, changed),
     warn: (message) => void warnings.push(message),
     annotate: (key, value, level) => {
       if (annotationKey.test(key)) request.audit?.annotate(key, value, level);
     },
   };
+}
+
+/** @throws Error for a configuration that does not fit the type, or changes parts of a unit. */
+function mergedBy(type: MergeType, live: unknown, change: unknown): unknown {
+  const problems = validateValue(type, change);
+  if (problems.length > 0) {
+    const text = problemsText(problems);
+    throw new Error(`failed to convert patch object to typed object: ${text}`);
+  }
+  const units = atomicParts(type, change);
+  if (units.length > 0) {
+    const why = `may not mutate atomic arrays, maps or structs: ${units.join(", ")}`;
+    throw new Error(`invalid ApplyConfiguration: ${why}`);
+  }
+  return mergeValues(type, live, change);
 }

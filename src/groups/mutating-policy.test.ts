@@ -5,6 +5,7 @@ import {
   mutatingAdmissionPolicies,
   mutatingAdmissionPolicyBindings,
   pods,
+  services,
 } from "../client/resources.ts";
 import type { MutatingAdmissionPolicySpec } from "../gen/admissionregistration-v1.ts";
 import type { ConfigMap, Pod } from "../gen/core-v1.ts";
@@ -148,6 +149,29 @@ describe("a mutating policy", () => {
         "matches field name path from root Object type",
     );
     await world.client.delete(mutatingAdmissionPolicies, "", "misnamed");
+    await policy("unit", "services", {
+      mutations: [configuration("Object{spec: Object.spec{selector: {'a': 'b'}}}")],
+    });
+    const service = {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "s", namespace: "default" },
+      spec: { ports: [{ port: 80 }] },
+    };
+    const kept = await failure(world.client.create(services, service));
+    expect(kept.message).toEndWith(
+      "denied request: error applying patch: invalid ApplyConfiguration: may not mutate atomic " +
+        "arrays, maps or structs: .spec.selector",
+    );
+    await world.client.delete(mutatingAdmissionPolicies, "", "unit");
+    await policy("unknown", "configmaps", {
+      mutations: [configuration("Object{zork: 1}")],
+    });
+    expect((await failure(createConfigMap({ a: "1" }))).message).toEndWith(
+      "error applying patch: failed to convert patch object to typed object: " +
+        ".zork: field not declared in schema",
+    );
+    await world.client.delete(mutatingAdmissionPolicies, "", "unknown");
     const test = "JSONPatch{op: 'test', path: '/data/a', value: 'other'}";
     const add = "JSONPatch{op: 'add', path: '/data/' + jsonpatch.escapeKey('x.y'), value: '1'}";
     await policy("tests", "configmaps", { mutations: [patch(`[${test}, ${add}]`)] });

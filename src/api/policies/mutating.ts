@@ -92,7 +92,13 @@ async function mutated(
   const misnamed = misnamedMessages(value);
   if (misnamed.length > 0) throw new Error(`type mismatch: ${misnamed.join("\n")}`);
   const result = jsonOfCel(value);
-  return (isPatch ? patched(object, result) : context.merge(object, result)) as KubeObject;
+  if (isPatch) return patched(object, result) as KubeObject;
+  try {
+    return context.merge(object, result) as KubeObject;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`error applying patch: ${why}`);
+  }
 }
 
 /** A patch whose own test fails changes nothing. */

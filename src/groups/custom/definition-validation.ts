@@ -267,8 +267,12 @@ function storedVersionsErrors(crd: Crd): FieldError[] {
   const stored = crd.status?.storedVersions ?? [];
   const field = "status.storedVersions";
   if (stored.length === 0) return [invalid(field, stored, "must have at least one stored version")];
-  const names = (crd.spec.versions ?? []).map(({ name }) => name);
-  const errors: FieldError[] = [];
+  const versions = crd.spec.versions ?? [];
+  const names = versions.map(({ name }) => name);
+  const missing = versions.filter(({ storage, name }) => storage && !stored.includes(name));
+  const errors = missing.map((version) =>
+    invalid(field, version, `must have the storage version ${version.name}`),
+  );
   stored.forEach((version, index) => {
     if (names.includes(version)) return;
     const detail =

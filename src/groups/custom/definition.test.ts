@@ -70,6 +70,7 @@ test("versions are one for storage, unique, and stay while objects may be stored
   ]);
   const moved = definition({ versions: [{ ...v1, name: "v2" }] });
   expect(errors(moved)).toEqual([
+    "status.storedVersions: must have the storage version v2",
     "status.storedVersions[0]: missing from spec.versions; v1 was previously a storage version, " +
       "and must remain in spec.versions until a storage migration ensures no data remains " +
       "persisted in v1 and removes v1 from status.storedVersions",
