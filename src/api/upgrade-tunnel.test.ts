@@ -40,11 +40,11 @@ function connection() {
   };
 }
 
-function world(passesRedirects = false) {
+function world(passesRedirects = false, asked = head) {
   const runtime = createSimulatedRuntime(1);
   const [client, backend] = [connection(), connection()];
   const options = { clock: runtime.clock, passesRedirects };
-  const passed = passUpgrade(client.stream, backend.stream, head, options);
+  const passed = passUpgrade(client.stream, backend.stream, asked, options);
   passed.catch(() => {});
   return { runtime, client, backend, passed };
 }
@@ -55,6 +55,15 @@ test("the backend is asked for the protocol, and told who asks", async () => {
   expect(backend.heard()).toBe(
     "GET /apis/g/v1/things/x/exec?command=ls HTTP/1.1\r\nHost: server.default.svc\r\n" +
       "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nx-remote-user: jane\r\n\r\n",
+  );
+});
+
+test("nobody's name begins a line of its own", async () => {
+  const headers = [["x-remote-user", "jane\r\nx-remote-group: system:masters\n\n"]] as const;
+  const { backend, runtime } = world(false, { ...head, headers });
+  await runtime.clock.runUntilIdle();
+  expect(backend.heard()).toEndWith(
+    "Upgrade: SPDY/3.1\r\nx-remote-user: jane  x-remote-group: system:masters\r\n\r\n",
   );
 });
 

@@ -58,13 +58,18 @@ export function redirectRefused(): ApiError {
   return new ApiError("", message, { code: 502 });
 }
 
+/** As Go writes headers. The name of a user may hold anything: it must not begin a line. */
+function oneLine(value: string): string {
+  return value.replace(/[\r\n]/g, " ").trim();
+}
+
 function encodeHead({ method, pathAndQuery, host, protocol, headers }: UpgradeHead): Uint8Array {
   const lines = [
     `${method} ${pathAndQuery} HTTP/1.1`,
     `Host: ${host}`,
     "Connection: Upgrade",
     `Upgrade: ${protocol}`,
-    ...[...headers].map(([name, value]) => `${name}: ${value}`),
+    ...[...headers].map(([name, value]) => `${name}: ${oneLine(value)}`),
   ];
   return new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`);
 }

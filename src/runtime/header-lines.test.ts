@@ -42,6 +42,14 @@ test("headers of one name are sent as lines of their own", async () => {
   expect(sent).toContain("accept: text/plain\r\n");
 });
 
+test("whatever a value holds, it is one line in UTF-8", async () => {
+  using server = await listen("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+  const values = ["jürgen €", "a\r\nx-group: b"].map((value) => ["x-user", value] as const);
+  await createNet().fetch(new Request(server.url), { headerLines: values });
+  const sent = server.sent().toLowerCase();
+  expect(sent).toContain("x-user: jürgen €\r\nx-user: a  x-group: b\r\n");
+});
+
 test("a body is sent, and an answer without one is understood", async () => {
   using server = await listen("HTTP/1.1 204 No Content\r\n\r\n");
   const request = new Request(server.url, { method: "POST", body: "some words" });

@@ -29,6 +29,12 @@ export async function fetchWithLines(
   return new Response(body, { status, headers });
 }
 
+/** As Go writes them: in UTF-8, byte by byte, and on one line whatever they hold. */
+function lineOf(value: string): string {
+  const bytes = Buffer.from(value.replace(/[\r\n]/g, " ").trim());
+  return bytes.toString("latin1");
+}
+
 function send(
   request: Request,
   lines: NonNullable<FetchOptions["headerLines"]>,
@@ -36,7 +42,7 @@ function send(
 ): Promise<IncomingMessage> {
   const { method, signal, body } = request;
   const headers: Record<string, string | string[]> = Object.fromEntries(request.headers);
-  for (const [name, value] of lines) headers[name] = [headers[name] ?? [], value].flat();
+  for (const [name, value] of lines) headers[name] = [headers[name] ?? [], lineOf(value)].flat();
   const { serverName, ...secrets } = tls ?? {};
   const names = serverName === undefined ? {} : { servername: serverName };
   const start = new URL(request.url).protocol === "https:" ? requestByTls : requestPlainly;
