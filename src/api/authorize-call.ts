@@ -33,13 +33,27 @@ export async function authorizeRequest(authorizer: Authorizer, request: ApiReque
   const attributes = attributesOf(request);
   await authorize(authorizer, attributes, request.audit);
   const { verb } = attributes;
-  const acts = request.verb === "connect" && acting.has(request.subresource);
-  if (!acts || verb === "create") return;
+  if (verb === "create" || request.verb !== "connect" || !acts(request)) return;
   // A WebSocket begins with a GET, and runs programs all the same: who only reads may not.
   await authorize(authorizer, { ...attributes, verb: "create" });
 }
 
 const acting: ReadonlySet<string> = new Set(["exec", "attach", "portforward"]);
+/** What a kubelet runs or opens for whoever asks, be it by GET. */
+const kubeletActions = /^\/+(attach|exec|portForward|run)(\/|$)/i;
+
+function acts({ resource, subresource, rest }: ApiRequest): boolean {
+  const isOfNode = resource.plural === "nodes" && subresource === "proxy";
+  return isOfNode ? kubeletActions.test(unescaped(rest)) : acting.has(subresource);
+}
+
+function unescaped(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
 
 /** The verb of `connect` follows the method. */
 export function attributesOf<U extends User | undefined>(

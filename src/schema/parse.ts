@@ -1,14 +1,15 @@
 /** From the bytes of a body to a JSON value, as Go's JSON and YAML readers take them. */
 import {
+  Composer,
   type Document,
-  isAlias,
+  isCollection,
   isMap,
   isNode,
   isPair,
+  Lexer,
   LineCounter,
-  parseAllDocuments,
+  Parser,
   type Tags,
-  visit,
 } from "yaml";
 import { ApiError } from "../lib/api-error.ts";
 import { setOwn } from "./copy.ts";
@@ -21,7 +22,7 @@ export interface Parsed {
   readonly problems: readonly string[];
 }
 
-const limits = { yamlAliasesMax: 1000, yamlDepthMax: 10_000 } as const;
+const limits = { yamlAliasesMax: 1000, yamlDepthMax: 10_000, harmlessCharacters: 8192 } as const;
 
 /** How a body that is no JSON is told of. */
 export const jsonParseError = "couldn't get version/kind; json parse error: ";
@@ -60,19 +61,46 @@ function goTags(tags: Tags): Tags {
   );
 }
 
+/** Looks at every node, without a call for each level: documents may nest deeply. */
 function checkYaml(document: Document, lines: LineCounter): readonly string[] {
   const problems: string[] = [];
-  let aliases = 0;
-  visit(document, (_, node, path) => {
-    if (path.length > limits.yamlDepthMax) throw badYaml("document nests too deeply");
-    if (isAlias(node) && ++aliases > limits.yamlAliasesMax) {
-      throw badYaml("document contains excessive aliasing");
-    }
+  const open: { readonly node: unknown; readonly depth: number }[] = [
+    { node: document.contents, depth: 0 },
+  ];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { node, depth } = next;
+    if (depth > limits.yamlDepthMax) throw badYaml(tooDeep);
     if (isMap(node)) problems.push(...repeatedKeys(node.items, lines));
-  });
+    const inner = isPair(node) ? [node.value, node.key] : isCollection(node) ? node.items : [];
+    for (let i = inner.length - 1; i >= 0; i--) {
+      // A pair is no level of its own.
+      open.push({ node: inner[i], depth: isPair(node) ? depth : depth + 1 });
+    }
+  }
   return problems.length === 0
     ? []
     : [`yaml: unmarshal errors:\n${problems.map((problem) => `  ${problem}`).join("\n")}`];
+}
+
+const tooDeep = `exceeded max depth of ${limits.yamlDepthMax}`;
+
+/** Stops at what would take long to read, before it is read: small bodies cannot hold it. */
+function refuseBombs(text: string): void {
+  if (text.length < limits.harmlessCharacters) return;
+  const counted = { brackets: 0, onLine: 0, aliases: 0, documents: 0 };
+  for (const token of new Lexer().lex(text)) {
+    if (token === "[" || token === "{") counted.brackets += 1;
+    else if (token === "]" || token === "}") counted.brackets -= 1;
+    else if (token === "-" || token === "?") counted.onLine += 1;
+    else if (token === "\n") counted.onLine = 0;
+    else if (token.startsWith("*")) counted.aliases += 1;
+    else if (token === "---" || token === "...") counted.documents += 1;
+    const { brackets, onLine, aliases, documents } = counted;
+    // Only the first document is read.
+    if (documents > 1) return;
+    if (Math.max(brackets, onLine) > limits.yamlDepthMax) throw badYaml(tooDeep);
+    if (aliases > limits.yamlAliasesMax) throw badYaml("document contains excessive aliasing");
+  }
 }
 
 function repeatedKeys(items: readonly unknown[], lines: LineCounter): string[] {
@@ -97,9 +125,34 @@ function badYaml(message: string): ApiError {
 
 /** The JSON value of the first document, read by the rules of YAML 1.1 as Go's reader does. */
 function parseYaml(bytes: Uint8Array): Parsed {
+  const text = textOf(bytes);
+  const asJson = plainJson(bytes, text);
+  if (asJson !== undefined) return asJson;
+  refuseBombs(text);
   const lineCounter = new LineCounter();
-  const documents = parseAllDocuments(textOf(bytes), {
-    lineCounter,
+  const document = firstDocument(text, lineCounter);
+  if (document === undefined) return { value: null, problems: [] };
+  const problems = checkYaml(document, lineCounter);
+  return { value: jsonOnly(plainValue(document)), problems };
+}
+
+/** JSON is YAML that can be read much faster; undefined when it is no JSON, or odd. */
+function plainJson(bytes: Uint8Array, text: string): Parsed | undefined {
+  if (!/^\s*\{/.test(text)) return undefined;
+  try {
+    const parsed = parseJson(bytes);
+    return parsed.problems.length === 0 ? parsed : undefined;
+  } catch (error) {
+    if (error instanceof ApiError) return undefined;
+    throw error;
+  }
+}
+
+/** Where the reader found an error. */
+type ErrorPlace = number | readonly [number, number] | { readonly offset: number };
+
+function firstDocument(text: string, lineCounter: LineCounter): Document | undefined {
+  const composer = new Composer({
     version: "1.1",
     schema: "yaml-1.1",
     merge: true,
@@ -108,15 +161,27 @@ function parseYaml(bytes: Uint8Array): Parsed {
     stringKeys: false,
     logLevel: "silent",
   });
-  const [document] = documents;
-  if (document === undefined) return { value: null, problems: [] };
-  const [error] = document.errors;
-  if (error !== undefined) {
-    const line = error.linePos?.[0].line ?? 1;
-    throw badYaml(`line ${line}: ${error.message.split("\n")[0]}`);
+  const parser = new Parser(lineCounter.addNewLine);
+  let first: { readonly at: ErrorPlace; readonly message: string } | undefined;
+  // The first error is enough: there may be one for each of a million characters.
+  const onError = (at: ErrorPlace, _code: string, message: string, isWarning = false): void => {
+    if (!isWarning) first ??= { at, message };
+  };
+  Object.assign(composer, { onError });
+  try {
+    // What follows the first document is not even looked at.
+    for (const document of composer.compose(parser.parse(text))) {
+      if (first === undefined) return document;
+      const { at, message } = first;
+      const place = typeof at === "number" ? at : "offset" in at ? at.offset : at[0];
+      throw badYaml(`line ${lineCounter.linePos(place).line}: ${message.split("\n")[0]}`);
+    }
+  } catch (error) {
+    // The reader calls itself for each level.
+    if (error instanceof RangeError) throw badYaml(tooDeep);
+    throw error;
   }
-  const problems = checkYaml(document, lineCounter);
-  return { value: jsonOnly(plainValue(document)), problems };
+  return undefined;
 }
 
 function plainValue(document: Document): unknown {
