@@ -98,7 +98,7 @@ function markDeleted(
 ): void {
   const { metadata } = object;
   if (metadata.deletionTimestamp === undefined) {
-    if (metadata.generation) metadata.generation += 1;
+    if (metadata.generation && !ungraced.has(definition.kind)) metadata.generation += 1;
     metadata.deletionTimestamp = timestamp(at);
     definition.strategy.markDeleted?.(object);
   } else if (metadata.deletionGracePeriodSeconds !== seconds && seconds > 0) {

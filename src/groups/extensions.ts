@@ -44,7 +44,16 @@ const customResourceDefinition = define<CustomResourceDefinition>(customResource
   strategy: {
     // The first delete only puts the finalizer there that the clean-up waits for.
     holdsDeletion: ({ metadata }) => metadata.deletionTimestamp === undefined,
-    markDeleted({ metadata }) {
+    markDeleted({ metadata, status }) {
+      const pending = {
+        type: "Terminating",
+        status: "True",
+        lastTransitionTime: metadata.deletionTimestamp ?? "",
+        reason: "InstanceDeletionPending",
+        message:
+          "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+      } as const;
+      if (status) status.conditions = [...(status.conditions ?? []), pending];
       const finalizers = metadata.finalizers ?? [];
       if (!finalizers.includes(cleanupFinalizer))
         metadata.finalizers = [...finalizers, cleanupFinalizer];

@@ -239,6 +239,12 @@ function countGeneration<T extends KubeObject>(
   if (!same || before > 0) object.metadata.generation = same ? before : before + 1;
 }
 
+/** Groups of servers of their own, which do not know the rule about finalizers' names. */
+const withoutFinalizerRule: ReadonlySet<string> = new Set([
+  "apiextensions.k8s.io",
+  "apiregistration.k8s.io",
+]);
+
 function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): Strategy<T> {
   return {
     ...updateRules(identity),
@@ -250,7 +256,8 @@ function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): S
         countGeneration(object, context, row.generation);
     },
     validate(object, context): readonly FieldError[] {
-      const finalizers = (object.metadata.finalizers ?? []).flatMap((name, index) =>
+      const judged = withoutFinalizerRule.has(identity.group) ? [] : object.metadata.finalizers;
+      const finalizers = (judged ?? []).flatMap((name, index) =>
         finalizerErrors(name, `metadata.finalizers[${index}]`),
       );
       const isJudged = row.nameless !== true || context.old !== undefined;
