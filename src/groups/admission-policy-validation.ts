@@ -8,6 +8,7 @@ import type {
 } from "../gen/admissionregistration-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { label1035Errors, pathSegmentErrors, subdomainErrors } from "../lib/names.ts";
+import { ruleErrors } from "./admission-rule-validation.ts";
 import {
   duplicate,
   forbidden,
@@ -21,7 +22,6 @@ import { validateSelector } from "./selector-validation.ts";
 
 type Rule = DeepReadonly<NamedRuleWithOperations>;
 
-const operations = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const mutable = ["CREATE", "UPDATE"];
 const actions = ["Audit", "Deny", "Warn"];
 
@@ -90,10 +90,10 @@ export function matchErrors(
     ...validateSelector(match.objectSelector, `${at}.objectSelector`),
   ];
   resourceRules.forEach((rule, index) => {
-    errors.push(...ruleErrors(rule, `${at}.resourceRules[${index}]`));
+    errors.push(...namedRuleErrors(rule, `${at}.resourceRules[${index}]`));
   });
   excludeResourceRules.forEach((rule, index) => {
-    errors.push(...ruleErrors(rule, `${at}.excludeResourceRules[${index}]`));
+    errors.push(...namedRuleErrors(rule, `${at}.excludeResourceRules[${index}]`));
   });
   if (!isMutating) return errors;
   const wrong = resourceRules.flatMap((rule) =>
@@ -103,7 +103,7 @@ export function matchErrors(
   return [...errors, ...wrong.map((one) => notSupported(field, one, mutable))];
 }
 
-function ruleErrors(rule: Rule, at: string): FieldError[] {
+function namedRuleErrors(rule: Rule, at: string): FieldError[] {
   const errors: FieldError[] = [];
   const names = new Set<string>();
   (rule.resourceNames ?? []).forEach((name, index) => {
@@ -112,54 +112,7 @@ function ruleErrors(rule: Rule, at: string): FieldError[] {
     if (names.has(name)) errors.push(duplicate(field, name));
     names.add(name);
   });
-  const listed = (field: string, values: readonly string[], others: string): void => {
-    if (values.length === 0) errors.push(required(`${at}.${field}`));
-    if (values.length > 1 && values.includes("*")) {
-      const detail = `if '*' is present, must not specify other ${others}`;
-      errors.push(invalid(`${at}.${field}`, values, detail));
-    }
-  };
-  listed("operations", rule.operations ?? [], "operations");
-  (rule.operations ?? []).forEach((one, index) => {
-    if (operations.includes(one)) return;
-    errors.push(notSupported(`${at}.operations[${index}]`, one, operations));
-  });
-  listed("apiGroups", rule.apiGroups ?? [], "API groups");
-  listed("apiVersions", rule.apiVersions ?? [], "API versions");
-  (rule.apiVersions ?? []).forEach((version, index) => {
-    if (version === "") errors.push(required(`${at}.apiVersions[${index}]`));
-  });
-  errors.push(...resourcesErrors(rule.resources ?? [], `${at}.resources`));
-  return [...errors, ...oneOf(`${at}.scope`, rule.scope, ["*", "Cluster", "Namespaced"])];
-}
-
-/** `pods/*` says all that `pods/log` says. */
-function resourcesErrors(resources: readonly string[], at: string): FieldError[] {
-  if (resources.length === 0) return [required(at)];
-  const errors: FieldError[] = [];
-  const wide = new Set<string>();
-  resources.forEach((text, index) => {
-    if (text === "") errors.push(required(`${at}[${index}]`));
-    const [resource = "", ...rest] = text.split("/");
-    if (rest.length === 0) return;
-    const part = rest.join("/");
-    for (const covering of [`${resource}/*`, `*/${part}`]) {
-      if (!wide.has(covering)) continue;
-      const detail = `if '${covering}' is present, must not specify ${text}`;
-      errors.push(invalid(`${at}[${index}]`, text, detail));
-    }
-    if (part === "*" || resource === "*") wide.add(text);
-  });
-  if (resources.length > 1 && resources.includes("*/*")) {
-    const detail = "if '*/*' is present, must not specify other resources";
-    errors.push(invalid(at, resources, detail));
-  }
-  const isPlain = resources.some((one) => one !== "*" && !one.includes("/"));
-  if (resources.includes("*") && isPlain) {
-    const detail = "if '*' is present, must not specify other resources without subresources";
-    errors.push(invalid(at, resources, detail));
-  }
-  return errors;
+  return [...errors, ...ruleErrors(rule, at)];
 }
 
 /** Of `validationActions`. */

@@ -1,7 +1,8 @@
 /** What webhooks and policies may say about the requests that they want to see. */
 import type { FieldError } from "../api/resource-definition.ts";
-import type { RuleWithOperations } from "../gen/admissionregistration-v1.ts";
+import type { RuleWithOperations, ServiceReference } from "../gen/admissionregistration-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { label1035Errors, subdomainErrors } from "../lib/names.ts";
 import { invalid, notSupported, required } from "./field-errors.ts";
 
 const operations = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
@@ -26,16 +27,45 @@ export function ruleErrors(rule: DeepReadonly<RuleWithOperations>, at: string): 
       if (key === "apiVersions" && value === "") errors.push(required(`${field}[${index}]`));
     });
   }
-  if ((rule.resources ?? []).length === 0) errors.push(required(`${at}.resources`));
+  errors.push(...resourcesErrors(rule.resources ?? [], `${at}.resources`));
   if (rule.scope !== undefined && !scopes.includes(rule.scope))
     errors.push(notSupported(`${at}.scope`, rule.scope, scopes));
+  return errors;
+}
+
+/** `pods/*` says all that `pods/log` says. */
+function resourcesErrors(resources: readonly string[], at: string): FieldError[] {
+  if (resources.length === 0) return [required(at)];
+  const errors: FieldError[] = [];
+  const wide = new Set<string>();
+  resources.forEach((text, index) => {
+    if (text === "") errors.push(required(`${at}[${index}]`));
+    const [resource = "", ...rest] = text.split("/");
+    if (rest.length === 0) return;
+    const part = rest.join("/");
+    for (const covering of [`${resource}/*`, `*/${part}`]) {
+      if (!wide.has(covering)) continue;
+      const detail = `if '${covering}' is present, must not specify ${text}`;
+      errors.push(invalid(`${at}[${index}]`, text, detail));
+    }
+    if (part === "*" || resource === "*") wide.add(text);
+  });
+  if (resources.length > 1 && resources.includes("*/*")) {
+    const detail = "if '*/*' is present, must not specify other resources";
+    errors.push(invalid(at, resources, detail));
+  }
+  const isPlain = resources.some((one) => one !== "*" && !one.includes("/"));
+  if (resources.includes("*") && isPlain) {
+    const detail = "if '*' is present, must not specify other resources without subresources";
+    errors.push(invalid(at, resources, detail));
+  }
   return errors;
 }
 
 const urlForm = "; desired format: https://host[/path]";
 
 /** The errors of a webhook's URL. */
-export function webhookUrlErrors(text: string, at: string): FieldError[] {
+function webhookUrlErrors(text: string, at: string): FieldError[] {
   const [, scheme = "", , host = ""] =
     /^(?:([a-z][a-z0-9+.-]*):)?(\/\/([^/?#]*))?/i.exec(text) ?? [];
   const errors: FieldError[] = [];
@@ -50,4 +80,55 @@ export function webhookUrlErrors(text: string, at: string): FieldError[] {
   if (query !== "")
     errors.push(invalid(at, query, "query parameters are not permitted in the URL"));
   return errors;
+}
+
+/** What a webhook is called by; of its own validation only this is left to those who call it. */
+interface WebhookClient {
+  readonly url?: string | undefined;
+  readonly service?: DeepReadonly<ServiceReference> | undefined;
+}
+
+/** The errors of where a webhook is; `at` is the field of its client. */
+export function webhookClientErrors(client: WebhookClient, at: string): FieldError[] {
+  const { url, service } = client;
+  if ((url === undefined) === (service === undefined)) {
+    return [required(at, "exactly one of url or service is required")];
+  }
+  if (url !== undefined) return webhookUrlErrors(url, `${at}.url`);
+  return service === undefined ? [] : serviceErrors(service, `${at}.service`);
+}
+
+function serviceErrors(service: DeepReadonly<ServiceReference>, at: string): FieldError[] {
+  const { name, namespace, path = "", port = 443 } = service;
+  const errors: FieldError[] = [];
+  if (!name) errors.push(required(`${at}.name`, "service name is required"));
+  if (!namespace) errors.push(required(`${at}.namespace`, "service namespace is required"));
+  if (port < 1 || port > 65_535) {
+    const detail = "port is not valid: must be between 1 and 65535, inclusive";
+    errors.push(invalid(`${at}.port`, port, detail));
+  }
+  if (path === "" || path === "/") return errors;
+  const field = `${at}.path`;
+  if (!path.startsWith("/")) errors.push(invalid(field, path, "must start with a '/'"));
+  const steps = path.replace(/^\//, "").replace(/\/$/, "").split("/");
+  steps.forEach((step, index) => {
+    if (step === "") errors.push(invalid(field, path, `segment[${index}] may not be empty`));
+    for (const wrong of step === "" ? [] : subdomainErrors(step)) {
+      errors.push(invalid(field, path, `segment[${index}]: ${wrong}`));
+    }
+  });
+  return errors;
+}
+
+/** The errors of `admissionReviewVersions`. */
+export function reviewVersionErrors(versions: readonly string[], at: string): FieldError[] {
+  const known = ["v1", "v1beta1"];
+  if (versions.length === 0) return [required(at, `must specify one of ${known.join(", ")}`)];
+  const errors = versions.flatMap((version, index) => {
+    const field = `${at}[${index}]`;
+    if (versions.indexOf(version) < index) return [invalid(field, version, "duplicate version")];
+    return label1035Errors(version).map((wrong) => invalid(field, version, wrong));
+  });
+  if (versions.some((version) => known.includes(version))) return errors;
+  return [...errors, invalid(at, versions, `must include at least one of ${known.join(", ")}`)];
 }

@@ -31,9 +31,14 @@ import {
   paramKindErrors,
   paramRefErrors,
 } from "./admission-policy-validation.ts";
-import { ruleErrors, webhookUrlErrors } from "./admission-rule-validation.ts";
+import {
+  reviewVersionErrors,
+  ruleErrors,
+  webhookClientErrors,
+} from "./admission-rule-validation.ts";
 import { duplicate, invalid, invalids, oneOf, required } from "./field-errors.ts";
 import { column, count, define } from "./row.ts";
+import { validateSelector } from "./selector-validation.ts";
 
 const categories = ["api-extensions"];
 type Webhook = MutatingWebhook | ValidatingWebhook;
@@ -48,31 +53,35 @@ function webhookDefaults(hook: Webhook): void {
   if (hook.clientConfig?.service) hook.clientConfig.service.port ??= 443;
 }
 
+/** A name of three parts at least, so that it is its maker's own. */
+function qualifiedNameErrors(name: string, at: string): FieldError[] {
+  if (name === "") return [required(at)];
+  const wrong = subdomainErrors(name);
+  if (wrong.length > 0) return [invalid(at, name, wrong.join(","))];
+  if (name.split(".").length >= 3) return [];
+  return [invalid(at, name, "should be a domain with at least three segments separated by dots")];
+}
+
 function validateWebhooks(hooks: readonly DeepReadonly<Webhook>[] | undefined): FieldError[] {
   const errors: FieldError[] = [];
   const names = new Set<string>();
   (hooks ?? []).forEach((hook, index) => {
     const at = `webhooks[${index}]`;
-    if (!hook.name) errors.push(required(`${at}.name`));
-    else if (hook.name.split(".").length < 3)
-      errors.push(
-        invalid(
-          `${at}.name`,
-          hook.name,
-          "should be a domain with at least three segments separated by dots",
-        ),
-      );
+    errors.push(...qualifiedNameErrors(hook.name ?? "", `${at}.name`));
     if (names.has(hook.name)) errors.push(duplicate(`${at}.name`, hook.name));
     names.add(hook.name);
     if (!hook.sideEffects)
       errors.push(required(`${at}.sideEffects`, "must specify one of None, NoneOnDryRun"));
     else errors.push(...oneOf(`${at}.sideEffects`, hook.sideEffects, ["None", "NoneOnDryRun"]));
-    if ((hook.admissionReviewVersions ?? []).length === 0)
-      errors.push(required(`${at}.admissionReviewVersions`, "must specify one of v1, v1beta1"));
-    const { url, service } = hook.clientConfig ?? {};
-    if ((url === undefined) === (service === undefined))
-      errors.push(required(`${at}.clientConfig`, "exactly one of url or service is required"));
-    else if (url !== undefined) errors.push(...webhookUrlErrors(url, `${at}.clientConfig.url`));
+    const versions = hook.admissionReviewVersions ?? [];
+    errors.push(...reviewVersionErrors(versions, `${at}.admissionReviewVersions`));
+    errors.push(
+      ...oneOf(`${at}.failurePolicy`, hook.failurePolicy, ["Fail", "Ignore"]),
+      ...oneOf(`${at}.matchPolicy`, hook.matchPolicy, ["Equivalent", "Exact"]),
+      ...validateSelector(hook.namespaceSelector, `${at}.namespaceSelector`),
+      ...validateSelector(hook.objectSelector, `${at}.objectSelector`),
+      ...webhookClientErrors(hook.clientConfig ?? {}, `${at}.clientConfig`),
+    );
     (hook.rules ?? []).forEach((rule, place) => {
       errors.push(...ruleErrors(rule, `${at}.rules[${place}]`));
     });

@@ -8,6 +8,7 @@ import type {
 } from "../../gen/apiextensions-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { label1035Errors, subdomainErrors } from "../../lib/names.ts";
+import { webhookClientErrors } from "../admission-rule-validation.ts";
 import { duplicate, forbidden, invalid, oneOf, required } from "../field-errors.ts";
 import { validateImmutable } from "../pod-template.ts";
 import { approvalErrors } from "./approval.ts";
@@ -253,9 +254,7 @@ function conversionErrors(crd: Crd): FieldError[] {
   }
   if (client === undefined) {
     errors.push(required(clientAt, "required when strategy is set to Webhook"));
-  } else if ((client.url === undefined) === (client.service === undefined)) {
-    errors.push(required(clientAt, "exactly one of url or service is required"));
-  }
+  } else errors.push(...webhookClientErrors(client, clientAt));
   if (versions.length === 0) errors.push(required(versionsAt));
   else if (!versions.some((version) => version === "v1" || version === "v1beta1")) {
     errors.push(invalid(versionsAt, versions, "must include at least one of v1, v1beta1"));
