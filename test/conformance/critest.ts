@@ -1,6 +1,7 @@
 /** The container runtime's own suite, critest, against k3's containerd as the kubelet uses it. */
-import { openSync } from "node:fs";
+import { openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { mustRun } from "../../scripts/apt.ts";
 import { hostArch, layerOf } from "../../scripts/images.ts";
 import { busyboxOf, folder, nginxAt, RECIPES, type Recipe, USERS } from "./image-recipes.ts";
 import { buildArchive, SOURCES } from "./images.ts";
@@ -8,8 +9,6 @@ import type { TestResult } from "./report.ts";
 import { pinned, program } from "./suite.ts";
 
 const MODULE = join(import.meta.dir, "critest");
-const SUITE_IMAGES = "registry.k8s.io/e2e-test-images";
-const OWN_IMAGES = "gcr.io/k8s-staging-cri-tools";
 const SOCKET = "unix:///run/k3s/containerd/containerd.sock";
 
 /** The version of cri-tools, without the v. */
@@ -47,11 +46,27 @@ const busybox: Recipe = (parts) => ({
 /** Another image than the sandboxes' own: a test removes it by its ID. */
 const pause: Recipe = (parts) => ({ files: [parts.pause, folder("3.9")], entrypoint: ["/pause"] });
 
+/** Where the tests' images would come from, out of their source. */
+async function registries(): Promise<{ own: string; suite: string; pauses: string[] }> {
+  const module = await mustRun(
+    ["go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/cri-tools"],
+    "Run scripts/critest where the module can be fetched first.",
+    { cwd: MODULE },
+  );
+  const read = (path: string): string => readFileSync(join(module.trim(), "pkg", path), "utf8");
+  const constants = read("validate/consts.go");
+  const own = /registry = "(.+)\/"/.exec(constants)?.[1];
+  const suite = /DefaultRegistryPrefix = "(.+)"/.exec(read("framework/test_context.go"))?.[1];
+  if (own === undefined || suite === undefined) throw new Error("critest names its images anew.");
+  const pauses = [...constants.matchAll(/"(\S+\/pause:[\d.]+)"/g)].map(([, name = ""]) => name);
+  return { own, suite: `${suite}/e2e-test-images`, pauses };
+}
+
 /** What the tests ask for, by full name. */
-function wantedImages(): [string, Recipe][] {
+async function wantedImages(): Promise<[string, Recipe][]> {
   const users = { uid: "1002", username: "www-data", "uid-group": "1003:1004" };
   const tests = ["1", "2", "3", "latest"].map((name) => `test-image-${name}`);
-  const own: [string, Recipe][] = [
+  const images: [string, Recipe][] = [
     ...Object.entries({ ...users, "username-group": "www-data:1004" }).map(
       ([name, user]): [string, Recipe] => [`test-image-user-${name}:latest`, ofUser(user)],
     ),
@@ -61,21 +76,21 @@ function wantedImages(): [string, Recipe][] {
     ...["1", "2", "3"].map((tag): [string, Recipe] => [`test-image-tags:${tag}`, marked("tags")]),
     [`hostnet-nginx-${hostArch()}:latest`, nginxAt(12003)],
   ];
+  const { own, suite, pauses } = await registries();
   return [
-    ...own.map(([name, recipe]): [string, Recipe] => [`${OWN_IMAGES}/${name}`, recipe]),
-    [`${SUITE_IMAGES}/busybox:1.29-2`, busybox],
-    [`${SUITE_IMAGES}/nginx:1.14-2`, known("nginx")],
-    [`${SUITE_IMAGES}/httpd:2.4.39-4`, known("httpd")],
-    [`${SUITE_IMAGES}/nonewprivs:1.3`, known("nonewprivs")],
-    ["registry.k8s.io/pause:3.9", pause],
-    ["k8s.gcr.io/pause:3.9", pause],
+    ...images.map(([name, recipe]): [string, Recipe] => [`${own}/${name}`, recipe]),
+    [`${suite}/busybox:1.29-2`, busybox],
+    [`${suite}/nginx:1.14-2`, known("nginx")],
+    [`${suite}/httpd:2.4.39-4`, known("httpd")],
+    [`${suite}/nonewprivs:1.3`, known("nonewprivs")],
+    ...pauses.map((name): [string, Recipe] => [name, pause]),
   ];
 }
 
 /** Builds the archive of the images; answers its path. */
 export async function buildCritestImages(): Promise<string> {
   const recipes = [...SOURCES, "critest.ts"];
-  return await buildArchive(`critest-${critestVersion()}`, recipes, async () => wantedImages());
+  return await buildArchive(`critest-${critestVersion()}`, recipes, wantedImages);
 }
 
 /** Runs the suite, or what matches `focus`; resolves with the path of ginkgo's report. */

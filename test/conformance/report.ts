@@ -67,7 +67,7 @@ function firstWords(spec: GinkgoSpec): string {
   const { Message = "", ForwardedPanic = "" } = spec.Failure ?? {};
   const words = `${Message} ${ForwardedPanic}`.replace(/\s+/g, " ").trim();
   // Images are told by their names; where they would come from says nothing.
-  const text = words.replace(/\b[a-z0-9-]+(\.[a-z0-9-]+)+\/(?=[\w/-]+:\d)/g, "");
+  const text = words.replace(/\b[a-z0-9-]+(\.[a-z0-9-]+)+\/(?=[\w/-]+(:\d|@sha256:))/g, "");
   if (text === "" && spec.State === "skipped") return "";
   const line = spec.State === "failed" ? text : `${spec.State}: ${text}`;
   return line.length > ERROR_CHARS ? `${line.slice(0, ERROR_CHARS)}…` : line;
@@ -165,7 +165,8 @@ export function renderScore(score: Score, ladder: Ladder, version: string): stri
     "# Conformance",
     "",
     `The score of Kubernetes' own conformance suite, v${version}, unmodified. Written by \`scripts/conformance --record\`;`,
-    "how it is built and run stands in [test/conformance](../test/conformance/README.md).",
+    "how it is built and run stands in [test/conformance](../test/conformance/README.md). The container runtime's own suite",
+    "has [its score](critest.md).",
     "",
     "| area | A: no node | S: pods that report Ready | R: real containers | all |",
     "|---|---|---|---|---|",
