@@ -3,6 +3,7 @@ import type { APIService } from "../../gen/apiregistration-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { LiveSets } from "../../live/live-set.ts";
 import type { ByteStream, Runtime, TlsOptions } from "../../runtime/runtime.ts";
+import { withoutTokenProtocol } from "../auth/token-protocol.ts";
 import type { User } from "../request.ts";
 import { addressOfService, urlHost } from "../service-address.ts";
 import { passUpgrade, redirectRefused } from "../upgrade-tunnel.ts";
@@ -140,7 +141,7 @@ export class Backends {
 function forwardedHeaders(sent: Headers): Headers {
   const headers = new Headers();
   for (const [name, value] of sent) if (!isDropped(name)) headers.append(name, value);
-  return headers;
+  return withoutTokenProtocol(headers);
 }
 
 /** Who asks; each group is a line, which the server does not split. */

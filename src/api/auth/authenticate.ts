@@ -8,6 +8,7 @@ import type { Authenticate, Peer } from "../authorizer.ts";
 import type { User } from "../request.ts";
 import type { AnonymousSettings } from "./authentication-config.ts";
 import { frontProxyUser } from "./front-proxy.ts";
+import { protocolToken } from "./token-protocol.ts";
 import {
   type NoteCredential,
   type OtherTokens,
@@ -38,8 +39,6 @@ export interface AuthenticateOptions {
 
 const authenticated = "system:authenticated";
 const credentialId = "authentication.kubernetes.io/credential-id";
-/** How a browser sends a token with a WebSocket: as one of the protocols it offers. */
-const tokenProtocol = "base64url.bearer.authorization.k8s.io.";
 
 const anonymous: User = {
   name: "system:anonymous",
@@ -81,11 +80,9 @@ interface Credential {
 function credentialOf(headers: Headers): Credential | undefined {
   const [scheme = "", text = ""] = (headers.get("authorization") ?? "").trim().split(/ +/);
   if (scheme !== "") return { scheme: scheme.toLowerCase(), text };
-  const offered = (headers.get("sec-websocket-protocol") ?? "").split(",");
-  const found = offered.map((one) => one.trim()).find((one) => one.startsWith(tokenProtocol));
-  if (found === undefined) return undefined;
-  const token = Buffer.from(found.slice(tokenProtocol.length), "base64url").toString();
-  return { scheme: "bearer", text: token };
+  const token = protocolToken(headers);
+  if (token === undefined) return undefined;
+  return { scheme: token === "malformed" ? token : "bearer", text: token };
 }
 
 async function userOf(

@@ -1,4 +1,5 @@
 /** Logs, exec, attach, port-forward: requests about a pod that its kubelet answers. */
+import { withoutTokenProtocol } from "../../api/auth/token-protocol.ts";
 import type { ApiRequest, ApiResponse } from "../../api/request.ts";
 import type { Subresource } from "../../api/resource-definition.ts";
 import type { Pod } from "../../gen/core-v1.ts";
@@ -145,7 +146,7 @@ export function headersForNode(request: ApiRequest): Headers {
     const isIdentity = name.startsWith("impersonate-") || name.startsWith("x-remote-");
     if (!isIdentity && !ownHeaders.has(name)) headers.append(name, value);
   }
-  return headers;
+  return withoutTokenProtocol(headers);
 }
 
 function stream(
