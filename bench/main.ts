@@ -23,6 +23,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   idle: async () => (await import("./idle.ts")).idleBench,
   pod: async () => (await import("./pod.ts")).podBench,
   api: async () => (await import("./api.ts")).apiBench,
+  scale: async () => (await import("./scale.ts")).scaleBench,
   store: async () => (await import("./store.ts")).storeBench,
   crowd: async () => (await import("./crowd.ts")).crowdBench,
   nodes: async () => (await import("./nodes.ts")).nodesBench,

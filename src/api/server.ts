@@ -2,6 +2,7 @@
 import type { Client } from "../client/client.ts";
 import type { LiveSets } from "../live/live-set.ts";
 import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
+import { collectLoopDelay } from "../runtime/loop-delay.ts";
 import { createMetrics, type Metrics } from "../runtime/metrics.ts";
 import { collectProcessMetrics } from "../runtime/process-metrics.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -102,6 +103,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const metrics = createMetrics();
   options.auditor?.countIn(metrics);
   collectProcessMetrics(metrics);
+  collectLoopDelay(metrics);
   const flowControl = flowControlOf(options, { live, client, metrics, watches });
   const gate = flowControl ?? inFlightGateOf(options, metrics);
   const zPages = zPagesOf(options, registry);
