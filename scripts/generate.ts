@@ -2,7 +2,15 @@
  * Makes `src/gen/`: TypeScript interfaces, the type table and the CRI messages, from the schema
  * that upstream publishes and from our own `src/proto/`.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { emitTable } from "./generate/emit-table.ts";
 import { emitTypes } from "./generate/emit-types.ts";
@@ -41,6 +49,8 @@ const packages = [
   "metrics/pkg/apis/metrics/v1beta1",
 ];
 
+/** Services of the kubelet besides CRI. */
+const serviceProtos = ["deviceplugin.proto", "podresources.proto"];
 const ownProtos = ["apiextensions", "apiregistration", "meta-table"];
 
 /** Downloads and unpacks the schema packages when they are not there yet. */
@@ -95,8 +105,8 @@ function generateTypes(): void {
   console.log(`${messages.length} types of ${models.length} packages`);
 }
 
-/** CRI: upstream's proto without the Go options, then protoc-gen-es through buf, offline. */
-function generateCri(): void {
+/** gRPC services: protoc-gen-es through buf, offline; CRI's proto loses its Go options first. */
+function generateServices(): void {
   const work = join(root, "build/cri-proto");
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
@@ -105,6 +115,9 @@ function generateCri(): void {
     .replace(/^option \(gogoproto.*$/gm, "")
     .replace(/\s*\[\(gogoproto[^\]]*\]/g, "");
   writeFileSync(join(work, "api.proto"), proto);
+  for (const name of serviceProtos) {
+    cpSync(join(root, "src/proto", name), join(work, name));
+  }
   writeFileSync(join(work, "buf.yaml"), "version: v2\n");
   const plugin = join(root, "node_modules/.bin/protoc-gen-es");
   const template = {
@@ -121,4 +134,4 @@ function generateCri(): void {
 ensureSources();
 mkdirSync(output, { recursive: true });
 generateTypes();
-generateCri();
+generateServices();

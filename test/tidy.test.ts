@@ -29,7 +29,15 @@ const forbidden: Readonly<Record<string, readonly string[]>> = {
 
 /** Where each package may be imported: folders or files below src. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  "@bufbuild/protobuf": ["gen", "schema", "agent/cri", "agent/kubelet", "agent/images", "store"],
+  "@bufbuild/protobuf": [
+    "gen",
+    "schema",
+    "agent/cri",
+    "agent/devices",
+    "agent/kubelet",
+    "agent/images",
+    "store",
+  ],
   "@connectrpc/connect": ["agent", "store/etcd", "server/etcd-endpoint"],
   "@connectrpc/connect-node": ["agent", "store/etcd", "server/etcd-endpoint"],
   "dns-packet": ["agent/dns"],

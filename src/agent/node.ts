@@ -107,6 +107,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     nodeAddresses: options.nodeAddresses,
     ...(options.resolvConf === undefined ? {} : { resolvConf: options.resolvConf }),
     settings: options.kubelet,
+    servesPlugins: true,
     isServer: options.isServer,
     kubeletVersion: options.version,
     clusterDns: [options.clusterDns],

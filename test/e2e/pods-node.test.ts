@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { busyboxFiles, hostArch, imageTar } from "../../scripts/images.ts";
 import type { Node } from "../../src/gen/core-v1.ts";
 import { Cluster, reasonToSkip, testImage } from "./cluster.ts";
+import { deviceCases } from "./device-cases.ts";
 import { apply, becomes, ended, events, field, pod, shell, statusOf } from "./pods.ts";
 import { resizeCases } from "./resize-cases.ts";
 
@@ -198,6 +199,8 @@ describe.skipIf(skip !== undefined)("node", () => {
   });
 
   resizeCases(() => cluster);
+
+  deviceCases(() => cluster);
 
   test("static pods run from files, with a mirror that cannot be ended by the API", async () => {
     const folder = join(cluster.dataDir, "agent/pod-manifests");

@@ -1,7 +1,7 @@
 /** The CRI over containerd's unix socket: the generated services are the interface. */
 
 import { createConnection } from "node:net";
-import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { ImageService, RuntimeService } from "../../gen/cri/api_pb.ts";
 import { unaryOver } from "./unary-transport.ts";
@@ -12,19 +12,30 @@ export interface CriClient {
   close(): void;
 }
 
-/** Nothing is dialed before the first call; a broken session is dialed anew by the next one. */
 export function openCri(socketPath: string): CriClient {
+  const { transport, close } = openSocket(socketPath);
+  return {
+    runtime: createClient(RuntimeService, transport),
+    images: createClient(ImageService, transport),
+    close,
+  };
+}
+
+/**
+ * gRPC over a unix socket. Nothing is dialed before the first call; a broken session is dialed anew
+ * by the next one.
+ */
+export function openSocket(socketPath: string): {
+  readonly transport: Transport;
+  readonly close: () => void;
+} {
   const baseUrl = "http://localhost";
   const sessionManager = new Http2SessionManager(baseUrl, undefined, {
     createConnection: () => createConnection(socketPath),
   });
   const { stream } = createGrpcTransport({ baseUrl, sessionManager });
   const transport = { unary: unaryOver(sessionManager), stream };
-  return {
-    runtime: createClient(RuntimeService, transport),
-    images: createClient(ImageService, transport),
-    close: () => sessionManager.abort(),
-  };
+  return { transport, close: () => sessionManager.abort() };
 }
 
 /** True when containerd says that the sandbox, container or image does not exist. */

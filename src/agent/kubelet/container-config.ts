@@ -1,6 +1,7 @@
 /** The CRI configuration of a container. Pure. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ContainerConfigSchema, MountSchema } from "../../gen/cri/api_pb.ts";
+import type { DeviceGrant } from "../devices/device-store.ts";
 import { expand } from "./expand.ts";
 import { containerResources, oomScore, quotaPeriodUs } from "./resources.ts";
 import { podLabels } from "./sandbox-config.ts";
@@ -20,7 +21,8 @@ export interface ContainerOptions {
   readonly imageUser: ImageUser;
   readonly env: ReadonlyMap<string, string>;
   readonly mounts: readonly CriMount[];
-  readonly devices: readonly { readonly containerPath: string; readonly hostPath: string }[];
+  /** What comes with the devices that the container holds. */
+  readonly grants: readonly DeviceGrant[];
   readonly memoryCapacityBytes: number;
   readonly seccompRoot: string;
   readonly hash: string;
@@ -40,10 +42,22 @@ export function containerConfig(options: ContainerOptions): ContainerConfig {
     args: expandAll(container.args),
     workingDir: container.workingDir ?? "",
     envs: [...env].map(([key, value]) => ({ key, value: encoder.encode(value) })),
-    mounts: [...options.mounts],
-    devices: options.devices.map((device) => ({ ...device, permissions: "mrw" })),
+    mounts: [...options.mounts, ...grantedMounts(options.grants)],
+    devices: options.grants
+      .flatMap(({ devices }) => devices)
+      .map(({ containerPath, hostPath, permissions }) => ({
+        containerPath,
+        hostPath,
+        permissions,
+      })),
+    CDIDevices: options.grants
+      .flatMap(({ cdiDevices }) => cdiDevices)
+      .map(({ name }) => ({ name })),
     labels: { ...podLabels(pod), [criNames.containerName]: container.name },
-    annotations: annotationsOf(options),
+    annotations: {
+      ...Object.fromEntries(options.grants.flatMap((one) => Object.entries(one.annotations))),
+      ...annotationsOf(options),
+    },
     logPath: `${container.name}/${restartCount}.log`,
     stdin: container.stdin === true,
     stdinOnce: container.stdinOnce === true,
@@ -59,6 +73,16 @@ export function containerConfig(options: ContainerOptions): ContainerConfig {
       }),
     },
   };
+}
+
+function grantedMounts(grants: readonly DeviceGrant[]): readonly CriMount[] {
+  return grants
+    .flatMap(({ mounts }) => mounts)
+    .map(({ containerPath, hostPath, readOnly }) => ({
+      containerPath,
+      hostPath,
+      readonly: readOnly,
+    }));
 }
 
 function annotationsOf({

@@ -7,6 +7,8 @@ import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
 import type { CriClient } from "../cri/client.ts";
+import { DeviceManager } from "../devices/device-manager.ts";
+import { servePodResources } from "../devices/pod-resources.ts";
 import { ImageManager } from "../images.ts";
 import type { PodAdmission } from "../net/policy.ts";
 import { prepareCgroups } from "./cgroups.ts";
@@ -20,7 +22,7 @@ import { defaultSettings, type KubeletSettings } from "./kubelet-settings.ts";
 import { logLimits, rotateLogs } from "./log-rotation.ts";
 import { type Machine, readMachine } from "./machine.ts";
 import { type NodeIdentity, nodeAllocatable, reservedOf } from "./node-object.ts";
-import { NodeReporter } from "./node-reporter.ts";
+import { NodeReporter, type NodeReporterOptions } from "./node-reporter.ts";
 import { ObjectSource } from "./object-source.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { PodWorkers } from "./pod-workers.ts";
@@ -64,6 +66,8 @@ export interface KubeletOptions {
   /** Imports of image archives that may be under way. */
   readonly imports?: { idle(): Promise<void> };
   readonly staticPodDir?: string;
+  /** Opens the sockets of device plugins and of the pod resources API. */
+  readonly servesPlugins?: boolean;
   readonly criSocket?: string;
 }
 
@@ -93,12 +97,8 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const identity = identityOf(options);
   const imageDir = options.imageDir ?? rootDir;
   let pressures = (): readonly string[] => [];
-  const reporter = new NodeReporter({
-    ...options,
-    identity,
-    machine,
-    pressures: () => pressures(),
-  });
+  const facts = { identity, machine, pressures: () => pressures() };
+  const { reporter, devices } = makeReporter(options, facts, rootDir);
   const allocatable = nodeAllocatable(identity, machine, await host.fileSystem(rootDir));
   let wake = (_uid: string): void => {};
   let objectsChanged = (_uids: Iterable<string>): void => {};
@@ -106,6 +106,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     rootDir,
     allocatable,
     memoryCapacityBytes: machine.memoryBytes,
+    devices,
     conditions: () => pressures(),
     onProbe: (uid) => wake(uid),
     onObjects: (uids) => objectsChanged(uids),
@@ -119,6 +120,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   wake = (uid) => workers.wake(uid);
   objectsChanged = (uids) => workers.objectsChanged(uids);
   const live = options.live.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
+  if (options.servesPlugins === true) await startPlugins(options, devices, workers);
   await reporter.register(scope.signal);
   scope.task("node-status", (signal) => reporter.run(signal));
   scope.task("node-lease", (signal) => reporter.renewLease(signal));
@@ -264,7 +266,37 @@ function identityOf(options: KubeletOptions): NodeIdentity {
   };
 }
 
+/** What the node tells of itself, devices of plugins among it. */
+function makeReporter(
+  options: KubeletOptions,
+  facts: Pick<NodeReporterOptions, "identity" | "machine" | "pressures">,
+  rootDir: string,
+): { readonly reporter: NodeReporter; readonly devices: DeviceManager } {
+  const { log } = options.runtime;
+  const onChange = (): void => {
+    void reporter.update(false).catch((error: unknown) => {
+      log.warn("Cannot report the devices of the node", { error: `${error}` });
+    });
+  };
+  const devices = new DeviceManager({ ...options, rootDir, onChange });
+  const totals = () => devices.store.totals();
+  const reporter = new NodeReporter({ ...options, ...facts, devices: totals });
+  return { reporter, devices };
+}
+
+async function startPlugins(
+  { host, scope, settings = defaultSettings }: KubeletOptions,
+  devices: DeviceManager,
+  workers: PodWorkers,
+): Promise<void> {
+  const { rootDir } = settings;
+  const pods = (): readonly Pod[] => workers.evictions.active().map(({ pod }) => pod);
+  await devices.start();
+  await servePodResources({ host, scope, rootDir, store: devices.store, pods });
+}
+
 interface Found {
+  readonly devices: DeviceManager;
   readonly rootDir: string;
   readonly allocatable: Readonly<Record<string, string>>;
   readonly memoryCapacityBytes: number;
@@ -298,6 +330,7 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     volumes: new Volumes({ runtime, host, client, objects, tokens, rootDir }),
     prober: new Prober({ runtime, cri, events, onChange: onProbe }),
     resources,
+    devices: found.devices,
     cgroups: {
       host,
       log: runtime.log,

@@ -31,6 +31,11 @@ export interface NodeFacts {
   readonly disk: FileSystemInfo;
   /** Conditions that hold now: MemoryPressure and the like. */
   readonly pressures: readonly string[];
+  /** Extended resources of device plugins. */
+  readonly devices: {
+    readonly capacity: Readonly<Record<string, string>>;
+    readonly allocatable: Readonly<Record<string, string>>;
+  };
   readonly runtimeVersion: string;
   /** Undefined when the runtime cannot be reached. */
   readonly runtime: readonly RuntimeCondition[] | undefined;
@@ -167,8 +172,8 @@ export function nodeStatus(
       ...identity.addresses.internalDns.map((address) => ({ type: "InternalDNS", address })),
       ...identity.addresses.externalDns.map((address) => ({ type: "ExternalDNS", address })),
     ],
-    capacity: nodeCapacity(identity, machine, disk),
-    allocatable: nodeAllocatable(identity, machine, disk),
+    capacity: { ...nodeCapacity(identity, machine, disk), ...facts.devices.capacity },
+    allocatable: { ...nodeAllocatable(identity, machine, disk), ...facts.devices.allocatable },
     conditions: nodeConditions(facts, before),
     daemonEndpoints: { kubeletEndpoint: { Port: identity.kubeletPort } },
     ...(facts.handlers.length === 0 ? {} : { runtimeHandlers: [...facts.handlers] }),

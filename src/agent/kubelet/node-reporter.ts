@@ -41,6 +41,8 @@ export interface NodeReporterOptions {
   readonly events: EventRecorder;
   /** Conditions of the node that hold now. */
   readonly pressures: () => readonly string[];
+  /** What device plugins offer. */
+  readonly devices: () => NodeFacts["devices"];
 }
 
 export class NodeReporter {
@@ -147,6 +149,7 @@ export class NodeReporter {
       machine,
       disk,
       pressures: this.#options.pressures(),
+      devices: this.#options.devices(),
       runtimeVersion: `${name}://${version?.runtimeVersion ?? "unknown"}`,
       runtime: status?.status?.conditions,
       handlers: (status?.runtimeHandlers ?? []).map(handlerStatus),

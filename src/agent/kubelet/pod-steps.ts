@@ -86,6 +86,13 @@ async function unlessGone(work: Promise<unknown>): Promise<void> {
 async function prepareVolumes(context: KubeletContext, record: PodRecord): Promise<void> {
   const { pod } = record;
   const ips = context.cache.peek(record.uid).sandboxes[0]?.ips ?? [];
+  const refusal = await context.devices.allocate(pod);
+  if (refusal !== undefined) {
+    const reason = "UnexpectedAdmissionError";
+    record.failed = { reason, message: `Pod was rejected: ${refusal}` };
+    context.events.event(pod, "Warning", reason, refusal);
+    return;
+  }
   try {
     await context.volumes.prepare(pod, placeOf(context, pod, ips), record.starting.signal);
     record.volumes = "ready";
@@ -259,6 +266,7 @@ async function cleanUp(context: KubeletContext, record: PodRecord): Promise<void
   context.objects.follow(record.uid, []);
   await context.volumes.tearDown(record.uid);
   await removePodCgroup(context.cgroups, record.pod);
+  await context.devices.release(record.uid);
   context.tokens.forgetPod(record.uid);
   context.images.forgetPod(record.uid);
   record.hostsFor = "";

@@ -84,7 +84,9 @@ export class PodWorkers {
     const isNew = (pod: Pod): boolean => pod.status?.startTime === undefined;
     for (const pod of found.filter((one) => !isNew(one))) this.#seen(pod);
     for (const pod of found.filter(isNew)) this.#seen(pod);
-    this.#context.resources.retain(new Set(this.#records.keys()));
+    const known = new Set(this.#records.keys());
+    this.#context.resources.retain(known);
+    await this.#context.devices.retain(known);
     this.#resizes.retry();
     await Promise.all(Array.from({ length: limits.workers }, () => this.#work()));
   }

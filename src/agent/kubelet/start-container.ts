@@ -129,7 +129,7 @@ async function configOf(
   const { container } = request.named;
   const place = placeOf(context, pod, request.sandbox.ips);
   const namespace = pod.metadata.namespace ?? "";
-  const [env, imageVolumes] = await Promise.all([
+  const [own, imageVolumes, grants] = await Promise.all([
     containerEnv({
       pod,
       container,
@@ -138,8 +138,11 @@ async function configOf(
       lookup: context.objects.lookup(namespace),
     }),
     imageVolumesOf(context, record, request.named),
+    context.devices.grantsFor(record.uid, container.name),
     writeHosts(context, record, request.sandbox),
   ]);
+  // What the pod says itself goes before what comes with its devices.
+  const env = new Map([...grants.flatMap(({ envs }) => Object.entries(envs)), ...own]);
   const { runtime, host, volumes, rootDir } = context;
   const mounts = await containerMounts({
     runtime,
@@ -160,7 +163,7 @@ async function configOf(
     imageUser: image.user,
     env,
     mounts,
-    devices: [],
+    grants,
     memoryCapacityBytes: context.memoryCapacityBytes,
     seccompRoot: context.seccompRoot,
     hash: containerHash(container),
