@@ -50,11 +50,20 @@ export function durationAt(text: string, path: string): number {
 
 /** Strict decoding: throws for members that nobody knows. */
 export function knownMembers(record: ConfigRecord, path: string, names: readonly string[]): void {
-  const unknown = Object.keys(record).filter((name) => !names.includes(name));
-  if (unknown.length === 0) return;
+  const unknown = unknownMembers(record, path, names);
+  if (unknown.length > 0) throw new Error(`strict decoding error: ${unknown.join(", ")}`);
+}
+
+/** What strict decoding objects to. */
+export function unknownMembers(
+  record: ConfigRecord,
+  path: string,
+  names: readonly string[],
+): readonly string[] {
   const prefix = path === "" ? "" : `${path}.`;
-  const texts = unknown.map((name) => `unknown field ${JSON.stringify(`${prefix}${name}`)}`);
-  throw new Error(`strict decoding error: ${texts.join(", ")}`);
+  return Object.keys(record)
+    .filter((name) => !names.includes(name))
+    .map((name) => `unknown field ${JSON.stringify(`${prefix}${name}`)}`);
 }
 
 function wrongType(path: string, wanted: string): Error {

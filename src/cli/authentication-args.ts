@@ -1,5 +1,6 @@
 /** The arguments of kube-apiserver on tokens of others, and on who shows none. */
 import { type JwtSettings, noSource } from "../api/auth/authentication-config.ts";
+import { defaultRequestHeaders, type RequestHeaders } from "../api/auth/front-proxy.ts";
 import type { AuthenticationOptions } from "../server/options.ts";
 import {
   type ComponentValues,
@@ -20,6 +21,11 @@ export const authenticationArgs = {
   "authentication-token-webhook-config-file": text(""),
   "authentication-token-webhook-version": choice(["v1", "v1beta1"], "v1beta1"),
   "authentication-token-webhook-cache-ttl": duration(120_000),
+  "requestheader-allowed-names": texts(defaultRequestHeaders.allowedNames),
+  "requestheader-username-headers": texts(defaultRequestHeaders.usernames),
+  "requestheader-uid-headers": texts(defaultRequestHeaders.uids),
+  "requestheader-group-headers": texts(defaultRequestHeaders.groups),
+  "requestheader-extra-headers-prefix": texts(defaultRequestHeaders.extraPrefixes),
   "oidc-issuer-url": text(""),
   "oidc-client-id": text(""),
   "oidc-ca-file": text(""),
@@ -57,8 +63,29 @@ export function authenticationOptionsOf(
             cacheTtlMs: args["authentication-token-webhook-cache-ttl"],
           },
     anonymous: args["anonymous-auth"],
+    requestHeaders: requestHeadersOf(args),
   };
 }
+
+/** The listener keeps the values of these apart, and of no others. */
+function requestHeadersOf(args: AuthenticationArgs): RequestHeaders {
+  const named = (
+    name: `requestheader-${"username" | "uid" | "group"}-headers` | typeof prefixes,
+  ): readonly string[] => {
+    const strange = args[name].find((header) => !/^x-remote-[-a-z0-9]+$/i.test(header));
+    if (strange === undefined) return args[name];
+    throw refuse(name, strange, "this version reads headers that begin with X-Remote- only");
+  };
+  return {
+    allowedNames: args["requestheader-allowed-names"],
+    usernames: named("requestheader-username-headers"),
+    uids: named("requestheader-uid-headers"),
+    groups: named("requestheader-group-headers"),
+    extraPrefixes: named(prefixes),
+  };
+}
+
+const prefixes = "requestheader-extra-headers-prefix";
 
 /** As upstream turns the flags into a configuration. */
 function oidcOf(

@@ -119,6 +119,21 @@ for (const [args, why] of wrongTogether) {
   });
 }
 
+test("authenticationOptionsOf() reads by which headers proxies name users", () => {
+  const of = (...args: readonly string[]) =>
+    authenticationOptionsOf(argsOf(...args), complete).requestHeaders;
+  expect(of()).toEqual({
+    allowedNames: ["system:auth-proxy"],
+    usernames: ["X-Remote-User"],
+    uids: [],
+    groups: ["X-Remote-Group"],
+    extraPrefixes: ["X-Remote-Extra-"],
+  });
+  const more = of("requestheader-allowed-names=a,b", "requestheader-uid-headers=X-Remote-Uid");
+  expect(more).toMatchObject({ allowedNames: ["a", "b"], uids: ["X-Remote-Uid"] });
+  expect(() => of("requestheader-group-headers=Groups")).toThrow("begin with X-Remote- only");
+});
+
 test("authenticationOptionsOf() reads oidc-* as upstream does", () => {
   const of = (...args: readonly string[]) => {
     const base = ["oidc-issuer-url=https://a", "oidc-client-id=us", ...args];

@@ -1,6 +1,7 @@
 /** Who may do what: credentials, the node's bounds, and that nobody grants what they lack. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createAuthenticate } from "../api/auth/authenticate.ts";
+import { frontProxyUser } from "../api/auth/front-proxy.ts";
 import { rulesFor } from "../api/auth/rbac.ts";
 import { planBinding, planRole } from "../api/auth/reconcile-policy.ts";
 import { uncovered } from "../api/auth/rule-coverage.ts";
@@ -105,6 +106,31 @@ describe("credentials", () => {
       extra: { "example.com/scope": ["all"] },
     });
     expect(await login(headers)).toMatchObject({ name: "system:anonymous" });
+  });
+
+  test("proxies name users by the headers of the arguments", () => {
+    const wanted = {
+      allowedNames: [],
+      usernames: ["X-Remote-Name", "X-Remote-User"],
+      uids: ["X-Remote-Uid"],
+      groups: ["X-Remote-Group", "X-Remote-Team"],
+      extraPrefixes: ["X-Remote-More-"],
+    };
+    const headers = new Headers({
+      "x-remote-user": "jane",
+      "x-remote-uid": "7",
+      "x-remote-group": "dev",
+      "x-remote-team": "web",
+      "x-remote-more-scope": "a",
+      "x-remote-extra-scope": "b",
+    });
+    expect(frontProxyUser(headers, { ...stranger, frontProxy: "any" }, wanted)).toEqual({
+      name: "jane",
+      uid: "7",
+      groups: ["dev", "web"],
+      extra: { scope: ["a"] },
+    });
+    expect(frontProxyUser(headers, stranger, wanted)).toBeUndefined();
   });
 
   test("a service account token dies with what it is bound to", async () => {

@@ -8,7 +8,12 @@ import type {
 import { Auditor } from "../api/audit/auditor.ts";
 import { BufferedSink } from "../api/audit/buffered-sink.ts";
 import { type AuditSink, eventLine, legacyLine, type OnLost } from "../api/audit/event.ts";
-import { type AuditPolicy, auditEvaluator, decodePolicy } from "../api/audit/policy.ts";
+import {
+  type AuditPolicy,
+  auditEvaluator,
+  decodePolicy,
+  policyWarnings,
+} from "../api/audit/policy.ts";
 import { ignoreErrors, lineSink, truncatingSink, unionSink } from "../api/audit/sinks.ts";
 import { openWebhookSink } from "../api/audit/webhook-sink.ts";
 import { LogFile, writeStandardOutput } from "../runtime/log-file.ts";
@@ -46,7 +51,12 @@ async function readPolicy(file: string, runtime: Runtime): Promise<AuditPolicy> 
   const bytes = await runtime.files.read(file);
   if (bytes === undefined) throw new StartError(`Cannot read ${file}: it does not exist`);
   try {
-    return decodePolicy(parseBody(bytes, "application/yaml").value);
+    const { value } = parseBody(bytes, "application/yaml");
+    const warnings = policyWarnings(value);
+    if (warnings.length > 0) {
+      runtime.log.warn("The audit policy says what nobody knows", { file, warnings });
+    }
+    return decodePolicy(value);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new StartError(`Cannot use ${file} as the audit policy: ${why}`);

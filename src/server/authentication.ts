@@ -5,6 +5,7 @@ import {
   decodeAuthenticationConfig,
   type JwtSettings,
 } from "../api/auth/authentication-config.ts";
+import type { RequestHeaders } from "../api/auth/front-proxy.ts";
 import { userOfClaims } from "../api/auth/jwt-authenticator.ts";
 import type { OtherTokens } from "../api/auth/token-user.ts";
 import { openTokenWebhook } from "../api/auth/webhook-tokens.ts";
@@ -20,6 +21,7 @@ import { StartError } from "./start-error.ts";
 export interface Authentication {
   readonly otherTokens: OtherTokens | undefined;
   readonly anonymous: () => AnonymousSettings;
+  readonly requestHeaders: RequestHeaders;
 }
 
 export interface AuthenticationWorld {
@@ -60,6 +62,7 @@ export async function openAuthentication(
   return {
     otherTokens: asked.length === 0 ? undefined : firstOf(asked),
     anonymous: () => fromFile ?? byFlag ?? anonymousByDefault,
+    requestHeaders: options.requestHeaders,
   };
 }
 

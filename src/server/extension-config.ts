@@ -1,6 +1,6 @@
 /** Tells extension API servers which authorities sign clients and the aggregating proxy. */
 import { createIfAbsent } from "../api/auth/bootstrap-policy.ts";
-import { requestHeaders } from "../api/auth/front-proxy.ts";
+import { defaultRequestHeaders, type RequestHeaders } from "../api/auth/front-proxy.ts";
 import { extensionConfigMap } from "../api/auth/namespace-policy.ts";
 import type { Client } from "../client/client.ts";
 import { configMaps } from "../client/resources.ts";
@@ -14,6 +14,7 @@ export interface ExtensionConfig {
   readonly clientCaPem: string;
   /** Undefined when no proxy is trusted to name users. */
   readonly requestHeaderCaPem: string | undefined;
+  readonly requestHeaders?: RequestHeaders;
 }
 
 /** Makes or corrects the ConfigMap; safe to call at every start. */
@@ -21,10 +22,12 @@ export async function ensureExtensionConfig(
   client: Client,
   authorities: ExtensionConfig,
 ): Promise<void> {
-  const { clientCaPem, requestHeaderCaPem } = authorities;
+  const { clientCaPem, requestHeaderCaPem, requestHeaders = defaultRequestHeaders } = authorities;
   const data: Readonly<Record<string, string>> = {
     ...(clientCaPem === "" ? {} : { "client-ca-file": clientCaPem }),
-    ...(requestHeaderCaPem === undefined ? {} : requestHeaderData(requestHeaderCaPem)),
+    ...(requestHeaderCaPem === undefined
+      ? {}
+      : requestHeaderData(requestHeaderCaPem, requestHeaders)),
   };
   const wanted: ConfigMap = {
     apiVersion: "v1",
@@ -38,12 +41,16 @@ export async function ensureExtensionConfig(
   if (!sameJson(next, present)) await client.update(configMaps, next);
 }
 
-function requestHeaderData(caPem: string): Readonly<Record<string, string>> {
+function requestHeaderData(
+  caPem: string,
+  { allowedNames, usernames, uids, groups, extraPrefixes }: RequestHeaders,
+): Readonly<Record<string, string>> {
   return {
-    "requestheader-allowed-names": JSON.stringify(requestHeaders.allowedNames),
+    "requestheader-allowed-names": JSON.stringify(allowedNames),
     "requestheader-client-ca-file": caPem,
-    "requestheader-extra-headers-prefix": JSON.stringify([requestHeaders.extraPrefix]),
-    "requestheader-group-headers": JSON.stringify([requestHeaders.group]),
-    "requestheader-username-headers": JSON.stringify([requestHeaders.username]),
+    "requestheader-extra-headers-prefix": JSON.stringify(extraPrefixes),
+    "requestheader-group-headers": JSON.stringify(groups),
+    ...(uids.length > 0 && { "requestheader-uid-headers": JSON.stringify(uids) }),
+    "requestheader-username-headers": JSON.stringify(usernames),
   };
 }

@@ -3,6 +3,7 @@ import type { AdmissionPlugin } from "../api/admission-plugin.ts";
 import type { AuditOptions } from "../api/audit/audit-options.ts";
 import type { JwtSettings } from "../api/auth/authentication-config.ts";
 import type { AuthorizerSettings } from "../api/auth/authorization-config.ts";
+import type { RequestHeaders } from "../api/auth/front-proxy.ts";
 import type { TokenWebhookSettings } from "../api/auth/webhook-tokens.ts";
 
 /** Where and how the admin's kubeconfig is written. */
@@ -61,6 +62,7 @@ export interface AuthenticationOptions {
     | { readonly settings: JwtSettings; readonly caFile: string | undefined }
     | undefined;
   readonly webhook: TokenWebhookSettings | undefined;
+  readonly requestHeaders: RequestHeaders;
   /** Undefined leaves it to the file, or to k3. */
   readonly anonymous: boolean | undefined;
 }

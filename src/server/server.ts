@@ -304,6 +304,7 @@ class Server {
       authorities: {
         clientCaPem: authorities["client-ca"].certPem,
         requestHeaderCaPem: authorities["request-header-ca"].certPem,
+        requestHeaders: options.authentication.requestHeaders,
       },
       serviceCidrs: options.serviceCidr.split(","),
       clusterDns: options.disable.has("coredns") ? undefined : options.clusterDns,

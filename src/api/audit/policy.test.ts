@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { AuditedAttributes } from "./policy.ts";
-import { auditEvaluator, decodePolicy } from "./policy.ts";
+import { auditEvaluator, decodePolicy, policyWarnings } from "./policy.ts";
 
 const head = { apiVersion: "audit.k8s.io/v1", kind: "Policy" };
 const jane = { name: "jane", uid: "", groups: ["dev", "system:authenticated"], extra: {} };
@@ -74,6 +74,17 @@ test("auditEvaluator() takes the first rule that matches, and joins what is omit
     omitStages: new Set(["RequestReceived", "Panic"]),
     omitManagedFields: false,
   });
+});
+
+test("policyWarnings() names what nobody knows, anywhere in the policy", () => {
+  const resources = [{ group: "", resource: "pods" }];
+  const policy = { ...head, rule: 1, rules: [{ level: "None", user: "a", resources }] };
+  expect(policyWarnings(policy)).toEqual([
+    'unknown field "rule"',
+    'unknown field "rules[0].user"',
+    'unknown field "rules[0].resources[0].resource"',
+  ]);
+  expect(decodePolicy(policy).rules).toHaveLength(1);
 });
 
 const wrong: readonly (readonly [policy: object, message: string])[] = [

@@ -9,6 +9,7 @@ import {
   textAt,
   textsAt,
   throwProblems,
+  unknownMembers,
   unsupportedText,
 } from "../config-reader.ts";
 import { type AuditLevel, type AuditStage, auditLevels, auditStages } from "./event.ts";
@@ -134,6 +135,47 @@ export function decodePolicy(value: unknown): AuditPolicy {
   throwProblems(policyProblems(policy));
   if (policy.rules.length === 0) throw new Error("loaded illegal policy with 0 rules");
   return policy;
+}
+
+const policyMembers = [
+  "apiVersion",
+  "kind",
+  "metadata",
+  "rules",
+  "omitStages",
+  "omitManagedFields",
+];
+const ruleMembers = [
+  "level",
+  "users",
+  "userGroups",
+  "verbs",
+  "resources",
+  "namespaces",
+  "nonResourceURLs",
+  "omitStages",
+  "omitManagedFields",
+];
+const resourceMembers = ["group", "resources", "resourceNames"];
+
+/** Members that nobody knows: a policy is used all the same, as upstream has it. */
+export function policyWarnings(value: unknown): readonly string[] {
+  const root = recordAt(value, "");
+  return [
+    ...unknownMembers(root, "", policyMembers),
+    ...listAt(root.rules, "rules").flatMap((one, index) => {
+      const path = `rules[${index}]`;
+      const rule = recordAt(one, path);
+      const resources = listAt(rule.resources, `${path}.resources`);
+      return [
+        ...unknownMembers(rule, path, ruleMembers),
+        ...resources.flatMap((resource, number) => {
+          const place = `${path}.resources[${number}]`;
+          return unknownMembers(recordAt(resource, place), place, resourceMembers);
+        }),
+      ];
+    }),
+  ];
 }
 
 function decodeRule(value: unknown, path: string): PolicyRule {

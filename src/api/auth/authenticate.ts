@@ -7,7 +7,7 @@ import type { Clock } from "../../runtime/runtime.ts";
 import type { Authenticate, Peer } from "../authorizer.ts";
 import type { User } from "../request.ts";
 import type { AnonymousSettings } from "./authentication-config.ts";
-import { frontProxyUser } from "./front-proxy.ts";
+import { frontProxyUser, type RequestHeaders } from "./front-proxy.ts";
 import { protocolToken } from "./token-protocol.ts";
 import {
   type NoteCredential,
@@ -29,6 +29,8 @@ export interface AuthenticateOptions {
   readonly otherTokens?: OtherTokens | undefined;
   /** By whom the use of tokens in Secrets is noted. */
   readonly client?: Client | undefined;
+  /** By which headers proxies name users; K3s' own by default. */
+  readonly requestHeaders?: RequestHeaders | undefined;
   /** Whether nobody in particular may ask; by default for anything. */
   readonly anonymous?: () => AnonymousSettings;
   readonly live: LiveSets;
@@ -50,7 +52,7 @@ const anonymous: User = {
 /** The first credential that is right wins; only who shows none at all is anonymous. */
 export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   return async (headers, peer, url, note) => {
-    const certified = frontProxyUser(headers, peer) ?? certifiedUser(peer);
+    const certified = frontProxyUser(headers, peer, options.requestHeaders) ?? certifiedUser(peer);
     if (certified !== undefined) return withGroup(certified);
     const shown = credentialOf(headers);
     if (shown !== undefined) {
