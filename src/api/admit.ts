@@ -72,7 +72,10 @@ function contextOf(
     authorizer: parts.authorizer,
     reinvocation,
     merge: (live, change) => mergedBy(parts.codec.mergeType(definition), live, change),
-    normalize: (changed) => normalizeObject(call, changed),
+    normalize: (changed) => {
+      // A Scale is not of the definition's own type, and has no defaults.
+      if (request.subresource !== "scale") normalizeObject(call, changed);
+    },
     warn: (message) => void warnings.push(message),
     annotate: (key, value, level) => {
       if (annotationKey.test(key)) request.audit?.annotate(key, value, level);

@@ -18,6 +18,7 @@ import { fieldElement } from "../schema/path-element.ts";
 import { managersAfterScale, managersOfScale, scaleVersion } from "../schema/scale-managers.ts";
 import { trackUpdate, type Write } from "../schema/track-fields.ts";
 import { validateValue } from "../schema/typed-validate.ts";
+import { admitMutating } from "./admit.ts";
 import { applyType, checkConfig, checkIdentity, mergedOrConflict, readConfig } from "./apply.ts";
 import { readValue } from "./body.ts";
 import type { Call } from "./call.ts";
@@ -64,7 +65,11 @@ export async function writeScale(call: Call, paths: ScalePaths): Promise<ApiResp
       const managers = storedManagers(current.object);
       const { value, after } = next(scale, managersOfScale(managers, elementsOf(paths.replicas)));
       const object = copyJson<KubeObject>(current.object as KubeObject);
-      const { metadata, replicas } = checkScale(call, value);
+      checkScale(call, value);
+      const { apiVersion, kind } = scale;
+      const admitted = { apiVersion, kind, metadata: {}, ...(value as Partial<KubeObject>) };
+      await admitMutating(call, "UPDATE", admitted, scale);
+      const { metadata, replicas } = checkScale(call, admitted);
       if (metadata.resourceVersion) object.metadata.resourceVersion = metadata.resourceVersion;
       else delete object.metadata.resourceVersion;
       if (metadata.uid) object.metadata.uid = metadata.uid;
@@ -76,7 +81,7 @@ export async function writeScale(call: Call, paths: ScalePaths): Promise<ApiResp
       setManagers(object, record);
       return object;
     },
-    { isTracked: true },
+    { isTracked: true, shownAs: (object) => scaleOf(object, paths) },
   );
   if (answer.type !== "object") return answer;
   return answerObject(call, scaleOf(answer.object, paths));
@@ -115,9 +120,13 @@ function readScaleChange(call: Call): ScaleChange {
       patch === undefined
         ? sent
         : applyTo(call, patch.kind, patch.body, copyJson<KubeObject>(scale));
-    const isObject = typeof value === "object" && value !== null;
-    return { value, after: isObject ? trackUpdate(writeAt(scale, managers), value) : managers };
+    const after = isObject(value) ? trackUpdate(writeAt(scale, managers), value) : managers;
+    return { value, after };
   };
+}
+
+function isObject(value: unknown): value is KubeObject {
+  return typeof value === "object" && value !== null;
 }
 
 function elementsOf(path: string): readonly string[] {

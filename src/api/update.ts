@@ -53,6 +53,11 @@ export interface ChangeOptions {
   readonly requiresVersion?: boolean;
   /** The next state comes with its record of managers. */
   readonly isTracked?: boolean;
+  /**
+   * What admission sees in place of the object: the Scale of a workload. Its mutating half is then
+   * run where the next state is made.
+   */
+  readonly shownAs?: (object: DeepReadonly<KubeObject>) => KubeObject;
 }
 
 /**
@@ -76,7 +81,7 @@ export async function changeStored(
     }
     const object = await change(current);
     checkPreconditions(call, object, current, options.requiresVersion ?? false);
-    const answer = await writeChange(call, object, current, options.isTracked ?? false);
+    const answer = await writeChange(call, object, current, options);
     if (answer !== undefined) return answer;
     if (tries === limits.raceTriesMax) throw modified(definition, name);
   }
@@ -129,7 +134,7 @@ async function writeChange(
   call: Call,
   object: KubeObject,
   current: Stored,
-  isTracked: boolean,
+  { isTracked = false, shownAs }: ChangeOptions,
 ): Promise<ApiResponse | undefined> {
   const { definition } = call;
   const { strategy } = definition;
@@ -138,7 +143,7 @@ async function writeChange(
   keepSystemMetadata(object, old);
   if (!isTracked) trackWrite(call, object, old);
   const { managedFields } = object.metadata;
-  await admitMutating(call, "UPDATE", object, old);
+  if (shownAs === undefined) await admitMutating(call, "UPDATE", object, old);
   const context = writeContext(call, "update", old);
   strategy.prepare?.(object, context);
   if (managedFields === undefined) delete object.metadata.managedFields;
@@ -149,7 +154,8 @@ async function writeChange(
   ];
   if (errors.length > 0) throw invalid(definition, object.metadata.name, errors);
   call.warnings.push(...(strategy.warn?.(object, context) ?? []));
-  await admitValidating(call, "UPDATE", object, old);
+  if (shownAs === undefined) await admitValidating(call, "UPDATE", object, old);
+  else await admitValidating(call, "UPDATE", shownAs(object), shownAs(old));
   object.metadata.resourceVersion = String(current.revision);
   if (sameJson(object, old)) return answerStored(call, current);
   const undo = await strategy.allocate?.(object, context);

@@ -1,22 +1,14 @@
 /** Which admission plugins the API server runs: the arguments of kube-apiserver on that. */
-import { defaultAdmission } from "../api/admission/default-plugins.ts";
+import { admissionPluginNames, admissionWith } from "../api/admission/default-plugins.ts";
 import type { AdmissionPlugin } from "../api/admission-plugin.ts";
 import { type ComponentValues, texts } from "./component-args.ts";
 import { bad } from "./flags.ts";
 
-/** Upstream's plugins that are off unless asked for; k3 has none of them yet. */
-const offByDefault: ReadonlySet<string> = new Set([
-  "AlwaysAdmit",
-  "AlwaysDeny",
-  "AlwaysPullImages",
+/** Upstream's plugins that k3 does not have yet; none of them is on by default. */
+const absent: ReadonlySet<string> = new Set([
   "ClusterTrustBundleAttest",
-  "DenyServiceExternalIPs",
   "EventRateLimit",
-  "ExtendedResourceToleration",
   "ImagePolicyWebhook",
-  "LimitPodHardAntiAffinityTopology",
-  "NamespaceAutoProvision",
-  "NamespaceExists",
   "OwnerReferencesPermissionEnforcement",
   "PodNodeSelector",
   "PodTolerationRestriction",
@@ -27,23 +19,25 @@ export const admissionArgs = {
   "disable-admission-plugins": texts([]),
 } as const;
 
-/** The default chain without what is disabled; throws UsageError for names that are none. */
+/** The chain that is asked for; throws UsageError for names that are none. */
 export function admissionOf(
   args: ComponentValues<typeof admissionArgs>,
 ): readonly AdmissionPlugin[] {
-  const all = defaultAdmission();
-  const isOn = (name: string): boolean => all.some((plugin) => plugin.name === name);
-  const unknown = "there is no plugin of that name";
-  for (const name of args["enable-admission-plugins"]) {
-    const why = offByDefault.has(name) ? "this version does not have it yet" : unknown;
-    if (!isOn(name)) throw refuse(`enable-admission-plugins=${name}`, why);
-  }
+  const enabled = args["enable-admission-plugins"];
   const disabled = args["disable-admission-plugins"];
-  for (const name of disabled)
-    if (!isOn(name) && !offByDefault.has(name))
-      throw refuse(`disable-admission-plugins=${name}`, unknown);
-  return all.filter(({ name }) => !disabled.includes(name));
+  for (const name of enabled) {
+    if (admissionPluginNames.has(name)) continue;
+    const why = absent.has(name) ? "this version does not have it yet" : unknown;
+    throw refuse(`enable-admission-plugins=${name}`, why);
+  }
+  for (const name of disabled) {
+    if (admissionPluginNames.has(name) || absent.has(name)) continue;
+    throw refuse(`disable-admission-plugins=${name}`, unknown);
+  }
+  return admissionWith(enabled, disabled);
 }
+
+const unknown = "there is no plugin of that name";
 
 function refuse(argument: string, why: string): Error {
   return bad("kube-apiserver-arg", argument, why);

@@ -170,6 +170,6 @@ test("admissionOf() leaves out what is disabled, and knows every plugin of upstr
   const some = named("disable-admission-plugins=ServiceAccount,AlwaysPullImages");
   expect(all.filter((name) => !some.includes(name))).toEqual(["ServiceAccount"]);
   const later = "this version does not have it yet";
-  expect(() => named("enable-admission-plugins=AlwaysPullImages")).toThrow(later);
+  expect(() => named("enable-admission-plugins=EventRateLimit")).toThrow(later);
   expect(() => named("disable-admission-plugins=Nothing")).toThrow("no plugin of that name");
 });

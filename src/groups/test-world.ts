@@ -1,5 +1,6 @@
 /** For tests: the real rows, schema, admission and roles over a memory store and a seeded world. */
 import { defaultAdmission } from "../api/admission/default-plugins.ts";
+import type { AdmissionPlugin } from "../api/admission-plugin.ts";
 import type { Auditor } from "../api/audit/auditor.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
 import { ensureBootstrapPolicy } from "../api/auth/reconcile-policy.ts";
@@ -32,6 +33,8 @@ export interface World extends AsyncDisposable {
 export interface WorldOptions {
   readonly usage?: UsageSource;
   readonly auditor?: (runtime: Runtime) => Auditor;
+  /** The default chain unless told. */
+  readonly admission?: readonly AdmissionPlugin[];
 }
 
 /** What a server is made of but for its store, which outlives it. */
@@ -70,7 +73,7 @@ export async function openServer(
     live,
     codec: createSchemaCodec(),
     authorizer: createAuthorizer(live),
-    admission: defaultAdmission(),
+    admission: options.admission ?? defaultAdmission(),
     auditor: options.auditor?.(runtime),
   });
   const client = pipeline.clientOf(serverUser);

@@ -1,4 +1,4 @@
-/** The admission chain, in upstream's order of plugins that are on by default. */
+/** The admission chain: every plugin there is, in upstream's order. */
 import type { AdmissionPlugin } from "../admission-plugin.ts";
 import { mutatingPolicies } from "../policies/mutating.ts";
 import { validatingPolicies } from "../policies/validating.ts";
@@ -12,6 +12,16 @@ import { defaultIngressClass } from "./default-ingress-class.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
+import {
+  alwaysAdmit,
+  alwaysDeny,
+  alwaysPullImages,
+  denyServiceExternalIps,
+  extendedResourceToleration,
+  limitPodHardAntiAffinityTopology,
+  namespaceAutoProvision,
+  namespaceExists,
+} from "./optional-plugins.ts";
 import { defaultTolerationSeconds, priority, taintNodesByCondition } from "./pod-defaults.ts";
 import { podSecurity } from "./pod-security/plugin.ts";
 import { podTopologyLabels } from "./pod-topology-labels.ts";
@@ -25,32 +35,56 @@ import {
   storageObjectInUseProtection,
 } from "./storage.ts";
 
+/** Every plugin in upstream's order; the second member tells whether it is on by default. */
+const ordered: readonly (readonly [AdmissionPlugin, "on" | "off"])[] = [
+  [alwaysAdmit, "off"],
+  [namespaceAutoProvision, "off"],
+  [namespaceLifecycle, "on"],
+  [namespaceExists, "off"],
+  [limitPodHardAntiAffinityTopology, "off"],
+  [limitRanger, "on"],
+  [serviceAccount, "on"],
+  [nodeRestriction, "on"],
+  [taintNodesByCondition, "on"],
+  [alwaysPullImages, "off"],
+  [podSecurity, "on"],
+  [priority, "on"],
+  [defaultTolerationSeconds, "on"],
+  [extendedResourceToleration, "off"],
+  [defaultStorageClass, "on"],
+  [storageObjectInUseProtection, "on"],
+  [persistentVolumeClaimResize, "on"],
+  [runtimeClass, "on"],
+  [certificateApproval, "on"],
+  [certificateSigning, "on"],
+  [certificateSubjectRestriction, "on"],
+  [defaultIngressClass, "on"],
+  [denyServiceExternalIps, "off"],
+  [podTopologyLabels, "on"],
+  // Policies come here: they see what the plugins above made of the object.
+  [mutatingPolicies, "on"],
+  [mutatingWebhooks, "on"],
+  [rbacEscalation, "on"],
+  [validatingPolicies, "on"],
+  [validatingWebhooks, "on"],
+  // Last, as what is counted must not be refused afterwards.
+  [resourceQuota, "on"],
+  [alwaysDeny, "off"],
+];
+
+export const admissionPluginNames: ReadonlySet<string> = new Set(ordered.map(([{ name }]) => name));
+
 export function defaultAdmission(): readonly AdmissionPlugin[] {
-  return [
-    namespaceLifecycle,
-    limitRanger,
-    serviceAccount,
-    nodeRestriction,
-    taintNodesByCondition,
-    podSecurity,
-    priority,
-    defaultTolerationSeconds,
-    defaultStorageClass,
-    storageObjectInUseProtection,
-    persistentVolumeClaimResize,
-    runtimeClass,
-    certificateApproval,
-    certificateSigning,
-    certificateSubjectRestriction,
-    defaultIngressClass,
-    podTopologyLabels,
-    // Policies come here: they see what the plugins above made of the object.
-    mutatingPolicies,
-    mutatingWebhooks,
-    rbacEscalation,
-    validatingPolicies,
-    validatingWebhooks,
-    // Last, as what is counted must not be refused afterwards.
-    resourceQuota,
-  ];
+  return admissionWith([], []);
+}
+
+/** The default chain with more and fewer plugins; who is named in both is off. */
+export function admissionWith(
+  enabled: readonly string[],
+  disabled: readonly string[],
+): readonly AdmissionPlugin[] {
+  return ordered
+    .filter(([{ name }, state]) => state === "on" || enabled.includes(name))
+    .map(([plugin]) => plugin)
+    .filter(({ name }) => !disabled.includes(name));
 }

@@ -4,6 +4,13 @@ import type { Pod, ServiceAccount, Volume } from "../../gen/core-v1.ts";
 import { ApiError, isReason } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
+import { refused } from "../errors.ts";
+import {
+  enforcesSecrets,
+  ephemeralSecretProblem,
+  mirrorProblem,
+  secretProblem,
+} from "./mountable-secrets.ts";
 
 const mountPath = "/var/run/secrets/kubernetes.io/serviceaccount";
 /** Upstream adds 7 s to the hour so that tokens of one kubelet are told from others in audits. */
@@ -29,7 +36,33 @@ export const serviceAccount: AdmissionPlugin = {
       pod.spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true;
     if (mounts) mountToken(pod, context);
   },
+  async validate(object, context) {
+    const { definition, verb, subresource } = context;
+    if (definition.plural !== "pods" || definition.group !== "") return;
+    const isNew = verb === "CREATE" && subresource === "";
+    const isMore = verb === "UPDATE" && subresource === "ephemeralcontainers";
+    if (!isNew && !isMore) return;
+    const pod = object as DeepReadonly<Pod>;
+    const problem = await problemOf(pod, isMore, context);
+    if (problem !== undefined) throw refused(definition, context.name, problem);
+  },
 };
+
+async function problemOf(
+  pod: DeepReadonly<Pod>,
+  isMore: boolean,
+  context: AdmissionContext,
+): Promise<string | undefined> {
+  const isMirror = pod.metadata.annotations?.[mirrorAnnotation] !== undefined;
+  if (isMirror && !isMore) return mirrorProblem(pod);
+  const { serviceAccountName = "" } = pod.spec;
+  if (serviceAccountName === "") {
+    return `no service account specified for pod ${context.namespace}/${context.name}`;
+  }
+  const account = await find(context, serviceAccountName);
+  if (!enforcesSecrets(account)) return undefined;
+  return isMore ? ephemeralSecretProblem(pod, account) : secretProblem(pod, account);
+}
 
 async function find(
   context: AdmissionContext,
