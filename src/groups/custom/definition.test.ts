@@ -161,6 +161,18 @@ describe("rules", () => {
     );
   });
 
+  test("hold for defaults too", () => {
+    const spec = {
+      type: "object",
+      properties: { a: { type: "integer" } },
+      default: { a: 0 },
+      "x-kubernetes-validations": [{ rule: "self.a > 0", message: "more", fieldPath: ".a" }],
+    };
+    expect(ofSchema({ type: "object", properties: { spec } } as never)).toEqual([
+      `${at}.properties[spec].default.a: more`,
+    ]);
+  });
+
   test("use oldSelf where elements can be told from one another", () => {
     expect(withRules({ properties }, { rule: "self.a > 1", optionalOldSelf: true })).toEqual([
       `${rulesAt}[0].optionalOldSelf: may not be set if oldSelf is not used in rule`,

@@ -2,6 +2,7 @@
 import { copyJson } from "../copy.ts";
 import { invalid } from "./problems.ts";
 import { prune } from "./prune.ts";
+import { rulesBrokenByDefault } from "./rules.ts";
 import type { Structural } from "./schema.ts";
 import { type SchemaProblem, validateStructural } from "./validate.ts";
 
@@ -18,9 +19,9 @@ export function* checkDefaults(schema: Structural, path: string): Generator<Sche
 function* checkDefault(schema: Structural, value: unknown, path: string): Generator<SchemaProblem> {
   const unknown = prune({ value: copyJson(value) }, { properties: { value: schema } });
   if (unknown.length > 0) yield invalid(path, value, "must not have unknown fields");
-  for (const problem of validateStructural(value, schema)) {
-    yield { ...problem, field: placed(path, problem.field) };
-  }
+  const problems = validateStructural(value, schema);
+  const all = problems.length > 0 ? problems : rulesBrokenByDefault(value, schema);
+  for (const problem of all) yield { ...problem, field: placed(path, problem.field) };
 }
 
 function placed(path: string, field: string): string {

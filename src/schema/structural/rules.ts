@@ -34,6 +34,7 @@ export function hasRules(schema: Structural | undefined): boolean {
 
 const nodes = new WeakMap<Structural, RuleNode>();
 
+/** Of the schema of whole objects. */
 function rootNode(schema: Structural): RuleNode {
   let node = nodes.get(schema);
   if (node === undefined) {
@@ -41,6 +42,17 @@ function rootNode(schema: Structural): RuleNode {
     nodes.set(schema, node);
   }
   return node;
+}
+
+/** The rules that the default of a part of a schema breaks. */
+export function rulesBrokenByDefault(value: unknown, schema: Structural): readonly SchemaProblem[] {
+  if (!hasRules(schema)) return [];
+  const run = new RuleRun();
+  const isResource = schema["x-kubernetes-embedded-resource"] === true;
+  const unknown = Correlation.root(value, undefined, schema);
+  // Rules about changes see no change.
+  run.check(value, nodeOf(schema, isResource), "", value, unknown);
+  return run.problems;
 }
 
 function nodeOf(schema: Structural, isResource: boolean): RuleNode {
