@@ -145,6 +145,8 @@ export function posixSet(name: string): CharSet | undefined {
   return ranges === undefined ? undefined : CharSet.ofRanges(ranges);
 }
 
+/** As many characters as are looked at at once; surrogates fill whole blocks. */
+const blockSize = 2048;
 const unicode = new Map<string, CharSet>();
 
 /** A category or a script of Unicode: `L`, `Lu`, `Greek`. */
@@ -154,19 +156,22 @@ export function namedSet(name: string): CharSet | undefined {
   const known = unicode.get(name);
   if (known !== undefined) return known;
   const pattern = /^[A-Z][a-z]?$/.test(name) ? `\\p{${name}}` : `\\p{Script=${name}}`;
-  let test: RegExp;
+  let runs: RegExp;
   try {
-    test = new RegExp(`^${pattern}$`, "u");
+    runs = new RegExp(`${pattern}+`, "gu");
   } catch {
     return undefined;
   }
   const ranges: Range[] = [];
-  for (let code = 0, from = -1; code <= last + 1; code++) {
-    const isIn = code <= last && test.test(String.fromCodePoint(code));
-    if (isIn && from < 0) from = code;
-    if (isIn || from < 0) continue;
-    ranges.push([from, code - 1]);
-    from = -1;
+  for (let block = 0; block <= last; block += blockSize) {
+    const codes = Array.from({ length: blockSize }, (_, index) => block + index);
+    // Halves of pairs are no characters of their own.
+    if (block >= 0xd800 && block < 0xe000) continue;
+    const text = String.fromCodePoint(...codes);
+    for (const { 0: run, index } of text.matchAll(runs)) {
+      const low = text.codePointAt(index) ?? 0;
+      ranges.push([low, low + [...run].length - 1]);
+    }
   }
   const set = CharSet.ofRanges(ranges);
   unicode.set(name, set);

@@ -47,10 +47,9 @@ describe("matches are those of JavaScript where both know the syntax", () => {
   for (const pattern of patterns) {
     test(pattern, () => {
       for (const text of texts) {
-        expect({ text, found: found(pattern, text) }).toEqual({
-          text,
-          found: new RegExp(pattern, "u").exec(text)?.[0],
-        });
+        const wanted = new RegExp(pattern, "u").exec(text)?.[0];
+        expect({ text, found: found(pattern, text) }).toEqual({ text, found: wanted });
+        expect(new LinearRegexp(pattern).test(text)).toBe(wanted !== undefined);
       }
     });
   }
@@ -104,4 +103,20 @@ test("what makes others try forever takes a moment", () => {
     expect(new LinearRegexp(pattern).test(text)).toBe(false);
   }
   expect(performance.now() - began).toBeLessThan(5_000);
+  const large = "a-b.".repeat(750_000);
+  expect(new LinearRegexp("^([a-z]+(-[a-z]+)*\\.?)+$").test(large)).toBe(true);
+  expect(new LinearRegexp("(a|b|c)*[^.]$").test(large)).toBe(false);
+  expect(performance.now() - began).toBeLessThan(5_000);
+});
+
+test("expressions of too many states are followed all the same", () => {
+  const wild = new LinearRegexp(`^(a|b)*a${"(a|b)".repeat(14)}$`);
+  const random = (count: number, seed: number) =>
+    Array.from({ length: count }, (_, i) => ((seed * (i + 7) * 2654435761) >>> 9) & 1)
+      .map((bit) => (bit === 1 ? "a" : "b"))
+      .join("");
+  for (let seed = 1; seed < 40; seed++) {
+    const text = random(400, seed);
+    expect(wild.test(text)).toBe(text.at(-15) === "a");
+  }
 });

@@ -2,15 +2,10 @@
  * Go's regular expressions, in time that grows with the text and the expression only: all ways
  * through the expression are followed side by side, none is tried again (Thompson's algorithm).
  */
-import type { CharSet } from "./char-set.ts";
+import { Automaton } from "./automaton.ts";
+import type { Instruction } from "./program.ts";
 import { type Assertion, type Pattern, parseRegexp, RegexpError } from "./syntax.ts";
 import { isWord } from "./word.ts";
-
-type Instruction =
-  | { readonly op: "set"; readonly set: CharSet; readonly next: number }
-  | { readonly op: "fork"; readonly first: number; readonly second: number }
-  | { readonly op: "assert"; readonly what: Assertion; readonly next: number }
-  | { readonly op: "match" };
 
 const limits = { instructionsMax: 100_000 } as const;
 
@@ -23,15 +18,20 @@ export interface Found {
 export class LinearRegexp {
   readonly #program: readonly Instruction[];
   readonly #start: number;
+  #automaton: Automaton | undefined;
 
   /** @throws RegexpError with Go's words. */
   constructor(readonly source: string) {
     const compiler = new Compiler(source);
     this.#start = compiler.compile(parseRegexp(source), compiler.match());
     this.#program = compiler.program;
+    this.#automaton = Automaton.of(this.#program, this.#start);
   }
 
   test(text: string): boolean {
+    const answer = this.#automaton?.test(text);
+    if (answer !== undefined) return answer;
+    this.#automaton = undefined;
     return this.#run(text, 0, true) !== undefined;
   }
 
