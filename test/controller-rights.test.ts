@@ -62,6 +62,7 @@ function strictWorld(): { readonly world: World; readonly refused: Set<string> }
       rootCa: "PEM",
       serviceLb: true,
       clusterCidr: "10.42.0.0/16",
+      allocatesNodeCidrs: true,
       collectable: [configMaps, pods, replicaSets, deployments, jobs, cronJobs],
       namespacedResources: () => [configMaps, pods, services, replicaSets, deployments],
     }),

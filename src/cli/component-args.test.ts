@@ -5,6 +5,7 @@ import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
 import { authenticationOptionsOf } from "./authentication-args.ts";
 import { authorizationOptionsOf } from "./authorization-args.ts";
+import { controllerManagerArgsOf } from "./controller-manager-args.ts";
 import { serverFlags } from "./flag-rows.ts";
 import { completeFlags, parseArguments } from "./flags.ts";
 
@@ -172,4 +173,15 @@ test("admissionOf() leaves out what is disabled, and knows every plugin of upstr
   const later = "this version does not have it yet";
   expect(() => named("enable-admission-plugins=EventRateLimit")).toThrow(later);
   expect(() => named("disable-admission-plugins=Nothing")).toThrow("no plugin of that name");
+});
+
+test("controllerManagerArgsOf() knows whether nodes get ranges", () => {
+  const of = (...args: readonly string[]) => {
+    const given = args.map((one) => `--kube-controller-manager-arg=${one}`);
+    const parsed = parseArguments(serverFlags, given, "k3 server");
+    return controllerManagerArgsOf(completeFlags(serverFlags, parsed, {}));
+  };
+  expect(of()).toEqual({ "allocate-node-cidrs": true });
+  expect(of("allocate-node-cidrs=false")).toEqual({ "allocate-node-cidrs": false });
+  expect(() => of("node-monitor-period=1s")).toThrow("does not understand the argument");
 });

@@ -341,6 +341,11 @@ const components = rows("components", [
   ],
   ["kube-scheduler-arg", "list", "Argument for kube-scheduler: config=FILE"],
   [
+    "kube-controller-manager-arg",
+    "list",
+    "Argument for kube-controller-manager: allocate-node-cidrs=BOOL",
+  ],
+  [
     "kube-apiserver-arg",
     "list",
     "Argument for kube-apiserver: name=value",
@@ -348,7 +353,6 @@ const components = rows("components", [
   ],
   ...[
     "etcd",
-    "kube-controller-manager",
     "helm-controller",
     "kube-cloud-controller-manager",
     "kube-controller",

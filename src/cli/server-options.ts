@@ -8,6 +8,7 @@ import { apiServerArgsOf } from "./apiserver-args.ts";
 import { auditOptionsOf } from "./audit-args.ts";
 import { authenticationOptionsOf } from "./authentication-args.ts";
 import { authorizationOptionsOf } from "./authorization-args.ts";
+import { controllerManagerArgsOf } from "./controller-manager-args.ts";
 import { bad, type FlagValues, UsageError } from "./flags.ts";
 import { kubeletSettingsOf } from "./kubelet-args.ts";
 import { address, labelsOf, nodeAddressesOf, nodeNameOf, taintsOf } from "./node-options.ts";
@@ -79,6 +80,7 @@ export async function serverOptionsOf(
     authentication: authenticationOptionsOf(apiServer, complete),
     authorization: authorizationOptionsOf(apiServer, complete),
     kubelet: kubeletSettingsOf(flags),
+    controllerManager: controllerManagerArgsOf(flags),
     disableControllerManager: flags.bool("disable-controller-manager"),
     disableKubeProxy: flags.bool("disable-kube-proxy"),
     disableNetworkPolicy: flags.bool("disable-network-policy"),

@@ -47,6 +47,8 @@ export interface ControllerOptions
   readonly rootCa: string;
   /** Whether Services of type LoadBalancer get the nodes' addresses. */
   readonly serviceLb: boolean;
+  /** Whether nodes get their part of `clusterCidr`; some networks give them addresses. */
+  readonly allocatesNodeCidrs: boolean;
 }
 
 /** The service account to act as, the source of its events, and what to run. */
@@ -55,6 +57,10 @@ type Row = readonly [
   component: string,
   create: (context: ControllerContext) => Controller,
 ];
+
+function ipamRow(options: NodeIpamOptions): Row {
+  return ["node-controller", "cidrAllocator", (own) => createNodeIpamController(own, options)];
+}
 
 const workloadRows: readonly Row[] = [
   ["deployment-controller", "deployment-controller", createDeploymentController],
@@ -105,7 +111,7 @@ function clusterRows(options: ControllerOptions): readonly Row[] {
       (own) => createGarbageCollector(own, options),
     ],
     ["node-controller", "node-controller", createNodeLifecycleController],
-    ["node-controller", "cidrAllocator", (own) => createNodeIpamController(own, options)],
+    ...(options.allocatesNodeCidrs ? [ipamRow(options)] : []),
     ["ttl-controller", "ttl-controller", createTtlController],
     ["pod-garbage-collector", "pod-garbage-collector", createPodGarbageCollector],
     ...(options.serviceLb

@@ -9,6 +9,7 @@ test("a namespace gets its account and CA, and empties before it goes", async ()
     rootCa: "PEM",
     serviceLb: true,
     clusterCidr: "10.42.0.0/16",
+    allocatesNodeCidrs: true,
     collectable: [configMaps, pods, serviceAccounts],
     namespacedResources: () => [configMaps, pods, serviceAccounts],
   });

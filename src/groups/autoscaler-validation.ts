@@ -68,7 +68,10 @@ export function validateBounds(spec: Bounds, old: Bounds | undefined): FieldErro
       invalid("spec.maxReplicas", maxReplicas, "must be greater than or equal to `minReplicas`"),
     );
   const before = old?.scaleTargetRef;
-  return [...errors, ...validateReference(scaleTargetRef, "spec.scaleTargetRef", before, true)];
+  // The only thing of the core group that can be scaled.
+  const needsGroup = scaleTargetRef?.kind !== "ReplicationController";
+  const field = "spec.scaleTargetRef";
+  return [...errors, ...validateReference(scaleTargetRef, field, before, needsGroup)];
 }
 
 const sourceTypes: Readonly<Record<string, keyof MetricSpec>> = {

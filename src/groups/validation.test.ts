@@ -213,6 +213,20 @@ test("jobs are judged by their policies, and little of them may change", async (
   );
 });
 
+test("autoscalers name the group of what they scale, unless it is of the core group", async () => {
+  const hpa = (kind: string): HorizontalPodAutoscaler => ({
+    apiVersion: "autoscaling/v2",
+    kind: "HorizontalPodAutoscaler",
+    metadata: { name: kind.toLowerCase(), namespace: "default" },
+    spec: { scaleTargetRef: { apiVersion: "v1", kind, name: "web" }, maxReplicas: 3 },
+  });
+  expect(await problemsOf(world, horizontalPodAutoscalers, hpa("Deployment"))).toEqual([
+    'spec.scaleTargetRef.apiVersion: Invalid value: "v1": apiVersion must specify API group',
+  ]);
+  const made = await world.client.create(horizontalPodAutoscalers, hpa("ReplicationController"));
+  expect(made.spec?.scaleTargetRef.apiVersion).toBe("v1");
+});
+
 test("autoscalers are judged by metrics and behavior", async () => {
   const hpa = (name: string, spec: object): HorizontalPodAutoscaler => ({
     apiVersion: "autoscaling/v2",

@@ -17,6 +17,11 @@ export interface KubeconfigFile {
   readonly name: string;
 }
 
+/** Arguments of kube-controller-manager, by its own names (`--kube-controller-manager-arg`). */
+export interface ControllerManagerArguments {
+  readonly "allocate-node-cidrs": boolean;
+}
+
 /** Arguments of kube-apiserver, by its own names (`--kube-apiserver-arg`). */
 export interface ApiServerArguments {
   /** All of them as they would be given. */
@@ -111,6 +116,7 @@ export interface ServerOptions {
   /** A KubeSchedulerConfiguration; undefined for the default one. */
   readonly schedulerConfigFile: string | undefined;
   readonly disableControllerManager: boolean;
+  readonly controllerManager: ControllerManagerArguments;
   readonly apiServer: ApiServerArguments;
   readonly accountTokens: AccountTokenOptions;
   /** In the order in which they run. */

@@ -362,6 +362,7 @@ class Server {
       rootCa,
       serviceLb: !this.options.disable.has("servicelb"),
       clusterCidr: this.options.clusterCidr,
+      allocatesNodeCidrs: this.options.controllerManager["allocate-node-cidrs"],
       ...controlledResources(need(this.#made.api).registry),
     });
     const own = serverControllers(context, {

@@ -214,6 +214,7 @@ export class SimCluster {
       rootCa: "PEM",
       serviceLb: false,
       clusterCidr: "10.42.0.0/16",
+      allocatesNodeCidrs: true,
       ...controlledResources(registry),
     });
     for (const controller of controllers) {

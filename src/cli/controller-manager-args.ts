@@ -1,0 +1,10 @@
+/** What `--kube-controller-manager-arg` may hold, with K3s' defaults. */
+import type { ControllerManagerArguments } from "../server/options.ts";
+import { componentArgsOf, switched } from "./component-args.ts";
+import type { FlagValues } from "./flags.ts";
+
+const controllerManagerArgs = { "allocate-node-cidrs": switched(true) } as const;
+
+export function controllerManagerArgsOf(flags: FlagValues): ControllerManagerArguments {
+  return componentArgsOf(flags, "kube-controller-manager-arg", controllerManagerArgs);
+}
