@@ -3,12 +3,13 @@
  *
  *   bun scripts/conformance.ts build             build the suite's programs and images only
  *   bun scripts/conformance.ts A|S|R|all         a step of the ladder, or every test
+ *   bun scripts/conformance.ts beyond            tests beyond the conformance set, with a score of their own
  *     --focus=REGEXP        only the tests whose names match
- *     --rest                only the tests that score.json does not know as passed
+ *     --rest                only the tests that the score does not know as passed
  *     --procs=N             parallel processes (1)
  *     --content-type=TYPE   what the suite's clients send, instead of its default
  *     --timeout=DURATION    end the run after this time (6h)
- *     --record              renew test/conformance/score.json and docs/conformance.md
+ *     --record              renew the score and its page in docs
  *     --server-flag=FLAG    one more flag for k3 server; may be repeated
  */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
@@ -22,27 +23,61 @@ import {
   type Ladder,
   mergeScore,
   readReport,
+  renderBeyond,
   renderRun,
   renderScore,
   type Score,
 } from "../test/conformance/report.ts";
-import { buildPrograms, OUT, runSuite, suiteVersion } from "../test/conformance/suite.ts";
+import {
+  buildPrograms,
+  listBeyond,
+  OUT,
+  runSuite,
+  suiteVersion,
+} from "../test/conformance/suite.ts";
 import { ROOT } from "./deps.ts";
 
 const LADDER = join(ROOT, "test/conformance/ladder.json");
-const SCORE = join(ROOT, "test/conformance/score.json");
-const DOC = join(ROOT, "docs/conformance.md");
-const STEPS = ["A", "S", "R", "all"] as const;
+const STEPS = ["A", "S", "R", "all", "beyond"] as const;
 type Step = (typeof STEPS)[number];
 
 const ladder = JSON.parse(readFileSync(LADDER, "utf8")) as Ladder;
 
-function namesOf(step: Step, focus: string | undefined, rest: boolean): string[] {
-  const names = step === "all" ? [...ladder.A, ...ladder.S, ...ladder.R] : ladder[step];
+/** What is known of a set of tests, and the page that shows it. */
+interface Book {
+  readonly score: string;
+  readonly doc: string;
+  render(score: Score, names: readonly string[]): string;
+}
+
+function bookOf(step: Step): Book {
+  return step === "beyond"
+    ? {
+        score: join(ROOT, "test/conformance/beyond.json"),
+        doc: join(ROOT, "docs/e2e-beyond.md"),
+        render: (score, names) => renderBeyond(score, names, suiteVersion()),
+      }
+    : {
+        score: join(ROOT, "test/conformance/score.json"),
+        doc: join(ROOT, "docs/conformance.md"),
+        render: (score) => renderScore(score, ladder, suiteVersion()),
+      };
+}
+
+async function namesOf(step: Step): Promise<readonly string[]> {
+  if (step === "beyond") return await listBeyond();
+  return step === "all" ? [...ladder.A, ...ladder.S, ...ladder.R] : ladder[step];
+}
+
+function chosenOf(
+  names: readonly string[],
+  focus: string | undefined,
+  without: readonly string[],
+): string[] {
   const pattern = new RegExp(focus ?? "");
-  const left = new Set(rest ? readScore(SCORE).passed : []);
+  const left = new Set(without);
   const chosen = names.filter((name) => pattern.test(name) && !left.has(name));
-  if (chosen.length === 0) throw new Error(`No test of step ${step} is chosen.`);
+  if (chosen.length === 0) throw new Error("No test is chosen.");
   return chosen;
 }
 
@@ -76,7 +111,9 @@ async function main(): Promise<number> {
   }
   const step = STEPS.find((one) => one === positionals[0]);
   if (step === undefined) throw new Error(`Say which step to run: build, ${STEPS.join(", ")}.`);
-  const names = namesOf(step, values.focus, values.rest);
+  const book = bookOf(step);
+  const all = await namesOf(step);
+  const names = chosenOf(all, values.focus, values.rest ? readScore(book.score).passed : []);
   const node = step !== "A";
   const dir = join(OUT, `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "")}-${step}`);
   mkdirSync(dir, { recursive: true });
@@ -109,9 +146,9 @@ async function main(): Promise<number> {
     await writeJson(join(dir, "results.json"), results);
     await writeJson(last, mergeScore(readScore(last), results));
     if (values.record) {
-      const score = mergeScore(readScore(SCORE), results);
-      await writeJson(SCORE, score);
-      await Bun.write(DOC, renderScore(score, ladder, suiteVersion()));
+      const score = mergeScore(readScore(book.score), results);
+      await writeJson(book.score, score);
+      await Bun.write(book.doc, book.render(score, all));
     }
     console.log(text);
     return results.length === names.length && results.every(({ outcome }) => outcome === "passed")

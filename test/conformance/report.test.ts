@@ -98,6 +98,14 @@ describe("a run's report", () => {
     expect(text).toContain("- [sig-apps] Job a works<br>`'x' broke`");
   });
 
+  test("tests beyond conformance that skip themselves are no failures", () => {
+    const names = ["a", "b", "c", "d"].map((name) => `[sig-apps] Job ${name} works`);
+    const failed = { "[sig-apps] Job b works": "skipped: no cloud", "[sig-apps] Job c works": "x" };
+    const text = renderBeyond({ passed: ["[sig-apps] Job a works"], failed }, names, "1.36.4");
+    expect(text).toContain("| sig-apps | 1 | 1 | 1 | 4 |");
+    expect(text).toEndWith("## Failing\n\n- [sig-apps] Job c works<br>`x`\n");
+  });
+
   test("the focus selects whole names", () => {
     const focus = new RegExp(focusOf(["[sig-apps] Job a (works)"]));
     expect(focus.test("Kubernetes e2e suite [sig-apps] Job a (works)")).toBe(true);

@@ -186,6 +186,42 @@ export function renderScore(score: Score, ladder: Ladder, version: string): stri
   return `${lines.join("\n").trimEnd()}\n`;
 }
 
+/** docs/e2e-beyond.md: the score of the tests beyond the conformance set. */
+export function renderBeyond(score: Score, names: readonly string[], version: string): string {
+  const passed = new Set(score.passed);
+  const skipsItself = (name: string): boolean => score.failed[name]?.startsWith("skipped") === true;
+  const fails = (name: string): boolean => name in score.failed && !skipsItself(name);
+  const row = (title: string, some: readonly string[]): string => {
+    const counts = [(name: string) => passed.has(name), fails, skipsItself].map(
+      (fits) => some.filter(fits).length,
+    );
+    return `| ${[title, ...counts, some.length].join(" | ")} |`;
+  };
+  const areas = [...new Set(names.map(areaOf))].sort();
+  const failures = names.filter(fails).sort();
+  const lines = [
+    "# End-to-end tests beyond conformance",
+    "",
+    `The score of those tests of Kubernetes' suite, v${version}, unmodified, that are not part of the conformance set and ask for`,
+    "no cloud, no driver and no gate that is off. Written by `scripts/conformance beyond --record`.",
+    "",
+    "| area | passed | failed | skip themselves here | of |",
+    "|---|---|---|---|---|",
+    ...areas.map((area) =>
+      row(
+        area,
+        names.filter((name) => areaOf(name) === area),
+      ),
+    ),
+    row("**all**", names),
+    "",
+    "## Failing",
+    "",
+    ...failures.map((name) => `- ${name}<br>\`${score.failed[name]?.replaceAll("`", "'")}\``),
+  ];
+  return `${lines.join("\n").trimEnd()}\n`;
+}
+
 /** Ginkgo's focus that selects exactly `names`. */
 export function focusOf(names: readonly string[]): string {
   const escaped = names.map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));

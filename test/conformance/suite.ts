@@ -104,6 +104,20 @@ export async function listImages(): Promise<string[]> {
     .filter((line) => /^\S+\/\S+:\S+$/.test(line));
 }
 
+/** Labels of tests that need a cloud, a driver, another operating system or a gate that is off. */
+const SPECIAL =
+  /\[(Conformance|Feature\w*:|Alpha|Beta|Deprecated|Disruptive|Driver:|Flaky|Serial|Slow|sig-cloud|sig-windows)/;
+const SPECIAL_AREAS = /CSI Volumes|CSI Mock|In-tree Volumes/;
+
+/** The suite's tests beyond the conformance set that any cluster with default gates should pass. */
+export async function listBeyond(): Promise<string[]> {
+  const text = await mustRun([program("e2e.test"), "--list-tests"], "Remove build/conformance.");
+  return text
+    .split("\n")
+    .map((line) => /^\s*\S+:\d+: (.+)$/.exec(line)?.[1] ?? "")
+    .filter((name) => name !== "" && !SPECIAL.test(name) && !SPECIAL_AREAS.test(name));
+}
+
 export interface RunOptions {
   readonly names: readonly string[];
   readonly kubeconfig: string;
