@@ -1,5 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { compare, focusOf, mergeScore, readReport, renderRun, renderScore } from "./report.ts";
+import {
+  compare,
+  focusOf,
+  mergeScore,
+  readReport,
+  renderBeyond,
+  renderRun,
+  renderScore,
+} from "./report.ts";
 
 const spec = (text: string, state: string, message?: string): unknown => ({
   LeafNodeType: "It",
