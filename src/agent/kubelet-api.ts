@@ -11,7 +11,8 @@ import type { Kubelet } from "./kubelet/kubelet.ts";
 import { type LogOptions, readLog } from "./kubelet/log-reader.ts";
 import { statsSummary } from "./kubelet/stats-summary.ts";
 import { containersOf, type Pod } from "./kubelet/types.ts";
-import { cadvisorMetrics, resourceMetrics } from "./kubelet/usage-metrics.ts";
+import { cadvisorMetrics, resourceMetrics, volumeMetrics } from "./kubelet/usage-metrics.ts";
+import { VolumeStats } from "./kubelet/volume-stats.ts";
 
 /** The head of a request that asks for an upgrade. */
 export interface UpgradeHead {
@@ -73,16 +74,23 @@ function addPages(app: Hono, kubelet: Kubelet): void {
   const metricsText = (text: string): Response =>
     new Response(text, { headers: { "Content-Type": metricsType } });
   app.get("/configz", (to) => to.json({ kubeletconfig: kubelet.config }));
-  app.get("/stats/summary", async (to) =>
-    to.json(statsSummary(await stats.read(), context.nodeName, kubelet.pods())),
-  );
+  const volumeStats = new VolumeStats(context);
+  app.get("/stats/summary", async (to) => {
+    const { nodeName } = context;
+    const pods = kubelet.pods();
+    const [use, volumes] = await Promise.all([stats.read(), volumeStats.read(pods)]);
+    return to.json(statsSummary({ use, volumes, nodeName, pods }));
+  });
   app.get("/metrics/resource", async () =>
     metricsText(resourceMetrics(await stats.read(), kubelet.pods())),
   );
   app.get("/metrics/cadvisor", async () =>
     metricsText(cadvisorMetrics(await stats.read(), machine)),
   );
-  app.get("/metrics", () => metricsText(kubeletMetrics(kubelet)));
+  app.get("/metrics", async () => {
+    const volumes = await volumeStats.read(kubelet.pods());
+    return metricsText(`${kubeletMetrics(kubelet)}${volumeMetrics(volumes)}`);
+  });
   app.get("/metrics/probes", () => metricsText(context.prober.metrics.text()));
   const running = (): readonly Pod[] =>
     kubelet.pods().filter((pod) => {

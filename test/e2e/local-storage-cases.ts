@@ -57,6 +57,19 @@ export function localStorageCases(cluster: () => Cluster): void {
     expect(await events(cluster(), "data-keeper-0")).toContain(
       `ProvisioningSucceeded: Successfully provisioned volume ${volumeName}`,
     );
+    const proxy = "get --raw /api/v1/nodes/k3-e2e/proxy";
+    const { pods } = JSON.parse(await cluster().run(`${proxy}/stats/summary`));
+    const isKeeper = (one: { podRef: { name: string } }): boolean => one.podRef.name === "keeper-0";
+    expect(pods.find(isKeeper).volume).toContainEqual(
+      expect.objectContaining({
+        name: "data",
+        pvcRef: { name: "data-keeper-0", namespace: "default" },
+        usedBytes: 12,
+      }),
+    );
+    expect(await cluster().run(`${proxy}/metrics`)).toContain(
+      'kubelet_volume_stats_used_bytes{namespace="default",persistentvolumeclaim="data-keeper-0"} 12',
+    );
     await cluster().run("delete statefulset keeper");
     await cluster().run("delete pvc data-keeper-0");
     await cluster().until("volume and folder are gone", async () => {

@@ -9,10 +9,18 @@ import type {
   PodUse,
 } from "./stats.ts";
 import type { Pod } from "./types.ts";
+import type { VolumeUse, VolumeUses } from "./volume-stats.ts";
 
 type Json = Record<string, unknown>;
 
-export function statsSummary(use: NodeUse, nodeName: string, pods: readonly Pod[]): Json {
+export interface SummaryFacts {
+  readonly use: NodeUse;
+  readonly volumes: VolumeUses;
+  readonly nodeName: string;
+  readonly pods: readonly Pod[];
+}
+
+export function statsSummary({ use, volumes, nodeName, pods }: SummaryFacts): Json {
   const time = timeOf(use.timeMs);
   const { fs, imageFs } = use;
   const diskOf = (disk: NodeUse["fs"]): Json => ({
@@ -42,12 +50,12 @@ export function statsSummary(use: NodeUse, nodeName: string, pods: readonly Pod[
     },
     pods: use.pods.flatMap((one) => {
       const pod = pods.find(({ metadata }) => metadata.uid === one.uid);
-      return pod === undefined ? [] : [podJson(one, pod, use)];
+      return pod === undefined ? [] : [podJson(one, pod, use, volumes.get(one.uid) ?? [])];
     }),
   };
 }
 
-function podJson(use: PodUse, pod: Pod, node: NodeUse): Json {
+function podJson(use: PodUse, pod: Pod, node: NodeUse, volumes: readonly VolumeUse[]): Json {
   const time = timeOf(node.timeMs);
   const statuses = [
     ...(pod.status?.containerStatuses ?? []),
@@ -56,10 +64,13 @@ function podJson(use: PodUse, pod: Pod, node: NodeUse): Json {
   ];
   const startOf = (id: string): string | undefined =>
     statuses.find((one) => one.containerID === `containerd://${id}`)?.state?.running?.startedAt;
-  const ephemeral = use.containers.reduce(
+  const written = use.containers.reduce(
     (sum, one) => sum + one.rootFsUsedBytes + one.logsUsedBytes,
     0,
   );
+  const ephemeral = volumes
+    .filter(({ isEphemeral }) => isEphemeral)
+    .reduce((sum, { used }) => sum + used.bytes, written);
   return {
     podRef: { name: use.name, namespace: use.namespace, uid: use.uid },
     startTime: pod.status?.startTime ?? time,
@@ -67,9 +78,15 @@ function podJson(use: PodUse, pod: Pod, node: NodeUse): Json {
     ...(use.cpu === undefined ? {} : { cpu: cpuJson(use.cpu) }),
     ...(use.memory === undefined ? {} : { memory: memoryJson(use.memory) }),
     ...(use.interfaces.length === 0 ? {} : { network: networkJson(use.interfaces, time) }),
+    ...(volumes.length === 0 ? {} : { volume: volumes.map((one) => volumeJson(one, time)) }),
     "ephemeral-storage": diskUse(node.fs, ephemeral, time),
     process_stats: { process_count: use.processes },
   };
+}
+
+function volumeJson({ name, claim, used, fs }: VolumeUse, time: string): Json {
+  const own = { ...diskUse(fs, used.bytes, time), inodesUsed: used.inodes, name };
+  return claim === undefined ? own : { ...own, pvcRef: { ...claim } };
 }
 
 function containerJson(use: ContainerUse, startTime: string | undefined, node: NodeUse): Json {

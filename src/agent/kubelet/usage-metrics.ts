@@ -2,6 +2,7 @@
 import type { Machine } from "./machine.ts";
 import type { ContainerUse, NodeUse, PodUse } from "./stats.ts";
 import type { Pod } from "./types.ts";
+import type { VolumeUses } from "./volume-stats.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -176,4 +177,42 @@ function network(page: Page, pod: PodUse): void {
     { container: "", id: pod.sandboxId, namespace: pod.namespace, pod: pod.name },
     pod.processes,
   );
+}
+
+const claim = {
+  capacity: gauge("kubelet_volume_stats_capacity_bytes", "[ALPHA] Capacity in bytes of the volume"),
+  available: gauge(
+    "kubelet_volume_stats_available_bytes",
+    "[ALPHA] Number of available bytes in the volume",
+  ),
+  used: gauge("kubelet_volume_stats_used_bytes", "[ALPHA] Number of used bytes in the volume"),
+  inodes: gauge("kubelet_volume_stats_inodes", "[ALPHA] Maximum number of inodes in the volume"),
+  inodesFree: gauge(
+    "kubelet_volume_stats_inodes_free",
+    "[ALPHA] Number of free inodes in the volume",
+  ),
+  inodesUsed: gauge(
+    "kubelet_volume_stats_inodes_used",
+    "[ALPHA] Number of used inodes in the volume",
+  ),
+};
+
+/** What claims hold, once for each claim; empty where no pod has one. */
+export function volumeMetrics(volumes: VolumeUses): string {
+  const page = new Page();
+  const seen = new Set<string>();
+  for (const { claim: reference, used, fs } of [...volumes.values()].flat()) {
+    const { name = "", namespace = "" } = reference ?? {};
+    const key = `${namespace}/${name}`;
+    if (reference === undefined || seen.has(key)) continue;
+    seen.add(key);
+    const labels = { namespace, persistentvolumeclaim: name };
+    page.add(claim.capacity, labels, fs.totalBytes);
+    page.add(claim.available, labels, fs.freeBytes);
+    page.add(claim.used, labels, used.bytes);
+    page.add(claim.inodes, labels, fs.totalInodes);
+    page.add(claim.inodesFree, labels, fs.freeInodes);
+    page.add(claim.inodesUsed, labels, used.inodes);
+  }
+  return seen.size === 0 ? "" : page.text();
 }
