@@ -35,6 +35,8 @@ export interface LogFileOptions {
   readonly ageMsMax?: number;
   /** Default true. */
   readonly compress?: boolean;
+  /** Of a folder that is made for the file; default 0o755. */
+  readonly directoryMode?: number;
 }
 
 /** Writes to standard output, at once. */
@@ -51,7 +53,7 @@ export class LogFile {
   /** Throws when the file cannot be written. */
   constructor(options: LogFileOptions) {
     this.#options = options;
-    mkdirSync(dirname(options.path), { recursive: true, mode: 0o755 });
+    mkdirSync(dirname(options.path), { recursive: true, mode: options.directoryMode ?? 0o755 });
     this.#fd = openSync(options.path, "a", 0o600);
     this.#bytes = fstatSync(this.#fd).size;
   }

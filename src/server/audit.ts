@@ -81,6 +81,7 @@ function lineWriter(options: AuditLogOptions, { clock }: Runtime): (line: string
       backupsMax: unlessZero(backupsMax),
       ageMsMax: unlessZero(ageDaysMax) * msPerDay,
       compress,
+      directoryMode: 0o700,
     });
     return (line) => file.write(line);
   } catch (error) {

@@ -107,6 +107,7 @@ describe.skipIf(skip !== undefined)("audit", () => {
     await cluster.until("the receiver has it", async () => received.some(isIt));
     expect(received.find(isIt)).toMatchObject(wanted);
     expect(statSync(file("logs/audit.log")).mode & 0o777).toBe(0o600);
+    expect(statSync(file("logs")).mode & 0o777).toBe(0o700);
   });
 
   test("secrets stay out of the log, and nobody writes lines of their own into it", async () => {

@@ -48,7 +48,7 @@ export const badRequests: readonly BadRequest[] = [
     title: "an escaped slash in a name",
     line: `GET ${core}/pods/a%2fb`,
     code: 404,
-    says: ["404 page not found"],
+    says: ["the server could not find the requested resource"],
   },
   {
     title: "double slashes",
@@ -89,7 +89,7 @@ export const badRequests: readonly BadRequest[] = [
     headers: { Accept: "image/png" },
     code: 406,
     reason: "NotAcceptable",
-    says: ["only the following media types are accepted"],
+    says: ["406: Not Acceptable"],
   },
   {
     title: "a resourceVersion that is no number",
@@ -179,7 +179,7 @@ export const badRequests: readonly BadRequest[] = [
     title: "a resource that does not exist",
     line: "GET /api/v1/things",
     code: 404,
-    says: ["404 page not found"],
+    says: ["the server could not find the requested resource"],
   },
   {
     title: "a group that does not exist",
@@ -238,7 +238,7 @@ export const badRequests: readonly BadRequest[] = [
     body: () => "{}",
     code: 415,
     reason: "UnsupportedMediaType",
-    says: ["accepted media types include: application/json-patch+json"],
+    says: ["415: Unsupported Media Type"],
   },
   {
     title: "a propagationPolicy of another word",
