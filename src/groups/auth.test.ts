@@ -291,6 +291,40 @@ describe("a node", () => {
     await own().delete(pods, "default", "static-n1", { gracePeriodSeconds: 0 });
   });
 
+  test("reads its own pods and itself, and nothing of other nodes", async () => {
+    const pod = (name: string, nodeName: string): Pod => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace: "default" },
+      spec: { nodeName, containers: [{ name: "a", image: "b" }] },
+    });
+    await world.client.create(pods, pod("on-n1", "n1"));
+    await world.client.create(pods, pod("on-n2", "n2"));
+    const { metadata } = await own().get(pods, "default", "on-n1");
+    expect(metadata.name).toBe("on-n1");
+    await expect(own().get(pods, "default", "on-n2")).rejects.toMatchObject(
+      refusal("no relationship found between node 'n1' and this object"),
+    );
+    const listed = await own().list(pods, "", { fieldSelector: "spec.nodeName=n1" });
+    expect(listed.items.map(({ spec }) => spec.nodeName)).toEqual(["n1"]);
+    const narrowed = refusal("can only list/watch pods with spec.nodeName field selector");
+    const selectors = ["", "spec.nodeName=n2", "spec.nodeName!=n1", "metadata.namespace=default"];
+    for (const fieldSelector of selectors) {
+      await expect(own().list(pods, "", { fieldSelector })).rejects.toMatchObject(narrowed);
+    }
+    expect((await own().get(nodes, "", "n1")).metadata.name).toBe("n1");
+    expect((await own().list(nodes, "", { fieldSelector: "metadata.name=n1" })).items).toHaveLength(
+      1,
+    );
+    await expect(own().get(nodes, "", "n2")).rejects.toMatchObject(
+      refusal("node 'n1' cannot read 'n2', only its own Node object"),
+    );
+    await expect(own().list(nodes, "")).rejects.toMatchObject(
+      refusal("node 'n1' cannot read all nodes, only its own Node object"),
+    );
+    for (const name of ["on-n1", "on-n2"]) await world.client.delete(pods, "default", name);
+  });
+
   test("takes tokens for its own pods, and leases of its own name", async () => {
     const made = await world.client.create<Pod>(pods, {
       apiVersion: "v1",

@@ -2,6 +2,7 @@
 import { nodes, persistentVolumeClaims, persistentVolumes, pods } from "../../client/resources.ts";
 import type { Pod } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { parseFieldSelector, SelectorError } from "../../lib/selector.ts";
 import type { LiveSets } from "../../live/live-set.ts";
 import type { Attributes, Authorizer, Decision, UserRules } from "../authorizer.ts";
 
@@ -21,10 +22,10 @@ const reads = ["get", "list", "watch"];
 /** `group/resource[/subresource]` and the verbs that every kubelet has on it. */
 const always: Readonly<Record<string, readonly string[]>> = {
   "/services": reads,
-  "/nodes": ["create", ...reads],
+  "/nodes": ["create"],
   "/namespaces": reads,
   "/endpoints": reads,
-  "/pods": [...reads, "create", "delete"],
+  "/pods": ["create", "delete"],
   "/pods/status": ["patch", "update"],
   "/pods/eviction": ["create"],
   "/pods/binding": [],
@@ -46,7 +47,7 @@ const always: Readonly<Record<string, readonly string[]>> = {
 
 /** Resources named like the node that belong to it. */
 const own: Readonly<Record<string, readonly string[]>> = {
-  "/nodes": ["get", "patch", "update"],
+  "/nodes": [...reads, "patch", "update"],
   "/nodes/status": ["patch", "update"],
   "coordination.k8s.io/leases": ["create", "delete", "get", "patch", "update"],
   "storage.k8s.io/csinodes": ["create", "delete", "get", "patch", "update"],
@@ -118,6 +119,31 @@ const referenced: Readonly<
   "/serviceaccounts/token": { uses: accountsOf, verbs: ["create"] },
 };
 
+function isNarrowed(fieldSelector: string, nodeName: string): boolean {
+  try {
+    return parseFieldSelector(fieldSelector).some(
+      ({ field, operator, value }) => field === byNode && operator === "=" && value === nodeName,
+    );
+  } catch (error) {
+    if (error instanceof SelectorError) return false;
+    throw error;
+  }
+}
+
+function refusalOf(nodeName: string, attributes: Attributes, isKnown: boolean): string {
+  const { group, resource, subresource, name, verb } = attributes;
+  const reading = group === "" && subresource === "" && reads.includes(verb);
+  if (reading && resource === "nodes") {
+    const what = name === "" ? "all nodes" : `'${name}'`;
+    return `node '${nodeName}' cannot read ${what}, only its own Node object`;
+  }
+  if (reading && resource === "pods" && name === "") {
+    return "can only list/watch pods with spec.nodeName field selector";
+  }
+  if (name === "" || !isKnown) return "";
+  return `no relationship found between node '${nodeName}' and this object`;
+}
+
 /** Of an authorizer that decides case by case. */
 export function unknownRules(error: string): UserRules {
   return { resourceRules: [], nonResourceRules: [], isIncomplete: true, errors: [error] };
@@ -144,6 +170,16 @@ export function createNodeAuthorizer(live: LiveSets): Authorizer {
     return usesOnNode(nodeName, claim.namespace, claim.name, claimsOf);
   }
 
+  /** Its own, by name; or those that a selector narrows to its own. */
+  function mayReadPods(
+    nodeName: string,
+    { fieldSelector = "", verb, ...pod }: Attributes,
+  ): boolean {
+    if (verb !== "get" && isNarrowed(fieldSelector, nodeName)) return true;
+    if (pod.name === "") return false;
+    return podSet.get(`${pod.namespace}/${pod.name}`)?.object.spec.nodeName === nodeName;
+  }
+
   function decide(nodeName: string, attributes: Attributes): boolean {
     const { group, resource, subresource, verb, namespace, name } = attributes;
     const what = `${group}/${resource}${subresource === "" ? "" : `/${subresource}`}`;
@@ -153,6 +189,7 @@ export function createNodeAuthorizer(live: LiveSets): Authorizer {
     const isOwn = name === nodeName || (verb === "create" && name === "");
     if (own[what]?.includes(verb) && isOwn) return true;
     if (what === "/persistentvolumes" && verb === "get") return mayReadVolume(nodeName, name);
+    if (what === "/pods" && reads.includes(verb)) return mayReadPods(nodeName, attributes);
     const reference = referenced[what];
     if (reference?.verbs.includes(verb) && name !== "")
       return usesOnNode(nodeName, namespace, name, reference.uses);
@@ -165,14 +202,7 @@ export function createNodeAuthorizer(live: LiveSets): Authorizer {
       if (nodeName === undefined || !attributes.isResourceRequest) return denied;
       if (decide(nodeName, attributes)) return allowed;
       const known = live.of(nodes).get(nodeName) !== undefined;
-      const { resource, name } = attributes;
-      return {
-        allowed: false,
-        reason:
-          name === "" || !known
-            ? ""
-            : `no relationship found between node '${nodeName}' and this object (${resource})`,
-      };
+      return { allowed: false, reason: refusalOf(nodeName, attributes, known) };
     },
     rulesFor: (user) =>
       nodeNameOf(user) === undefined
