@@ -25,6 +25,7 @@ interface Called {
   readonly url: string;
   readonly host: string;
   readonly options: FetchOptions | undefined;
+  readonly redirect: RequestRedirect;
   readonly review: Review;
 }
 type Answer = Record<string, unknown> | Error;
@@ -38,7 +39,8 @@ beforeAll(async () => {
   spyOn(world.runtime.net, "fetch").mockImplementation(async (request, options) => {
     const url = new URL(request.url);
     const review = (await request.json()) as Review;
-    called.push({ url: request.url, host: request.headers.get("host") ?? "", options, review });
+    const { url: asked, redirect } = request;
+    called.push({ url: asked, host: request.headers.get("host") ?? "", options, redirect, review });
     const response = answer(review, url.pathname);
     if (response instanceof Error) throw response;
     const { apiVersion } = review;
@@ -341,6 +343,16 @@ describe("a webhook that fails", () => {
     expect(await told({})).toContain("expected response.uid=");
     answer = () => ({ allowed: true, patch: "W10=" });
     expect(await told({})).toContain("response.patch but not response.patchType");
+  });
+
+  test("a webhook leads nowhere else: CVE-2020-8561", async () => {
+    await mutating("m", hook());
+    // What fetch throws for a redirect that it must not follow.
+    answer = () => Object.assign(new Error("redirected"), { code: "UnexpectedRedirect" });
+    const error = await failure(world.client.create(configMaps, configMap()));
+    expect(called.map(({ redirect }) => redirect)).toEqual(["error"]);
+    expect(error.message).toEndWith("redirected");
+    expect(world.runtime.logged.join()).not.toContain("redirected");
   });
 
   test("a dry run is told as such, and stores nothing", async () => {

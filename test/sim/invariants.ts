@@ -3,6 +3,7 @@
 import type { Deployment, ReplicaSet } from "../../src/gen/apps-v1.ts";
 import type { Job } from "../../src/gen/batch-v1.ts";
 import type { Pod } from "../../src/gen/core-v1.ts";
+import type { NetworkPolicy } from "../../src/gen/networking-v1.ts";
 import type { KubeObject } from "../../src/schema/object.ts";
 import type { Change, Store } from "../../src/store/store.ts";
 import { type Container, isRunning, type Sandbox, type Witness } from "./fake-cri.ts";
@@ -88,7 +89,24 @@ export class Invariants {
       this.#mostReplicas.set(uid, most);
     },
     jobs: (job: Job, isPut) => this.#job(job, isPut),
+    networkpolicies: ({ metadata }: NetworkPolicy, isPut) => {
+      if (!isPut) this.#policyGone(metadata.namespace ?? "");
+    },
   };
+
+  /** A policy that goes before the pods it guards leaves them open (CVE-2024-7598). */
+  #policyGone(namespace: string): void {
+    const pods = [...this.#pods.values()].filter(({ metadata }) => {
+      return metadata.namespace === namespace;
+    });
+    const running = this.#containers.filter(
+      ({ what }) => isRunning(what) && nameOf(what.sandbox).startsWith(`${namespace}/`),
+    );
+    const isForced = [...this.#forced].some((name) => name.startsWith(`${namespace}/`));
+    if (pods.length > 0 || (running.length > 0 && !isForced)) {
+      this.#break(`the policy of ${namespace} went before its pods`);
+    }
+  }
 
   /** A pod is bound once, and its end is final. */
   #pod(pod: Pod, isPut: boolean): void {

@@ -9,6 +9,7 @@ import {
   chooseApps,
   createApps,
   deleteApps,
+  deleteNamespace,
   deleteSomePod,
   evictSomePod,
   forceAwaySomePod,
@@ -55,8 +56,10 @@ export async function simulate(seed: number): Promise<Outcome> {
     await trouble(cluster, apps, checks);
     cluster.chance.off();
     settledMs = await reached(cluster, "wanted", () => unmet(cluster.client, nodes, apps));
-    await inTime(cluster, deleteApps(cluster.client, apps));
-    goneMs = await reached(cluster, "gone", () => leftOver(cluster.client, nodes));
+    const isWhole = cluster.runtime.random.int(2) === 0;
+    const { client } = cluster;
+    await inTime(cluster, isWhole ? deleteNamespace(client) : deleteApps(client, apps));
+    goneMs = await reached(cluster, "gone", () => leftOver(client, nodes));
   } catch (error) {
     problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
   }

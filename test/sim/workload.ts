@@ -5,6 +5,8 @@ import {
   deployments,
   endpointSlices,
   jobs,
+  namespaces,
+  networkPolicies,
   podDisruptionBudgets,
   pods,
   services,
@@ -15,7 +17,7 @@ import type { Random } from "../../src/runtime/runtime.ts";
 import type { KubeObject } from "../../src/schema/object.ts";
 import { maxSurge } from "./invariants.ts";
 
-export const namespace = "default";
+export const namespace = "work";
 const apps = "apps/v1";
 const completions = 3;
 
@@ -235,10 +237,24 @@ export function chooseApps(random: Random): readonly App[] {
   return all.filter((_, index) => index === first || index === second);
 }
 
+/** The apps in a namespace of their own, with a policy that must outlive all that it guards. */
 export async function createApps(client: Client, chosen: readonly App[]): Promise<void> {
+  const metadata = { name: namespace };
+  await client.create(namespaces, { apiVersion: "v1", kind: "Namespace", metadata, spec: {} });
+  await client.create(networkPolicies, {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: named("closed"),
+    spec: { podSelector: {}, policyTypes: ["Ingress"] },
+  });
   for (const [resource, value] of chosen.flatMap(({ objects }) => objects)) {
     await client.create(resource, structuredClone(value));
   }
+}
+
+/** All at once, in the order that the namespace's end has. */
+export async function deleteNamespace(client: Client): Promise<void> {
+  await client.delete(namespaces, "", namespace);
 }
 
 export async function deleteApps(client: Client, chosen: readonly App[]): Promise<void> {
