@@ -4,7 +4,6 @@ import type { AdmissionPlugin } from "../api/admission-plugin.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { Auditor } from "../api/audit/auditor.ts";
 import { createAuthenticate, type StaticUser } from "../api/auth/authenticate.ts";
-import type { Authorizer } from "../api/authorizer.ts";
 import type { HealthCheck } from "../api/health.ts";
 import type { HealthEndpoint } from "../api/http.ts";
 import { type ApiServer, createApiServer } from "../api/server.ts";
@@ -14,11 +13,11 @@ import type { ComponentHealth } from "../groups/core/virtual.ts";
 import { serveCustomResources } from "../groups/custom/serve.ts";
 import type { UsageSource } from "../groups/metrics/usage.ts";
 import type { NodeConnector } from "../groups/node-connector.ts";
-import type { LiveSets } from "../live/live-set.ts";
 import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Store } from "../store/store.ts";
 import type { Authentication } from "./authentication.ts";
+import type { Authorization } from "./authorization.ts";
 import type { AccountTokenOptions, ServerOptions } from "./options.ts";
 import { versionInfo } from "./version.ts";
 
@@ -42,7 +41,7 @@ export interface ApiParts {
   readonly address: string;
   readonly auditor: Auditor | undefined;
   readonly authentication: Authentication;
-  readonly authorizer: (live: LiveSets) => Authorizer;
+  readonly authorization: Authorization;
   readonly frontProxy: () => FrontProxyIdentity | undefined;
   readonly health: (endpoint: HealthEndpoint) => Promise<readonly HealthCheck[]>;
   readonly components: () => Promise<readonly ComponentHealth[]>;
@@ -70,7 +69,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
     runtime,
     rows,
     admission: parts.admission,
-    authorizer: parts.authorizer,
+    authorizer: parts.authorization.authorizer,
     auditor: parts.auditor,
     authenticate: (live, client) =>
       createAuthenticate({
@@ -106,6 +105,9 @@ export function openApiServer(parts: ApiParts): ApiServer {
         jwksUri ?? `https://${parts.address}/openid/v1/jwks`,
       ),
   });
+  for (const { reloads } of [parts.authentication, parts.authorization]) {
+    reloads?.countIn(api.metrics);
+  }
   serveCustomResources({ ...api, runtime: parts.runtime });
   return api;
 }

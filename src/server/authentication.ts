@@ -14,7 +14,7 @@ import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
 import { parseBody } from "../schema/parse.ts";
-import { followFile } from "./follow-file.ts";
+import { followFile, Reloads } from "./follow-file.ts";
 import type { AuthenticationOptions } from "./options.ts";
 import { StartError } from "./start-error.ts";
 
@@ -22,6 +22,8 @@ export interface Authentication {
   readonly otherTokens: OtherTokens | undefined;
   readonly anonymous: () => AnonymousSettings;
   readonly requestHeaders: RequestHeaders;
+  /** Of the file, when there is one. */
+  readonly reloads?: Reloads;
 }
 
 export interface AuthenticationWorld {
@@ -42,6 +44,7 @@ export async function openAuthentication(
   world: AuthenticationWorld,
 ): Promise<Authentication> {
   const issuers = new Issuers(world);
+  const reloads = new Reloads("authentication");
   let fromFile: AnonymousSettings | undefined;
   const { configFile, oidc, anonymous } = options;
   if (configFile !== undefined) {
@@ -50,7 +53,8 @@ export async function openAuthentication(
       issuers.use(settings.jwt);
       fromFile = settings.anonymous;
     };
-    await followFile(configFile, { ...world, what: "the authentication configuration", load });
+    const what = "the authentication configuration";
+    await followFile(configFile, { ...world, reloads, what, load });
   }
   if (oidc !== undefined) issuers.use([await withAuthority(oidc, world.runtime)]);
   const webhook = await openWebhook(options, world);
@@ -63,6 +67,7 @@ export async function openAuthentication(
     otherTokens: asked.length === 0 ? undefined : firstOf(asked),
     anonymous: () => fromFile ?? byFlag ?? anonymousByDefault,
     requestHeaders: options.requestHeaders,
+    ...(configFile !== undefined && { reloads }),
   };
 }
 

@@ -10,29 +10,36 @@ import type { LiveSets } from "../live/live-set.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
 import { parseBody } from "../schema/parse.ts";
-import { followFile } from "./follow-file.ts";
+import { followFile, Reloads } from "./follow-file.ts";
 import type { AuthorizationOptions } from "./options.ts";
 import { StartError } from "./start-error.ts";
+
+export interface Authorization {
+  readonly authorizer: (live: LiveSets) => Authorizer;
+  /** Of the file, when there is one. */
+  readonly reloads?: Reloads;
+}
 
 /** Makes the authorizer once the LiveSets are there; throws StartError for what cannot be used. */
 export async function openAuthorization(
   options: AuthorizationOptions,
   runtime: Runtime,
   scope: Scope,
-): Promise<(live: LiveSets) => Authorizer> {
+): Promise<Authorization> {
   if (options.configFile === undefined) {
     const links = await openLinks(options.chain, runtime).catch((error: unknown) => {
       throw new StartError(`Cannot use the authorization webhook: ${textOf(error)}`);
     });
-    return (live) => createAuthorizer(live, links);
+    return { authorizer: (live) => createAuthorizer(live, links) };
   }
   const file = options.configFile;
   const current = { links: [] as readonly Link[] };
   const load = async (bytes: Uint8Array): Promise<void> => {
     current.links = await openLinks(await readSettings(bytes), runtime);
   };
-  await followFile(file, { runtime, scope, what: "the authorization configuration", load });
-  return (live) => followLinks(() => current.links, live);
+  const [reloads, what] = [new Reloads("authorization"), "the authorization configuration"];
+  await followFile(file, { runtime, scope, reloads, what, load });
+  return { authorizer: (live) => followLinks(() => current.links, live), reloads };
 }
 
 /** The authorizers of the newest links; made anew when those change. */

@@ -137,7 +137,7 @@ class LoneApiServer {
       nodes: new LocalNodes(runtime.clock),
       usage: undefined,
       authentication: await openAuthentication(options.settings.authentication, world),
-      authorizer: await openAuthorization(options.settings.authorization, runtime, scope),
+      authorization: await openAuthorization(options.settings.authorization, runtime, scope),
       auditor: await openAuditor(options.settings.audit, runtime, scope),
       address: `${options.advertiseAddress}:${options.port}`,
       health: (endpoint) => healthChecks(endpoint, this.health(this.#store)),

@@ -254,7 +254,7 @@ class Server {
       frontProxy: () => this.#frontProxy(),
       auditor,
       authentication: await openAuthentication(options.authentication, { runtime, scope, tokens }),
-      authorizer: await openAuthorization(options.authorization, runtime, scope),
+      authorization: await openAuthorization(options.authorization, runtime, scope),
     });
     scope.defer(() => api.live[Symbol.dispose]());
     this.#made.api = api;

@@ -218,6 +218,11 @@ describe.skipIf(skip !== undefined)("configured authentication", () => {
     writeAuthorization(["RBAC", "RBAC"]);
     await cluster.until("it is refused", async () => cluster.log().includes("Duplicate value"));
     expect((await ask(podsPath, "opaque")).code).toBe(200);
+    const metrics = await cluster.run("get --raw /metrics");
+    for (const status of ["success", "failure"]) {
+      const name = "apiserver_authorization_config_controller_automatic_reloads_total";
+      expect(metrics).toContain(`${name}{status="${status}"} 1`);
+    }
   });
 
   test("a new mapping of claims is in force without a restart", async () => {
