@@ -119,9 +119,11 @@ async function listFromSet(
   const { key, prefix, matches } = selection;
   const one = key === undefined ? undefined : set.get(key);
   const { revision } = set;
-  const candidates = key === undefined ? [...set.list(prefix)] : one === undefined ? [] : [one];
+  const candidates = key === undefined ? set.list(prefix) : one === undefined ? [] : [one];
   const { clock } = call.parts.runtime;
-  const found = selection.selects ? await filterInTurns(clock, candidates, matches) : candidates;
+  const found = selection.selects
+    ? await filterInTurns(clock, candidates, matches)
+    : [...candidates];
   if (limit === 0 || found.length <= limit) {
     return { objects: found, revision, continue: "", remaining: undefined };
   }

@@ -19,6 +19,8 @@ export interface Selection {
   readonly selects: boolean;
   /** The only key that can match, when the selectors name it. */
   readonly key: string | undefined;
+  /** False when an object is meant because it has that key. */
+  readonly selectsBeyondKey: boolean;
   matches(live: Stored): boolean;
 }
 
@@ -33,10 +35,15 @@ export function selectionOf(definition: ResourceDefinition, request: ApiRequest)
   }
   for (const { field } of fields) checkField(definition, field);
   const namespace = definition.namespaced ? request.namespace : "";
+  const key = keyNamed(definition, namespace, fields);
   return {
     prefix: namespace === "" ? "" : `${namespace}/`,
     selects: labels.requirements.length > 0 || fields.length > 0,
-    key: keyNamed(definition, namespace, fields),
+    key,
+    selectsBeyondKey:
+      key === undefined ||
+      labels.requirements.length > 0 ||
+      fields.some((term) => !isInKey(key, term)),
     matches: (live) => matchesLabels(labels, live.labels) && matchesAll(definition, fields, live),
   };
 }
@@ -61,6 +68,14 @@ function checkField(definition: ResourceDefinition, field: string): void {
           '"metadata.namespace"'
       : `field label not supported: ${field}`,
   );
+}
+
+/** True for what an object fulfils by having that key. */
+function isInKey(key: string, { field, operator, value }: FieldTerm): boolean {
+  const slash = key.indexOf("/");
+  if (operator !== "=") return false;
+  if (field === "metadata.name") return value === key.slice(slash + 1);
+  return field === "metadata.namespace" && slash > 0 && value === key.slice(0, slash);
 }
 
 function keyNamed(

@@ -162,10 +162,12 @@ function sharedFrame(format: WatchForm["format"], type: WatchType, object: Store
   let frame = frames.get(key);
   if (frame === undefined) {
     const head = () => encoder.encode(`{"type":"${type}","object":`);
-    frame =
+    const bytes =
       format === "json"
         ? joinBytes([head(), object.json(), encoder.encode("}\n")])
         : watchFrame(type, protobufOf(object));
+    // Streams of Node would make a Buffer of it for each watcher.
+    frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     frames.set(key, frame);
   }
   return frame;

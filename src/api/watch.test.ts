@@ -23,7 +23,8 @@ async function open(world: World, query: Record<string, string>, accept = "") {
     }
     const lines = text.split("\n");
     text = lines.slice(count).join("\n");
-    return lines.slice(0, count).map((line) => JSON.parse(line));
+    const whole = lines.slice(0, count).filter((line) => line !== "");
+    return whole.map((line) => JSON.parse(line));
   };
   const ended = async () => {
     for (;;) if ((await reader.read()).done) return true;
@@ -93,6 +94,25 @@ test("watch from a compacted version ends with a 410 event", async () => {
   const [event] = await watch.take(1);
   expect(event).toMatchObject({ type: "ERROR", object: { code: 410, reason: "Expired" } });
   expect(await watch.ended()).toBe(true);
+});
+
+test("a watch of one name still heeds what else is asked of it", async () => {
+  const world = createTestWorld();
+  for (const name of ["a", "b"]) await world.client.create(things, thing(name));
+  const watching = (more: Record<string, string>) => open(world, { resourceVersion: "1", ...more });
+  const plain = await watching({ fieldSelector: "metadata.name=b" });
+  expect(shown(await plain.take(1))).toEqual(["ADDED b"]);
+  const never = await watching({ fieldSelector: "metadata.name=b,metadata.name!=b" });
+  const neither = await watching({ fieldSelector: "metadata.name=a,metadata.name=b" });
+  const labelled = await watching({ fieldSelector: "metadata.name=b", labelSelector: "app=x" });
+  const labels = { app: "x" };
+  await world.client.patch(things, "default", "b", "merge", { metadata: { labels } });
+  await world.client.patch(things, "default", "a", "merge", { metadata: { labels } });
+  expect(shown(await labelled.take(1))).toEqual(["ADDED b"]);
+  for (const watch of [never, neither]) {
+    watch.abort.abort();
+    expect(await watch.take(1)).toEqual([]);
+  }
 });
 
 test("watch with a selector turns leaving into DELETED and joining into ADDED", async () => {

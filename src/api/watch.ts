@@ -183,7 +183,9 @@ class Watch {
     if (this.#over || !change.now.key.startsWith(this.selection.prefix)) return;
     const { key } = this.selection;
     if (key !== undefined && change.now.key !== key) return;
-    const event = eventOf(change, this.selection);
+    const { selectsBeyondKey, matches } = this.selection;
+    const selects = this.selection.selects && selectsBeyondKey;
+    const event = eventOf(change, { selects, matches });
     if (event === undefined) return;
     if (this.#counted !== undefined) this.#counted.tally.events += 1;
     if (event.type === "left") this.sink.event("DELETED", event.object, change.now.revision);

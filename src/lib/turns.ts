@@ -9,7 +9,7 @@ export interface MonotonicClock {
 /** As `items.map(make)`, in turns. */
 export async function inTurns<T, R>(
   clock: MonotonicClock,
-  items: readonly T[],
+  items: Iterable<T>,
   make: (item: T) => R,
 ): Promise<R[]> {
   const made: R[] = [];
@@ -20,7 +20,7 @@ export async function inTurns<T, R>(
 /** As `items.filter(isWanted)`, in turns. */
 export async function filterInTurns<T>(
   clock: MonotonicClock,
-  items: readonly T[],
+  items: Iterable<T>,
   isWanted: (item: T) => boolean,
 ): Promise<T[]> {
   const wanted: T[] = [];
@@ -32,7 +32,7 @@ export async function filterInTurns<T>(
 
 async function eachInTurns<T>(
   clock: MonotonicClock,
-  items: readonly T[],
+  items: Iterable<T>,
   visit: (item: T) => void,
 ): Promise<void> {
   let endsMs = clock.monotonicMs() + limits.turnMs;
