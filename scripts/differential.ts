@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { describeFinding, type Finding, grouped, Pair } from "../test/differential/pair.ts";
 import { prepare } from "../test/differential/prepare.ts";
 import { Random } from "../test/differential/random.ts";
+import { customResources } from "../test/differential/script-custom.ts";
 import { lifecycle } from "../test/differential/script-lifecycle.ts";
 import { mutations } from "../test/differential/script-mutations.ts";
 import { requests } from "../test/differential/script-requests.ts";
@@ -18,7 +19,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: "string", default: "1" },
     requests: { type: "string", default: "2000" },
-    parts: { type: "string", default: "lifecycle,requests,mutations" },
+    parts: { type: "string", default: "lifecycle,custom,requests,mutations" },
     only: { type: "string", default: "." },
   },
 });
@@ -32,6 +33,7 @@ try {
   const only = new RegExp(values.only);
   const subjects = (await readSubjects(pair)).filter(({ kind }) => only.test(kind));
   if (parts.has("lifecycle")) for (const subject of subjects) await lifecycle(pair, subject);
+  if (parts.has("custom")) await customResources(pair);
   if (parts.has("requests")) await requests(pair);
   if (parts.has("mutations"))
     await mutations(pair, subjects, new Random(Number(values.seed)), Number(values.requests));

@@ -37,6 +37,10 @@ export type Deleted = {
   readonly uid: string;
 };
 
+const keptPods =
+  "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background " +
+  "to remove them or set propagationPolicy=Orphan to suppress this warning";
+
 /** Deletes one object as `options` say; throws NotFound and Conflict. */
 export async function deleteNamed(
   call: Call,
@@ -45,6 +49,8 @@ export async function deleteNamed(
   options: DeleteRequest,
 ): Promise<Deleted> {
   const { definition, parts } = call;
+  if (options.policy === undefined && groupResource(definition) === "jobs.batch")
+    call.warnings.push(keptPods);
   const dry = { ...call, dryRun: call.dryRun || options.dryRun };
   for (let tries = 1; ; tries += 1) {
     const read = tries === 1 ? readStored : readFromStore;

@@ -182,13 +182,20 @@ function groupEntry(group: Versions) {
   return { name: group.name, versions, preferredVersion: versions[0] };
 }
 
+/** Upstream lists the verbs of custom resources in an order of its own. */
+const customVerbs = "delete deletecollection get list patch create update watch".split(" ");
+
+function verbsOf(row: ResourceDefinition): readonly string[] {
+  return row.custom === undefined ? [...row.verbs].sort() : customVerbs;
+}
+
 function resourceEntries(row: ResourceDefinition) {
   const main = {
     name: row.plural,
     singularName: row.singular,
     namespaced: row.namespaced,
     kind: row.kind,
-    verbs: [...row.verbs].sort(),
+    verbs: verbsOf(row),
     ...(row.shortNames.length === 0 ? {} : { shortNames: row.shortNames }),
     ...(row.categories.length === 0 ? {} : { categories: row.categories }),
     ...(row.storagePrefix === null ? {} : { storageVersionHash: storageVersionHash(row) }),
@@ -229,7 +236,7 @@ export interface SubresourceEntry {
 /** The subresources of a row as discovery and OpenAPI tell them, by name. */
 export function subresourcesOf(row: ResourceDefinition): readonly SubresourceEntry[] {
   return Object.entries(row.subresources)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .sort(([a], [b]) => (a < b === (row.custom === undefined) ? -1 : 1))
     .map(([name, subresource]) => ({ name, ...subresourceKind(row, subresource) }));
 }
 
@@ -333,7 +340,7 @@ function aggregatedResource(row: ResourceDefinition) {
     responseKind: { group: "", version: "", kind: row.kind },
     scope: row.namespaced ? "Namespaced" : "Cluster",
     singularResource: row.singular,
-    verbs: [...row.verbs].sort(),
+    verbs: verbsOf(row),
     ...(row.shortNames.length === 0 ? {} : { shortNames: row.shortNames }),
     ...(row.categories.length === 0 ? {} : { categories: row.categories }),
     ...(subresources.length === 0 ? {} : { subresources }),

@@ -92,13 +92,14 @@ export function unsupportedPatchType(accepted: readonly string[] | undefined): A
       ? "415: Unsupported Media Type"
       : "the body of the request was in an unknown format - accepted media types include: " +
         accepted.join(", ");
-  return new ApiError("UnsupportedMediaType", message);
+  const details = accepted === undefined ? { details: {} } : {};
+  return new ApiError("UnsupportedMediaType", message, details);
 }
 
 /** No form that is served at the path, which is found out before anything is asked for. */
 export function noRepresentation(served: readonly string[]): ApiError {
   const message = `406: Not Acceptable\n\nAvailable representations: ${served.join(", ")}`;
-  return new ApiError("NotAcceptable", message);
+  return new ApiError("NotAcceptable", message, { details: {} });
 }
 
 export function notAcceptable(accepted: readonly string[]): ApiError {

@@ -72,7 +72,7 @@ export function paramRefErrors(ref: DeepReadonly<ParamRef> | undefined): FieldEr
     errors.push(required(at, "one of name or selector must be specified"));
   }
   if (!action) errors.push(required(`${at}.parameterNotFoundAction`));
-  else errors.push(...oneOf(`${at}.parameterNotFoundAction`, action, ["Allow", "Deny"]));
+  else errors.push(...oneOf(`${at}.parameterNotFoundAction`, action, ["Deny", "Allow"]));
   return errors;
 }
 

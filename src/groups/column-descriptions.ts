@@ -163,6 +163,8 @@ const descriptions: Readonly<Record<string, Readonly<Record<string, string>>>> =
     "Readiness Gates": "@core.v1.PodSpec.readinessGates",
   },
   "core.v1.PodTemplate": {
+    Containers: "Names of each container in the template.",
+    Images: "Images referenced by each container in the template.",
     "Pod Labels": "The labels for the pod template.",
   },
   "core.v1.ReplicationController": {

@@ -7,7 +7,8 @@ export function required(field: string, detail = ""): FieldError {
   return { type: "FieldValueRequired", field, detail };
 }
 export function invalid(field: string, value: unknown, detail: string): FieldError {
-  return { type: "FieldValueInvalid", field, value, detail };
+  // Go has no value that is not there.
+  return { type: "FieldValueInvalid", field, value: value ?? null, detail };
 }
 export function duplicate(field: string, value: unknown): FieldError {
   return { type: "FieldValueDuplicate", field, value, detail: "" };

@@ -178,12 +178,22 @@ const serviceCIDR = define<ServiceCIDR>(serviceCIDRs, {
   validate(object, { old }) {
     const errors: FieldError[] = [];
     const cidrs = object.spec?.cidrs ?? [];
-    if (old !== undefined) return frozenCidrs(cidrs, old.spec?.cidrs ?? []);
     if (cidrs.length === 0) errors.push(required("spec.cidrs", "at least one CIDR required"));
     if (cidrs.length > 2) errors.push(invalid("spec.cidrs", cidrs, "may only hold up to 2 values"));
     cidrs.forEach((cidr, index) => {
       if (!isCidr(cidr)) errors.push(invalid(`spec.cidrs[${index}]`, cidr, cidrDetail));
     });
+    const families = cidrs.map((cidr) => cidr.includes(":"));
+    if (cidrs.length === 2 && cidrs.every(isCidr) && families[0] === families[1])
+      errors.push(
+        invalid(
+          "spec.cidrs",
+          cidrs,
+          "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and " +
+            "2001:db8::/64",
+        ),
+      );
+    if (old !== undefined) errors.push(...frozenCidrs(cidrs, old.spec?.cidrs ?? []));
     return errors;
   },
 });

@@ -114,8 +114,7 @@ class Parser {
     const negated = this.peek().type === "!";
     if (negated) this.next();
     const key = this.next();
-    if (key.type !== "word" || this.isOperator(key))
-      throw new SelectorError(`found '${key.text}', expected: identifier`);
+    if (key.type !== "word") throw new SelectorError(`found '${key.text}', expected: identifier`);
     const ahead = this.peek().type;
     if (negated) return checked({ key: key.text, operator: "!", values: [] });
     if (ahead === "end" || ahead === ",")

@@ -4,21 +4,20 @@ import { type Answer, type Exchange, isObject, type Json, type JsonObject } from
 /** Values of Go structures in messages, in upstream's internal form, and their differences. */
 const goValues: readonly (readonly [RegExp, string])[] = [
   [
-    /Invalid value: [{[](?:[^"\\]|"(?:\\.|[^"\\])*")*?[}\]](?=: (?:field is immutable|cannot change|unsupported))/g,
-    "Invalid value: <value>",
+    /(Invalid|Unsupported) value: [{[](?:[^"\\]|"(?:\\.|[^"\\])*")*?[}\]](?=: (?:field is|cannot|unsupp|supp|invalid|must))/g,
+    "$1 value: <value>",
   ],
   [
     /\n@@ [\s\S]*?(?=, [a-zA-Z.[\]0-9]+: (?:Invalid|Required|Forbidden|Unsupported|Duplicate)|\]?$)/g,
     "",
   ],
-  [/(?<= is invalid: patch: Invalid value: )"(?:\\.|[^"\\])*"/g, "<patched>"],
+  [/(?<=(?: is invalid: patch: |^)Invalid value: )"(?:[{]|map)(?:\\.|[^"\\])*"/g, "<patched>"],
 ];
 
 /** Parts of texts; each is kept when the request itself holds it. */
 const tokens: readonly (readonly [RegExp, string])[] = [
   [/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, "<token>"],
   [/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, "<uid>"],
-  [/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, "<time>"],
   [/(?<=kube-api-access-)[a-z0-9]{5}\b/g, "<generated>"],
   [/\b10\.(?:43|77)\.\d+\.\d+\b/g, "<address>"],
   [/(?:127\.0\.0\.1|192\.0\.2\.1):\d+/g, "<server>"],
@@ -28,6 +27,10 @@ const tokens: readonly (readonly [RegExp, string])[] = [
   [/(?<=too old resource version: \d+ \()\d+/g, "<revision>"],
   [/(?<=Too large resource version: \d+, current: )\d+/g, "<revision>"],
 ];
+
+const times = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
+/** The times that the requests themselves bring along. */
+const fixedTime = /^2026-01-0/;
 
 /** Headers compared by value, and those of which only the presence counts. */
 const headersByValue = ["content-type", "warning", "cache-control", "www-authenticate", "allow"];
@@ -76,7 +79,7 @@ class Normaliser {
     for (const [pattern, shown] of goValues) text = text.replace(pattern, shown);
     for (const [pattern, shown] of tokens)
       text = text.replace(pattern, (found) => (this.#isGiven(found) ? found : shown));
-    return text;
+    return text.replace(times, (found) => (fixedTime.test(found) ? found : "<time>"));
   }
 
   value(value: Json, key: string): Json {
@@ -85,6 +88,8 @@ class Normaliser {
       return this.#isGiven(String(value)) ? value : "<port>";
     if (Array.isArray(value)) {
       const items = value.map((item) => this.value(item, key));
+      // Upstream goes through the bindings of a user in no order.
+      if (/^(non)?resourceRules$/i.test(key)) return items.toSorted(byText);
       if (key !== "causes") return items.filter((item) => !isBookmark(item));
       return items.every(isManagerConflict) ? items.toSorted(byText) : withoutRepeats(items);
     }

@@ -4,7 +4,13 @@ import { objectOf, type Pair, type Side } from "./pair.ts";
 import { at, type Subject } from "./subjects.ts";
 
 /** Kinds whose status the server itself writes soon after. */
-const settling = new Set(["CustomResourceDefinition", "APIService", "FlowSchema", "ServiceCIDR"]);
+const settling = new Set([
+  "CustomResourceDefinition",
+  "PriorityLevelConfiguration",
+  "APIService",
+  "FlowSchema",
+  "ServiceCIDR",
+]);
 const settleMs = 1500;
 
 const accepts = [
@@ -44,7 +50,7 @@ async function readForms(pair: Pair, subject: Subject, path: string): Promise<vo
 
 async function writeForms(pair: Pair, subject: Subject, path: string): Promise<void> {
   const { kind } = subject;
-  const read = await pair.ask({ method: "GET", path });
+  let read = await pair.ask({ method: "GET", path });
   const put =
     (change: (object: JsonObject, side: Side) => void) =>
     (side: Side): Exchange => {
@@ -56,6 +62,8 @@ async function writeForms(pair: Pair, subject: Subject, path: string): Promise<v
     `${kind} update unchanged`,
     put(() => {}),
   );
+  // Upstream may bring what is stored into its present form by that.
+  read = await pair.ask({ method: "GET", path });
   await pair.send(
     `${kind} update`,
     put((object) => {

@@ -92,7 +92,6 @@ const pages = [
   "limit=-1",
   "limit=x",
   "limit=500&continue=bad",
-  "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhIn0",
   "resourceVersion=0",
   "resourceVersion=x",
   "resourceVersion=-1",

@@ -151,7 +151,13 @@ function validateVolume(
       ),
     );
   if (old.spec.nodeAffinity && !semanticEqual(spec.nodeAffinity, old.spec.nodeAffinity))
-    errors.push(invalid("spec.nodeAffinity", spec.nodeAffinity, "field is immutable"));
+    errors.push(
+      invalid(
+        "nodeAffinity",
+        spec.nodeAffinity,
+        "field is immutable, except for updating from beta label to GA",
+      ),
+    );
   if (!semanticEqual(spec.volumeMode, old.spec.volumeMode))
     errors.push(invalid("spec.volumeMode", spec.volumeMode, "field is immutable"));
   return errors;

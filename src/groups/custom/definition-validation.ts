@@ -25,7 +25,7 @@ const limits = { selectableFieldsMax: 8, warningCharsMax: 256 } as const;
 export function validateDefinition(crd: Crd, old: Crd | undefined): readonly FieldError[] {
   const { group, names, scope, preserveUnknownFields } = crd.spec;
   const errors: FieldError[] = [];
-  if (crd.metadata.name !== `${names?.plural}.${group}`) {
+  if (old === undefined && crd.metadata.name !== `${names?.plural}.${group}`) {
     const detail = `must be spec.names.plural+"."+spec.group`;
     errors.push(invalid("metadata.name", crd.metadata.name, detail));
   }
