@@ -111,12 +111,18 @@ export async function representList(
   return inFormat(call, wanted, {
     ...head,
     get object() {
-      const items = objects().map(({ apiVersion: _a, kind: _k, ...item }) => item);
+      const items = objects().map((item) => itemOf(definition, item));
       return { ...listHead(definition), metadata, items } as unknown as KubeObject;
     },
     json: () =>
       inPieces(listed.objects.length, () => listText(definition, metadata, listed.objects)),
   });
+}
+
+/** Items of custom resources say what they are; those of built-in kinds do not. */
+function itemOf(definition: ResourceDefinition, item: KubeObject): object {
+  const { apiVersion: _a, kind: _k, ...rest } = item;
+  return definition.custom === undefined ? rest : item;
 }
 
 function listHead(definition: ResourceDefinition) {
@@ -136,7 +142,8 @@ function* listText(
 ): Generator<Uint8Array> {
   const { kind } = definition;
   const apiVersion = apiVersionOf(definition);
-  const tail = `,${JSON.stringify({ apiVersion, kind }).slice(1)}`;
+  const isTold = definition.custom !== undefined;
+  const tail = isTold ? "}" : `,${JSON.stringify({ apiVersion, kind }).slice(1)}`;
   const head = JSON.stringify({ ...listHead(definition), metadata });
   yield encoder.encode(`${head.slice(0, -1)},"items":[`);
   const between = encoder.encode("},");

@@ -176,36 +176,39 @@ const serviceCIDR = define<ServiceCIDR>(serviceCIDRs, {
   columns: [column("CIDRs", (one) => (one.spec?.cidrs ?? []).join(","))],
   status: true,
   validate(object, { old }) {
-    const errors: FieldError[] = [];
     const cidrs = object.spec?.cidrs ?? [];
-    if (cidrs.length === 0) errors.push(required("spec.cidrs", "at least one CIDR required"));
-    if (cidrs.length > 2) errors.push(invalid("spec.cidrs", cidrs, "may only hold up to 2 values"));
-    cidrs.forEach((cidr, index) => {
-      if (!isCidr(cidr)) errors.push(invalid(`spec.cidrs[${index}]`, cidr, cidrDetail));
-    });
-    const families = cidrs.map((cidr) => cidr.includes(":"));
-    if (cidrs.length === 2 && cidrs.every(isCidr) && families[0] === families[1])
-      errors.push(
-        invalid(
-          "spec.cidrs",
-          cidrs,
-          "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and " +
-            "2001:db8::/64",
-        ),
-      );
-    if (old !== undefined) errors.push(...frozenCidrs(cidrs, old.spec?.cidrs ?? []));
-    return errors;
+    return old === undefined ? cidrsErrors(cidrs) : changedCidrs(cidrs, old.spec?.cidrs ?? []);
   },
 });
 
+function cidrsErrors(cidrs: readonly string[]): FieldError[] {
+  const errors: FieldError[] = [];
+  if (cidrs.length === 0) errors.push(required("spec.cidrs", "at least one CIDR required"));
+  if (cidrs.length > 2) errors.push(invalid("spec.cidrs", cidrs, "may only hold up to 2 values"));
+  cidrs.forEach((cidr, index) => {
+    if (!isCidr(cidr)) errors.push(invalid(`spec.cidrs[${index}]`, cidr, cidrDetail));
+  });
+  const families = new Set(cidrs.map((cidr) => cidr.includes(":")));
+  if (cidrs.length === 2 && cidrs.every(isCidr) && families.size === 1)
+    errors.push(
+      invalid(
+        "spec.cidrs",
+        cidrs,
+        "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
+      ),
+    );
+  return errors;
+}
+
 /** A second range may come to one that stands alone; nothing else changes. */
-function frozenCidrs(cidrs: readonly string[], old: readonly string[]): FieldError[] {
+function changedCidrs(cidrs: readonly string[], old: readonly string[]): FieldError[] {
   const detail = "field is immutable";
-  const isSwitch = old.length === 1 && cidrs.length === 2;
-  if (!isSwitch && cidrs.length !== old.length) return [invalid("spec.cidrs", cidrs, detail)];
-  return old.flatMap((cidr, index) =>
-    cidr === cidrs[index] ? [] : [invalid(`spec.cidrs[${index}]`, cidrs[index] ?? "", detail)],
+  const isSecond = old.length === 1 && cidrs.length === 2;
+  if (!isSecond && cidrs.length !== old.length) return [invalid("spec.cidrs", cidrs, detail)];
+  const errors = old.flatMap((cidr, index) =>
+    cidr === cidrs[index] ? [] : [invalid(`spec.cidrs[${index}]`, cidrs[index], detail)],
   );
+  return isSecond ? [...errors, ...cidrsErrors(cidrs)] : errors;
 }
 
 export const networking: readonly ResourceDefinition[] = [

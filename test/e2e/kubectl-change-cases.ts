@@ -189,7 +189,7 @@ export const applyCases: readonly Case[] = [
     code: 1,
     err: [
       `The Deployment "bad" is invalid`,
-      "spec.template.metadata.labels: Invalid value: {}: `selector` does not match template `labels`",
+      "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
       "spec.template.spec.containers: Required value",
     ],
   },

@@ -127,11 +127,16 @@ const frozen = [
   ["reportingInstance", "reportingInstance"],
 ] as const;
 
+/** What Go has where nothing is said. */
+const unset: Partial<Record<(typeof frozen)[number][0], unknown>> = { count: 0, message: "" };
+
 /** Of an event of events.k8s.io only the series and the metadata change. */
 function validateEventChange(event: ReadEvent, old: ReadEvent): FieldError[] {
   const errors = semanticEqual(event.series, old.series) ? [] : validateSeries(event);
   for (const [field, shown] of frozen)
-    errors.push(...validateImmutable(event[field], old[field], shown));
+    errors.push(
+      ...validateImmutable(event[field] ?? unset[field], old[field] ?? unset[field], shown),
+    );
   return errors;
 }
 

@@ -1,4 +1,5 @@
 /** The rows of a CustomResourceDefinition: one per served version. */
+import { compareVersions } from "../../api/discovery.ts";
 import { refused } from "../../api/errors.ts";
 import type {
   Convert,
@@ -85,7 +86,13 @@ function rowOf(crd: Crd, version: Version, options: RowOptions): ResourceDefinit
 
 function deprecation(crd: Crd, version: Version): string {
   const { group, names } = crd.spec;
-  return version.deprecationWarning ?? `${group}/${version.name} ${names.kind} is deprecated`;
+  if (version.deprecationWarning !== undefined) return version.deprecationWarning;
+  // Versions compare best first.
+  const better = (crd.spec.versions ?? []).find(
+    (one) => one.served && !one.deprecated && compareVersions(one.name, version.name) < 0,
+  );
+  const use = better === undefined ? "" : `; use ${group}/${better.name} ${names.kind}`;
+  return `${group}/${version.name} ${names.kind} is deprecated${use}`;
 }
 
 function subresourcesOf(version: Version): Readonly<Record<string, Subresource<KubeObject>>> {
