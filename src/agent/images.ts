@@ -2,8 +2,9 @@
 
 import type { Image } from "../gen/cri/api_pb.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { CredentialProviders } from "./credentials/credential-providers.ts";
 import { type CriClient, criPullMessage } from "./cri/client.ts";
-import { type PullSecret, pullAuth } from "./pull-auth.ts";
+import { type PullAuth, type PullSecret, pullAuth } from "./pull-auth.ts";
 
 const limits = {
   backoffMsMin: 10_000,
@@ -45,6 +46,14 @@ export interface PresentImage {
   readonly user: { readonly uid: number | undefined; readonly username: string };
 }
 
+/** Where images and what they are pulled with may come from besides registry and pod. */
+export interface ImageSources {
+  /** An image that is not there yet may be in an archive that is being imported. */
+  readonly imports?: { idle(): Promise<void> } | undefined;
+  /** Passwords that programs of the node know. */
+  readonly credentials?: Pick<CredentialProviders, "credentials"> | undefined;
+}
+
 interface Backoff {
   readonly delayMs: number;
   readonly until: number;
@@ -63,13 +72,12 @@ export class ImageManager {
   readonly #cri: CriClient;
   readonly #backoffs = new Map<string, Backoff>();
   readonly #pulls = new Map<string, Promise<string>>();
-  readonly #imports: { idle(): Promise<void> } | undefined;
+  readonly #sources: ImageSources;
 
-  /** An image that is not there yet may be in an archive that is being imported. */
-  constructor(runtime: Runtime, cri: CriClient, imports?: { idle(): Promise<void> }) {
+  constructor(runtime: Runtime, cri: CriClient, sources: ImageSources) {
     this.#runtime = runtime;
     this.#cri = cri;
-    this.#imports = imports;
+    this.#sources = sources;
   }
 
   /** Answers the image once it is there; throws `ImageError`. */
@@ -82,8 +90,9 @@ export class ImageManager {
       throw new ImageError("InvalidImageName", message, limits.backoffMsMax);
     }
     let present = await this.#status(image);
-    if (present === undefined && this.#imports !== undefined) {
-      await this.#imports.idle();
+    const { imports } = this.#sources;
+    if (present === undefined && imports !== undefined) {
+      await imports.idle();
       present = await this.#status(image);
     }
     if (wish.policy !== "Always" && present !== undefined) {
@@ -120,7 +129,7 @@ export class ImageManager {
     }
     wish.event("Normal", "Pulling", `Pulling image "${wish.image}"`);
     try {
-      const id = await this.#pullOnce(image, wish.secrets, signal);
+      const id = await this.#pullOnce(image, await this.#authFor(image, wish.secrets), signal);
       const status = await this.#status(image);
       const took = goDuration(this.#runtime.clock.monotonicMs() - now);
       const timing = `${took} (${took} including waiting)`;
@@ -147,12 +156,13 @@ export class ImageManager {
     return new ImageError("ErrImagePull", text, 1_000);
   }
 
-  async #pullOnce(
-    image: string,
-    secrets: readonly PullSecret[],
-    signal: AbortSignal,
-  ): Promise<string> {
-    const auth = pullAuth(image, secrets);
+  /** The pod's own secrets go before what the node knows. */
+  async #authFor(image: string, secrets: readonly PullSecret[]): Promise<PullAuth | undefined> {
+    const own = pullAuth(image, secrets);
+    return own ?? (await this.#sources.credentials?.credentials(image))?.[0];
+  }
+
+  async #pullOnce(image: string, auth: PullAuth | undefined, signal: AbortSignal): Promise<string> {
     const key = `${image} ${auth === undefined ? "" : JSON.stringify(auth)}`;
     const running = this.#pulls.get(key);
     if (running !== undefined) return await running;

@@ -9,6 +9,7 @@ import type { Host } from "../runtime/host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
 import { type Containerd, startContainerd } from "./containerd.ts";
+import { type CredentialProviderFiles, readProviders } from "./credentials/credential-providers.ts";
 import { type CriClient, openCri } from "./cri/client.ts";
 import { startDns } from "./dns/dns-server.ts";
 import { startHealthPort } from "./health-port.ts";
@@ -44,6 +45,7 @@ export interface AgentNodeOptions {
   /** False: the administrator brings a CNI configuration. */
   readonly configuresCni: boolean;
   readonly kubelet: KubeletSettings;
+  readonly credentialProviders: CredentialProviderFiles;
   readonly nodeLabels: Readonly<Record<string, string>>;
   /** `key=value:Effect` as given on the command line. */
   readonly nodeTaints: readonly string[];
@@ -92,6 +94,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
   const kubelet = await startKubelet({
     policy,
     imports: importer,
+    credentials: await readProviders(runtime, options.credentialProviders),
     imageDir: `${dataDir}/agent/containerd`,
     staticPodDir: `${dataDir}/agent/pod-manifests`,
     criSocket: `unix://${containerd.socketPath}`,

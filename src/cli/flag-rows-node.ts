@@ -107,17 +107,13 @@ export const runtime = rows("runtime", [
     "image-credential-provider-bin-dir",
     "string",
     "Folder of credential providers",
-    {
-      unsupported: "credential providers come with a later version",
-    },
+    { default: "/var/lib/rancher/credentialprovider/bin" },
   ],
   [
     "image-credential-provider-config",
     "string",
     "Configuration of credential providers",
-    {
-      unsupported: "credential providers come with a later version",
-    },
+    { default: "/var/lib/rancher/credentialprovider/config.yaml" },
   ],
 ]);
 

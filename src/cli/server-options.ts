@@ -80,6 +80,10 @@ export async function serverOptionsOf(
     authentication: authenticationOptionsOf(apiServer, complete),
     authorization: authorizationOptionsOf(apiServer, complete),
     kubelet: kubeletSettingsOf(flags),
+    credentialProviders: {
+      config: complete(flags.string("image-credential-provider-config")),
+      binDir: complete(flags.string("image-credential-provider-bin-dir")),
+    },
     controllerManager: controllerManagerArgsOf(flags),
     disableControllerManager: flags.bool("disable-controller-manager"),
     disableKubeProxy: flags.bool("disable-kube-proxy"),

@@ -125,6 +125,8 @@ export interface ServerOptions {
   readonly authentication: AuthenticationOptions;
   readonly authorization: AuthorizationOptions;
   readonly kubelet: KubeletSettings;
+  /** Programs that know passwords of registries, and what says which for what. */
+  readonly credentialProviders: { readonly config: string; readonly binDir: string };
   readonly disableKubeProxy: boolean;
   readonly disableNetworkPolicy: boolean;
   readonly nodeLabels: Readonly<Record<string, string>>;

@@ -411,6 +411,7 @@ class Server {
       resolvConf: options.resolvConf,
       configuresCni: options.configuresCni,
       kubelet: options.kubelet,
+      credentialProviders: options.credentialProviders,
       nodeLabels: options.nodeLabels,
       nodeTaints: options.nodeTaints,
       isServer: true,

@@ -9,7 +9,7 @@ import type { Scope } from "../../runtime/scope.ts";
 import type { CriClient } from "../cri/client.ts";
 import { DeviceManager } from "../devices/device-manager.ts";
 import { servePodResources } from "../devices/pod-resources.ts";
-import { ImageManager } from "../images.ts";
+import { ImageManager, type ImageSources } from "../images.ts";
 import type { PodAdmission } from "../net/policy.ts";
 import { prepareCgroups } from "./cgroups.ts";
 import { CriCache } from "./cri-cache.ts";
@@ -65,6 +65,7 @@ export interface KubeletOptions {
   readonly imageDir?: string;
   /** Imports of image archives that may be under way. */
   readonly imports?: { idle(): Promise<void> };
+  readonly credentials?: ImageSources["credentials"];
   readonly staticPodDir?: string;
   /** Opens the sockets of device plugins and of the pod resources API. */
   readonly servesPlugins?: boolean;
@@ -324,7 +325,7 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     cri,
     policy: options.policy,
     cache: new CriCache(cri, host, runtime.log),
-    images: new ImageManager(runtime, cri, options.imports),
+    images: new ImageManager(runtime, cri, options),
     objects,
     tokens,
     volumes: new Volumes({ runtime, host, client, objects, tokens, rootDir }),
