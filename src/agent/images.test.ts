@@ -21,7 +21,7 @@ function pulling() {
 
 test("the secrets of the pod go before what the providers of the node know", async () => {
   const { cri, users } = pulling();
-  const known = { username: "node", password: "p", serverAddress: "", identityToken: "" };
+  const known = { username: "node", password: "p", identityToken: "" };
   const credentials = {
     credentials: async (image: string) => (image.startsWith("reg.example/") ? [known] : []),
   };

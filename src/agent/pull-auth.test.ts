@@ -17,6 +17,8 @@ test("pullAuth() takes the entry with the longest fitting path", () => {
   });
   const secrets = [{ type: "kubernetes.io/dockerconfigjson", json }];
   expect(pullAuth("reg.example/team/app:1", secrets)?.username).toBe("b");
+  // A server address would have to be a URL of the very host, or containerd sends no password.
+  expect(pullAuth("reg.example/team/app:1", secrets)).not.toHaveProperty("serverAddress");
   expect(pullAuth("reg.example/other:1", secrets)).toMatchObject({ username: "a", password: "1" });
   expect(pullAuth("busybox", secrets)).toBeUndefined();
   expect(pullAuth("reg.example/x", [{ type: "kubernetes.io/dockercfg", json: "{" }])).toBe(

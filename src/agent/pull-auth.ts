@@ -6,10 +6,10 @@ export interface PullSecret {
   readonly json: string;
 }
 
+/** Without the server's address: containerd would use it for a host of just that name only. */
 export interface PullAuth {
   readonly username: string;
   readonly password: string;
-  readonly serverAddress: string;
   readonly identityToken: string;
 }
 
@@ -34,11 +34,11 @@ export function pullAuth(image: string, secrets: readonly PullSecret[]): PullAut
     registry === "docker.io" && !image.startsWith("docker.io/") ? `docker.io/${image}` : image;
   const fitting = secrets
     .flatMap(entriesOf)
-    .map(([server, auth]) => ({ server, prefix: normalizeServer(server), auth }))
+    .map(([server, auth]) => ({ prefix: normalizeServer(server), auth }))
     .filter(({ prefix }) => name === prefix || name.startsWith(`${prefix}/`))
     .toSorted((a, b) => b.prefix.length - a.prefix.length);
   const best = fitting[0];
-  return best === undefined ? undefined : decodeAuth(best.server, best.auth);
+  return best === undefined ? undefined : decodeAuth(best.auth);
 }
 
 function normalizeServer(server: string): string {
@@ -57,13 +57,12 @@ function entriesOf(secret: PullSecret): readonly (readonly [string, DockerAuth])
   }
 }
 
-function decodeAuth(server: string, auth: DockerAuth): PullAuth {
+function decodeAuth(auth: DockerAuth): PullAuth {
   const pair = auth.auth === undefined ? "" : atob(auth.auth);
   const colon = pair.indexOf(":");
   return {
     username: auth.username ?? (colon < 0 ? "" : pair.slice(0, colon)),
     password: auth.password ?? (colon < 0 ? "" : pair.slice(colon + 1)),
-    serverAddress: server,
     identityToken: auth.identitytoken ?? "",
   };
 }

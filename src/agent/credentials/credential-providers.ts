@@ -53,7 +53,7 @@ export class CredentialProviders {
         const entry = key === undefined ? undefined : auth[key];
         if (entry === undefined) return undefined;
         const { username, password } = entry;
-        return { username, password, serverAddress: registryOf(image), identityToken: "" };
+        return { username, password, identityToken: "" };
       } catch (error) {
         const provides = provider.name;
         this.#runtime.log.warn("Cannot ask a credential provider", { provides, image, error });
