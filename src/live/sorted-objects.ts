@@ -27,10 +27,10 @@ export class SortedObjects<T extends Keyed> {
 
   startingWith(prefix: string): T[] {
     if (prefix === "") return this.#objects.slice();
-    const first = this.#lowerBound(prefix);
-    let end = first;
-    while (this.#objects[end]?.key.startsWith(prefix)) end += 1;
-    return this.#objects.slice(first, end);
+    // The first text that sorts after all that begin with the prefix.
+    const after =
+      prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
+    return this.#objects.slice(this.#lowerBound(prefix), this.#lowerBound(after));
   }
 
   #lowerBound(key: string): number {
