@@ -23,14 +23,34 @@ describe.skipIf(skip !== undefined)("registries.yaml", () => {
   beforeAll(async () => {
     registry = await DockerRegistry.start(25_443, "puller", "right");
     await registry.push(testImageArchive, "prod/box", "1");
+    await registry.push(testImageArchive, "known/box", "1");
     configure("wrong");
     const flags = [`--private-registry=${file}`, "--disable-default-registry-endpoint"];
-    await cluster.start(...flags);
+    await cluster.start(...flags, ...provider());
   }, 120_000);
   afterAll(async () => {
     await cluster.destroy();
     await registry[Symbol.asyncDispose]();
   }, 60_000);
+
+  /** A program of the node that knows the password for one path of the registry. */
+  function provider(): readonly string[] {
+    const { host, user, password } = registry;
+    const kind = "CredentialProviderResponse";
+    const apiVersion = "credentialprovider.kubelet.k8s.io/v1";
+    const answer = { kind, apiVersion, cacheKeyType: "Image", auth: {} };
+    answer.auth = { [host]: { username: user, password } };
+    const script = `#!/bin/sh\necho '${JSON.stringify(answer)}'\n`;
+    writeFileSync(`${cluster.dataDir}/knows`, script, { mode: 0o755 });
+    const one = { name: "knows", matchImages: [`${host}/known`], defaultCacheDuration: "0s" };
+    const config = { kind: "CredentialProviderConfig", apiVersion: "kubelet.config.k8s.io/v1" };
+    const providers = [{ ...one, apiVersion }];
+    writeFileSync(`${cluster.dataDir}/providers.json`, JSON.stringify({ ...config, providers }));
+    return [
+      `--image-credential-provider-config=${cluster.dataDir}/providers.json`,
+      `--image-credential-provider-bin-dir=${cluster.dataDir}`,
+    ];
+  }
 
   const run = (name: string, image: string) =>
     cluster.run(`run ${name} --image=${image} --image-pull-policy=Always -- sleep 1000`);
@@ -66,5 +86,38 @@ describe.skipIf(skip !== undefined)("registries.yaml", () => {
     );
     await run("still", "docker.io/library/box:1");
     await cluster.run("wait --for=condition=Ready pod/still --timeout=60s");
+  });
+
+  test("passwords come from a pod's secrets, and from programs of the node", async () => {
+    const { host, user, password, caFile } = registry;
+    writeFileSync(file, JSON.stringify({ configs: { [host]: { tls: { ca_file: caFile } } } }));
+    const image = `${host}/prod/box:1`;
+    // The file is followed: until it is read, its old password may let a pod in.
+    await cluster.until("the password is forgotten", async () => {
+      await run("nobody", image);
+      await cluster.until("the pull ends", async () => {
+        const state = await field("nobody", ".state");
+        return /running|ImagePullBackOff|ErrImagePull/.test(state);
+      });
+      const isRefused = (await field("nobody", ".state.waiting.reason")) !== "";
+      await cluster.run("delete pod nobody --now");
+      return isRefused;
+    });
+    await run("known", `${host}/known/box:1`);
+    await cluster.run("wait --for=condition=Ready pod/known --timeout=60s");
+    const login = `--docker-server=${host} --docker-username=${user} --docker-password=${password}`;
+    await cluster.run(`create secret docker-registry login ${login}`);
+    const overrides = JSON.stringify({ spec: { imagePullSecrets: [{ name: "login" }] } });
+    await cluster.run([
+      "run",
+      "secret",
+      `--image=${image}`,
+      `--overrides=${overrides}`,
+      "--image-pull-policy=Always",
+      "--",
+      "sleep",
+      "1000",
+    ]);
+    await cluster.run("wait --for=condition=Ready pod/secret --timeout=60s");
   });
 });
