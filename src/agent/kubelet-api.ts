@@ -13,6 +13,7 @@ import { statsSummary } from "./kubelet/stats-summary.ts";
 import { containersOf, type Pod } from "./kubelet/types.ts";
 import { cadvisorMetrics, resourceMetrics, volumeMetrics } from "./kubelet/usage-metrics.ts";
 import { VolumeStats } from "./kubelet/volume-stats.ts";
+import { addCheckpoint } from "./kubelet-api-checkpoint.ts";
 
 /** The head of a request that asks for an upgrade. */
 export interface UpgradeHead {
@@ -58,6 +59,7 @@ export function createKubeletApp(options: { readonly kubelet: Kubelet }): Kubele
     context.json({ kind: "PodList", apiVersion: "v1", metadata: {}, items: kubelet.pods() }),
   );
   addPages(app, kubelet);
+  addCheckpoint(app, kubelet);
   app.get("/containerLogs/:namespace/:pod/:container", (context) => {
     const { namespace, pod, container } = context.req.param();
     return containerLogs(kubelet, { namespace, pod, container }, context.req.raw);

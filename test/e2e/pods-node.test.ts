@@ -92,6 +92,16 @@ describe.skipIf(skip !== undefined)("node", () => {
       maxPods: 110,
       clusterDNS: ["10.43.0.10"],
     });
+    const checkpoint = async (path: string): Promise<string> => {
+      const place = `/api/v1/nodes/k3-e2e/proxy/checkpoint/default/${path}`;
+      const { stdout, stderr } = await cluster.kubectl(`create --raw ${place} -f -`);
+      return stdout + stderr;
+    };
+    expect(await checkpoint("nobody/main")).toContain("(NotFound)");
+    // Only a machine with criu can do it; any other says that it cannot.
+    expect(await checkpoint("sleeper/main")).toMatch(
+      /^{"items":\["\/.*\/checkpoint-sleeper_default-main-|checkpointing of default\/sleeper\/main failed/,
+    );
     expect(await raw("/healthz")).toBe("ok");
     expect(JSON.parse(await raw("/pods")).items).toHaveLength(1);
   });
