@@ -7,7 +7,13 @@ import type { Instruction } from "./program.ts";
 import { type Assertion, type Pattern, parseRegexp, RegexpError } from "./syntax.ts";
 import { isWord } from "./word.ts";
 
-const limits = { instructionsMax: 100_000 } as const;
+/** A search that takes more steps is given up: none of a usual length comes near. */
+const limits = { instructionsMax: 20_000, stepsMax: 20_000_000 } as const;
+
+/** The text is too long for the expression. */
+export class TooManySteps extends Error {
+  override readonly name = "TooManySteps";
+}
 
 export interface Found {
   /** Offsets into the text, in UTF-16 units. */
@@ -28,6 +34,7 @@ export class LinearRegexp {
     this.#automaton = Automaton.of(this.#program, this.#start);
   }
 
+  /** @throws TooManySteps */
   test(text: string): boolean {
     const answer = this.#automaton?.test(text);
     if (answer !== undefined) return answer;
@@ -35,18 +42,19 @@ export class LinearRegexp {
     return this.#run(text, 0, true) !== undefined;
   }
 
-  /** The first match at `from` or behind it. */
+  /** The first match at `from` or behind it. @throws TooManySteps */
   find(text: string, from = 0): Found | undefined {
     return this.#run(text, from, false);
   }
 
-  /** All matches that do not overlap, `most` at the most. */
+  /** All matches that do not overlap, `most` at the most. @throws TooManySteps */
   findAll(text: string, most = Number.POSITIVE_INFINITY): readonly Found[] {
     const all: Found[] = [];
+    const effort = { left: limits.stepsMax };
     let from = 0;
     let before = -1;
     while (all.length < most && from <= text.length) {
-      const found = this.find(text, from);
+      const found = this.#run(text, from, false, effort);
       if (found === undefined) break;
       const isEmpty = found.start === found.end;
       // An empty match right behind another is none.
@@ -57,7 +65,12 @@ export class LinearRegexp {
     return all;
   }
 
-  #run(text: string, from: number, isTest: boolean): Found | undefined {
+  #run(
+    text: string,
+    from: number,
+    isTest: boolean,
+    effort = { left: limits.stepsMax as number },
+  ): Found | undefined {
     let now = new Threads(this.#program.length);
     let next = new Threads(this.#program.length);
     let best: Found | undefined;
@@ -66,6 +79,8 @@ export class LinearRegexp {
       if (now.size === 0 && best !== undefined) break;
       const code = at < text.length ? (text.codePointAt(at) ?? 0) : -1;
       const behind = at + stepAt(text, at);
+      effort.left -= now.size + 1;
+      if (effort.left < 0) throw new TooManySteps("the search takes too many steps");
       for (let index = 0; index < now.size; index++) {
         const place = now.places[index] as number;
         const instruction = this.#program[place] as Instruction;

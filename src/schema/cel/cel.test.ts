@@ -74,6 +74,42 @@ describe("what could go on forever ends", () => {
   test("by length", () => {
     expect(() => environment.compile(`'${"a".repeat(100_000)}'`)).toThrow("exceeds limit");
   });
+  test("by what it would make", () => {
+    const doubled = (start: string, times: number): string => {
+      const more = Array.from({ length: times }, (_, i) => `optMap(x${i}, x${i} + x${i})`);
+      return `optional.of(${start}).${more.join(".")}.value().size() > 0`;
+    };
+    const large = `'a'.replace('', '${"b".repeat(40_000)}')`;
+    const greedy = `'${"a".repeat(90_000)}'.findAll('a*b|a').size() > 0`;
+    const began = performance.now();
+    for (const expression of [
+      doubled("[1, 2]", 60),
+      doubled("'ab'", 60),
+      `${large}.replace('b', ${large}).size() > 0`,
+      "lists.range(100000000).size() > 0",
+      greedy,
+    ]) {
+      const program = environment.compile(expression);
+      expect(() => program.run(bindings)).toThrow(
+        "operation cancelled: actual cost limit exceeded",
+      );
+    }
+    expect(performance.now() - began).toBeLessThan(10_000);
+  }, 20_000);
+  test("or goes on in time that grows with its cost", () => {
+    const count = 60_000;
+    const began = performance.now();
+    for (const expression of [
+      `lists.range(${count}).map(x, x).size() == ${count}`,
+      `lists.range(${count}).transformMap(i, v, v).size() == ${count}`,
+    ]) {
+      expect(environment.compile(expression).run(bindings).value).toBe(true);
+    }
+    expect(() => environment.compile("lists.range(50000).distinct()").run(bindings)).toThrow(
+      "actual cost limit exceeded",
+    );
+    expect(performance.now() - began).toBeLessThan(3_000);
+  });
   test("by regular expressions that never try again", () => {
     const text = `${"a".repeat(5_000)}!`;
     const program = environment.compile(`'${text}'.matches('^(a+)+$')`);

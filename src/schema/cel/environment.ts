@@ -2,6 +2,7 @@
  * Common Expression Language as Kubernetes speaks it: types are checked, costs are estimated and
  * counted (https://kubernetes.io/docs/reference/using-api/cel/).
  */
+import { TooManySteps } from "../../lib/regexp/regexp.ts";
 import { type Checked, check, type Declarations } from "./check/checker.ts";
 import { Functions } from "./check/functions.ts";
 import { literalProblems } from "./check/literals.ts";
@@ -20,7 +21,8 @@ import { registerStrings } from "./library/strings.ts";
 import { registerTime } from "./library/time.ts";
 import { registerUrls } from "./library/urls.ts";
 import { registerVersions } from "./library/versions.ts";
-import { type Bindings, interpreter } from "./run/interpreter.ts";
+import { interpreter } from "./run/interpreter.ts";
+import type { Bindings } from "./run/steps.ts";
 import { Tracker } from "./run/tracker.ts";
 import { parse } from "./syntax/parser.ts";
 import { SyntaxFault, shownProblems } from "./syntax/problem.ts";
@@ -161,8 +163,9 @@ function programOf(checked: Checked): CelProgram {
     try {
       return { value: step(bindings, tracker), cost: tracker.cost };
     } catch (fault) {
-      if (fault instanceof CelFault || fault instanceof CostExceeded) {
-        throw new CelFailure(fault.message, tracker.cost, fault instanceof CostExceeded);
+      const told = fault instanceof TooManySteps ? new CostExceeded() : fault;
+      if (told instanceof CelFault || told instanceof CostExceeded) {
+        throw new CelFailure(told.message, tracker.cost, told instanceof CostExceeded);
       }
       throw fault;
     }

@@ -31,6 +31,9 @@ import {
   typeOf,
 } from "./types.ts";
 
+/** More than are ever shown. */
+const problemsMax = 1_000;
+
 /** What is known about an expression beside its tree. */
 export interface Checked {
   readonly expr: Expr;
@@ -63,6 +66,7 @@ export function check(
 class Checker {
   readonly problems: Problem[] = [];
   readonly #types = new Map<Expr, CelType>();
+  readonly #wrong = new Map<Expr, readonly Problem[]>();
   readonly #calls = new Map<Expr, readonly Overload[]>();
   readonly #typeNames = new Map<Expr, string>();
   readonly #used = new Set<string>();
@@ -84,8 +88,20 @@ class Checker {
   }
 
   check(expr: Expr): void {
+    if (this.#types.has(expr)) {
+      this.#repeat(expr);
+      return;
+    }
+    const from = this.problems.length;
     const type = this.#check(expr);
     this.#types.set(expr, type);
+    if (this.problems.length > from) this.#wrong.set(expr, this.problems.slice(from));
+  }
+
+  /** What macros use twice is checked once; what is wrong with it is told for each use. */
+  #repeat(expr: Expr): void {
+    const left = Math.max(0, problemsMax - this.problems.length);
+    this.problems.push(...(this.#wrong.get(expr) ?? []).slice(0, left));
   }
 
   #typeOf(expr: Expr): CelType {

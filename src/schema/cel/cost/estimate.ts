@@ -41,6 +41,7 @@ interface Entries {
 }
 
 class Estimator {
+  readonly #costs = new Map<Expr, Estimate>();
   readonly #paths = new Map<Expr, Path>();
   readonly #sizes = new Map<Expr, Estimate>();
   readonly #entries = new Map<Expr, Entries>();
@@ -51,7 +52,16 @@ class Estimator {
     private readonly sizeAt: SizeAt,
   ) {}
 
+  /** The cost of a part that a macro uses twice is found once. */
   cost(expr: Expr): Estimate {
+    const known = this.#costs.get(expr);
+    if (known !== undefined) return known;
+    const cost = this.#cost(expr);
+    this.#costs.set(expr, cost);
+    return cost;
+  }
+
+  #cost(expr: Expr): Estimate {
     const type = this.checked.typeNames.get(expr);
     if (type !== undefined) {
       this.#paths.set(expr, [type]);

@@ -1,12 +1,13 @@
 /** Kubernetes' list functions, cel-go's list (version 3) and set extensions. */
 import type { Functions } from "../check/functions.ts";
-import { CelFault } from "../fault.ts";
+import { CelFault, CostExceeded } from "../fault.ts";
 import { celCompare, celEqual, typeName } from "../run/values.ts";
 import { CelDuration, CelUint, checkInt, checkUint } from "../scalars.ts";
 
 type List = readonly unknown[];
 
-const limits = { rangeMax: 10_000_000n } as const;
+/** More than this costs more than one evaluation may. */
+const limits = { rangeMax: 1_000_000n } as const;
 const comparable = ["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
 
 export function registerLists(functions: Functions): void {
@@ -39,7 +40,7 @@ export function registerLists(functions: Functions): void {
       return list.flat(Number(depth));
     })
     .add("lists.range(int): list<int>", (count: bigint) => {
-      if (count > limits.rangeMax) throw new CelFault("range is too large");
+      if (count > limits.rangeMax) throw new CostExceeded();
       return Array.from({ length: Math.max(0, Number(count)) }, (_, index) => BigInt(index));
     })
     .add("list<T>->reverse(): list<T>", (list: List) => list.toReversed(), "list_reverse")

@@ -4,6 +4,7 @@ import { linearRegexp } from "../../../lib/regexp/regexp.ts";
 import { RegexpError } from "../../../lib/regexp/syntax.ts";
 import type { Functions } from "../check/functions.ts";
 import { CelFault } from "../fault.ts";
+import { isGrowing } from "../run/growing.ts";
 import { CelMap, isMap, mapEntries, mapOfEntries, mapSize } from "../run/map.ts";
 import { celCompare, celEqual, joinLists, sizeOf, typeName } from "../run/values.ts";
 import { CelTypeValue, type CelUint, checkInt, checkUint } from "../scalars.ts";
@@ -119,6 +120,13 @@ function registerCollections(functions: Functions): void {
 }
 
 function inserted(map: object, more: readonly (readonly [unknown, unknown])[]): object {
+  if (map instanceof CelMap && isGrowing(map)) {
+    for (const [key, value] of more) {
+      if (map.has(key)) throw new CelFault(`insert failed: key ${String(key)} already exists`);
+      map.set(key, value);
+    }
+    return map;
+  }
   const before = isMap(map) ? mapEntries(map) : [];
   const result = mapOfEntries([...before, ...more]);
   if (mapSize(result) === before.length + more.length) return result;

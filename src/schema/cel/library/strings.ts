@@ -1,6 +1,6 @@
 /** cel-go's string extensions (version 2) and Kubernetes' regular expressions. */
 import type { Functions } from "../check/functions.ts";
-import { CelFault } from "../fault.ts";
+import { CelFault, CostExceeded } from "../fault.ts";
 import { formatText } from "./format-text.ts";
 import { celRegexp } from "./standard.ts";
 
@@ -25,9 +25,10 @@ export function registerStrings(functions: Functions): void {
     .add("string->format(list<dyn>): string", formatText, "string_format")
     .add("strings.quote(string): string", quoted, "strings_quote")
     .add("list<string>->join(): string", (list: readonly string[]) => list.join(""))
-    .add("list<string>->join(string): string", (list: readonly string[], by: string) =>
-      list.join(by),
-    );
+    .add("list<string>->join(string): string", (list: readonly string[], by: string) => {
+      checkLength(list.length * by.length);
+      return list.join(by);
+    });
   registerExpressions(functions);
 }
 
@@ -112,7 +113,19 @@ function lastIndexOf(text: string, part: string, from: bigint): bigint {
   return found < 0 ? -1n : BigInt([...text.slice(0, found)].length);
 }
 
+/** What would be longer than this would cost more than one evaluation may. */
+const limits = { lengthMax: 10_000_000 } as const;
+
+function checkLength(length: number): void {
+  if (length > limits.lengthMax) throw new CostExceeded();
+}
+
 function replaced(text: string, from: string, to: string, most: bigint): string {
+  const times = from === "" ? text.length + 1 : text.length / from.length;
+  if (times * to.length > limits.lengthMax) {
+    const found = from === "" ? times : text.split(from).length - 1;
+    checkLength(found * to.length);
+  }
   if (most < 0n && from !== "") return text.replaceAll(from, () => to);
   // An empty text is found before every character, and at the end.
   const pieces = from === "" ? ["", ...text] : text.split(from);

@@ -110,3 +110,10 @@ const costs: ReadonlyMap<string, Cost> = new Map([
 export function callCost({ name, id }: Overload, args: Args, result: unknown): number {
   return (costs.get(name) ?? one)(args, result, id);
 }
+
+/** Calls whose cost depends on what they yield. */
+const paidAfter: ReadonlySet<string> = new Set("join slice lists.range reverse".split(" "));
+
+export function isPaidBefore({ name }: Overload): boolean {
+  return !paidAfter.has(name);
+}

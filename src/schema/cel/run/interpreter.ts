@@ -1,10 +1,8 @@
 /** Turns a checked expression into a function, which counts what it costs. */
 import type { Checked } from "../check/checker.ts";
-import type { Overload } from "../check/functions.ts";
 import type { CelType } from "../check/types.ts";
 import { CelFault } from "../fault.ts";
-import { celRegexp } from "../library/standard.ts";
-import { CelOptional, CelTypeValue } from "../scalars.ts";
+import { CelTypeValue } from "../scalars.ts";
 import {
   type Call,
   type Comprehension,
@@ -17,27 +15,30 @@ import {
   type StructLiteral,
 } from "../syntax/ast.ts";
 import { fieldNameOf, keywordField } from "../values.ts";
-import { callCost, unitCosts } from "./call-cost.ts";
+import { unitCosts } from "./call-cost.ts";
 import { dispatcher } from "./dispatch.ts";
-import { isMap, mapEntries, mapOfEntries } from "./map.ts";
-import { hasMember, member, optionalMember } from "./members.ts";
+import { finished, growing } from "./growing.ts";
+import { mapOfEntries } from "./map.ts";
+import { hasMember, member } from "./members.ts";
 import { nameMessage } from "./messages.ts";
+import { checkPattern, isAttribute, isConstant } from "./shapes.ts";
+import {
+  alternative,
+  type Bindings,
+  choice,
+  elements,
+  Held,
+  held,
+  invocation,
+  logical,
+  newMap,
+  notStrictlyFalse,
+  optionalValue,
+  type Step,
+  selectCost,
+  subscript,
+} from "./steps.ts";
 import type { Tracker } from "./tracker.ts";
-
-export type Bindings = Readonly<Record<string, unknown>>;
-
-interface Frame {
-  readonly bindings: Bindings;
-  readonly tracker: Tracker;
-  /** The variables of loops, by the place that the compiler gave them. */
-  readonly locals: unknown[];
-}
-type Step = (frame: Frame) => unknown;
-
-/** A fault that a loop carries along: a later element may make it meaningless. */
-class Held {
-  constructor(readonly fault: CelFault) {}
-}
 
 /** @returns a function of the variables; it throws what `fault.ts` has. */
 export function interpreter(checked: Checked): (bindings: Bindings, tracker: Tracker) => unknown {
@@ -46,11 +47,21 @@ export function interpreter(checked: Checked): (bindings: Bindings, tracker: Tra
 }
 
 class Compiler {
+  readonly #steps = new Map<Expr, Step>();
   readonly #scopes: (readonly [name: string, slot: number])[] = [];
 
   constructor(private readonly checked: Checked) {}
 
+  /** A part that a macro uses twice is compiled once: both uses see the same variables. */
   compile(expr: Expr): Step {
+    const known = this.#steps.get(expr);
+    if (known !== undefined) return known;
+    const step = this.#compile(expr);
+    this.#steps.set(expr, step);
+    return step;
+  }
+
+  #compile(expr: Expr): Step {
     switch (expr.kind) {
       case "literal": {
         const { value } = expr;
@@ -254,13 +265,14 @@ class Compiler {
     return (frame) => {
       const items = elements(range(frame), iter2 !== undefined);
       const { locals } = frame;
-      locals[accu] = init(frame);
+      locals[accu] = growing(init(frame));
       for (const [key, value] of items) {
         locals[first] = key;
         if (second >= 0) locals[second] = value;
         if (condition(frame) === false) break;
         locals[accu] = held(step, frame);
       }
+      finished(locals[accu]);
       return result(frame);
     };
   }
@@ -274,154 +286,4 @@ class Compiler {
   #leave(count: number): void {
     this.#scopes.length -= count;
   }
-}
-
-/** These are done once where all is known beforehand. */
-const conversions: ReadonlySet<string> = new Set(
-  "bool bytes double duration dyn int string timestamp type uint".split(" "),
-);
-
-/** True for literals, and for lists and maps of nothing else. */
-function isConstant(expr: Expr): boolean {
-  if (expr.kind === "literal") return true;
-  if (expr.kind === "call") return conversions.has(expr.name) && expr.args.every(isConstant);
-  if (expr.kind === "list") return expr.optional.size === 0 && expr.items.every(isConstant);
-  if (expr.kind !== "map") return false;
-  return expr.entries.every((entry) => !entry.isOptional) && children(expr).every(isConstant);
-}
-
-/** A variable, a field or an element of one: upstream counts a chain of these as one. */
-function isAttribute({ kind, ...expr }: Expr): boolean {
-  if (kind === "ident") return true;
-  if (kind === "select") return !(expr as Select).isTest;
-  return kind === "call" && ["_[_]", "_[?_]", "_?._"].includes((expr as Call).name);
-}
-
-/** A regular expression that is a literal is compiled beforehand. */
-function checkPattern({ name, target, args }: Call): void {
-  if (target === undefined || !["find", "findAll", "matches"].includes(name)) return;
-  const [pattern] = args;
-  if (pattern?.kind === "literal" && typeof pattern.value === "string") celRegexp(pattern.value);
-}
-
-function selectCost(operand: Expr): number {
-  return isAttribute(operand) ? 1 : 2;
-}
-
-function newMap(pairs: Pairs): object {
-  const map = mapOfEntries(pairs);
-  if (mapEntries(map).length < pairs.length) throw new CelFault("Failed with repeated key");
-  return map;
-}
-
-function subscript(name: string, target: Step, index: Step, args: readonly [Expr, Expr]): Step {
-  // A variable as a key costs nothing of its own.
-  const cost = selectCost(args[0]) - (name !== "_?._" && isAttribute(args[1]) ? 1 : 0);
-  if (name === "_[_]") {
-    return (frame) => {
-      const [whole, key] = [target(frame), index(frame)];
-      frame.tracker.add(cost);
-      return member(whole, key);
-    };
-  }
-  return (frame) => {
-    const found = optionalMember(target(frame), index(frame));
-    frame.tracker.add(found.hasValue ? cost : cost - 1);
-    return found;
-  };
-}
-
-/** A branch that is a mere variable costs nothing of its own. */
-function choice(
-  condition: Step,
-  yes: Step,
-  no: Step,
-  [isYesPlain, isNoPlain]: readonly boolean[],
-): Step {
-  return (frame) => {
-    const value = condition(frame);
-    if (typeof value !== "boolean") throw new CelFault("no such overload");
-    if (value ? isYesPlain : isNoPlain) frame.tracker.add(-1);
-    return value ? yes(frame) : no(frame);
-  };
-}
-
-type Pairs = readonly (readonly [unknown, unknown])[];
-
-/** What loops go over: items or keys; with two variables indices or keys, and values. */
-function elements(range: unknown, isPaired: boolean): Pairs {
-  if (Array.isArray(range)) {
-    return range.map((item, index) => (isPaired ? [BigInt(index), item] : [item, undefined]));
-  }
-  if (isMap(range)) return mapEntries(range);
-  throw new CelFault("no such overload");
-}
-
-function held(step: Step, frame: Frame): unknown {
-  try {
-    return step(frame);
-  } catch (fault) {
-    if (fault instanceof CelFault) return new Held(fault);
-    throw fault;
-  }
-}
-
-/** One decisive side outweighs a fault of the other. */
-function logical(left: Step, right: Step, decisive: boolean): Step {
-  const side = (step: Step, frame: Frame): boolean | CelFault => {
-    try {
-      const value = step(frame);
-      return typeof value === "boolean" ? value : new CelFault("no such overload");
-    } catch (fault) {
-      if (fault instanceof CelFault) return fault;
-      throw fault;
-    }
-  };
-  return (frame) => {
-    const a = side(left, frame);
-    if (a === decisive) return decisive;
-    const b = side(right, frame);
-    if (b === decisive) return decisive;
-    if (a instanceof CelFault) throw a;
-    if (b instanceof CelFault) throw b;
-    return !decisive;
-  };
-}
-
-function notStrictlyFalse(step: Step): Step {
-  return (frame) => {
-    let value: unknown;
-    try {
-      value = step(frame);
-    } catch (fault) {
-      if (!(fault instanceof CelFault)) throw fault;
-      value = true;
-    }
-    frame.tracker.add(1);
-    return value !== false;
-  };
-}
-
-function optionalValue(value: unknown): CelOptional {
-  if (value instanceof CelOptional) return value;
-  throw new CelFault("no such overload");
-}
-
-function alternative(name: "or" | "orValue", first: Step, second: Step): Step {
-  return (frame) => {
-    const value = optionalValue(first(frame));
-    if (!value.hasValue) return second(frame);
-    return name === "or" ? value : value.value;
-  };
-}
-
-function invocation(name: string, overloads: readonly Overload[], steps: readonly Step[]): Step {
-  const dispatch = dispatcher(name, overloads);
-  return (frame) => {
-    const args = steps.map((step) => step(frame));
-    const overload = dispatch(args);
-    const result = overload.run(...(args as never[]));
-    frame.tracker.add(callCost(overload, args, result));
-    return result;
-  };
 }

@@ -1,8 +1,11 @@
 /** What values are: their types, their sizes, equality and order. */
-import { CelFault } from "../fault.ts";
+import { CelFault, CostExceeded } from "../fault.ts";
 import { CelDuration, CelOptional, CelTimestamp, CelTypeValue, CelUint } from "../scalars.ts";
 import { keyOf, uniqueKeys } from "../unique-list.ts";
+import { isGrowing } from "./growing.ts";
 import { CelMap, isMap, mapEntries, mapGet, mapSize } from "./map.ts";
+
+const limits = { joinedMax: 1_000_000 } as const;
 
 /** A value of a type that Kubernetes adds: a quantity, an address, the authorizer. */
 export abstract class CelOpaque {
@@ -114,6 +117,12 @@ function mapsEqual(a: object, b: object): boolean {
 
 /** Concatenation; of lists with identities a merge: what is new replaces or is appended. */
 export function joinLists(a: List, b: List): List {
+  if (isGrowing(a)) {
+    for (const item of b) (a as unknown[]).push(item);
+    return a;
+  }
+  // Upstream does not copy; what is longer than this could not be looked at either.
+  if (a.length + b.length > limits.joinedMax) throw new CostExceeded();
   const keys = uniqueKeys(a);
   if (keys === undefined) return [...a, ...b];
   const merged = new CelMap();
