@@ -270,10 +270,20 @@ class Door {
     const socket = (request.stream?.session?.socket ?? request.socket) as TLSSocket;
     response.on("error", (error) => this.#noteConnectionError(error));
     const work = this.#answer(request, response, this.#peerOf(socket));
-    response.once("close", this.#idle.begin(request.stream?.session ?? socket));
+    this.#noteEnd(request, response, socket);
     this.#sendAway(request);
     this.#pending.add(work);
     work.finally(() => this.#pending.delete(work));
+  }
+
+  /** Notes when a request has ended; of a reset stream only the stream itself tells. */
+  #noteEnd(request: Http2ServerRequest, response: Http2ServerResponse, socket: TLSSocket): void {
+    const { stream } = request;
+    if (stream === undefined) {
+      response.once("close", this.#idle.begin(socket));
+      return;
+    }
+    if (stream.session !== undefined) stream.once("close", this.#idle.begin(stream.session));
   }
 
   async #answer(
