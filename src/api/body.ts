@@ -7,9 +7,10 @@ import type { KubeObject } from "../schema/object.ts";
 import { jsonParseError } from "../schema/parse.ts";
 import type { Call } from "./call.ts";
 import type { Codec } from "./codec.ts";
-import { goPackage } from "./errors.ts";
+import { goPackage, invalid } from "./errors.ts";
 
 import type { ApiRequest } from "./request.ts";
+import type { ResourceDefinition } from "./resource-definition.ts";
 
 /** The object in the body, decoded, checked and defaulted; the caller's to change. */
 export function readObject(call: Call): KubeObject {
@@ -153,16 +154,15 @@ function checkKind(call: Call, value: unknown): void {
   const sentVersion = String(sent.apiVersion || apiVersion);
   const sentKind = String(sent.kind || kind);
   if (sentKind === kind && sentVersion === apiVersion) return;
+  if (definition.custom !== undefined) {
+    if (sentVersion !== apiVersion) throw otherVersion(sentVersion, apiVersion);
+    throw otherKind(definition, value, sentKind);
+  }
   const version = versionPart(sentVersion);
   const group = sentVersion.includes("/") ? (sentVersion.split("/")[0] ?? "") : "";
   const known = parts.registry.findKind(group, version, sentKind);
-  if (known !== undefined && sentKind === kind && group === definition.group) {
-    throw new ApiError(
-      "BadRequest",
-      `the API version in the data (${sentVersion}) does not match the expected API version ` +
-        `(${apiVersion})`,
-    );
-  }
+  if (known !== undefined && sentKind === kind && group === definition.group)
+    throw otherVersion(sentVersion, apiVersion);
   const why =
     known === undefined
       ? `no kind "${sentKind}" is registered for version "${sentVersion}" ` +
@@ -173,6 +173,22 @@ function checkKind(call: Call, value: unknown): void {
     "BadRequest",
     `${sentKind} in version "${version}" cannot be handled as a ${kind}: ${why}`,
   );
+}
+
+function otherVersion(sent: string, expected: string): ApiError {
+  return new ApiError(
+    "BadRequest",
+    `the API version in the data (${sent}) does not match the expected API version (${expected})`,
+  );
+}
+
+/** Any kind can be read as a custom resource; that it is another one is an error of a member. */
+function otherKind(definition: ResourceDefinition, value: object, sentKind: string): ApiError {
+  const { name } = (value as Partial<KubeObject>).metadata ?? {};
+  const detail = `must be ${definition.kind}`;
+  return invalid({ ...definition, kind: sentKind }, String(name ?? ""), [
+    { type: "FieldValueInvalid", field: "kind", value: sentKind, detail },
+  ]);
 }
 
 function versionPart(apiVersion: string): string {

@@ -57,7 +57,8 @@ function choose(accept: string, offer: Offer): Wanted {
     if (wanted !== undefined) return wanted;
   }
   const served = formats.filter((format) => {
-    if (format === "protobuf") return offer.protobuf;
+    // Upstream names protobuf for custom resources too.
+    if (format === "protobuf") return offer.protobuf || (offer.custom && !offer.stream);
     return format === "json" || !offer.stream;
   });
   throw notAcceptable(

@@ -31,7 +31,7 @@ const encoder = new TextEncoder();
 /** What the client wants of this request; throws NotAcceptable for what is not served. */
 export function wantedOf(call: Call, stream: boolean): Wanted {
   const { definition, request } = call;
-  const protobuf = request.subresource === "scale" || isBuiltIn(definition.typeName);
+  const protobuf = isBuiltIn(definition.typeName);
   // Kinds that are never stored have no columns.
   const table = definition.virtual === undefined;
   const custom = definition.custom !== undefined;
@@ -108,14 +108,15 @@ export async function representList(
     const bytes = inPieces(messages.length, () => listMessage(list, messages));
     return { ...head, type: "bytes", contentType: mediaTypes.protobuf, bytes };
   }
+  // Lists of custom resources say that they end.
+  const shown = definition.custom === undefined ? metadata : { continue: "", ...metadata };
   return inFormat(call, wanted, {
     ...head,
     get object() {
       const items = objects().map((item) => itemOf(definition, item));
-      return { ...listHead(definition), metadata, items } as unknown as KubeObject;
+      return { ...listHead(definition), metadata: shown, items } as unknown as KubeObject;
     },
-    json: () =>
-      inPieces(listed.objects.length, () => listText(definition, metadata, listed.objects)),
+    json: () => inPieces(listed.objects.length, () => listText(definition, shown, listed.objects)),
   });
 }
 

@@ -15,7 +15,7 @@ import type { PolicyExpressions } from "../schema/cel/policy/expressions.ts";
 import { duplicate, invalid, invalids, notSupported, oneOf, required } from "./field-errors.ts";
 
 const limits = { matchConditionsMax: 64, auditAnnotationsMax: 20, annotationBytesMax: 5 * 1024 };
-const reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+const reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 const reserved: ReadonlySet<string> = new Set(
   (
     "true false null in as break const continue else for function if import let loop package " +

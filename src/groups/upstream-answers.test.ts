@@ -331,3 +331,12 @@ describe("validation", () => {
     );
   });
 });
+
+test("an endpoint without an address is told so twice", async () => {
+  const answer = await create(
+    `${core}/endpoints`,
+    named("none", { subsets: [{ addresses: [{}] }] }),
+  );
+  const detail = 'subsets[0].addresses[0].ip: Invalid value: "": must be a valid IP address';
+  expect(answer.message).toContain(`${detail}, (e.g. 10.9.8.7 or 2001:db8::ffff), ${detail}]`);
+});

@@ -19,7 +19,7 @@ import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelErrors, labelKeyErrors, subdomainErrors } from "../../lib/names.ts";
 import { formatSelector, matchesLabels, selectorOfMap } from "../../lib/selector.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
-import { invalids, nonNegative, oneOf, portNumber, required } from "../field-errors.ts";
+import { invalid, invalids, nonNegative, oneOf, portNumber, required } from "../field-errors.ts";
 import {
   alwaysRestarted,
   containerColumns,
@@ -28,6 +28,7 @@ import {
 } from "../pod-template.ts";
 import { column, count, createdAtColumn, define, scale, wide } from "../row.ts";
 import { validateReplicaStatus } from "../workload-status.ts";
+import { isAddress } from "./address-allocator.ts";
 import { validateEndpointIp } from "./address-validation.ts";
 import { validateLimitRange, validateQuota, validateQuotaStatus } from "./quota-validation.ts";
 
@@ -57,6 +58,9 @@ function validateSubset(subset: DeepReadonly<EndpointSubset>, field: string): Fi
       if (nodeName !== undefined)
         errors.push(...invalids(`${at}.nodeName`, nodeName, subdomainErrors(nodeName)));
       errors.push(...validateEndpointIp(ip ?? "", `${at}.ip`));
+      // Two checks look at it, each in its own words.
+      if (!isAddress(ip ?? ""))
+        errors.push(invalid(`${at}.ip`, ip ?? "", "must be a valid IP address"));
     });
   ports.forEach(({ name, port, protocol, appProtocol }, index) => {
     const at = `${field}.ports[${index}]`;

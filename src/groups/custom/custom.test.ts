@@ -161,6 +161,29 @@ test("the schema is enforced in Kubernetes' words", async () => {
   );
 });
 
+test("another kind and another version are refused", async () => {
+  await expect(send("POST", "", { ...foo("a"), kind: "Other" })).rejects.toThrow(
+    'Other.example.com "a" is invalid: kind: Invalid value: "Other": must be Foo',
+  );
+  await expect(send("POST", "", { ...foo("a"), apiVersion: "example.com/v9" })).rejects.toThrow(
+    "the API version in the data (example.com/v9) does not match the expected API version " +
+      "(example.com/v1)",
+  );
+});
+
+test("there is no protobuf, though the answer names it; a list says that it ends", async () => {
+  const query = new URLSearchParams();
+  await expect(
+    send("GET", "", undefined, {
+      verb: "list",
+      query,
+      accept: "application/vnd.kubernetes.protobuf",
+    }),
+  ).rejects.toThrow("application/json, application/yaml, application/vnd.kubernetes.protobuf");
+  const { object } = await send("GET", "", undefined, { verb: "list", query });
+  expect(object.metadata).toMatchObject({ continue: "" });
+});
+
 test("rules of the schema hold for changes", async () => {
   await world.client.create(foos, foo("painted", { color: "red" }));
   await expect(send("PATCH", "painted", { spec: { color: "blue" } })).rejects.toThrow(
