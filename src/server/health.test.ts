@@ -27,7 +27,13 @@ test("healthChecks() have upstream's names, and those of readiness only in ready
   const live = (await healthChecks("livez", working)).map(({ name }) => name);
   const ready = (await healthChecks("readyz", working)).map(({ name }) => name);
   expect(live).toContain("ping");
-  expect(live).toContain("poststarthook/rbac/bootstrap-roles");
+  const hooks = [
+    "rbac/bootstrap-roles",
+    "start-service-ip-repair-controllers",
+    "storage-readiness",
+  ];
+  expect(live).toEqual(expect.arrayContaining(hooks.map((name) => `poststarthook/${name}`)));
+  expect(live).toContain("autoregister-completion");
   const onlyReady = ready.filter((name) => !live.includes(name));
   expect(onlyReady).toEqual(["etcd-readiness", "informer-sync", "shutdown"]);
   expect(await failing(working)).toEqual([]);

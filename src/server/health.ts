@@ -26,26 +26,35 @@ const rows: readonly {
   { name: "etcd-readiness", endpoints: readyOnly, by: "the store" },
   { name: "informer-sync", endpoints: readyOnly, by: { component: "api" } },
   ...[
+    ["start-apiserver-admission-initializer", "api"],
     ["generic-apiserver-start-informers", "api"],
     ["priority-and-fairness-config-consumer", "flow-control"],
     ["priority-and-fairness-filter", "flow-control"],
+    ["storage-readiness", "api"],
     ["start-apiextensions-informers", "api"],
+    ["start-apiextensions-controllers", "api"],
     ["crd-informer-synced", "api"],
     ["start-system-namespaces-controller", "bootstrap"],
     ["start-cluster-authentication-info-controller", "bootstrap"],
+    // Addresses are given out by looking at the Services: there is no state to repair first.
+    ["start-service-ip-repair-controllers", "api"],
     ["rbac/bootstrap-roles", "bootstrap"],
     ["scheduling/bootstrap-system-priority-classes", "bootstrap"],
     ["priority-and-fairness-config-producer", "flow-control"],
     ["bootstrap-controller", "bootstrap"],
     ["start-kube-aggregator-informers", "aggregator"],
+    ["apiservice-status-local-available-controller", "aggregator"],
+    ["apiservice-status-remote-available-controller", "aggregator"],
     ["apiservice-registration-controller", "aggregator"],
     ["apiservice-discovery-controller", "aggregator"],
     ["kube-apiserver-autoregistration", "aggregator"],
+    ["apiservice-openapi-controller", "aggregator"],
   ].map(([name, component = ""]) => ({
     name: `${hook}${name}`,
     endpoints: all,
     by: { component },
   })),
+  { name: "autoregister-completion", endpoints: all, by: { component: "aggregator" } },
   { name: "shutdown", endpoints: readyOnly, by: "no stop" },
 ];
 
@@ -67,7 +76,7 @@ export async function healthChecks(
   return rows
     .filter(({ endpoints }) => endpoints.includes(endpoint))
     .map((row) => {
-      const isGraced = endpoint === "livez" && sources.isStarting && row.name.startsWith(hook);
+      const isGraced = endpoint === "livez" && sources.isStarting && typeof row.by === "object";
       return { name: row.name, ...(isGraced ? well : healthBy(row.by, sources, store)) };
     });
 }

@@ -30,9 +30,11 @@ const TOOLS = [
   "iproute2",
   "libc-bin",
   "mawk",
+  "net-tools",
   "netcat-openbsd",
   "procps",
   "sed",
+  "tar",
   "util-linux",
 ];
 
