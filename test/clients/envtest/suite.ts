@@ -86,10 +86,10 @@ async function runPackage(dir: string, name: string): Promise<readonly Result[]>
   );
   await Bun.write(`${base}.log`, stdout + stderr);
   const suites = existsSync(report)
-    ? ((await Bun.file(report).json()) as readonly { SpecReports: readonly Spec[] }[])
+    ? ((await Bun.file(report).json()) as readonly { SpecReports: readonly Spec[] | null }[])
     : [];
   const specs = suites
-    .flatMap(({ SpecReports }) => SpecReports)
+    .flatMap(({ SpecReports }) => SpecReports ?? [])
     .filter(({ LeafNodeType, State }) => LeafNodeType === "It" && !/pending|skipped/.test(State))
     .map((spec) => ({
       name: [name, ...(spec.ContainerHierarchyTexts ?? []), spec.LeafNodeText].join(" / "),

@@ -73,7 +73,7 @@ function serverFlags(tokenConfig: string): readonly string[] {
     `disable-admission-plugins=${off.join(",")}`,
   ];
   return [
-    "--disable=coredns,servicelb,metrics-server",
+    "--disable=coredns,local-storage,metrics-server,servicelb",
     "--disable-scheduler",
     "--kube-controller-manager-arg=allocate-node-cidrs=false",
     "--service-cidr=10.0.0.0/24",
