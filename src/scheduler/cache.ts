@@ -20,11 +20,18 @@ export class NodeCache {
   #snapshot: Snapshot | undefined;
   /** Counting images is worth keeping: pods come and go far more often than images. */
   #imageHolders: Snapshot["imageHolders"] | undefined;
+  #antiAffinityPods = 0;
+  #affinityPods = 0;
 
   snapshot(): Snapshot {
     if (this.#snapshot === undefined) {
       this.#imageHolders ??= snapshotOf(this.#nodes).imageHolders;
-      this.#snapshot = { nodes: this.#nodes.slice(), imageHolders: this.#imageHolders };
+      this.#snapshot = {
+        nodes: this.#nodes.slice(),
+        imageHolders: this.#imageHolders,
+        antiAffinityPods: this.#antiAffinityPods,
+        affinityPods: this.#affinityPods,
+      };
     }
     return this.#snapshot;
   }
@@ -48,6 +55,7 @@ export class NodeCache {
     this.#imageHolders = undefined;
     const index = this.#indexes.get(name);
     if (index === undefined) return;
+    this.#count(this.#nodes[index], -1);
     this.#nodes.splice(index, 1);
     this.#indexes.delete(name);
     this.#reindex(index);
@@ -80,8 +88,17 @@ export class NodeCache {
 
   #set(info: NodeInfo): void {
     const index = this.#indexes.get(info.name);
-    if (index !== undefined) this.#nodes[index] = info;
+    if (index !== undefined) {
+      this.#count(this.#nodes[index], -1);
+      this.#count(info, 1);
+      this.#nodes[index] = info;
+    }
     this.#snapshot = undefined;
+  }
+
+  #count(info: NodeInfo | undefined, sign: 1 | -1): void {
+    this.#antiAffinityPods += sign * (info?.antiAffinityPods ?? 0);
+    this.#affinityPods += sign * (info?.affinityPods ?? 0);
   }
 
   #insert(info: NodeInfo): void {
@@ -92,6 +109,7 @@ export class NodeCache {
       if ((this.#nodes[middle]?.name ?? "") < info.name) low = middle + 1;
       else high = middle;
     }
+    this.#count(info, 1);
     this.#nodes.splice(low, 0, info);
     this.#reindex(low);
   }

@@ -48,6 +48,9 @@ export interface Snapshot {
   readonly nodes: readonly NodeInfo[];
   /** How many nodes hold each image. */
   readonly imageHolders: ReadonlyMap<string, number>;
+  /** Those of all nodes together: mostly there are none to look for. */
+  readonly antiAffinityPods: number;
+  readonly affinityPods: number;
 }
 
 function factsOf(node: LiveNode): NodeFacts {
@@ -151,11 +154,21 @@ export function snapshotOf(nodes: readonly NodeInfo[]): Snapshot {
       imageHolders.set(name, (imageHolders.get(name) ?? 0) + 1);
     }
   }
-  return { nodes, imageHolders };
+  const sum = (count: (info: NodeInfo) => number): number =>
+    nodes.reduce((total, info) => total + count(info), 0);
+  const antiAffinityPods = sum((info) => info.antiAffinityPods);
+  const affinityPods = sum((info) => info.affinityPods);
+  return { nodes, imageHolders, antiAffinityPods, affinityPods };
 }
 
 /** A copy of `snapshot` in which one node is another. */
 export function replaceNode(snapshot: Snapshot, changed: NodeInfo): Snapshot {
-  const nodes = snapshot.nodes.map((info) => (info.name === changed.name ? changed : info));
-  return { ...snapshot, nodes };
+  let { antiAffinityPods, affinityPods } = snapshot;
+  const nodes = snapshot.nodes.map((info) => {
+    if (info.name !== changed.name) return info;
+    antiAffinityPods += changed.antiAffinityPods - info.antiAffinityPods;
+    affinityPods += changed.affinityPods - info.affinityPods;
+    return changed;
+  });
+  return { ...snapshot, nodes, antiAffinityPods, affinityPods };
 }

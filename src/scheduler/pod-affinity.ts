@@ -100,7 +100,10 @@ export function podAffinityState(
 ): PodAffinityState | undefined {
   const affinityTerms = required(pod, "podAffinity");
   const antiTerms = required(pod, "podAntiAffinity");
-  const refusers = snapshot.nodes.filter((info) => info.antiAffinityPods > 0);
+  const refusers =
+    snapshot.antiAffinityPods === 0
+      ? []
+      : snapshot.nodes.filter((info) => info.antiAffinityPods > 0);
   if (affinityTerms.length + antiTerms.length + refusers.length === 0) return undefined;
   const refused = new Set<string>();
   for (const info of refusers) {
@@ -188,7 +191,7 @@ export function podAffinityWeights(
     term: compile(term, pod, namespaceLabels),
     weight,
   }));
-  if (own.length === 0 && ignoresExisting) return undefined;
+  if (own.length === 0 && (ignoresExisting || snapshot.affinityPods === 0)) return undefined;
   const weights = new Map<string, number>();
   const count = (info: NodeInfo, key: string, weight: number) => {
     const at = place(info, key);
