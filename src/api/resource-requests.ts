@@ -2,6 +2,7 @@
 import { ApiError } from "../lib/api-error.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Clock } from "../runtime/runtime.ts";
+import { attributesOf } from "./authorize-call.ts";
 import type { Attributes } from "./authorizer.ts";
 import { Deadlines, requestTimeoutMs } from "./deadlines.ts";
 import { methodNotServed } from "./errors.ts";
@@ -14,7 +15,7 @@ import type { ApiRequest, ApiResponse, RequestVerb, User } from "./request.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
 import { isLongRunning, parsePath, type Target, verbOf } from "./request-path.ts";
 
-const limits = { bodyBytesMax: 3 * 1024 * 1024 } as const;
+const limits = { bodyBytesMax: 3 * 1024 * 1024, smallBodyBytesMax: 64 * 1024 } as const;
 
 /** What a request says besides its target and its body. */
 export type RequestFacts = Pick<HttpRequest, "method" | "headers" | "signal">;
@@ -62,6 +63,10 @@ export class ResourceRequests {
   }
 
   async #handle(request: HttpRequest, asked: OpenRequest): Promise<ApiResponse> {
+    // Who may not do it need not send it: memory is for those who may.
+    if (mayBeLarge(request)) {
+      await this.options.pipeline.authorize(attributesOf(asked), asked.audit);
+    }
     const body = await request.body(limits.bodyBytesMax);
     if (body === "too-large") throw bodyTooLarge();
     asked.body = body;
@@ -101,6 +106,12 @@ export class ResourceRequests {
     const timeoutMs = requestTimeoutMs(request.query, this.options.allowedMs);
     return this.#deadlines.within(timeoutMs, work());
   }
+}
+
+function mayBeLarge({ method, headers }: HttpRequest): boolean {
+  if (method === "GET" || method === "HEAD") return false;
+  const announced = headers.get("content-length");
+  return announced === null || Number(announced) > limits.smallBodyBytesMax;
 }
 
 export function requiredVerb(verb: RequestVerb | undefined): RequestVerb {

@@ -200,6 +200,20 @@ test("names and namespaces are no way out of where the user may be", async () =>
   }
 });
 
+test("a large body is not read from who may not send it", async () => {
+  let pulled = 0;
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      pulled += 1;
+      controller.enqueue(new Uint8Array(64 * 1024).fill(32));
+    },
+  });
+  const init = { method: "POST", body, duplex: "half", headers: { "x-user": "stranger" } };
+  const answer = await send(configMaps, init as RequestInit);
+  expect(answer.status).toBe(403);
+  expect(pulled).toBeLessThan(4);
+});
+
 test("a GET that runs something needs the right to create", async () => {
   await world.client.create(clusterRoles, {
     apiVersion: "rbac.authorization.k8s.io/v1",
