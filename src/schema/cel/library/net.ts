@@ -4,6 +4,7 @@ import type { Functions } from "../check/functions.ts";
 import { nameType, opaque } from "../check/types.ts";
 import { CelFault } from "../fault.ts";
 import { CelOpaque } from "../run/values.ts";
+import { addressProblem } from "./address-problem.ts";
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
@@ -80,30 +81,39 @@ function ipOf(text: string): CelIp {
   const ip = CelIp.parse(text);
   if (ip !== undefined) return ip;
   const quoted = JSON.stringify(text);
-  if (/^::ffff:/i.test(text) && ipaddr.IPv6.isValid(text)) {
-    throw new CelFault(`IPv4-mapped IPv6 address ${quoted} is not allowed`);
+  const problem = addressProblem(text);
+  if (problem !== undefined) {
+    throw new CelFault(
+      `IP Address ${quoted} parse error during conversion from string: ${problem}`,
+    );
   }
   if (text.includes("%")) throw new CelFault(`IP address ${quoted} with zone value is not allowed`);
-  const why = `ParseAddr(${quoted}): unable to parse IP`;
-  throw new CelFault(`IP Address ${quoted} parse error during conversion from string: ${why}`);
+  throw new CelFault(`IPv4-mapped IPv6 address ${quoted} is not allowed`);
 }
 
 function cidrOf(text: string): CelCidr {
   const cidr = CelCidr.parse(text);
   if (cidr !== undefined) return cidr;
   const prefix = "network address parse error during conversion from string: ";
-  const why = `netip.ParsePrefix(${JSON.stringify(text)}): ${prefixProblem(text)}`;
-  throw new CelFault(`${prefix}${prefix}${why}`);
+  const quoted = JSON.stringify(text);
+  const problem = prefixProblem(text);
+  if (problem === undefined) {
+    throw new CelFault(`${prefix}IPv4-mapped IPv6 address ${quoted} is not allowed`);
+  }
+  throw new CelFault(`${prefix}${prefix}netip.ParsePrefix(${quoted}): ${problem}`);
 }
 
-function prefixProblem(text: string): string {
-  const [address = "", bits] = text.split("/");
-  if (bits === undefined) return "no '/'";
-  if (CelIp.parse(address) === undefined) {
-    return `ParseAddr(${JSON.stringify(address)}): unable to parse IP`;
-  }
+/** @returns undefined where only IPv4 within IPv6 is refused. */
+function prefixProblem(text: string): string | undefined {
+  const slash = text.lastIndexOf("/");
+  if (slash === -1) return "no '/'";
+  const [address, bits] = [text.slice(0, slash), text.slice(slash + 1)];
+  const problem = addressProblem(address);
+  if (problem !== undefined) return problem;
+  if (address.includes("%")) return "IPv6 zones cannot be present in a prefix";
   if (!/^(0|[1-9]\d*)$/.test(bits)) return `bad bits after slash: ${JSON.stringify(bits)}`;
-  return "prefix length out of range";
+  const isOutside = Number(bits) > (address.includes(":") ? 128 : 32);
+  return isOutside ? "prefix length out of range" : undefined;
 }
 
 function hasRange(...ranges: readonly string[]): (ip: CelIp) => boolean {
@@ -144,7 +154,11 @@ function registerCidrs(functions: Functions): void {
     )
     .add(
       `${cidrType}->containsIP(string): bool`,
-      (cidr: CelCidr, text: string) => cidr.contains(ipOf(text)),
+      (cidr: CelCidr, text: string) => {
+        const ip = CelIp.parse(text);
+        if (ip === undefined) throw new CelFault("no such overload");
+        return cidr.contains(ip);
+      },
       "cidr_contains_ip_string",
     )
     .add(`${cidrType}->containsCIDR(${cidrType}): bool`, holds)
