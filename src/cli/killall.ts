@@ -12,7 +12,14 @@ import { mountsToRemove, type ProcessInfo, planProcesses, unusedSockets } from "
 const limits = { stopMsMax: 10_000, killMsMax: 5_000, pollMs: 50 } as const;
 
 const links = ["flannel.1", "flannel-v6.1", "flannel-wg", "flannel-wg-v6", "kube-ipvs0"] as const;
-const folders = ["/run/k3s", "/var/lib/kubelet/pods", "/var/lib/kubelet/plugins"] as const;
+/** Folders, and the kubelet's sockets, which a server that was killed leaves behind. */
+const places = [
+  "/run/k3s",
+  "/var/lib/kubelet/pods",
+  "/var/lib/kubelet/plugins",
+  "/var/lib/kubelet/device-plugins/kubelet.sock",
+  "/var/lib/kubelet/pod-resources/kubelet.sock",
+] as const;
 const cgroups = ["kubepods", "kubepods.slice", "k3s"] as const;
 const cgroupRoots = ["/sys/fs/cgroup"] as const;
 const shimSockets = "/run/containerd/s";
@@ -135,9 +142,9 @@ class Killall {
   }
 
   async #removeFolders(mounted: readonly string[]): Promise<void> {
-    for (const folder of folders) {
+    for (const place of places) {
       // What is still mounted below would be emptied with it.
-      if (!mounted.some((path) => path.startsWith(folder))) await this.runtime.files.remove(folder);
+      if (!mounted.some((path) => path.startsWith(place))) await this.runtime.files.remove(place);
     }
     for (const name of await this.host.list("/run/netns").catch(() => [])) {
       const path = `/run/netns/${name}`;

@@ -14,7 +14,7 @@ import { hasEnded, type PodFacts, type Waiting } from "./plan-pod.ts";
 import { podConditions } from "./pod-conditions.ts";
 import { containerResourceStatus, podResourceStatus } from "./resource-status.ts";
 import { qosClassOf } from "./resources.ts";
-import { restarts } from "./restarts.ts";
+import { isAlive, restarts } from "./restarts.ts";
 import {
   type ContainerKind,
   type ContainerStatus,
@@ -241,11 +241,18 @@ export function initDone(facts: PodFacts): boolean {
 
 type Statuses = ReadonlyMap<string, core.ContainerStatus>;
 
-/** Upstream's `getPhase`: what init containers and containers together amount to. */
+/** What the API has seen end stays so; no end is told while a container, say a sidecar, runs. */
 export function podPhase(facts: StatusFacts, statuses: Statuses): string {
-  const { pod } = facts;
-  const before = pod.status?.phase;
+  const before = facts.pod.status?.phase;
   if (before === "Succeeded" || before === "Failed") return before;
+  const phase = phaseOf(facts, statuses);
+  const isOver = phase === "Succeeded" || phase === "Failed";
+  return isOver && facts.cri.containers.some(isAlive) ? (before ?? "Running") : phase;
+}
+
+/** Upstream's `getPhase`: what init containers and containers together amount to. */
+function phaseOf(facts: StatusFacts, statuses: Statuses): string {
+  const { pod } = facts;
   // What may still run holds on to what it has: the pod fails when all has ended.
   if (facts.failed !== undefined && facts.stopped) return "Failed";
   const of = (named: NamedContainer): core.ContainerState =>
