@@ -154,7 +154,7 @@ test("unknown fields are pruned and told", async () => {
 test("the schema is enforced in Kubernetes' words", async () => {
   await expect(send("POST", "", foo("bad", { color: "green" }))).rejects.toThrow(
     'Foo.example.com "bad" is invalid: [spec.color: Unsupported value: "green": supported ' +
-      'values: "blue", "red", ',
+      'values: "red", "blue", ',
   );
   await expect(send("POST", "", foo("bad", { replicas: -1 }))).rejects.toThrow(
     "spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0",
@@ -182,6 +182,12 @@ test("there is no protobuf, though the answer names it; a list says that it ends
   ).rejects.toThrow("application/json, application/yaml, application/vnd.kubernetes.protobuf");
   const { object } = await send("GET", "", undefined, { verb: "list", query });
   expect(object.metadata).toMatchObject({ continue: "" });
+});
+
+test("a fraction for an integer is told twice", async () => {
+  await expect(send("POST", "", foo("half", { replicas: 1.5 }))).rejects.toThrow(
+    '<nil>: Invalid value: "": Checked value must be of type integer (default format)',
+  );
 });
 
 test("rules of the schema hold for changes", async () => {

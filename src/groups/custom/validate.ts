@@ -157,12 +157,14 @@ function embeddedErrors(
 function embeddedObject(object: Json, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const { kind, apiVersion, metadata } = object;
-  if (!apiVersion) errors.push(required(`${path}.apiVersion`, "must not be empty"));
+  // What is absent is the schema's error.
+  const missing = (one: unknown): string => (one === undefined ? "" : "must not be empty");
+  if (!apiVersion) errors.push(required(`${path}.apiVersion`, missing(apiVersion)));
   else if (!/^([a-z0-9.-]+\/)?[a-z0-9]+$/.test(String(apiVersion))) {
     const text = `unexpected GroupVersion string: ${String(apiVersion)}`;
     errors.push(invalid(`${path}.apiVersion`, apiVersion, text));
   }
-  if (!kind) errors.push(required(`${path}.kind`, "must not be empty"));
+  if (!kind) errors.push(required(`${path}.kind`, missing(kind)));
   const name = isJson(metadata) ? metadata.name : undefined;
   if (typeof name === "string" && name !== "") {
     errors.push(...invalids(`${path}.metadata.name`, name, subdomainErrors(name)));

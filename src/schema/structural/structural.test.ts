@@ -182,7 +182,7 @@ describe("validation", () => {
     ],
     [
       { spec: { since: "yesterday" } },
-      'FieldValueInvalid spec.since spec.since in body must be of type date-time: "yesterday"',
+      'FieldValueTypeInvalid spec.since spec.since in body must be of type date-time: "yesterday"',
     ],
     [
       { spec: { port: 1.5 } },

@@ -100,14 +100,18 @@ function checkType(value: unknown, schema: Structural, path: string): Result {
   if (wanted.includes(actual) || (actual === "integer" && wanted.includes("number"))) return none;
   const detail = `${path} in body must be of type ${wanted.join(",")}: ${JSON.stringify(actual)}`;
   const problem = { type: "FieldValueTypeInvalid", field: path, value: actual, detail } as const;
-  return { problems: [problem], checks: 0 };
+  const isFraction = actual === "number" && schema.type === "integer" && !isEither;
+  if (!isFraction || schema.format !== undefined) return { problems: [problem], checks: 0 };
+  const again = `Checked value must be of type integer (default format) in ${path}`;
+  const second = { type: "FieldValueInvalid", field: "<nil>", value: "", detail: again } as const;
+  return { problems: [problem, second], checks: 0 };
 }
 
 function checkEnum(value: unknown, schema: Structural, path: string): Result {
   const { enum: allowed } = schema;
   if (allowed === undefined || allowed.some((one) => deepEqual(one, value))) return none;
   const texts = allowed.map((one) => (typeof one === "string" ? one : JSON.stringify(one)));
-  const quoted = texts.toSorted().map((text) => JSON.stringify(text));
+  const quoted = texts.map((text) => JSON.stringify(text));
   const detail = `supported values: ${quoted.join(", ")}`;
   return { problems: [{ type: "FieldValueNotSupported", field: path, value, detail }], checks: 0 };
 }
@@ -131,7 +135,10 @@ function checkString(value: string, schema: Structural, path: string): Result {
   }
   const isText = schema.type === undefined || schema.type === "string";
   const text = format === undefined || !isText ? undefined : formatProblem(format, value);
-  return text === undefined ? none : wrong(path, value, text);
+  if (text === undefined) return none;
+  const detail = `${path} in body ${text}`;
+  const problem = { type: "FieldValueTypeInvalid", field: path, value, detail } as const;
+  return { problems: [problem], checks: 0 };
 }
 
 /** Go's expressions, in time that grows with the text only, whatever the expression. */
