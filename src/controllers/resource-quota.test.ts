@@ -65,6 +65,28 @@ test("what ends or goes is given back", async () => {
   expect(used(world)).toEqual({ "limits.memory": "0", pods: "0", "requests.cpu": "0" });
 });
 
+test("what goes of a custom resource is given back within seconds", async () => {
+  const world = new World();
+  const namespacedResources = () => resources;
+  const collectable = resources.filter(({ plural }) => plural !== configMaps.plural);
+  for (const name of ["a", "b"]) {
+    const metadata = { name, namespace: "default" };
+    await world.client.create(configMaps, { apiVersion: "v1", kind: "ConfigMap", metadata });
+  }
+  await world.client.create(resourceQuotas, {
+    apiVersion: "v1",
+    kind: "ResourceQuota",
+    metadata: { name: "q0", namespace: "default" },
+    spec: { hard: { "count/configmaps": "5" } },
+  });
+  world.run(createResourceQuotaController(world.context, { collectable, namespacedResources }));
+  await world.settle();
+  expect(used(world)).toEqual({ "count/configmaps": "2" });
+  await world.client.delete(configMaps, "default", "a");
+  await world.advance(5_000);
+  expect(used(world)).toEqual({ "count/configmaps": "1" });
+});
+
 test("scopes choose the pods, and Services count their node ports", async () => {
   const world = await start(
     { hard: { pods: "5" }, scopes: ["BestEffort"] },

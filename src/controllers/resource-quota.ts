@@ -36,6 +36,8 @@ export interface QuotaOptions {
 
 /** Everything is counted again so often, for what no change told (upstream's sync period). */
 const resyncMs = 5 * 60_000;
+/** So often where resources count that are not watched here: custom ones. */
+const customResyncMs = 5_000;
 
 /** Creates the ResourceQuota controller. */
 export function createResourceQuotaController(
@@ -69,7 +71,9 @@ export function createResourceQuotaController(
         const changed = { ...mutable<ResourceQuota>(quota), status: { hard, used } };
         await context.client.update(resourceQuotas, changed, { subresource: "status" });
       }
-      return { againInMs: resyncMs };
+      const counts = Object.keys(hard).filter((name) => name.startsWith("count/"));
+      const isWatched = (name: string): boolean => namespaced.some((one) => countsFor(one, name));
+      return { againInMs: counts.every(isWatched) ? resyncMs : customResyncMs };
     },
   };
 }
