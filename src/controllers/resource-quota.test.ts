@@ -87,6 +87,18 @@ test("what goes of a custom resource is given back within seconds", async () => 
   expect(used(world)).toEqual({ "count/configmaps": "1" });
 });
 
+test("a pod that leaves the scope of a quota is given back", async () => {
+  const world = await start({ hard: { pods: "5" }, scopes: ["NotTerminating"] });
+  await addPod(world, "a", {});
+  await world.advance(301_000);
+  expect(used(world)).toEqual({ pods: "1" });
+  await world.change(pods, "default/a", (copy) => {
+    copy.spec.activeDeadlineSeconds = 10;
+  });
+  await world.settle();
+  expect(used(world)).toEqual({ pods: "0" });
+});
+
 test("scopes choose the pods, and Services count their node ports", async () => {
   const world = await start(
     { hard: { pods: "5" }, scopes: ["BestEffort"] },

@@ -19,6 +19,7 @@ import { addQuantities, type Quantities } from "../schema/pod-resources.ts";
 import {
   countsFor,
   isQuotaPod,
+  isTerminating,
   matchesScopes,
   type QuotaSpec,
   quotaUsage,
@@ -109,8 +110,9 @@ function setsFree(
   if (resource.group !== "") return false;
   if (resource.plural === pods.plural) {
     const at = context.runtime.clock.now();
-    const isOver = !isQuotaPod(now.object as DeepReadonly<Pod>, at);
-    return isOver && isQuotaPod(before.object as DeepReadonly<Pod>, at);
+    const [pod, old] = [now.object as DeepReadonly<Pod>, before.object as DeepReadonly<Pod>];
+    if (isTerminating(pod) !== isTerminating(old)) return true;
+    return isQuotaPod(old, at) && !isQuotaPod(pod, at);
   }
   const isSized = resource.plural === services.plural || resource.plural === claimsPlural;
   if (!isSized) return false;

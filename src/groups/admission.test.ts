@@ -250,6 +250,23 @@ describe("ResourceQuota", () => {
     expect(await used("few")).toMatchObject({ pods: "0", "requests.cpu": "0" });
   });
 
+  test("charges a pod that an update brings into its scope", async () => {
+    await quota("moved", { hard: { pods: "1" }, scopes: ["Terminating"] });
+    const made = await world.client.create(pods, pod("moved", "a"));
+    expect(await used("moved")).toEqual({ pods: "0" });
+    const timed = structuredClone(made);
+    timed.spec.activeDeadlineSeconds = 3600;
+    await world.client.update(pods, timed);
+    expect(await used("moved")).toEqual({ pods: "1" });
+    const next = pod("moved", "b");
+    next.spec.activeDeadlineSeconds = 3600;
+    await expect(world.client.create(pods, next)).rejects.toMatchObject(
+      forbidden(
+        'pods "b" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1',
+      ),
+    );
+  });
+
   test("never lets more in than it has room for, however many ask at once", async () => {
     await quota("rush", { hard: { "count/configmaps": "3" } });
     const answers = await Promise.allSettled(

@@ -224,7 +224,7 @@ function matchesPodScope(rule: ScopeRule, pod: LivePod): boolean {
   }
 }
 
-function isTerminating({ spec }: LivePod): boolean {
+export function isTerminating({ spec }: LivePod): boolean {
   return spec.activeDeadlineSeconds !== undefined && spec.activeDeadlineSeconds >= 0;
 }
 

@@ -75,7 +75,10 @@ function plan(
       throw refuse(`failed quota: ${quotaName}: must specify ${missing.join("; ")}`);
     }
   }
-  const requested = masked(deltaOf(object, context), names);
+  // What the quota did not count before, as its scopes are, is all new to it.
+  const { old } = context;
+  const counted = old !== undefined && matchesScopes(spec, definition, old) ? old : undefined;
+  const requested = masked(deltaOf(object, counted, context), names);
   if (Object.keys(requested).length === 0) return undefined;
   const hard = quota.status?.hard ?? {};
   const used = quota.status?.used ?? {};
@@ -111,7 +114,11 @@ function zeros(names: readonly string[]): Quantities {
 }
 
 /** What is used more than before; less is given back by the controller. */
-function deltaOf(object: ReadObject, { definition, old, runtime }: AdmissionContext): Quantities {
+function deltaOf(
+  object: ReadObject,
+  old: ReadObject | undefined,
+  { definition, runtime }: AdmissionContext,
+): Quantities {
   const at = runtime.clock.now();
   const now = quotaUsage(definition, object, at);
   if (old === undefined) return now;
