@@ -75,6 +75,14 @@ describe("a run's report", () => {
     });
   });
 
+  test("errors name images and files, not where they come from or lie", () => {
+    const words = "cannot run /a/build/conformance/1-all/data/kubectl with reg.example.com/x/y:1";
+    const [failed] = readReport(
+      JSON.stringify([{ SpecReports: [spec("a works", "failed", words)] }]),
+    );
+    expect(failed?.error).toBe("cannot run data/kubectl with x/y:1");
+  });
+
   test("a run of a part replaces only what it ran", () => {
     const before = {
       passed: ["[sig-apps] Job a works", "[sig-node] Pods d works"],

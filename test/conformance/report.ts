@@ -66,8 +66,10 @@ function outcomeOf(state: string): Outcome {
 function firstWords(spec: GinkgoSpec): string {
   const { Message = "", ForwardedPanic = "" } = spec.Failure ?? {};
   const words = `${Message} ${ForwardedPanic}`.replace(/\s+/g, " ").trim();
-  // Images are told by their names; where they would come from says nothing.
-  const text = words.replace(/\b[a-z0-9-]+(\.[a-z0-9-]+)+\/(?=[\w/-]+(:\d|@sha256:))/g, "");
+  // Images and files are told by their names; where they would come from or lie says nothing.
+  const text = words
+    .replace(/\b[a-z0-9-]+(\.[a-z0-9-]+)+\/(?=[\w/-]+(:\d|@sha256:))/g, "")
+    .replace(/\/\S*\/build\/conformance\/[^/\s]+\//g, "");
   if (text === "" && spec.State === "skipped") return "";
   const line = spec.State === "failed" ? text : `${spec.State}: ${text}`;
   return line.length > ERROR_CHARS ? `${line.slice(0, ERROR_CHARS)}…` : line;
