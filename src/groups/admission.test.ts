@@ -262,7 +262,8 @@ describe("ResourceQuota", () => {
     next.spec.activeDeadlineSeconds = 3600;
     await expect(world.client.create(pods, next)).rejects.toMatchObject(
       forbidden(
-        'pods "b" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1',
+        'pods "b" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, ' +
+          "limited: pods=1",
       ),
     );
   });
