@@ -78,6 +78,8 @@ const failingHookPod = pod("failing-hook", {
 });
 
 const quick = { periodSeconds: 1, failureThreshold: 1 };
+/** A busy machine is no reason to start a container again. */
+const patient = { periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 30 };
 const probesPod = pod("probes", {
   restartPolicy: "Always",
   containers: [
@@ -86,8 +88,8 @@ const probesPod = pod("probes", {
     }),
     shell("http", "mkdir /w; cd /w; sleep 2; echo ok >healthy; exec httpd -f -p 7001", {
       ports: [{ containerPort: 7001, name: "web" }],
-      startupProbe: { httpGet: { path: "/healthy", port: "web" }, periodSeconds: 1 },
-      livenessProbe: { httpGet: { path: "/healthy", port: "web" }, ...quick },
+      startupProbe: { httpGet: { path: "/healthy", port: "web" }, ...patient },
+      livenessProbe: { httpGet: { path: "/healthy", port: "web" }, ...patient },
     }),
     shell("exec", "sleep 1; touch /tmp/ok; sleep 3; rm /tmp/ok; exec sleep 1000", {
       livenessProbe: {
