@@ -113,8 +113,8 @@ export interface PathRefs {
 
 function parameter(name: string, type: string, place: "path" | "query", version: OpenApiVersion) {
   const required = place === "path" ? { required: true } : {};
-  const typed = version === "v2" ? { type } : { schema: { type } };
-  return { name, in: place, ...typed, uniqueItems: true, ...required };
+  const schema = { type, uniqueItems: true };
+  return { name, in: place, ...(version === "v2" ? schema : { schema }), ...required };
 }
 
 function bodyOf(verb: string, refs: PathRefs): Json | undefined {
@@ -148,15 +148,15 @@ export class PathWriter {
 
   add(path: string, verbs: readonly string[], kind: Kind, refs: PathRefs, id: string): void {
     const names = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1] as string);
-    const item: Json = {
-      parameters: names.map((name) => parameter(name, "string", "path", this.#version)),
-    };
+    const common = names.map((name) => parameter(name, "string", "path", this.#version));
+    const item: Json = {};
     for (const verb of verbs) {
       const operation = operations[verb];
       if (operation === undefined) continue;
       item[operation.method] = this.#operation(verb, operation, kind, refs, id);
     }
-    if (Object.keys(item).length > 1) this.paths[path] = item;
+    if (Object.keys(item).length === 0) return;
+    this.paths[path] = { ...item, ...(common.length > 0 && { parameters: common }) };
   }
 
   #operation(verb: string, operation: Operation, kind: Kind, refs: PathRefs, id: string): Json {
@@ -180,7 +180,7 @@ export class PathWriter {
       description: `${operation.description} ${kind.kind}`,
       operationId: `${operation.id}${id}`,
       ...(v2 ? { consumes: types, produces: ["application/json"] } : {}),
-      parameters,
+      ...(parameters.length > 0 && { parameters }),
       ...(v2 || body === undefined ? {} : { requestBody: { content } }),
       responses: { 200: { description: "OK", ...response }, 401: { description: "Unauthorized" } },
       "x-kubernetes-action": operation.action,

@@ -117,6 +117,13 @@ test("a document has what kubectl explain and apply look for", async () => {
   expect(at(path, "patch", "x-kubernetes-action")).toBe("patch");
   const parameters = at(path, "patch", "parameters") as Json[];
   expect(parameters.map((one) => one.name)).toContain("fieldValidation");
+  expect(parameters[0]).toMatchObject({
+    in: "query",
+    schema: { type: "string", uniqueItems: true },
+  });
+  expect(parameters[0]).not.toHaveProperty("uniqueItems");
+  // Go's clients tell an empty list from none.
+  expect(at(path, "get")).not.toHaveProperty("parameters");
   const schemas = at(document, "components", "schemas");
   const deployment = at(schemas, "io.k8s.api.apps.v1.Deployment");
   expect(at(deployment, "x-kubernetes-group-version-kind")).toEqual([apps]);
