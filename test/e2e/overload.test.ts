@@ -230,7 +230,7 @@ describe.skipIf(skip !== undefined)("a server under load", () => {
     for (const { stream } of held) stream.end("}");
     const codes = (await Promise.all(held.map(({ answer }) => answer))).map(({ status }) => status);
     // One share of 246 among 600 seats is three.
-    expect(codes.filter((code) => code !== 429)).toEqual([400, 400, 400]);
+    expect(codes.filter((code) => code !== 429)).toEqual([422, 422, 422]);
   });
 
   test("a stop is announced, lets what was asked finish and ends watches cleanly", async () => {
