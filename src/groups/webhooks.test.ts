@@ -352,7 +352,14 @@ describe("a webhook that fails", () => {
     const error = await failure(world.client.create(configMaps, configMap()));
     expect(called.map(({ redirect }) => redirect)).toEqual(["error"]);
     expect(error.message).toEndWith("redirected");
-    expect(world.runtime.logged.join()).not.toContain("redirected");
+  });
+
+  test("what an ignored webhook answers stays out of the log", async () => {
+    await mutating("m", hook({ failurePolicy: "Ignore" }));
+    answer = () => ({ uid: "the secret of another server", allowed: true });
+    await world.client.create(configMaps, configMap());
+    expect(world.runtime.logged.join()).toContain("its answer is of no use");
+    expect(world.runtime.logged.join()).not.toContain("the secret of another server");
   });
 
   test("a dry run is told as such, and stores nothing", async () => {

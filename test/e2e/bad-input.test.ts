@@ -4,13 +4,13 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { badManifests } from "./bad-manifests.ts";
 import { type BadRequest, badRequests } from "./bad-requests.ts";
 import { binary } from "./cluster.ts";
+import { freePort } from "./free-port.ts";
 
 function reasonToSkip(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root: k3 server refuses to start without";
@@ -39,17 +39,9 @@ let port = 0;
 let server: Bun.Subprocess;
 let admin: Credentials;
 
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const listener = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => listener.once("listening", resolve));
-  const address = listener.address();
-  await new Promise((resolve) => listener.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("No port is free");
-  return address.port;
-}
-
-function serverCommand(...flags: readonly string[]): readonly string[] {
+/** A port that was free a moment ago. */ function serverCommand(
+  ...flags: readonly string[]
+): readonly string[] {
   return [
     binary,
     "server",
@@ -64,7 +56,7 @@ function serverCommand(...flags: readonly string[]): readonly string[] {
 const logText = (): string => (existsSync(logFile) ? readFileSync(logFile, "utf8") : "");
 
 async function start(): Promise<void> {
-  port = await freePort();
+  port = freePort();
   const config = join(folder, "server.yaml");
   writeFileSync(config, "disable-agnet: true\n");
   const log = openSync(logFile, "a");
@@ -294,10 +286,7 @@ describe.skipIf(skip !== undefined)("bad input", () => {
       const file = join(folder, "config.yaml");
       writeFileSync(file, config ?? "");
       // A free port, or else a start that is wrongly allowed would meet the running server.
-      const own = [
-        `--https-listen-port=${await freePort()}`,
-        `--data-dir=${join(folder, "other")}`,
-      ];
+      const own = [`--https-listen-port=${freePort()}`, `--data-dir=${join(folder, "other")}`];
       const command = serverCommand(...own, `--config=${file}`, ...flags);
       const { code, output } = await runToEnd(command, env);
       expect({ code, output }).toMatchObject({ code: 1 });

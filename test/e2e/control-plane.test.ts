@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generateEcKey, issueCertificate, issuerOf, keyToPem } from "../../src/pki/x509.ts";
 import { binary } from "./cluster.ts";
+import { freePort } from "./free-port.ts";
 
 const skip = existsSync(binary) ? undefined : `needs ${binary}: run scripts/build first`;
 if (skip !== undefined) console.warn(`Left out test/e2e/control-plane.test.ts: ${skip}`);
@@ -22,15 +22,6 @@ function validity() {
   const now = Date.now();
   return { notBefore: new Date(now - 60_000), notAfter: new Date(now + 3_600_000) };
 }
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" ? (address?.port ?? 0) : 0;
-}
-
 class ControlPlane {
   readonly #children: Bun.Subprocess[] = [];
   #api = "";
@@ -44,7 +35,7 @@ class ControlPlane {
 
   /** Both programs, as envtest starts them; resolves when both are healthy. */
   async start(): Promise<void> {
-    this.#etcd = `http://127.0.0.1:${await freePort()}`;
+    this.#etcd = `http://127.0.0.1:${freePort()}`;
     this.#spawn("etcd", [
       `--advertise-client-urls=${this.#etcd}`,
       `--data-dir=${this.dataDir}`,
@@ -52,7 +43,7 @@ class ControlPlane {
       "--listen-peer-urls=http://127.0.0.1:0",
     ]);
     await this.#until(`${this.#etcd}/health`);
-    const port = await freePort();
+    const port = freePort();
     this.#api = `https://127.0.0.1:${port}`;
     this.#spawn(
       "kube-apiserver",
@@ -273,7 +264,7 @@ describe.skipIf(skip !== undefined)("a bare control plane", () => {
       expect(await child.exited).toBe(1);
       return await new Response(child.stderr).text();
     };
-    const port = await freePort();
+    const port = freePort();
     expect(await refused(plane.flags(port))).toContain("stores its data there");
     const foreign = Bun.serve({ port: 0, fetch: () => new Response("{}") });
     const url = `http://127.0.0.1:${foreign.port}`;

@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { binary, reasonToSkip } from "./cluster.ts";
+import { freePort } from "./free-port.ts";
 import { floods, openRaw } from "./http2-frames.ts";
 
 const skip = reasonToSkip();
@@ -19,17 +19,6 @@ interface Answer {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const listener = createServer().listen(0, "127.0.0.1", () => {
-      const address = listener.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      listener.close(() => resolve(port));
-    });
-  });
-}
-
 describe.skipIf(skip !== undefined)("a server under load", () => {
   const folder = mkdtempSync(join(tmpdir(), "k3-overload-"));
   const kubeconfig = join(folder, "k3.yaml");
@@ -39,7 +28,7 @@ describe.skipIf(skip !== undefined)("a server under load", () => {
   let admin: ClientHttp2Session;
 
   beforeAll(async () => {
-    port = await freePort();
+    port = freePort();
     server = Bun.spawn(
       [
         binary,

@@ -6,11 +6,11 @@ import { dlopen, ptr } from "bun:ffi";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { socketAddress } from "../../src/runtime/notify.ts";
 import { binary } from "./cluster.ts";
+import { freePort } from "./free-port.ts";
 
 function reasonToSkip(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root, as k3 server does";
@@ -67,17 +67,6 @@ class Manager {
     libc.close(this.#socket);
   }
 }
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const listener = createServer().listen(0, "127.0.0.1", () => {
-      const address = listener.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      listener.close(() => resolve(port));
-    });
-  });
-}
-
 describe.skipIf(skip !== undefined)("the server as a process", () => {
   const folder = mkdtempSync(join(tmpdir(), "k3-process-"));
   const dataDir = join(folder, "data");
@@ -89,7 +78,7 @@ describe.skipIf(skip !== undefined)("the server as a process", () => {
   let server: Bun.Subprocess<"ignore", "pipe", "pipe">;
 
   beforeAll(async () => {
-    port = await freePort();
+    port = freePort();
     manager = new Manager();
     await Bun.write(
       config,
@@ -218,7 +207,7 @@ describe.skipIf(skip !== undefined)("the server as a process", () => {
   });
 
   test("a second server on the same data directory is refused", async () => {
-    expect(await refusal([`--https-listen-port=${await freePort()}`, "--log="])).toBe(
+    expect(await refusal([`--https-listen-port=${freePort()}`, "--log="])).toBe(
       `Cannot run k3 server: process ${server.pid} runs a server in ${dataDir} already\n`,
     );
   });

@@ -13,6 +13,7 @@ const registry = Bun.serve({
     const authorization = request.headers.get("authorization") ?? "";
     asked.push(`${request.method} ${url.pathname} ${authorization.split(" ")[0]}`);
     if (url.pathname === "/token") return token(url, authorization);
+    if (url.pathname.startsWith("/v2/odd/")) return challenge('Digest realm="x"');
     if (url.pathname.startsWith("/v2/basic/")) {
       return authorization === basic
         ? new Response("basic")
@@ -75,6 +76,13 @@ test("a token is used again for the same repository", async () => {
 
 test("Basic is answered by Basic, and other names are left alone", async () => {
   expect(await (await get("secret/docker.io/0/basic/app/manifests/1")).text()).toBe("basic");
+});
+
+test("a challenge of another kind is handed on as it is", async () => {
+  const answer = await get("secret/docker.io/0/odd/app/manifests/1");
+  expect(answer.status).toBe(401);
+  expect(answer.headers.get("www-authenticate")).toBe('Digest realm="x"');
+  expect(await answer.text()).toBe("who are you?");
 });
 
 test("a redirect is followed within the registry and handed on to elsewhere", async () => {

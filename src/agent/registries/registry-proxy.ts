@@ -68,9 +68,9 @@ export class RegistryProxy {
     const first = await this.#send(url, request, tls, isFresh ? known.text : undefined);
     const challenge = first.headers.get("www-authenticate");
     if (first.status !== 401 || challenge === null || endpoint.auth === undefined) return first;
-    await first.body?.cancel();
     const login = await this.#login(endpoint, challenge, tls);
     if (login === undefined) return first;
+    await first.body?.cancel();
     this.#tokens.set(tokenKey(url), login);
     return await this.#send(url, request, tls, login.text);
   }

@@ -4,6 +4,7 @@ import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { LiveSets } from "../../live/live-set.ts";
 import type { Runtime, TlsOptions } from "../../runtime/runtime.ts";
 import { addressOfService, urlHost } from "../service-address.ts";
+import { AnswerError } from "./review.ts";
 
 const defaults = { port: 443 } as const;
 const limits = { answerBytesMax: 3 * 1024 * 1024 } as const;
@@ -45,16 +46,17 @@ export async function callWebhook(call: WebhookCall): Promise<string> {
     });
     const response = await net.fetch(request, { tls: place.tls });
     const text = await response.text();
-    if (text.length > limits.answerBytesMax) throw new Error("the answer is too long");
+    if (text.length > limits.answerBytesMax) throw new AnswerError("the answer is too long");
     if (response.status < 200 || response.status > 299) {
-      throw new Error(text.trim() || `the server answered ${response.status}`);
+      throw new AnswerError(text.trim() || `the server answered ${response.status}`);
     }
     return text;
   } catch (error) {
     const why = timeout.signal.aborted
       ? "context deadline exceeded"
       : callReason(error, place.target);
-    throw new Error(`failed to call webhook: Post ${JSON.stringify(place.url)}: ${why}`, {
+    const Kind = error instanceof AnswerError ? AnswerError : Error;
+    throw new Kind(`failed to call webhook: Post ${JSON.stringify(place.url)}: ${why}`, {
       cause: error,
     });
   } finally {

@@ -8,6 +8,11 @@ import type { ResourceDefinition } from "../resource-definition.ts";
 export const reviewVersions = ["v1", "v1beta1"] as const;
 export type ReviewVersion = (typeof reviewVersions)[number];
 
+/** What a webhook answered is of no use; the text may hold parts of the answer. */
+export class AnswerError extends Error {
+  override readonly name = "AnswerError";
+}
+
 export interface ReviewRequest {
   readonly uid: string;
   readonly version: ReviewVersion;
@@ -117,13 +122,15 @@ export function readVerdict(text: string, ask: Pick<ReviewRequest, "uid" | "vers
   const wanted = `admission.k8s.io/${ask.version}`;
   if (kind !== "AdmissionReview" || apiVersion !== wanted) {
     const [expected, got] = [`${wanted}, Kind=AdmissionReview`, `${apiVersion}, Kind=${kind}`];
-    throw new Error(`expected webhook response of ${expected}, got ${got}`);
+    throw new AnswerError(`expected webhook response of ${expected}, got ${got}`);
   }
   if (response === undefined || response === null) {
-    throw new Error("webhook response was absent");
+    throw new AnswerError("webhook response was absent");
   }
   if (response.uid !== ask.uid) {
-    throw new Error(`expected response.uid=${quote(ask.uid)}, got ${quote(response.uid ?? "")}`);
+    throw new AnswerError(
+      `expected response.uid=${quote(ask.uid)}, got ${quote(response.uid ?? "")}`,
+    );
   }
   const { code = 0, message = "", reason = "" } = response.status ?? {};
   return {
@@ -160,25 +167,25 @@ function parse(text: string): Answer {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Error("couldn't get version/kind; json parse error", { cause: error });
+    throw new AnswerError("couldn't get version/kind; json parse error", { cause: error });
   }
   if (typeof value === "object" && value !== null) return value as Answer;
-  throw new Error("webhook response was no object");
+  throw new AnswerError("webhook response was no object");
 }
 
 function patchOf({ patch, patchType }: NonNullable<Answer["response"]>): Verdict["patch"] {
   if (patch === undefined || patch === "") {
     if (patchType === undefined) return undefined;
-    throw new Error("webhook returned response.patchType but not response.patch");
+    throw new AnswerError("webhook returned response.patchType but not response.patch");
   }
   if (patchType === undefined) {
-    throw new Error("webhook returned response.patch but not response.patchType");
+    throw new AnswerError("webhook returned response.patch but not response.patchType");
   }
   if (patchType !== "JSONPatch") {
-    throw new Error(`webhook returned invalid response.patchType of ${quote(patchType)}`);
+    throw new AnswerError(`webhook returned invalid response.patchType of ${quote(patchType)}`);
   }
   const operations: unknown = JSON.parse(Buffer.from(patch, "base64").toString("utf8"));
-  if (!Array.isArray(operations)) throw new Error("webhook returned a patch that is no list");
+  if (!Array.isArray(operations)) throw new AnswerError("webhook returned a patch that is no list");
   return operations.length === 0 ? undefined : operations;
 }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type Kubeconfig, loadKubeconfig } from "../../../src/client/kubeconfig.ts";
 import { createRuntime } from "../../../src/runtime/real.ts";
 import { binary } from "../cluster.ts";
+import { freePort } from "../free-port.ts";
 import { Connection } from "./connection.ts";
 
 const readyLimitMs = 30_000;
@@ -90,11 +91,4 @@ export class CrashServer {
       connection.close();
     }
   }
-}
-
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
 }
