@@ -1,19 +1,53 @@
-/** The controllers that need what only a server has: authorities and keys. */
+/** All controllers as a server runs them; some need what only a server has: authorities, keys. */
 import type { Registry } from "../api/registry.ts";
+import type { ApiServer } from "../api/server.ts";
 import type { ActingContext } from "../controllers/acting-as.ts";
+import { allControllers } from "../controllers/all.ts";
 import { signerNames } from "../controllers/certificates/signer-rules.ts";
 import { identityControllers } from "../controllers/identity.ts";
 import { createIpAddressController } from "../controllers/ip-address.ts";
 import type { Controller } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
+import { QueueMetrics } from "../live/queue-metrics.ts";
+import { runController } from "../live/run-controller.ts";
+import type { WorkWatch } from "../live/work-watch.ts";
 import { createRequestSigner } from "../pki/certificate-signers.ts";
 import type { Pki } from "../pki/ensure.ts";
 import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Scope } from "../runtime/scope.ts";
+import type { ServerOptions } from "./options.ts";
 
 export interface ServerControllerOptions {
   readonly authorities: Pki["authorities"];
   /** Its key may still be in the making. */
   readonly tokens: Promise<ServiceAccountTokens>;
+}
+
+export interface ControllersOptions extends ServerControllerOptions {
+  readonly options: ServerOptions;
+  readonly api: ApiServer;
+  readonly runtime: Runtime;
+  /** Told of all work, to find what is stuck. */
+  readonly watch: WorkWatch;
+}
+
+/** Runs every controller the flags ask for, until the scope ends. */
+export function startControllers(scope: Scope, of: ControllersOptions): void {
+  const { options, api, runtime, watch } = of;
+  const { client, live } = api;
+  const queueMetrics = new QueueMetrics(api.metrics, () => runtime.clock.monotonicMs());
+  const context = { client, live, runtime, queueMetrics, watch };
+  const controllers = allControllers(context, {
+    rootCa: of.authorities["server-ca"].certPem,
+    serviceLb: !options.disable.has("servicelb"),
+    clusterCidr: options.clusterCidr,
+    allocatesNodeCidrs: options.controllerManager["allocate-node-cidrs"],
+    ...controlledResources(api.registry),
+  });
+  for (const controller of [...controllers, ...serverControllers(context, of)]) {
+    scope.task(controller.name, (signal) => runController(controller, context, signal));
+  }
 }
 
 /** What is collected, counted and emptied: all that is stored, custom resources as they come. */
@@ -28,8 +62,8 @@ export function controlledResources(registry: Registry) {
   };
 }
 
-/** Each with its own identity; whoever runs them uses `runController`. */
-export function serverControllers(
+/** Each with its own identity. */
+function serverControllers(
   context: ActingContext,
   { authorities, tokens }: ServerControllerOptions,
 ): readonly Controller[] {

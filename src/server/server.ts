@@ -1,19 +1,14 @@
 /** `k3 server` from decoded options to a running node; resolves when it has stopped. */
 
-import { createKubeletApp, type KubeletApp } from "../agent/kubelet-api.ts";
-import { createAgentNode } from "../agent/node.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { HealthCheck } from "../api/health.ts";
 import type { HealthEndpoint } from "../api/http.ts";
 import type { ApiServer } from "../api/server.ts";
-import { contextAs } from "../controllers/acting-as.ts";
-import { allControllers } from "../controllers/all.ts";
 import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
 import { createLegacyTokenTracking } from "../controllers/legacy-tokens.ts";
 import { UsageCollector } from "../groups/metrics/usage.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
-import { QueueMetrics } from "../live/queue-metrics.ts";
 import { runController } from "../live/run-controller.ts";
 import { WorkWatch } from "../live/work-watch.ts";
 import type { Pki } from "../pki/ensure.ts";
@@ -24,7 +19,6 @@ import {
 import type { ServerTokens } from "../pki/tokens.ts";
 import { type Bundle, payloadFile, unpackBundle } from "../runtime/bundle.ts";
 import { createExecutor, type TimedExecutor } from "../runtime/executor.ts";
-import { realHost } from "../runtime/host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Component, Health, Scope } from "../runtime/scope.ts";
 import { createScheduler } from "../scheduler/scheduler.ts";
@@ -41,13 +35,12 @@ import { doorCertificates, kubeletCertificates } from "./door-certificates.ts";
 import { type FrontDoor, startFrontDoor } from "./front-door.ts";
 import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
 import { keepCertificates, prepareIdentity } from "./identity.ts";
-import { startKubeletDoor } from "./kubelet-door.ts";
 import { LocalNodes } from "./local-nodes.ts";
-import { localPathAccount } from "./local-storage.ts";
 import type { ServerOptions } from "./options.ts";
 import { ownAddress } from "./own-address.ts";
+import { startOwnNode } from "./own-node.ts";
 import { readSchedulerConfig } from "./scheduler-config.ts";
-import { controlledResources, serverControllers } from "./server-controllers.ts";
+import { startControllers } from "./server-controllers.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { refuseSecondServer } from "./single.ts";
 import { createSupervisor } from "./supervisor.ts";
@@ -352,26 +345,14 @@ class Server {
   }
 
   #controllers(scope: Scope): void {
-    const { client, live } = need(this.#made.api);
-    const { runtime } = this;
-    const { metrics } = need(this.#made.api);
-    const queueMetrics = new QueueMetrics(metrics, () => runtime.clock.monotonicMs());
-    const context = { client, live, runtime, queueMetrics, watch: this.#work.controllers };
-    const rootCa = need(this.#made.pki).authorities["server-ca"].certPem;
-    const controllers = allControllers(context, {
-      rootCa,
-      serviceLb: !this.options.disable.has("servicelb"),
-      clusterCidr: this.options.clusterCidr,
-      allocatesNodeCidrs: this.options.controllerManager["allocate-node-cidrs"],
-      ...controlledResources(need(this.#made.api).registry),
-    });
-    const own = serverControllers(context, {
+    startControllers(scope, {
+      options: this.options,
+      api: need(this.#made.api),
+      runtime: this.runtime,
       authorities: need(this.#made.pki).authorities,
       tokens: need(this.#made.accountTokens),
+      watch: this.#work.controllers,
     });
-    for (const controller of [...controllers, ...own]) {
-      scope.task(controller.name, (signal) => runController(controller, context, signal));
-    }
   }
 
   /** What is the API server's own affair: it acts with all its rights. */
@@ -398,58 +379,17 @@ class Server {
   }
 
   async #agent(scope: Scope): Promise<void> {
-    const { options } = this;
-    const kubelet = await createAgentNode({
-      ...this.#context("kubelet"),
-      scope,
-      host: realHost,
-      bundle: need(this.#made.bundle),
-      dataDir: options.dataDir,
-      nodeName: options.nodeName,
+    const context = this.#context("kubelet");
+    const { app, door } = await startOwnNode({
+      options: this.options,
       nodeIps: this.#nodeIps,
-      nodeAddresses: options.nodeAddresses,
-      resolvConf: options.resolvConf,
-      configuresCni: options.configuresCni,
-      kubelet: options.kubelet,
-      credentialProviders: options.credentialProviders,
-      nodeLabels: options.nodeLabels,
-      nodeTaints: options.nodeTaints,
-      isServer: true,
-      version: k3Version,
-      pauseImage: options.pauseImage,
-      registries: options.registries,
-      clusterCidr: options.clusterCidr,
-      serviceCidr: options.serviceCidr,
-      clusterDns: options.clusterDns,
-      clusterDomain: options.clusterDomain,
-      runsProxy: !options.disableKubeProxy,
-      enforcesPolicies: !options.disableNetworkPolicy,
-      runsDns: !options.disable.has("coredns"),
-      localPath: options.disable.has("local-storage") ? undefined : this.#localPath(),
-    });
-    const app = createKubeletApp({ kubelet });
-    this.#nodes.add(options.nodeName, app);
-    await this.#kubeletDoor(scope, app);
-  }
-
-  #localPath(): ControllerContext {
-    const { client, live } = need(this.#made.api);
-    const context = { client, live, runtime: this.runtime };
-    return contextAs(context, localPathAccount, "rancher.io/local-path");
-  }
-
-  async #kubeletDoor(scope: Scope, app: KubeletApp): Promise<void> {
-    const { options, runtime } = this;
-    this.#made.kubeletDoor = await startKubeletDoor({
-      runtime,
+      context,
       scope,
-      client: need(this.#made.api).client,
-      app,
-      nodeName: options.nodeName,
-      port: 10250,
-      host: options.bindAddress === "" ? undefined : options.bindAddress,
+      bundle: need(this.#made.bundle),
       certificates: kubeletCertificates(need(this.#made.pki)),
     });
+    this.#nodes.add(this.options.nodeName, app);
+    this.#made.kubeletDoor = door;
   }
 }
 

@@ -1,0 +1,78 @@
+/** The node that a server is itself, unless it was told not to be one. */
+
+import { createKubeletApp, type KubeletApp } from "../agent/kubelet-api.ts";
+import { createAgentNode } from "../agent/node.ts";
+import { contextAs } from "../controllers/acting-as.ts";
+import type { ControllerContext } from "../live/controller.ts";
+import type { Bundle } from "../runtime/bundle.ts";
+import { realHost } from "../runtime/host.ts";
+import type { Scope } from "../runtime/scope.ts";
+import type { DoorCertificates, FrontDoor } from "./front-door.ts";
+import { startKubeletDoor } from "./kubelet-door.ts";
+import { localPathAccount } from "./local-storage.ts";
+import type { ServerOptions } from "./options.ts";
+import { k3Version } from "./version.ts";
+
+const kubeletPort = 10250;
+
+export interface OwnNodeOptions {
+  readonly options: ServerOptions;
+  readonly nodeIps: readonly string[];
+  /** Acts as the kubelet. */
+  readonly context: ControllerContext;
+  readonly scope: Scope;
+  readonly bundle: Bundle;
+  /** Of the kubelet's port. */
+  readonly certificates: DoorCertificates;
+}
+
+/** Starts the kubelet and what serves its pods, then the kubelet's own port. */
+export async function startOwnNode(
+  of: OwnNodeOptions,
+): Promise<{ app: KubeletApp; door: FrontDoor }> {
+  const { options, context, scope } = of;
+  const kubelet = await createAgentNode({
+    ...context,
+    scope,
+    host: realHost,
+    bundle: of.bundle,
+    dataDir: options.dataDir,
+    nodeName: options.nodeName,
+    nodeIps: of.nodeIps,
+    nodeAddresses: options.nodeAddresses,
+    resolvConf: options.resolvConf,
+    configuresCni: options.configuresCni,
+    kubelet: options.kubelet,
+    credentialProviders: options.credentialProviders,
+    nodeLabels: options.nodeLabels,
+    nodeTaints: options.nodeTaints,
+    isServer: true,
+    version: k3Version,
+    pauseImage: options.pauseImage,
+    registries: options.registries,
+    clusterCidr: options.clusterCidr,
+    serviceCidr: options.serviceCidr,
+    clusterDns: options.clusterDns,
+    clusterDomain: options.clusterDomain,
+    runsProxy: !options.disableKubeProxy,
+    enforcesPolicies: !options.disableNetworkPolicy,
+    runsDns: !options.disable.has("coredns"),
+    localPath: options.disable.has("local-storage") ? undefined : localPathContext(context),
+  });
+  const app = createKubeletApp({ kubelet });
+  const door = await startKubeletDoor({
+    runtime: context.runtime,
+    scope,
+    client: context.client,
+    app,
+    nodeName: options.nodeName,
+    port: kubeletPort,
+    host: options.bindAddress === "" ? undefined : options.bindAddress,
+    certificates: of.certificates,
+  });
+  return { app, door };
+}
+
+function localPathContext({ client, live, runtime }: ControllerContext): ControllerContext {
+  return contextAs({ client, live, runtime }, localPathAccount, "rancher.io/local-path");
+}
