@@ -11,18 +11,12 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import {
-  AnswerHeaders,
-  type Frames,
-  type HttpAnswer,
-  type HttpRequest,
-  isFrames,
-} from "../api/http-exchange.ts";
+import { AnswerHeaders, type HttpAnswer, type HttpRequest } from "../api/http-exchange.ts";
 import { ApiError } from "../lib/api-error.ts";
 import { byteStreamOf } from "../runtime/net.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
-import { answerOf, drained, flushHead, leave, refusal, whole } from "./door-answer.ts";
+import { answerOf, leave, refusal } from "./door-answer.ts";
 import {
   type Authorities,
   authoritiesOf,
@@ -31,6 +25,7 @@ import {
   strangerOf,
 } from "./door-peer.ts";
 import { badRequest, DoorRequest, isServable, upgradeRequest } from "./door-request.ts";
+import { DoorSender } from "./door-sender.ts";
 import { IdleConnections } from "./idle-connections.ts";
 import { listenError } from "./listen-error.ts";
 
@@ -120,8 +115,7 @@ class Door {
   readonly #sessions = new Set<ServerHttp2Session>();
   /** Requests whose answer has not begun. */
   readonly #pending = new Set<Promise<void>>();
-  /** Ends the answers that are being streamed. */
-  readonly #streaming = new Set<() => void>();
+  readonly #sender: DoorSender;
   readonly #idle: IdleConnections;
   #authorities: Authorities;
   #stopping = false;
@@ -129,6 +123,7 @@ class Door {
   constructor(options: FrontDoorOptions) {
     this.#options = options;
     this.#authorities = authoritiesOf(options.certificates);
+    this.#sender = new DoorSender(options.runtime.log);
     this.#idle = new IdleConnections(options.runtime.clock);
     this.#idle.start(options.scope.signal);
     this.#server = createSecureServer({
@@ -210,7 +205,7 @@ class Door {
   async stop(): Promise<void> {
     const { runtime, manners = {} } = this.#options;
     this.#stopping = true;
-    for (const end of this.#streaming) end();
+    this.#sender.stop();
     if (!manners.sendsRetryAfter) this.#closeToNew();
     const done = new AbortController();
     const answered = (async () => {
@@ -297,7 +292,7 @@ class Door {
         ? (this.#retryLater(asked) ?? (await this.#fetch(asked, peer)))
         : refusal(badRequest(request.url));
       if (asked.isGone) return leave(answer);
-      await this.#send(answer, response, request.method === "HEAD");
+      await this.#sender.send(answer, response, request.method === "HEAD");
       if (!request.readableEnded) request.resume();
     } catch (error) {
       if (asked.isGone) return;
@@ -341,82 +336,6 @@ class Door {
       // Who is behind the door has answers for its own errors: these are about the request's head.
       if (error instanceof ApiError) return refusal(error);
       throw error;
-    }
-  }
-
-  async #send(answer: HttpAnswer, response: Http2ServerResponse, isHead: boolean): Promise<void> {
-    const { body, headers, status } = answer;
-    if (this.#stopping && response.req.httpVersionMajor === 1) headers.set("connection", "close");
-    response.writeHead(status, headers.values);
-    if (body === undefined || isHead) {
-      leave(answer);
-      response.end();
-      return;
-    }
-    if (typeof body === "string" || body instanceof Uint8Array) return await whole(response, body);
-    const isEndless = isFrames(body)
-      ? body.isEndless
-      : !headers.has("content-length") && !headers.has("content-encoding");
-    const sent = isFrames(body)
-      ? this.#follow(body, response)
-      : this.#stream(body, response, isEndless);
-    const streamed = sent.catch((error: unknown) => {
-      this.#options.runtime.log.debug("stream ended", { reason: String(error) });
-      response.destroy();
-    });
-    // A watch may last for hours and must not hold up a stop; one that begins now is an answer.
-    if (this.#stopping || !isEndless) await streamed;
-  }
-
-  /** Frames go straight to the connection. */
-  #follow(frames: Frames, response: Http2ServerResponse): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const out = response.stream ?? response;
-    // A watch shows its head before its first event.
-    if (frames.isEndless) flushHead(response);
-    const reader = frames.start({
-      write: (bytes) => out.write(bytes),
-      end: () => {
-        out.end();
-        resolve();
-      },
-    });
-    const end = (): void => reader.cancel();
-    if (!this.#stopping && frames.isEndless) this.#streaming.add(end);
-    out.on("drain", () => reader.drained());
-    out.on("close", () => {
-      this.#streaming.delete(end);
-      reader.cancel();
-      resolve();
-    });
-    return promise;
-  }
-
-  async #stream(
-    body: ReadableStream<Uint8Array>,
-    response: Http2ServerResponse,
-    isEndless: boolean,
-  ): Promise<void> {
-    const reader = body.getReader();
-    let ended = false;
-    const end = (): void => {
-      ended = true;
-      void reader.cancel().catch(() => {}); // the source's own failure is of no use any more
-    };
-    if (!this.#stopping && isEndless) this.#streaming.add(end);
-    response.on("close", end);
-    // A watch shows its head before its first event.
-    if (isEndless) flushHead(response);
-    try {
-      while (!ended) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        if (!response.write(value) && !ended) await drained(response);
-      }
-      response.end();
-    } finally {
-      this.#streaming.delete(end);
-      response.off("close", end);
     }
   }
 
