@@ -50,7 +50,12 @@ const packages = [
 ];
 
 /** Services of the kubelet besides CRI. */
-const serviceProtos = ["deviceplugin.proto", "podresources.proto"];
+const serviceProtos = [
+  "csi.proto",
+  "deviceplugin.proto",
+  "pluginregistration.proto",
+  "podresources.proto",
+];
 const ownProtos = ["apiextensions", "apiregistration", "meta-table"];
 
 /** Downloads and unpacks the schema packages when they are not there yet. */

@@ -7,6 +7,9 @@ import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
 import type { CriClient } from "../cri/client.ts";
+import { CsiDrivers } from "../csi/csi-drivers.ts";
+import { CsiNodeReport } from "../csi/csi-node.ts";
+import { PluginRegistry } from "../csi/plugin-registry.ts";
 import { DeviceManager } from "../devices/device-manager.ts";
 import { servePodResources } from "../devices/pod-resources.ts";
 import { ImageManager, type ImageSources } from "../images.ts";
@@ -123,6 +126,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const live = options.live.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   if (options.servesPlugins === true) await startPlugins(options, devices, workers);
   await reporter.register(scope.signal);
+  if (options.servesPlugins === true) followPlugins(options, rootDir);
   scope.task("node-status", (signal) => reporter.run(signal));
   scope.task("node-lease", (signal) => reporter.renewLease(signal));
   scope.task("pods", (signal) => workers.follow(live, signal));
@@ -294,6 +298,23 @@ async function startPlugins(
   const pods = (): readonly Pod[] => workers.evictions.active().map(({ pod }) => pod);
   await devices.start();
   await servePodResources({ host, scope, rootDir, store: devices.store, pods });
+}
+
+/** Takes CSI drivers as they announce themselves. */
+function followPlugins(options: KubeletOptions, rootDir: string): void {
+  const { runtime, host, scope } = options;
+  const report = new CsiNodeReport(options);
+  const drivers = new CsiDrivers({ ...options, report });
+  const registry = new PluginRegistry({
+    runtime,
+    host,
+    dir: `${rootDir}/plugins_registry`,
+    handlers: new Map([["CSIPlugin", drivers]]),
+  });
+  scope.task("csi-node", (signal) => report.ensure(signal));
+  scope.task("plugins", (signal) => registry.follow(signal));
+  scope.task("csi-limits", (signal) => drivers.followLimits(signal));
+  scope.defer(() => drivers.closeAll());
 }
 
 interface Found {

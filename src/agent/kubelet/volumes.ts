@@ -2,6 +2,7 @@
 import type { Client } from "../../client/client.ts";
 import { persistentVolumeClaims, persistentVolumes } from "../../client/resources.ts";
 import { isReason } from "../../lib/api-error.ts";
+import { Lanes } from "../../lib/lanes.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { writePayload } from "./atomic-writer.ts";
@@ -49,9 +50,10 @@ export class Volumes {
   readonly #written = new Map<string, string>();
   /** Host paths of claims, found when the pod was prepared. */
   readonly #claimed = new Map<string, string>();
-  /** Pods whose files may be written, and the end of the work on them that is under way. */
+  /** Pods whose files may be written. */
   readonly #open = new Set<string>();
-  readonly #work = new Map<string, Promise<unknown>>();
+  /** One piece of work on a pod's files at a time. */
+  readonly #lanes = new Lanes();
 
   constructor(options: VolumeOptions) {
     this.#options = options;
@@ -70,7 +72,7 @@ export class Volumes {
   async prepare(pod: Pod, place: PodPlace, signal: AbortSignal): Promise<void> {
     const { host, rootDir } = this.#options;
     this.#open.add(uidOf(pod));
-    await this.#alone(uidOf(pod), async () => {
+    await this.#lanes.run(uidOf(pod), async () => {
       await host.mkdir(podDir(rootDir, uidOf(pod)), 0o750);
       const settled = await Promise.allSettled(
         (pod.spec.volumes ?? []).map((volume) => this.#prepareOne(pod, volume, place, signal)),
@@ -81,22 +83,10 @@ export class Volumes {
 
   /** Writes what changed in the objects behind the volumes; missing objects leave the old files. */
   async refresh(pod: Pod, place: PodPlace): Promise<void> {
-    await this.#alone(uidOf(pod), async () => {
+    await this.#lanes.run(uidOf(pod), async () => {
       // A pod that was taken down while we waited must not get its directories back.
       if (this.#open.has(uidOf(pod))) await this.#refresh(pod, place);
     });
-  }
-
-  /** One piece of work on a pod's files at a time. */
-  async #alone(uid: string, work: () => Promise<void>): Promise<void> {
-    const before = this.#work.get(uid);
-    const mine = (before ?? Promise.resolve()).catch(() => {}).then(work);
-    this.#work.set(uid, mine);
-    try {
-      await mine;
-    } finally {
-      if (this.#work.get(uid) === mine) this.#work.delete(uid);
-    }
   }
 
   async #refresh(pod: Pod, place: PodPlace): Promise<void> {
@@ -117,7 +107,7 @@ export class Volumes {
   /** Unmounts and removes everything of the pod; repeats are fine. */
   async tearDown(uid: string): Promise<void> {
     this.#open.delete(uid);
-    await this.#alone(uid, () => this.#tearDown(uid));
+    await this.#lanes.run(uid, () => this.#tearDown(uid));
   }
 
   async #tearDown(uid: string): Promise<void> {
