@@ -140,7 +140,7 @@ const refusals: readonly (readonly [string, Answers, string])[] = [
   [
     "a label that is another's",
     { info: () => ({ nodeId: "id", accessibleTopology: { segments: { zone: "b" } } }) },
-    'detected topology value collision: driver reported "zone":"b" but existing label is "zone":"a"',
+    'topology value collision: driver reported "zone":"b" but existing label is "zone":"a"',
   ],
 ];
 

@@ -80,7 +80,7 @@ export class CsiDrivers implements PluginHandler {
     this.#drivers.clear();
   }
 
-  /** Asks drivers again and again how many volumes the node can have, where their object says so. */
+  /** Asks drivers from time to time how many volumes the node can have, as their objects say. */
   async followLimits(signal: AbortSignal): Promise<void> {
     const { runtime } = this.#options;
     const askedMs = new Map<string, number>();
