@@ -1,7 +1,4 @@
-/**
- * What a kubelet serves on 10250: logs, exec, attach, port-forward, pods, health. Streams are never
- * parsed: the request head is replayed to the runtime's streaming server, then bytes are piped.
- */
+/** What a kubelet serves on 10250: logs, exec, attach, port-forward, pods, health. */
 import { Hono } from "hono";
 import { createMetrics } from "../runtime/metrics.ts";
 import type { ByteStream } from "../runtime/runtime.ts";
@@ -14,36 +11,13 @@ import { containersOf, type Pod } from "./kubelet/types.ts";
 import { cadvisorMetrics, resourceMetrics, volumeMetrics } from "./kubelet/usage-metrics.ts";
 import { VolumeStats } from "./kubelet/volume-stats.ts";
 import { addCheckpoint } from "./kubelet-api-checkpoint.ts";
-
-/** The head of a request that asks for an upgrade. */
-export interface UpgradeHead {
-  readonly method: string;
-  /** Path and query. */
-  readonly url: string;
-  /** In the order they came, names as they were sent. */
-  readonly headers: readonly (readonly [string, string])[];
-}
+import { HttpError } from "./streaming/http-error.ts";
+import { type ContainerRef, serveStream, type UpgradeHead } from "./streaming/streams.ts";
 
 export interface KubeletApp {
   fetch(request: Request): Promise<Response>;
   /** Serves exec, attach and port-forward on a raw connection, until one side ends. */
   upgrade(head: UpgradeHead, socket: ByteStream): Promise<void>;
-}
-
-/** The head of an upgrade that a listener has turned into a web request. */
-export function upgradeHead(request: Request): UpgradeHead {
-  const { pathname, search } = new URL(request.url);
-  return { method: request.method, url: `${pathname}${search}`, headers: [...request.headers] };
-}
-
-class HttpError extends Error {
-  override readonly name = "HttpError";
-  readonly status: 400 | 404 | 500;
-
-  constructor(status: 400 | 404 | 500, message: string) {
-    super(message);
-    this.status = status;
-  }
 }
 
 export function createKubeletApp(options: { readonly kubelet: Kubelet }): KubeletApp {
@@ -66,7 +40,7 @@ export function createKubeletApp(options: { readonly kubelet: Kubelet }): Kubele
   });
   return {
     fetch: async (request) => await app.fetch(request),
-    upgrade: (head, socket) => upgrade(kubelet, head, socket),
+    upgrade: (head, socket) => serveStream(kubelet, head, socket),
   };
 }
 
@@ -128,12 +102,6 @@ function kubeletMetrics({ context, pods }: Kubelet): string {
   );
   for (const [state, of] of states) byState.set({ container_state: state }, of.length);
   return metrics.text();
-}
-
-interface ContainerRef {
-  readonly namespace: string;
-  readonly pod: string;
-  readonly container: string;
 }
 
 function integer(query: URLSearchParams, name: string): number | undefined {
@@ -227,121 +195,4 @@ async function logPath(
     throw new HttpError(400, `${where} is waiting to start: ${reason}`);
   }
   return { uid: record.uid, path: latest.logPath, id: latest.id };
-}
-
-type Kind = "exec" | "attach" | "portForward";
-
-interface StreamRequest {
-  readonly kind: Kind;
-  readonly ref: ContainerRef;
-  readonly query: URLSearchParams;
-}
-
-function parseStream(url: string): StreamRequest {
-  const parsed = new URL(url, "http://localhost");
-  const [, kind, namespace, pod, ...rest] = parsed.pathname.split("/").map(decodeURIComponent);
-  const isKnown = kind === "exec" || kind === "attach" || kind === "portForward";
-  if (!isKnown || namespace === undefined || pod === undefined) {
-    throw new HttpError(404, "404 page not found");
-  }
-  // An optional uid stands before the container's name.
-  const container = rest[rest.length - 1] ?? "";
-  return { kind, ref: { namespace, pod, container }, query: parsed.searchParams };
-}
-
-async function upgrade(kubelet: Kubelet, head: UpgradeHead, socket: ByteStream): Promise<void> {
-  try {
-    const target = new URL(await streamUrl(kubelet, parseStream(head.url)));
-    await pipeTo(kubelet, head, socket, target);
-  } catch (error) {
-    const status = error instanceof HttpError ? error.status : 500;
-    await refuse(socket, status, criMessage(error));
-  }
-}
-
-/** Asks the runtime where it will serve this stream. */
-async function streamUrl(kubelet: Kubelet, request: StreamRequest): Promise<string> {
-  const { kind, ref, query } = request;
-  const { cri, cache } = kubelet.context;
-  const record = kubelet.findPod(ref.namespace, ref.pod);
-  if (record === undefined) throw new HttpError(404, "pod does not exist");
-  const state = await cache.read(record.uid);
-  const isTrue = (...names: string[]): boolean =>
-    names.some((name) => ["true", "1"].includes(query.get(name) ?? ""));
-  if (kind === "portForward") {
-    const sandbox = state.sandboxes.find((entry) => entry.ready);
-    if (sandbox === undefined) throw new HttpError(404, "pod does not exist");
-    const port = query
-      .getAll("port")
-      .flatMap((text) => text.split(","))
-      .map(Number)
-      .filter((value) => Number.isInteger(value) && value > 0);
-    return (await cri.runtime.portForward({ podSandboxId: sandbox.id, port })).url;
-  }
-  const latest = latestOf(state, ref.container);
-  if (latest === undefined) throw new HttpError(404, `container not found ("${ref.container}")`);
-  const base = {
-    containerId: latest.id,
-    tty: isTrue("tty"),
-    stdin: isTrue("stdin", "input"),
-    stdout: isTrue("stdout", "output"),
-    stderr: isTrue("stderr", "error") && !isTrue("tty"),
-  };
-  if (kind === "attach") return (await cri.runtime.attach(base)).url;
-  return (await cri.runtime.exec({ ...base, cmd: query.getAll("command") })).url;
-}
-
-async function pipeTo(
-  kubelet: Kubelet,
-  head: UpgradeHead,
-  socket: ByteStream,
-  target: URL,
-): Promise<void> {
-  const stop = new AbortController();
-  const address = { type: "tcp", host: target.hostname, port: Number(target.port) } as const;
-  const upstream = await kubelet.context.runtime.net.dial(address, stop.signal);
-  try {
-    const lines = head.headers.map(([name, value]) =>
-      name.toLowerCase() === "host" ? `${name}: ${target.host}` : `${name}: ${value}`,
-    );
-    const first = `${head.method} ${target.pathname}${target.search} HTTP/1.1`;
-    const writer = upstream.writable.getWriter();
-    await writer.write(new TextEncoder().encode(`${[first, ...lines].join("\r\n")}\r\n\r\n`));
-    writer.releaseLock();
-    // The end of either direction is passed on; the answer's end is the end of it all.
-    const sending = socket.readable.pipeTo(upstream.writable).catch(() => {});
-    await upstream.readable.pipeTo(socket.writable).catch(() => {});
-    upstream.close();
-    await sending;
-  } finally {
-    upstream.close();
-    socket.close();
-  }
-}
-
-/** Ends a raw connection with an HTTP answer in place of an upgrade. */
-export async function refuse(socket: ByteStream, status: number, message: string): Promise<void> {
-  const words: Readonly<Record<number, string>> = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-  };
-  const body = new TextEncoder().encode(message);
-  const head = [
-    `HTTP/1.1 ${status} ${words[status] ?? "Internal Server Error"}`,
-    "Content-Type: text/plain; charset=utf-8",
-    `Content-Length: ${body.length}`,
-    "Connection: close",
-  ];
-  const writer = socket.writable.getWriter();
-  try {
-    await writer.write(new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n`));
-    await writer.write(body);
-    await writer.close();
-  } catch {
-    // The caller hung up before the answer.
-  } finally {
-    socket.close();
-  }
 }

@@ -1,6 +1,7 @@
 /** Requests that ask for another protocol: exec and its like, watches over WebSockets. */
 import { ApiError } from "../lib/api-error.ts";
-import type { ByteStream } from "../runtime/runtime.ts";
+import type { ByteStream, Clock } from "../runtime/runtime.ts";
+import { asksForWebSocket } from "../runtime/web-socket.ts";
 import type { Aggregator } from "./aggregation/aggregator.ts";
 import { recordAnswer } from "./audit/finish.ts";
 import { unknownResource } from "./errors.ts";
@@ -10,11 +11,12 @@ import type { ApiRequest } from "./request.ts";
 import type { RequestEntry } from "./request-entry.ts";
 import { isServed } from "./request-path.ts";
 import { foreignAttributes, parseTarget, type ResourceRequests } from "./resource-requests.ts";
-import { asksForWebSocket, serveWebSocket } from "./websocket.ts";
+import { serveWebSocket } from "./websocket.ts";
 
 export interface UpgradeParts {
   readonly pipeline: Pipeline;
   readonly resources: ResourceRequests;
+  readonly clock: Clock;
   readonly entry: RequestEntry;
   /** API groups that other servers implement. */
   readonly aggregator: Aggregator | undefined;
@@ -44,7 +46,7 @@ export async function serveUpgrade(
     }
     const by = { user, audit: entry.trail };
     const apiRequest = resources.requestFor(request, url.searchParams, target, by);
-    await upgraded(pipeline, apiRequest, stream);
+    await upgraded(parts, apiRequest, stream);
     await entry.trail?.complete();
   } catch (error) {
     if (!(error instanceof ApiError)) {
@@ -59,19 +61,19 @@ export async function serveUpgrade(
 }
 
 async function upgraded(
-  pipeline: Pipeline,
+  parts: UpgradeParts,
   request: ApiRequest,
   stream: ByteStream,
 ): Promise<void> {
   if (request.verb !== "connect" && asksForWebSocket(request.headers ?? new Headers())) {
-    return webSocket(pipeline, request, stream);
+    return webSocket(parts, request, stream);
   }
-  await pipeline.upgrade(request, stream);
+  await parts.pipeline.upgrade(request, stream);
 }
 
 /** Watches and logs may come over a WebSocket; nothing else may. */
 async function webSocket(
-  pipeline: Pipeline,
+  { pipeline, clock }: UpgradeParts,
   request: ApiRequest,
   stream: ByteStream,
 ): Promise<void> {
@@ -85,7 +87,7 @@ async function webSocket(
   const { frames } = answer;
   const readable = frames instanceof ReadableStream ? frames : streamOf(frames);
   try {
-    await serveWebSocket(headers, stream, readable, isLog ? "bytes" : "event");
+    await serveWebSocket({ headers, stream }, clock, readable, isLog ? "bytes" : "event");
   } finally {
     gone.abort();
   }

@@ -317,9 +317,9 @@ class ApiServer {
 
   /** Takes over the connection of a request that asks for another protocol. */
   upgrade(request: Request, entry: RequestEntry, stream: ByteStream): Promise<void> {
-    const { pipeline, aggregator } = this.options;
+    const { pipeline, aggregator, runtime } = this.options;
     return serveUpgrade(
-      { pipeline, aggregator, resources: this.#resources, entry },
+      { pipeline, aggregator, resources: this.#resources, clock: runtime.clock, entry },
       request,
       stream,
     );

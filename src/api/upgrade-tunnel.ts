@@ -5,9 +5,10 @@
  */
 import { ApiError } from "../lib/api-error.ts";
 import { joinBytes } from "../lib/bytes.ts";
+import { type HttpAnswer, readAnswer, readBody } from "../runtime/http-answer.ts";
 import type { ByteStream, Clock } from "../runtime/runtime.ts";
 
-const limits = { headBytesMax: 64 * 1024, refusalBytesMax: 1024 * 1024, answerMs: 60_000 } as const;
+const limits = { answerMs: 60_000 } as const;
 
 export interface UpgradeHead {
   readonly method: string;
@@ -38,7 +39,10 @@ export async function passUpgrade(
   });
   try {
     await send(backend, encodeHead(head));
-    const answer = await readAnswer(backend);
+    const answer = await readAnswer(backend.readable).catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new ApiError("ServiceUnavailable", `error trying to reach service: ${why}`);
+    });
     over.abort();
     if (answer.status === 101) return await pipe(client, backend, answer);
     const leadsAway = answer.status >= 300 && answer.status < 400;
@@ -74,63 +78,7 @@ function encodeHead({ method, pathAndQuery, host, protocol, headers }: UpgradeHe
   return new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`);
 }
 
-interface BackendAnswer {
-  readonly status: number;
-  readonly headers: Headers;
-  /** The head as it came. */
-  readonly raw: Uint8Array;
-  /** What came right behind it. */
-  readonly rest: Uint8Array;
-  readonly reader: ReadableStreamDefaultReader<Uint8Array>;
-}
-
-async function readAnswer(backend: ByteStream): Promise<BackendAnswer> {
-  const reader = backend.readable.getReader();
-  let held: Uint8Array = new Uint8Array();
-  for (;;) {
-    const end = Buffer.from(held).indexOf("\r\n\r\n");
-    if (end >= 0) {
-      const raw = held.subarray(0, end + 4);
-      const text = new TextDecoder("latin1").decode(raw);
-      const [first = "", ...lines] = text.trimEnd().split("\r\n");
-      const status = Number(/^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(first)?.[1] ?? Number.NaN);
-      if (Number.isNaN(status)) throw noAnswer("its answer is not HTTP");
-      const rest = held.subarray(end + 4);
-      if (status >= 200 || status === 101) {
-        return { status, headers: headersOf(lines), raw, rest, reader };
-      }
-      held = rest; // 100 Continue and its like are about this connection alone
-      continue;
-    }
-    if (held.length > limits.headBytesMax) throw noAnswer("its answer's head is too long");
-    const { done, value } = await reader.read().catch((error: unknown) => {
-      throw noAnswer(error instanceof Error ? error.message : String(error));
-    });
-    if (done) throw noAnswer("it closed the connection");
-    held = joinBytes([held, value]);
-  }
-}
-
-function noAnswer(why: string): ApiError {
-  return new ApiError("ServiceUnavailable", `error trying to reach service: ${why}`);
-}
-
-function headersOf(lines: readonly string[]): Headers {
-  const headers = new Headers();
-  for (const line of lines) {
-    const colon = line.indexOf(":");
-    if (colon <= 0) throw noAnswer("its answer is not HTTP");
-    try {
-      headers.append(line.slice(0, colon), line.slice(colon + 1).trim());
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      throw noAnswer("its answer is not HTTP");
-    }
-  }
-  return headers;
-}
-
-async function pipe(client: ByteStream, backend: ByteStream, answer: BackendAnswer): Promise<void> {
+async function pipe(client: ByteStream, backend: ByteStream, answer: HttpAnswer): Promise<void> {
   await send(client, joinBytes([answer.raw, answer.rest]));
   answer.reader.releaseLock();
   await Promise.allSettled([
@@ -141,7 +89,7 @@ async function pipe(client: ByteStream, backend: ByteStream, answer: BackendAnsw
 }
 
 /** The refusal as the backend told it, and the end of the client's connection. */
-async function passRefusal(client: ByteStream, answer: BackendAnswer): Promise<void> {
+async function passRefusal(client: ByteStream, answer: HttpAnswer): Promise<void> {
   const { status, headers } = answer;
   const body = await readBody(answer);
   const kept = [...headers].filter(([name]) => !connectionHeaders.has(name));
@@ -164,19 +112,6 @@ const connectionHeaders: ReadonlySet<string> = new Set([
   "transfer-encoding",
   "upgrade",
 ]);
-
-/** As much as the backend says there is; without a length, what came along with the head. */
-async function readBody({ headers, rest, reader }: BackendAnswer): Promise<Uint8Array> {
-  const length = Number(headers.get("content-length") ?? "0");
-  if (!Number.isInteger(length) || length > limits.refusalBytesMax) return new Uint8Array();
-  let body = rest;
-  while (body.length < length) {
-    const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }));
-    if (done || value === undefined) break;
-    body = joinBytes([body, value]);
-  }
-  return body.subarray(0, length);
-}
 
 async function send({ writable }: ByteStream, bytes: Uint8Array): Promise<void> {
   const writer = writable.getWriter();

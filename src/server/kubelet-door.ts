@@ -1,7 +1,8 @@
 /** Port 10250: the kubelet's API for whoever the node lets in. */
 
-import { type KubeletApp, refuse, upgradeHead } from "../agent/kubelet-api.ts";
+import type { KubeletApp } from "../agent/kubelet-api.ts";
 import { KubeletAuth } from "../agent/kubelet-auth.ts";
+import { refuse, upgradeHead } from "../agent/streaming/streams.ts";
 import type { Client } from "../client/client.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";

@@ -5,7 +5,7 @@ import { createServer, type ServerHttp2Stream } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { readFrame } from "../../src/api/websocket.ts";
+import { FrameReader } from "../../src/lib/websocket-frames.ts";
 import { Cluster, reasonToSkip, testImage } from "./cluster.ts";
 import { apply, becomes, ended, events, pod, shell } from "./pods.ts";
 
@@ -150,8 +150,8 @@ describe.skipIf(skip !== undefined)("pod streams", () => {
       socket.on("data", (chunk: Uint8Array) => {
         held = Buffer.concat([held, chunk]);
         const end = held.indexOf("\r\n\r\n");
-        const frame = end < 0 ? undefined : readFrame(held.subarray(end + 4));
-        if (frame !== undefined) resolve(Buffer.from(frame.payload).toString());
+        const pieces = end < 0 ? [] : [...new FrameReader().push(held.subarray(end + 4))];
+        if (pieces[0]?.isLast) resolve(Buffer.from(pieces[0].payload).toString());
       });
       const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
       const wanted = protocol === "" ? "" : `Sec-WebSocket-Protocol: ${protocol}\r\n`;
