@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { FrameReader } from "../../src/lib/websocket-frames.ts";
-import { Cluster, reasonToSkip, testImage } from "./cluster.ts";
+import { binary, Cluster, type Result, reasonToSkip, testImage } from "./cluster.ts";
 import { apply, becomes, ended, events, pod, shell } from "./pods.ts";
 
 const skip = reasonToSkip();
@@ -98,11 +98,13 @@ async function selfSigned(dir: string): Promise<{ key: string; cert: string }> {
 describe.skipIf(skip !== undefined)("pod streams", () => {
   let cluster: Cluster;
   let dir = "";
+  let env: Record<string, string | undefined> = {};
 
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), "k3-streams-"));
     cluster = new Cluster();
     await cluster.start();
+    env = { ...process.env, KUBECONFIG: cluster.kubeconfig, K3S_DATA_DIR: cluster.dataDir };
     await apply(cluster, talker, onceMore, ticker, listener, terminal, web);
   });
   afterAll(async () => {
@@ -237,6 +239,49 @@ describe.skipIf(skip !== undefined)("pod streams", () => {
     expect(tty).toContain("33 77");
   });
 
+  /** `kubectl exec -i` of a shell script in the pod `talker`. */
+  const inTalker = (script: string, input: string, ...flags: readonly string[]): Promise<Result> =>
+    cluster.kubectl(["exec", "-i", "talker", ...flags, "--", "sh", "-c", script], input);
+
+  test("exec: over a WebSocket whose input can end, many at once", async () => {
+    const traced = await inTalker("cat; exit 7", "in\n", "-v=9");
+    expect(traced).toMatchObject({ code: 7, stdout: "in\n" });
+    expect(traced.stderr).toMatch(/101 Switching.*Sec-Websocket-Protocol: v5.channel.k8s.io/s);
+    expect(traced.stderr).not.toContain("fallback");
+    const late = await inTalker("cat; sleep 0.3; echo after", "before\n");
+    expect(late.stdout).toBe("before\nafter\n");
+    const each = Array.from({ length: 8 }, (_none, at) => at);
+    const many = await Promise.all(each.map((at) => inTalker(`cat; exit ${at}`, `mine: ${at}\n`)));
+    expect(many.map(({ code, stdout }) => [code, stdout])).toEqual(
+      each.map((at) => [at, `mine: ${at}\n`]),
+    );
+  });
+
+  test("exec: a hundred megabytes go in and come out", async () => {
+    const source = "head -c 104857600 /dev/urandom | tee >(sha256sum >&2)";
+    const line = `${source} | ${binary} kubectl exec -i talker -- cat | sha256sum`;
+    const child = Bun.spawn(["bash", "-c", line], { env, stdout: "pipe", stderr: "pipe" });
+    const [came, sent] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    expect(came).toMatch(/^[0-9a-f]{64} /);
+    expect(came).toBe(sent);
+  });
+
+  test("exec: the command of a client that is gone has no more input", async () => {
+    const script = "echo here; cat; touch /tmp/alone; sleep 1000";
+    const argv = [binary, "kubectl", "exec", "-i", "talker", "--", "sh", "-c", script];
+    const child = Bun.spawn(argv, { env, stdin: "pipe", stdout: "pipe", stderr: "ignore" });
+    const { value } = await child.stdout.getReader().read();
+    expect(new TextDecoder().decode(value)).toBe("here\n");
+    child.kill("SIGKILL");
+    await child.exited;
+    await cluster.until("the input has ended", async () => {
+      return (await cluster.kubectl("exec talker -- test -e /tmp/alone")).code === 0;
+    });
+  });
+
   test("attach: input reaches the container, output comes back", async () => {
     await becomes(cluster, "listener", "{.status.phase}", "Running");
     const said = await cluster.run("attach -i listener", "hello out there\n");
@@ -260,21 +305,20 @@ describe.skipIf(skip !== undefined)("pod streams", () => {
 
   test("port-forward: many requests, large answers", async () => {
     await becomes(cluster, "web", "{.status.phase}", "Running");
-    const abort = new AbortController();
-    const ports: number[] = [];
-    const forwarder = cluster.following(["port-forward", "web", ":80"], abort.signal, (text) => {
-      const port = text.match(/127\.0\.0\.1:(\d+)/)?.[1];
-      if (port !== undefined) ports.push(Number(port));
-    });
-    await cluster.until("the port is open", async () => ports.length > 0);
+    const argv = [binary, "kubectl", "port-forward", "web", ":80", "-v=6"];
+    const forwarder = Bun.spawn(argv, { env, stdout: "pipe", stderr: "pipe" });
+    const { value } = await forwarder.stdout.getReader().read();
+    const port = new TextDecoder().decode(value).match(/127\.0\.0\.1:(\d+)/)?.[1];
     const fetched = async (): Promise<number> => {
-      const answer = await fetch(`http://127.0.0.1:${ports[0]}/blob`);
+      const answer = await fetch(`http://127.0.0.1:${port}/blob`);
       return (await answer.arrayBuffer()).byteLength;
     };
     const sizes = await Promise.all(Array.from({ length: 8 }, fetched));
     expect(sizes).toEqual(Array.from({ length: 8 }, () => 3_000_000));
-    abort.abort();
-    await forwarder;
+    forwarder.kill();
+    const trace = await new Response(forwarder.stderr).text();
+    expect(trace).toContain("negotiated protocol: portforward.k8s.io");
+    expect(trace).not.toContain("fallback");
   });
 
   test("cp: there and back", async () => {
