@@ -97,7 +97,7 @@ test("input reaches the runtime; its end is a half-close, and output still comes
   expect(toClient().slice(1, 3)).toEqual(["1 late", "3 {}"]);
 });
 
-test("a terminal has sizes and no errors of its own; pings are answered on both sides", async () => {
+test("a terminal has sizes; pings are answered on both sides", async () => {
   const { client, runtime, served, toClient, toRuntime, until } = session({ ...all, tty: true });
   const size = bytes('{"Width":80,"Height":24}');
   await client.say(encodeFrame(opcodes.ping, bytes("?")), message(4, ...size));

@@ -20,7 +20,7 @@ test("protocols of SPDY are told by their prefix, and chosen by the runtime", ()
   expect(tunnelProtocol(answer({}))).toBeUndefined();
 });
 
-test("bytes go both ways, messages have no edges, and the end of one side ends the other", async () => {
+test("bytes go both ways, and the end of one side ends the other", async () => {
   const [toPeer, fromPeer] = [new TransformStream(), new TransformStream()];
   const [toTunnel, fromTunnel] = [new TransformStream(), new TransformStream()];
   const runtimeEnd = toTunnel.writable.getWriter();
