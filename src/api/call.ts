@@ -11,7 +11,7 @@ import type { Codec } from "./codec.ts";
 import type { WatchCounts } from "./flowcontrol/watch-counts.ts";
 import type { Registry } from "./registry.ts";
 import type { ApiRequest } from "./request.ts";
-import type { ResourceDefinition, WriteContext } from "./resource-definition.ts";
+import type { FieldError, ResourceDefinition, WriteContext } from "./resource-definition.ts";
 
 /** What the pipeline is made of. */
 export interface Parts {
@@ -58,4 +58,15 @@ export function writeContext(
     runtime: parts.runtime,
     live: parts.live,
   };
+}
+
+/** The errors of what the strategy has to ask others about. */
+export async function permissionErrors(
+  call: Call,
+  object: KubeObject,
+  context: WriteContext<KubeObject>,
+): Promise<readonly FieldError[]> {
+  const { definition, parts, request } = call;
+  const asked = { ...context, authorizer: parts.authorizer, request };
+  return (await definition.strategy.permit?.(object, asked)) ?? [];
 }

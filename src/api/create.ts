@@ -4,7 +4,7 @@ import type { KubeObject } from "../schema/object.ts";
 import { actionContext } from "./action.ts";
 import { admitMutating, admitValidating } from "./admit.ts";
 import { readObject } from "./body.ts";
-import { type Call, writeContext } from "./call.ts";
+import { type Call, permissionErrors, writeContext } from "./call.ts";
 import { alreadyExists, generatedNameExists, invalid } from "./errors.ts";
 import { trackWrite } from "./field-managers.ts";
 import { fillCreateMetadata, generatedName, matchUrl } from "./object-meta.ts";
@@ -43,7 +43,10 @@ export async function createObject(
   if (prefix !== "") object.metadata.name = generatedName(prefix, parts.runtime);
   strategy.prepare?.(object, context);
   const name = object.metadata.name ?? "";
-  const errors = strategy.validate?.(object, context) ?? [];
+  const errors = [
+    ...(await permissionErrors(call, object, context)),
+    ...(strategy.validate?.(object, context) ?? []),
+  ];
   if (errors.length > 0) throw invalid(definition, name, errors);
   call.warnings.push(...(strategy.warn?.(object, context) ?? []));
   await admitValidating(call, "CREATE", object, undefined);

@@ -49,6 +49,13 @@ export interface WriteContext<T> {
   readonly runtime: Runtime;
   readonly live: LiveSets;
 }
+
+/** For rules that have to ask others. */
+export interface PermitContext<T> extends WriteContext<T> {
+  readonly authorizer: Authorizer;
+  readonly request: ApiRequest;
+}
+
 /** Takes back what `allocate` took, when the write did not happen. */
 export type Undo = () => Promise<void>;
 
@@ -56,6 +63,8 @@ export interface Strategy<T> {
   /** Drop status on create, bump generation, restore immutable parts. Mutates `object`. */
   prepare?(object: T, context: WriteContext<T>): void;
   validate?(object: DeepReadonly<T>, context: WriteContext<T>): readonly FieldError[];
+  /** Errors that only others can tell: what the user may change, what a namespace allows. */
+  permit?(object: DeepReadonly<T>, context: PermitContext<T>): Promise<readonly FieldError[]>;
   /** What is accepted, but hardly meant. */
   warn?(object: DeepReadonly<T>, context: WriteContext<T>): readonly string[];
   /** Cluster IPs and node ports. Mutates `object`. */

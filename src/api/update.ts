@@ -6,7 +6,7 @@ import { sameJson } from "../schema/same-json.ts";
 import { admitMutating, admitValidating } from "./admit.ts";
 import { attributesOf, authorize } from "./authorize-call.ts";
 import { readObject } from "./body.ts";
-import { type Call, writeContext } from "./call.ts";
+import { type Call, permissionErrors, writeContext } from "./call.ts";
 import { createObject, withUndo } from "./create.ts";
 import { conflict, invalid, modified, notFound } from "./errors.ts";
 import { trackWrite } from "./field-managers.ts";
@@ -150,6 +150,7 @@ async function writeChange(
   else object.metadata.managedFields = managedFields;
   const errors = [
     ...validateMetadataUpdate(object, old),
+    ...(await permissionErrors(call, object, context)),
     ...(strategy.validate?.(object, context) ?? []),
   ];
   if (errors.length > 0) throw invalid(definition, object.metadata.name, errors);

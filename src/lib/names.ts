@@ -160,3 +160,10 @@ export function portNameErrors(value: string): string[] {
     errors.push("must not begin or end with a hyphen");
   return errors;
 }
+
+/** True for resources that are not Kubernetes' own: `example.com/gpu`. */
+export function isExtendedResourceName(name: string): boolean {
+  const isNative = !name.includes("/") || name.includes("kubernetes.io/");
+  if (isNative || name.startsWith("requests.")) return false;
+  return labelKeyErrors(`requests.${name}`).length === 0;
+}

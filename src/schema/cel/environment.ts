@@ -24,7 +24,7 @@ import { registerVersions } from "./library/versions.ts";
 import { interpreter } from "./run/interpreter.ts";
 import type { Bindings } from "./run/steps.ts";
 import { Tracker } from "./run/tracker.ts";
-import { parse } from "./syntax/parser.ts";
+import { parse, type Syntax } from "./syntax/parser.ts";
 import { SyntaxFault, shownProblems } from "./syntax/problem.ts";
 
 /** Upstream's budgets: of one evaluation, and of all that one object or policy asks for. */
@@ -108,22 +108,26 @@ export interface EnvironmentOptions {
   readonly extend?: (functions: Functions) => void;
   /** The types of message literals. */
   readonly messages?: Declarations["messages"];
+  /** Expressions may bind names to values: `cel.bind(x, value, x + x)`. */
+  readonly hasBindings?: boolean;
 }
 
 export class CelEnvironment {
   readonly #declared: Declarations;
+  readonly #syntax: Syntax;
   readonly #programs = new Map<string, CelProgram | CelError>();
 
   /** `variables` by name, with their types or with these in words: `map<string, dyn>`. */
   constructor(
     variables: Readonly<Record<string, string | CelType>>,
-    { extend, messages }: EnvironmentOptions = {},
+    { extend, messages, hasBindings = false }: EnvironmentOptions = {},
   ) {
     const own = new Functions(functions());
     extend?.(own);
     const types = Object.entries(variables).map(([name, type]) => {
       return [name, typeof type === "string" ? parseType(type) : type] as const;
     });
+    this.#syntax = { hasBindings };
     this.#declared = {
       variables: new Map(types),
       functions: own,
@@ -144,7 +148,7 @@ export class CelEnvironment {
 
   #compiled(expression: string): CelProgram | CelError {
     try {
-      const { checked, problems } = check(parse(expression), this.#declared);
+      const { checked, problems } = check(parse(expression, this.#syntax), this.#declared);
       const wrong = problems.length > 0 ? problems : literalProblems(checked);
       if (wrong.length > 0) return new CelError(shownProblems(expression, wrong));
       return programOf(checked);

@@ -34,6 +34,8 @@ function simple(kind: TypeKind, name: string = kind): CelType {
 }
 
 export const dyn = simple("dyn");
+/** What may be anything, by the name that messages have for it. */
+export const any = simple("dyn", "any");
 export const error = simple("error", "!error!");
 export const bool = simple("bool");
 export const int = simple("int");

@@ -12,10 +12,12 @@ import { nameType, struct } from "../check/types.ts";
 import { CelFault } from "../fault.ts";
 import { CelOpaque } from "../run/values.ts";
 
-const type = nameType(struct("kubernetes.Quantity")).name;
+export const quantityType = nameType(struct("kubernetes.Quantity"));
+const type = quantityType.name;
 const nanoPerUnit = 1_000_000_000n;
 
-class CelQuantity extends CelOpaque {
+/** A quantity as a value of expressions. */
+export class CelQuantity extends CelOpaque {
   override readonly typeName = type;
   constructor(readonly text: string) {
     super();

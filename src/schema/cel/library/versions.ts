@@ -11,7 +11,8 @@ const form = new RegExp(
   `^${number}\\.${number}\\.${number}(?:-(${identifiers}))?(?:\\+${identifiers})?$`,
 );
 
-class CelVersion extends CelOpaque {
+/** A semantic version as a value of expressions. */
+export class CelVersion extends CelOpaque {
   override readonly typeName = type;
   private constructor(
     readonly text: string,

@@ -19,6 +19,23 @@ export function expandMacro(
   return macros.get(`${name}/${args.length}`)?.(target, args, at);
 }
 
+/** `cel.bind`, which not every environment has; undefined when it is another call. */
+export function expandBinding(
+  name: string,
+  target: Expr,
+  args: Args,
+  at: number,
+): Expr | undefined {
+  const [variable, value, result] = args;
+  const isBind = name === "bind" && target.kind === "ident" && target.name === "cel";
+  if (!isBind || variable === undefined || value === undefined || result === undefined)
+    return undefined;
+  if (variable.kind !== "ident") {
+    throw new SyntaxFault(variable.at, "cel.bind() variable names must be simple identifiers");
+  }
+  return args.length === 3 ? bound(variable.name, value, result, at) : undefined;
+}
+
 function literal(value: boolean | bigint, at: number): Expr {
   return { kind: "literal", at, value };
 }

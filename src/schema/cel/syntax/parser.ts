@@ -8,7 +8,7 @@ import {
   type StructField,
 } from "./ast.ts";
 import { type Token, tokens } from "./lexer.ts";
-import { expandMacro } from "./macros.ts";
+import { expandBinding, expandMacro } from "./macros.ts";
 import { SyntaxFault } from "./problem.ts";
 
 const limits = { codePointsMax: 100_000, depthMax: 250 } as const;
@@ -26,15 +26,20 @@ const starts =
   "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, " +
   "BYTES, IDENTIFIER}";
 
+export interface Syntax {
+  /** `cel.bind(name, value, expression)` is understood. */
+  readonly hasBindings: boolean;
+}
+
 /** @throws SyntaxFault with the place of the first error. */
-export function parse(source: string): Expr {
+export function parse(source: string, syntax: Syntax = { hasBindings: false }): Expr {
   if (source.length > limits.codePointsMax && [...source].length > limits.codePointsMax) {
     const size = [...source].length;
     const numbers = `size: ${size}, limit ${limits.codePointsMax}`;
     const text = `expression code point size exceeds limit: ${numbers}`;
     throw new SyntaxFault(0, text);
   }
-  const parser = new Parser(tokens(source));
+  const parser = new Parser(tokens(source), syntax);
   return parser.whole();
 }
 
@@ -46,7 +51,10 @@ class Parser {
   #index = 0;
   #depth = 0;
 
-  constructor(private readonly all: readonly Token[]) {}
+  constructor(
+    private readonly all: readonly Token[],
+    private readonly syntax: Syntax,
+  ) {}
 
   whole(): Expr {
     const expr = this.#expression();
@@ -203,7 +211,9 @@ class Parser {
     if (!this.#is("(")) return { kind: "select", at, operand, field, isTest: false };
     const { at: open } = this.#take();
     const args = this.#items(")").items;
+    const binding = this.syntax.hasBindings ? expandBinding(field, operand, args, open) : undefined;
     return (
+      binding ??
       expandMacro(field, operand, args, open) ?? {
         kind: "call",
         at: open,

@@ -1,30 +1,25 @@
-/** The rules of resource.k8s.io: slices that drivers publish. */
-import type { FieldError } from "../api/resource-definition.ts";
-import type { ResourceSliceSpec } from "../gen/resource-v1.ts";
-import type { DeepReadonly } from "../lib/deep-readonly.ts";
-import { subdomainErrors } from "../lib/names.ts";
-import { validateNodeSelector } from "./core/affinity-validation.ts";
-import { invalid, invalids, required, tooLong } from "./field-errors.ts";
-import { validateImmutable } from "./pod-template.ts";
-import { validateDriverName } from "./storage-validation.ts";
+/** The rules of resource slices: pools, where devices are, shared counters. */
+import type { FieldError } from "../../api/resource-definition.ts";
+import type { CounterSet, ResourceSliceSpec } from "../../gen/resource-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { validateNodeSelector } from "../core/affinity-validation.ts";
+import { invalid, required } from "../field-errors.ts";
+import { validateImmutable } from "../pod-template.ts";
+import { validateDriverName } from "../storage-validation.ts";
+import { validateCounters, validateDevice } from "./device.ts";
+import { validateSet } from "./lists.ts";
+import { validateLabel, validateNodeName, validatePoolName } from "./names.ts";
 
 type ReadSpec = DeepReadonly<ResourceSliceSpec>;
 
-const limits = { poolNameCharactersMax: 253 } as const;
+const limits = { devicesMax: 128, specialDevicesMax: 64, counterSetsMax: 8 } as const;
 
 const placements = ["nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"] as const;
 const exactlyOne = `exactly one of ${placements.map((one) => `\`${one}\``).join(", ")} is required`;
 
 function validatePool({ pool }: ReadSpec): FieldError[] {
-  const errors: FieldError[] = [];
   const { name = "", resourceSliceCount: count = 0, generation = 0 } = pool ?? {};
-  if (name === "") errors.push(required("spec.pool.name"));
-  else {
-    if (name.length > limits.poolNameCharactersMax)
-      errors.push(tooLong("spec.pool.name", limits.poolNameCharactersMax));
-    for (const part of name.split("/"))
-      errors.push(...invalids("spec.pool.name", part, subdomainErrors(part)));
-  }
+  const errors = validatePoolName(name, "spec.pool.name");
   if (count <= 0)
     errors.push(invalid("spec.pool.resourceSliceCount", count, "must be greater than zero"));
   if (generation < 0)
@@ -42,8 +37,7 @@ function validatePlacement(spec: ReadSpec): FieldError[] {
     errors.push(
       invalid("spec.nodeName", nodeName, "must be either unset or set to a non-empty string"),
     );
-  else if (nodeName !== undefined)
-    errors.push(...invalids("spec.nodeName", nodeName, subdomainErrors(nodeName)));
+  else if (nodeName !== undefined) errors.push(...validateNodeName(nodeName, "spec.nodeName"));
   if (nodeSelector !== undefined) {
     errors.push(...validateNodeSelector(nodeSelector, "spec.nodeSelector"));
     const terms = nodeSelector.nodeSelectorTerms ?? [];
@@ -68,6 +62,11 @@ function validatePlacement(spec: ReadSpec): FieldError[] {
   return errors;
 }
 
+function validateCounterSet(set: DeepReadonly<CounterSet>, at: string): FieldError[] {
+  const name = set.name ? validateLabel(set.name, `${at}.name`) : [required(`${at}.name`)];
+  return [...name, ...validateCounters(set.counters, `${at}.counters`)];
+}
+
 /** The errors of a slice. */
 export function validateSlice(
   spec: ReadSpec | undefined,
@@ -84,5 +83,24 @@ export function validateSlice(
   errors.push(...validatePlacement(given));
   if (given.sharedCounters !== undefined && given.devices !== undefined)
     errors.push(invalid("spec", "", "only one of `sharedCounters` or `devices` is allowed"));
-  return errors;
+  const isSpecial = (given.devices ?? []).some(
+    ({ taints = [], consumesCounters = [] }) => taints.length + consumesCounters.length > 0,
+  );
+  const max = isSpecial ? limits.specialDevicesMax : limits.devicesMax;
+  const before = new Map((old?.devices ?? []).map((device) => [device.name, device]));
+  return [
+    ...errors,
+    ...validateSet(given.devices, max, "spec.devices", {
+      key: (device) => device.name,
+      validate: (device, at) =>
+        validateDevice(device, at, {
+          old: before.get(device.name),
+          isPlacedAlone: given.perDeviceNodeSelection === true,
+        }),
+    }),
+    ...validateSet(given.sharedCounters, limits.counterSetsMax, "spec.sharedCounters", {
+      key: (set) => set.name,
+      validate: validateCounterSet,
+    }),
+  ];
 }
