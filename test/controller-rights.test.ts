@@ -1,4 +1,5 @@
 /** Every controller does its work with the rights of its own cluster role, and no more. */
+
 import { expect, test } from "bun:test";
 import { controllerRoles } from "../src/api/auth/controller-roles.ts";
 import {
@@ -29,6 +30,7 @@ import { World } from "../src/controllers/testing/world.ts";
 import type { PodTemplateSpec } from "../src/gen/core-v1.ts";
 import type { PolicyRule } from "../src/gen/rbac-v1.ts";
 import { ApiError } from "../src/lib/api-error.ts";
+import { createMetrics } from "../src/runtime/metrics.ts";
 
 const accountPrefix = "system:serviceaccount:kube-system:";
 
@@ -60,6 +62,7 @@ function strictWorld(): { readonly world: World; readonly refused: Set<string> }
   world.run(
     ...allControllers(world.context, {
       rootCa: "PEM",
+      metrics: createMetrics(),
       serviceLb: true,
       clusterCidr: "10.42.0.0/16",
       allocatesNodeCidrs: true,

@@ -1,5 +1,6 @@
 /** Every controller that runs in the server. */
 import type { Controller, ControllerContext } from "../live/controller.ts";
+import type { Metrics } from "../runtime/metrics.ts";
 import { type ActingContext, contextAs } from "./acting-as.ts";
 import { createPolicyTypeChecker } from "./admission-policies/type-checker.ts";
 import { createAutoscalerController } from "./autoscaler/autoscaler.ts";
@@ -24,6 +25,7 @@ import {
   createReplicaSetController,
   createReplicationControllerController,
 } from "./replica-set/replica-set.ts";
+import { createResourceClaimController } from "./resource-claim/resource-claim.ts";
 import { createResourceQuotaController, type QuotaOptions } from "./resource-quota.ts";
 import { createRootCaPublisher, createServiceAccountController } from "./service-account.ts";
 import { createServiceCidrController } from "./service-cidr.ts";
@@ -45,6 +47,7 @@ export interface ControllerOptions
     QuotaOptions {
   /** PEM of the CA that signs serving certificates, for `kube-root-ca.crt`. */
   readonly rootCa: string;
+  readonly metrics: Metrics;
   /** Whether Services of type LoadBalancer get the nodes' addresses. */
   readonly serviceLb: boolean;
   /** Whether nodes get their part of `clusterCidr`; some networks give them addresses. */
@@ -113,6 +116,11 @@ function clusterRows(options: ControllerOptions): readonly Row[] {
     ["node-controller", "node-controller", createNodeLifecycleController],
     ...(options.allocatesNodeCidrs ? [ipamRow(options)] : []),
     ["ttl-controller", "ttl-controller", createTtlController],
+    [
+      "resource-claim-controller",
+      "resource_claim",
+      (own) => createResourceClaimController(own, options.metrics),
+    ],
     ["pod-garbage-collector", "pod-garbage-collector", createPodGarbageCollector],
     ...(options.serviceLb
       ? ([["service-controller", "service-lb-controller", createServiceLbController]] as const)

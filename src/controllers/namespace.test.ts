@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { configMaps, namespaces, pods, serviceAccounts } from "../client/resources.ts";
+import { createMetrics } from "../runtime/metrics.ts";
 import { allControllers } from "./all.ts";
 import { World } from "./testing/world.ts";
 
@@ -7,6 +8,7 @@ test("a namespace gets its account and CA, and empties before it goes", async ()
   const world = new World();
   const controllers = allControllers(world.context, {
     rootCa: "PEM",
+    metrics: createMetrics(),
     serviceLb: true,
     clusterCidr: "10.42.0.0/16",
     allocatesNodeCidrs: true,

@@ -100,10 +100,11 @@ const resourceClaim = define<ResourceClaim>(resourceClaims, {
 
 const resourceClaimTemplate = define<ResourceClaimTemplate>(resourceClaimTemplates, {
   defaults: ({ spec }) => requestDefaults(spec?.spec),
-  validate: (object, { old }) =>
-    old === undefined
-      ? validateClaimTemplate(object.spec)
-      : validateImmutable(object.spec, old.spec, "spec"),
+  // Unlike that of claims, the spec is judged again when it must not change.
+  validate: (object, { old }) => [
+    ...validateClaimTemplate(object.spec),
+    ...(old === undefined ? [] : validateImmutable(object.spec, old.spec, "spec")),
+  ],
   strategy: {
     permit: async (object, context) => {
       if (context.old !== undefined) return [];

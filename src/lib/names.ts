@@ -92,7 +92,7 @@ export function labelKeyErrors(value: string): string[] {
     else errors.push(...subdomainErrors(prefix).map((error) => `prefix part ${error}`));
   } else if (parts.length > 2) {
     return [
-      `a qualified name ${qualifiedRule} with an optional DNS subdomain prefix and '/' ` +
+      `a valid label key ${qualifiedRule} with an optional DNS subdomain prefix and '/' ` +
         "(e.g. 'example.com/MyName')",
     ];
   }

@@ -40,6 +40,7 @@ export function startControllers(scope: Scope, of: ControllersOptions): void {
   const context = { client, live, runtime, queueMetrics, watch };
   const controllers = allControllers(context, {
     rootCa: of.authorities["server-ca"].certPem,
+    metrics: api.metrics,
     serviceLb: !options.disable.has("servicelb"),
     clusterCidr: options.clusterCidr,
     allocatesNodeCidrs: options.controllerManager["allocate-node-cidrs"],

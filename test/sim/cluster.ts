@@ -2,6 +2,7 @@
  * World(seed): a server, its controllers and scheduler, and nodes with real kubelets over fake
  * runtimes, all in one process, on one simulated clock, joined by a network that fails.
  */
+
 import { startKubelet } from "../../src/agent/kubelet/kubelet.ts";
 import { createLocalTransport } from "../../src/api/local-client.ts";
 import { serverUser } from "../../src/api/pipeline.ts";
@@ -14,6 +15,7 @@ import { createClientLiveSets } from "../../src/live/http-feed.ts";
 import type { LiveSets } from "../../src/live/live-set.ts";
 import { runController } from "../../src/live/run-controller.ts";
 import type { Host } from "../../src/runtime/host.ts";
+import { createMetrics } from "../../src/runtime/metrics.ts";
 import type { Scope } from "../../src/runtime/scope.ts";
 import { createSimulatedRuntime, type SimulatedRuntime } from "../../src/runtime/simulated.ts";
 import { createScheduler } from "../../src/scheduler/scheduler.ts";
@@ -212,6 +214,7 @@ export class SimCluster {
     const context = { client, live: this.#liveSets(client, life, live), runtime };
     const controllers = allControllers(context, {
       rootCa: "PEM",
+      metrics: createMetrics(),
       serviceLb: false,
       clusterCidr: "10.42.0.0/16",
       allocatesNodeCidrs: true,

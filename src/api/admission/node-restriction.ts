@@ -7,6 +7,7 @@ import {
 } from "../../client/resources.ts";
 import type { TokenRequest } from "../../gen/authentication-v1.ts";
 import type { Node, PersistentVolumeClaim, Pod } from "../../gen/core-v1.ts";
+import type { ResourceSlice } from "../../gen/resource-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { copyJson } from "../../schema/copy.ts";
@@ -45,7 +46,21 @@ const rules: Readonly<Record<string, Rule>> = {
   serviceaccounts: checkToken,
   "leases.coordination.k8s.io": checkLease,
   "csinodes.storage.k8s.io": checkCsiNode,
+  "resourceslices.resource.k8s.io": checkSlice,
 };
+
+/** What is deleted together is seen here one by one. */
+function checkSlice(
+  object: DeepReadonly<KubeObject>,
+  context: AdmissionContext,
+  node: string,
+): void {
+  const { verb } = context;
+  if (verb !== "CREATE" && verb !== "DELETE") return;
+  if ((object as DeepReadonly<ResourceSlice>).spec.nodeName === node) return;
+  const rule = "ResourceSlice with the same NodeName as the requesting node";
+  throw refuse(context, `can only ${verb.toLowerCase()} ${rule}`);
+}
 
 async function checkPod(
   object: DeepReadonly<KubeObject>,

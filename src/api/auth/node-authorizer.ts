@@ -1,9 +1,16 @@
 /** What a kubelet may do: read what its own pods use, write what is its own. */
-import { nodes, persistentVolumeClaims, persistentVolumes, pods } from "../../client/resources.ts";
+import {
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  resourceSlices,
+} from "../../client/resources.ts";
 import type { Pod } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { parseFieldSelector, SelectorError } from "../../lib/selector.ts";
 import type { LiveSets } from "../../live/live-set.ts";
+import { claimNames } from "../../schema/pod-claims.ts";
 import type { Attributes, Authorizer, Decision, UserRules } from "../authorizer.ts";
 
 const denied: Decision = { allowed: false, reason: "" };
@@ -97,9 +104,7 @@ export function* claimsOf(pod: DeepReadonly<Pod>): Generator<string> {
 }
 
 function* resourceClaimsOf(pod: DeepReadonly<Pod>): Generator<string> {
-  for (const claim of pod.spec.resourceClaims ?? []) yield claim.resourceClaimName ?? "";
-  for (const status of pod.status?.resourceClaimStatuses ?? [])
-    yield status.resourceClaimName ?? "";
+  yield* claimNames(pod);
 }
 
 function* accountsOf(pod: DeepReadonly<Pod>): Generator<string> {
@@ -180,6 +185,15 @@ export function createNodeAuthorizer(live: LiveSets): Authorizer {
     return podSet.get(`${pod.namespace}/${pod.name}`)?.object.spec.nodeName === nodeName;
   }
 
+  /** Slices of devices name their node; that of a new one is checked by admission. */
+  function mayUseSlices(nodeName: string, { fieldSelector = "", verb, name }: Attributes): boolean {
+    if (verb === "create") return true;
+    if (["list", "watch", "deletecollection"].includes(verb))
+      return isNarrowed(fieldSelector, nodeName);
+    if (!["delete", "get", "patch", "update"].includes(verb)) return false;
+    return live.of(resourceSlices).get(name)?.object.spec.nodeName === nodeName;
+  }
+
   function decide(nodeName: string, attributes: Attributes): boolean {
     const { group, resource, subresource, verb, namespace, name } = attributes;
     const what = `${group}/${resource}${subresource === "" ? "" : `/${subresource}`}`;
@@ -190,6 +204,7 @@ export function createNodeAuthorizer(live: LiveSets): Authorizer {
     if (own[what]?.includes(verb) && isOwn) return true;
     if (what === "/persistentvolumes" && verb === "get") return mayReadVolume(nodeName, name);
     if (what === "/pods" && reads.includes(verb)) return mayReadPods(nodeName, attributes);
+    if (what === "resource.k8s.io/resourceslices") return mayUseSlices(nodeName, attributes);
     const reference = referenced[what];
     if (reference?.verbs.includes(verb) && name !== "")
       return usesOnNode(nodeName, namespace, name, reference.uses);

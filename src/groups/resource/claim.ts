@@ -9,7 +9,6 @@ import type {
 } from "../../gen/resource-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { subdomainErrors } from "../../lib/names.ts";
-import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { forbidden, invalid, invalids, notSupported, required } from "../field-errors.ts";
 import { validateAnnotations, validateLabels } from "../metadata.ts";
 import { validateConfiguration, validateSelectors, validateToleration } from "./configuration.ts";
@@ -135,7 +134,7 @@ function validateTemplateMetadata(
     ...validateAnnotations(annotations, `${field}.annotations`),
     ...validateLabels(labels, `${field}.labels`),
     ...Object.entries(others)
-      .filter(([, value]) => !semanticEqual(value, undefined) && value !== "" && value !== 0)
+      .filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== 0)
       .map(([key]) => forbidden(`${field}.${key === "uid" ? "uID" : key}`, "cannot be set")),
   ];
 }

@@ -42,6 +42,21 @@ function validateSize(value: string, field: string): FieldError[] {
   return Buffer.byteLength(value) > max ? [tooLong(field, max)] : [];
 }
 
+/** Upstream shows the fields of its internal form. */
+function shownAttribute(attribute: DeepReadonly<DeviceAttribute>): object {
+  const { int, bool, string, version, ints, bools, strings, versions } = attribute;
+  return {
+    IntValue: int ?? null,
+    BoolValue: bool ?? null,
+    StringValue: string ?? null,
+    VersionValue: version ?? null,
+    IntValues: ints ?? null,
+    BoolValues: bools ?? null,
+    StringValues: strings ?? null,
+    VersionValues: versions ?? null,
+  };
+}
+
 function validateAttribute(attribute: DeepReadonly<DeviceAttribute>, at: string): FieldError[] {
   const errors: FieldError[] = [];
   const { string, version } = attribute;
@@ -54,10 +69,9 @@ function validateAttribute(attribute: DeepReadonly<DeviceAttribute>, at: string)
   const set = (["bool", "int", "string", "version"] as const).filter(
     (key) => attribute[key] !== undefined,
   );
-  if (set.length !== 1)
-    errors.push(
-      invalid(at, set.length === 0 ? "" : attribute, "exactly one value must be specified"),
-    );
+  if (set.length === 1) return errors;
+  const shown = set.length === 0 ? "" : shownAttribute(attribute);
+  errors.push(invalid(at, shown, "exactly one value must be specified"));
   return errors;
 }
 

@@ -24,6 +24,8 @@ export function shownProblems(source: string, problems: readonly Problem[]): str
 }
 
 function shown(source: string, { at, message }: Problem): string {
+  // There is no line to show of nothing.
+  if (source === "") return `ERROR: <input>:1:0: ${message}`;
   const before = source.slice(0, at);
   const line = before.split("\n").length;
   const inLine = [...before.slice(before.lastIndexOf("\n") + 1)];
