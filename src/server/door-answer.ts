@@ -1,8 +1,8 @@
 /** Small steps of sending an answer, the same for HTTP/2 and HTTP/1.1. */
-import type { ServerResponse } from "node:http";
-import type { Http2ServerResponse } from "node:http2";
+import type { Writable } from "node:stream";
 import { AnswerHeaders, type HttpAnswer } from "../api/http-exchange.ts";
 import type { ApiError } from "../lib/api-error.ts";
+import type { Exchange } from "./door-exchange.ts";
 
 /** Longer answers are sent piece by piece. */
 const wholeBytesMax = 256 * 1024;
@@ -16,17 +16,11 @@ const connectionHeaders: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-/** Both kinds of responses can do it; the types know of one only. */
-export function flushHead(response: Http2ServerResponse | ServerResponse): void {
-  if ("flushHeaders" in response) response.flushHeaders();
-}
-
 /** Resolves once the bytes have left for the client, so that a stop does not cut them off. */
-export function whole(response: Http2ServerResponse, bytes: Uint8Array | string): Promise<void> {
+export function whole(exchange: Exchange, bytes: Uint8Array | string): Promise<void> {
   return new Promise((resolve) => {
-    response.once("finish", resolve);
-    response.once("close", resolve);
-    response.end(bytes);
+    exchange.out.once("close", resolve);
+    exchange.end(bytes);
   });
 }
 
@@ -55,14 +49,14 @@ export function leave({ body }: HttpAnswer): void {
   if (body instanceof ReadableStream) void body.cancel().catch(() => {});
 }
 
-export function drained(response: Http2ServerResponse): Promise<void> {
+export function drained(out: Writable): Promise<void> {
   return new Promise((resolve) => {
     const finish = (): void => {
-      response.off("drain", finish);
-      response.off("close", finish);
+      out.off("drain", finish);
+      out.off("close", finish);
       resolve();
     };
-    response.on("drain", finish);
-    response.on("close", finish);
+    out.on("drain", finish);
+    out.on("close", finish);
   });
 }

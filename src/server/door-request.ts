@@ -1,11 +1,11 @@
-/** Requests of `node:http2`, and of HTTP/1.1 beside it, as the API reads them. */
-import type { ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+/** Requests as the API reads them. */
+import type { Readable } from "node:stream";
 import { listedValue } from "../api/auth/identity-headers.ts";
 import type { HttpRequest } from "../api/http-exchange.ts";
 import { ApiError } from "../lib/api-error.ts";
 import { joinBytes } from "../lib/bytes.ts";
 import { readableOf } from "../runtime/readable.ts";
+import type { Exchange, RequestHead } from "./door-exchange.ts";
 
 /**
  * The segment of a path that steps to itself or up, decoded. URLs resolve such steps by
@@ -19,7 +19,7 @@ export function dotSegmentOf(target: string): string | undefined {
 }
 
 /** Proxies' forms of targets and methods are not ours to serve. */
-export function isServable({ method, url }: Pick<Http2ServerRequest, "method" | "url">): boolean {
+export function isServable({ method, url }: Pick<RequestHead, "method" | "url">): boolean {
   if (method === "CONNECT" || method === "TRACE") return false;
   return url.startsWith("/") && dotSegmentOf(url) === undefined;
 }
@@ -40,12 +40,9 @@ export class DoorRequest implements HttpRequest {
   #headers: Headers | undefined;
   #gone: AbortController | undefined;
 
-  constructor(
-    private readonly request: Http2ServerRequest,
-    private readonly response: Http2ServerResponse | ServerResponse,
-  ) {
-    this.method = request.method;
-    const { url } = request;
+  constructor(private readonly exchange: Exchange) {
+    this.method = exchange.method;
+    const { url } = exchange;
     const fragmentAt = url.indexOf("#");
     const target = fragmentAt < 0 ? url : url.slice(0, fragmentAt);
     const queryAt = target.indexOf("?");
@@ -55,11 +52,11 @@ export class DoorRequest implements HttpRequest {
 
   /** The host is the client's word and part of no decision; routers want a plain one. */
   get url(): string {
-    return `https://localhost${this.request.url}`;
+    return `https://localhost${this.exchange.url}`;
   }
 
   get headers(): Headers {
-    this.#headers ??= headersOf(this.request);
+    this.#headers ??= headersOf(this.exchange);
     return this.#headers;
   }
 
@@ -68,22 +65,15 @@ export class DoorRequest implements HttpRequest {
     return this.#gone.signal;
   }
 
-  /** The client left before its answer had ended. */
-  get isGone(): boolean {
-    const { stream } = this.request;
-    const isClosed = stream === undefined ? this.response.destroyed : stream.closed;
-    return isClosed && !this.response.writableEnded;
-  }
-
   #follow(): AbortController {
+    const { exchange } = this;
     const gone = new AbortController();
-    const leave = (): void => {
-      if (!this.response.writableEnded) gone.abort();
-    };
-    if (this.isGone) gone.abort();
-    this.response.on("close", leave);
-    // A stream that the client resets tells its response nothing.
-    this.request.stream?.on("close", leave);
+    if (exchange.isGone) gone.abort();
+    else {
+      exchange.out.on("close", () => {
+        if (exchange.isGone) gone.abort();
+      });
+    }
     return gone;
   }
 
@@ -93,17 +83,18 @@ export class DoorRequest implements HttpRequest {
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | "too-large">();
     const chunks: Uint8Array[] = [];
     let length = 0;
-    this.request.on("data", (chunk: Uint8Array) => {
+    const { source } = this.exchange;
+    source.on("data", (chunk: Uint8Array) => {
       length += chunk.length;
       if (length <= bytesMax) chunks.push(chunk);
       else resolve("too-large");
     });
-    this.request.on("end", () => {
+    source.on("end", () => {
       const [only] = chunks;
       resolve(chunks.length === 1 && only !== undefined ? only : joinBytes(chunks));
     });
-    this.request.on("error", reject);
-    this.request.on("close", () => reject(new Error("The client went away")));
+    source.on("error", reject);
+    source.on("close", () => reject(new Error("The client went away")));
     return promise;
   }
 
@@ -114,14 +105,14 @@ export class DoorRequest implements HttpRequest {
 
   toRequest(): Request {
     const { headers, method, signal } = this;
-    const body = this.#hasBody() ? bodyStream(this.request) : null;
+    const body = this.#hasBody() ? bodyStream(this.exchange.source) : null;
     // Streams as bodies need `duplex`, which the DOM's types do not know.
-    return webRequest(this.request.url, { method, headers, signal, body, duplex: "half" });
+    return webRequest(this.exchange.url, { method, headers, signal, body, duplex: "half" });
   }
 }
 
 /** The head of a request to switch protocols. */
-export function upgradeRequest(request: Http2ServerRequest): Request | undefined {
+export function upgradeRequest(request: RequestHead): Request | undefined {
   if (!isServable(request)) return undefined;
   try {
     return webRequest(request.url, { method: request.method, headers: headersOf(request) });
@@ -138,7 +129,7 @@ function webRequest(target: string, init: object): Request {
 const isIdentity = /^(x-remote-|impersonate-)/i;
 const isSingle = /^((x-remote|impersonate)-(user|uid)|authorization|audit-id)$/i;
 
-function headersOf(request: Http2ServerRequest): Headers {
+function headersOf(request: RequestHead): Headers {
   return orBadRequest(request.url, () => {
     const headers = new Headers();
     const raw = request.rawHeaders;
@@ -165,8 +156,8 @@ function orBadRequest<T>(target: string, make: () => T): T {
   }
 }
 
-function bodyStream(request: Http2ServerRequest): ReadableStream<Uint8Array> {
+function bodyStream(source: Readable): ReadableStream<Uint8Array> {
   // What still comes after a cancel is thrown away.
-  const cancel = (): void => void request.resume();
-  return readableOf(request, { closedEarly: new Error("The client went away"), cancel });
+  const cancel = (): void => void source.resume();
+  return readableOf(source, { closedEarly: new Error("The client went away"), cancel });
 }

@@ -1,8 +1,8 @@
 /** Sends answers over a connection: whole bodies, streams as they come, and watches. */
-import type { Http2ServerResponse } from "node:http2";
 import { type Frames, type HttpAnswer, isFrames } from "../api/http-exchange.ts";
 import type { Logger } from "../runtime/runtime.ts";
-import { drained, flushHead, leave, whole } from "./door-answer.ts";
+import { drained, leave, whole } from "./door-answer.ts";
+import type { Exchange } from "./door-exchange.ts";
 
 export class DoorSender {
   readonly #log: Logger;
@@ -21,40 +21,40 @@ export class DoorSender {
   }
 
   /** Resolves when all is sent; for a watch that begins before a stop, at once. */
-  async send(answer: HttpAnswer, response: Http2ServerResponse, isHead: boolean): Promise<void> {
+  async send(answer: HttpAnswer, exchange: Exchange): Promise<void> {
     const { body, headers, status } = answer;
-    if (this.#stopping && response.req.httpVersionMajor === 1) headers.set("connection", "close");
-    response.writeHead(status, headers.values);
-    if (body === undefined || isHead) {
+    if (this.#stopping && exchange.isHttp1) headers.set("connection", "close");
+    exchange.writeHead(status, headers.values);
+    if (body === undefined || exchange.method === "HEAD") {
       leave(answer);
-      response.end();
+      exchange.end();
       return;
     }
-    if (typeof body === "string" || body instanceof Uint8Array) return await whole(response, body);
+    if (typeof body === "string" || body instanceof Uint8Array) return await whole(exchange, body);
     const isEndless = isFrames(body)
       ? body.isEndless
       : !headers.has("content-length") && !headers.has("content-encoding");
     const sent = isFrames(body)
-      ? this.#follow(body, response)
-      : this.#stream(body, response, isEndless);
+      ? this.#follow(body, exchange)
+      : this.#stream(body, exchange, isEndless);
     const streamed = sent.catch((error: unknown) => {
       this.#log.debug("stream ended", { reason: String(error) });
-      response.destroy();
+      exchange.out.destroy();
     });
     // A watch may last for hours and must not hold up a stop; one that begins now is an answer.
     if (this.#stopping || !isEndless) await streamed;
   }
 
   /** Frames go straight to the connection. */
-  #follow(frames: Frames, response: Http2ServerResponse): Promise<void> {
+  #follow(frames: Frames, exchange: Exchange): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const out = response.stream ?? response;
+    const { out } = exchange;
     // A watch shows its head before its first event.
-    if (frames.isEndless) flushHead(response);
+    if (frames.isEndless) exchange.flushHead();
     const reader = frames.start({
       write: (bytes) => out.write(bytes),
       end: () => {
-        out.end();
+        exchange.end();
         resolve();
       },
     });
@@ -71,9 +71,10 @@ export class DoorSender {
 
   async #stream(
     body: ReadableStream<Uint8Array>,
-    response: Http2ServerResponse,
+    exchange: Exchange,
     isEndless: boolean,
   ): Promise<void> {
+    const { out } = exchange;
     const reader = body.getReader();
     let ended = false;
     const end = (): void => {
@@ -81,19 +82,19 @@ export class DoorSender {
       void reader.cancel().catch(() => {}); // the source's own failure is of no use any more
     };
     if (!this.#stopping && isEndless) this.#streaming.add(end);
-    response.on("close", end);
+    out.on("close", end);
     // A watch shows its head before its first event.
-    if (isEndless) flushHead(response);
+    if (isEndless) exchange.flushHead();
     try {
       while (!ended) {
         const { done, value } = await reader.read();
         if (done) break;
-        if (!response.write(value) && !ended) await drained(response);
+        if (!out.write(value) && !ended) await drained(out);
       }
-      response.end();
+      exchange.end();
     } finally {
       this.#streaming.delete(end);
-      response.off("close", end);
+      out.off("close", end);
     }
   }
 }

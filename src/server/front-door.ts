@@ -2,12 +2,12 @@
  * The one TLS listener: HTTP/2 and HTTP/1.1, client certificates turned into identities, requests
  * handed on as web requests and upgrades as byte streams. The kubelet's port is the same class.
  */
+import type { IncomingMessage, ServerResponse } from "node:http";
 import {
   createSecureServer,
   type Http2SecureServer,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -17,6 +17,7 @@ import { byteStreamOf } from "../runtime/net.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
 import { answerOf, leave, refusal } from "./door-answer.ts";
+import { type Exchange, Http1Exchange, Http2Exchange, type RequestHead } from "./door-exchange.ts";
 import {
   type Authorities,
   authoritiesOf,
@@ -158,9 +159,17 @@ class Door {
     });
     this.#server.on("tlsClientError", (error) => this.#noteConnectionError(error));
     this.#server.on("sessionError", (error) => this.#noteConnectionError(error));
-    this.#server.on("request", (request, response) => this.#serve(request, response));
-    this.#server.on("upgrade", (request, socket, head) =>
-      this.#upgrade(request as Http2ServerRequest, socket as TLSSocket, head),
+    this.#server.on("request", (request: unknown, response: unknown) =>
+      this.#serve(new Http1Exchange(request as IncomingMessage, response as ServerResponse)),
+    );
+    // Who listens for requests gets those of HTTP/2 in a form that costs as much as the rest.
+    this.#server.removeAllListeners("stream");
+    this.#server.on("stream", (given, headers, _flags, rawHeaders) => {
+      const stream = given as ServerHttp2Stream;
+      if (stream.session !== undefined) this.#serve(new Http2Exchange(stream, headers, rawHeaders));
+    });
+    this.#server.on("upgrade", (request: unknown, socket: unknown, head: Uint8Array) =>
+      this.#upgrade(request as RequestHead, socket as TLSSocket, head),
     );
   }
 
@@ -261,49 +270,34 @@ class Door {
     }
   }
 
-  #serve(request: Http2ServerRequest, response: Http2ServerResponse): void {
-    const socket = (request.stream?.session?.socket ?? request.socket) as TLSSocket;
-    response.on("error", (error) => this.#noteConnectionError(error));
-    const work = this.#answer(request, response, this.#peerOf(socket));
-    this.#noteEnd(request, response, socket);
-    this.#sendAway(request);
+  #serve(exchange: Exchange): void {
+    exchange.out.on("error", (error) => this.#noteConnectionError(error));
+    exchange.out.once("close", this.#idle.begin(exchange.connection));
+    const work = this.#answer(exchange, this.#peerOf(exchange.socket));
+    if (this.#isSentAway()) exchange.sendAway();
     this.#pending.add(work);
     work.finally(() => this.#pending.delete(work));
   }
 
-  /** Notes when a request has ended; of a reset stream only the stream itself tells. */
-  #noteEnd(request: Http2ServerRequest, response: Http2ServerResponse, socket: TLSSocket): void {
-    const { stream } = request;
-    if (stream === undefined) {
-      response.once("close", this.#idle.begin(socket));
-      return;
-    }
-    if (stream.session !== undefined) stream.once("close", this.#idle.begin(stream.session));
-  }
-
-  async #answer(
-    request: Http2ServerRequest,
-    response: Http2ServerResponse,
-    peer: DoorPeer,
-  ): Promise<void> {
-    const asked = new DoorRequest(request, response);
+  async #answer(exchange: Exchange, peer: DoorPeer): Promise<void> {
+    const asked = new DoorRequest(exchange);
     try {
-      const answer = isServable(request)
+      const answer = isServable(exchange)
         ? (this.#retryLater(asked) ?? (await this.#fetch(asked, peer)))
-        : refusal(badRequest(request.url));
-      if (asked.isGone) return leave(answer);
-      await this.#sender.send(answer, response, request.method === "HEAD");
-      if (!request.readableEnded) request.resume();
+        : refusal(badRequest(exchange.url));
+      if (exchange.isGone) return leave(answer);
+      await this.#sender.send(answer, exchange);
+      if (!exchange.source.readableEnded) exchange.source.resume();
     } catch (error) {
-      if (asked.isGone) return;
+      if (exchange.isGone) return;
       this.#options.runtime.log.error("request failed", {
-        method: request.method,
+        method: asked.method,
         path: asked.path,
         error: String(error),
       });
-      if (response.headersSent) return void response.destroy();
-      response.writeHead(500, { "content-type": "text/plain" });
-      response.end("500 Internal Server Error");
+      if (exchange.isHeadWritten) return void exchange.out.destroy();
+      exchange.writeHead(500, { "content-type": "text/plain" });
+      exchange.end("500 Internal Server Error");
     }
   }
 
@@ -320,12 +314,11 @@ class Door {
     return { status: 429, headers, body };
   }
 
-  /** Asks the client of some requests to make a new connection once this one is idle. */
-  #sendAway(request: Http2ServerRequest): void {
+  /** Some clients are asked to make a new connection. */
+  #isSentAway(): boolean {
     const { manners, runtime } = this.#options;
     const chance = manners?.goawayChance ?? 0;
-    if (chance === 0 || runtime.random.int(goawayScale) >= chance * goawayScale) return;
-    request.stream?.session?.close();
+    return chance > 0 && runtime.random.int(goawayScale) < chance * goawayScale;
   }
 
   async #fetch(asked: DoorRequest, peer: DoorPeer): Promise<HttpAnswer> {
@@ -339,7 +332,7 @@ class Door {
     }
   }
 
-  #upgrade(request: Http2ServerRequest, socket: TLSSocket, head: Uint8Array): void {
+  #upgrade(request: RequestHead, socket: TLSSocket, head: Uint8Array): void {
     this.#track(socket);
     this.#idle.closed(socket);
     const web = upgradeRequest(request);
