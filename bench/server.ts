@@ -10,6 +10,9 @@ const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 export const binary = join(root, `dist/k3-${architecture}`);
 export const testImage = "docker.io/library/k3-busybox:test";
 const limitMs = 60_000;
+const restSamples = 4;
+const restSampleMs = 500;
+const restShareMax = 0.05;
 
 export interface Answer {
   readonly status: number;
@@ -100,6 +103,16 @@ export class BenchServer {
         throw new Error(`k3 did not get there:\n${this.logTail()}`);
       }
       await Bun.sleep(2);
+    }
+  }
+
+  /** What was asked for earlier (pods to be scheduled) is done: it uses next to no processor. */
+  async atRest(): Promise<void> {
+    for (let quiet = 0; quiet < restSamples; ) {
+      const before = usageOf(this.pid).cpuSeconds;
+      await Bun.sleep(restSampleMs);
+      const used = usageOf(this.pid).cpuSeconds - before;
+      quiet = used * 1000 > restSampleMs * restShareMax ? 0 : quiet + 1;
     }
   }
 
