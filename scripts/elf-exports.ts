@@ -1,6 +1,6 @@
 /**
- * Takes away the names by which a program could be called into. Nothing does so in the programs
- * that are carried along, and in Go programs these names are megabytes that hardly compress.
+ * Takes away the names by which a program could be called into. Nothing does so in most
+ * programs that are carried along, and in Go programs these names are megabytes that hardly compress.
  */
 
 const tags = {

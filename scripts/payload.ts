@@ -22,6 +22,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "usr/bin/kubectl": "bin/kubectl",
   "usr/sbin/nft": "bin/nft",
   "usr/bin/ip": "bin/ip",
+  "usr/sbin/bridge": "bin/bridge",
   "usr/sbin/conntrack": "bin/conntrack",
   "usr/bin/mount": "bin/mount",
   "usr/bin/umount": "bin/umount",
@@ -31,6 +32,9 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "usr/lib/cni/portmap": "cni/portmap",
   "usr/lib/cni/loopback": "cni/loopback",
 };
+
+/** `ip` finds the kinds of links it knows (vxlan, wireguard) by the names it exports. */
+const looksForItsNames: ReadonlySet<string> = new Set(["bin/ip"]);
 
 const LOADERS: Readonly<Record<Arch, { dir: string; loader: string; machine: number }>> = {
   amd64: { dir: "usr/lib/x86_64-linux-gnu", loader: "ld-linux-x86-64.so.2", machine: 62 },
@@ -190,7 +194,7 @@ async function pack(stage: Stage): Promise<Uint8Array> {
       const mode = dir === "images" || (dir === "lib" && !name.startsWith("ld-")) ? 0o644 : 0o755;
       const facts = dir === "images" ? undefined : readElf(data);
       const interpreter = dir === "lib" ? undefined : facts?.interpreter;
-      if (interpreter !== undefined) removeExports(data);
+      if (interpreter !== undefined && !looksForItsNames.has(path)) removeExports(data);
       const libraryPathOffset = data.indexOf(padding("r"));
       if (interpreter !== undefined && interpreter.size !== PATH_SIZE) {
         throw new Error(`${path}: the interpreter path was not padded`);

@@ -20,6 +20,8 @@ import type { NodeIdentity } from "./kubelet/node-object.ts";
 import { parseTaint } from "./kubelet/taint.ts";
 import { createLocalPathProvisioner } from "./local-path/provisioner.ts";
 import { cniFileName, cniNetworkName, writeCniConfig } from "./net/cni.ts";
+import { startOverlay } from "./net/flannel/overlay.ts";
+import type { FlannelSettings, OverlayFiles } from "./net/flannel/settings.ts";
 import { prepareNodeNetwork } from "./net/node-network.ts";
 import { startPolicy } from "./net/policy.ts";
 import { startProxy } from "./net/proxy.ts";
@@ -42,8 +44,8 @@ export interface AgentNodeOptions {
   readonly nodeAddresses: NodeIdentity["addresses"];
   /** Undefined: the host's own. */
   readonly resolvConf: string | undefined;
-  /** False: the administrator brings a CNI configuration. */
-  readonly configuresCni: boolean;
+  readonly flannel: FlannelSettings;
+  readonly overlay: OverlayFiles;
   readonly kubelet: KubeletSettings;
   readonly credentialProviders: CredentialProviderFiles;
   readonly nodeLabels: Readonly<Record<string, string>>;
@@ -64,7 +66,6 @@ export interface AgentNodeOptions {
   readonly localPath: ControllerContext | undefined;
 }
 
-const mtuDefault = 1500;
 const containerdAwayMsMax = 20_000;
 const containerdPollMs = 200;
 const leaseDir = "/var/lib/cni/networks";
@@ -140,7 +141,7 @@ async function startGround(options: AgentNodeOptions): Promise<Containerd> {
       cniBinDir: bundle.cni,
       pauseImage: options.pauseImage,
     }),
-    configureCni(options),
+    startPodNetwork(options),
     startRegistries({
       ...options.registries,
       runtime,
@@ -179,12 +180,29 @@ async function ensureSandboxImage(
   }
 }
 
-/** Ours, or none: another network then puts its own configuration into the same folder. */
-async function configureCni({ runtime, ...options }: AgentNodeOptions): Promise<void> {
-  const dir = `${options.dataDir}/agent/etc/cni/net.d`;
-  if (!options.configuresCni) return await runtime.files.remove(`${dir}/${cniFileName}`);
-  const podCidr = firstPodCidr(options.clusterCidr);
-  await writeCniConfig(runtime, { dir, podCidr, leaseDir, mtu: mtuDefault });
+/**
+ * The overlay tells which addresses pods get; until then there is no CNI configuration, unless one
+ * is there from an earlier start. With no backend another network puts its own in the folder.
+ */
+async function startPodNetwork(options: AgentNodeOptions): Promise<void> {
+  const { runtime, scope, live, client, nodeName, dataDir, flannel, overlay } = options;
+  const dir = `${dataDir}/agent/etc/cni/net.d`;
+  if (flannel.backend === "none") return await runtime.files.remove(`${dir}/${cniFileName}`);
+  startOverlay({
+    runtime,
+    scope,
+    live,
+    client,
+    nodeName,
+    nodeIp: options.nodeIps[0] ?? "127.0.0.1",
+    externalIp: options.nodeAddresses.externalIps[0],
+    clusterCidr: options.clusterCidr,
+    confFile: `${dataDir}/agent/etc/flannel/net-conf.json`,
+    settings: flannel,
+    files: overlay,
+    onRange: ({ podCidr, mtu }) =>
+      writeCniConfig(runtime, { dir, podCidr, leaseDir, mtu, given: overlay.cniConfFile }),
+  });
 }
 
 /** Removes what a killed containerd has left without knowing of it. */
@@ -225,10 +243,4 @@ async function startNodeServices(options: AgentNodeOptions): Promise<void> {
       ownServiceIps: options.runsDns ? [options.clusterDns] : [],
     });
   }
-}
-
-/** The part of the cluster range that the first node gets: 10.42.0.0/24 of 10.42.0.0/16. */
-function firstPodCidr(clusterCidr: string): string {
-  const [first = ""] = clusterCidr.split(",");
-  return `${first.slice(0, first.indexOf("/"))}/24`;
 }

@@ -76,7 +76,7 @@ const refusals: readonly (readonly [args: string, message: string])[] = [
   ["--https-listen-port=abc", 'Cannot use --https-listen-port: "abc" is not a whole number'],
   ["--docker", "Cannot use --docker yet: this version always runs its own containerd"],
   ["--cluster-init", "Cannot use --cluster-init yet: embedded etcd comes with a later version"],
-  ["--server=https://a:6443", "Cannot use --server yet: joining other servers"],
+  ["--server=https://a:6443", "Cannot use --server yet: several servers"],
   ["--kube-proxy-arg=v=2", "Cannot use --kube-proxy-arg yet: arguments of single components"],
 ];
 for (const [args, message] of refusals) {
@@ -93,7 +93,7 @@ const badValues: readonly (readonly [args: string, message: string])[] = [
   ["--cluster-dns=192.168.0.1", "it must lie within --service-cidr=10.43.0.0/16"],
   ["--service-node-port-range=32767-30000", "it must be a range of ports"],
   ["--disable=traefik,dns", "Cannot use --disable=dns: it must be one of coredns"],
-  ["--flannel-backend=ipsec", "it must be one of vxlan, host-gw, none"],
+  ["--flannel-backend=ipsec", "it must be one of vxlan, host-gw, wireguard-native, none"],
   ["--node-name=a_b", "a node name consists of"],
   ["--node-ip=10.0.0", "it is not an IP address"],
   ["--node-label==x", "is not a label key"],
@@ -140,7 +140,7 @@ test("serverOptionsOf() fills in K3s's defaults", async () => {
     serviceNodePortRange: { first: 30000, last: 32767 },
     databaseFile: "/var/lib/rancher/k3s/server/db/state.db",
     advertise: { address: undefined, port: 6443 },
-    configuresCni: true,
+    flannel: { backend: "vxlan", masqueradesIpv6: false, usesExternalIp: false },
     disableAgent: false,
   });
 });
@@ -199,7 +199,7 @@ test("serverOptionsOf() takes what describes the node and its kubeconfig", async
     advertise: { address: "192.0.2.9", port: 443 },
     kubeconfig: { group: 50, name: "home" },
     resolvConf: "/etc/hosts.conf",
-    configuresCni: false,
+    flannel: { backend: "none", masqueradesIpv6: false, usesExternalIp: false },
     databaseFile: "/var/lib/rancher/k3s/server/db/other.db",
     leafDays: 30,
   });

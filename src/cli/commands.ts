@@ -17,7 +17,7 @@ export const commands: readonly CommandRow[] = [
   {
     name: "agent",
     help: "Run a node that joins a server",
-    load: notYet("agent", "it runs a single node, by k3 server"),
+    load: async () => (await import("./agent.ts")).runAgentCommand,
   },
   {
     name: "kubectl",
@@ -60,7 +60,7 @@ export const commands: readonly CommandRow[] = [
   {
     name: "token",
     help: "Manage tokens",
-    load: notYet("token", "no other node can join yet"),
+    load: notYet("token", "nodes join with the token in the file server/token"),
     subcommands: ["create", "delete", "generate", "list", "rotate"],
   },
   {

@@ -6,7 +6,7 @@ import { flagHelp } from "./flag-help.ts";
 import { rows } from "./flag-row.ts";
 import { bad, completeFlags, type FlagValues, parseArguments } from "./flags.ts";
 import { loggingOf } from "./logging.ts";
-import { absolute } from "./server-options.ts";
+import { absolute } from "./node-options.ts";
 import { runUntilSignal } from "./until-signal.ts";
 
 const ignored = "Taken, and without effect: there is one member, and SQLite writes the data";

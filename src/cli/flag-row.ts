@@ -34,12 +34,13 @@ export type FlagGroup =
   | "experimental";
 
 export const later = {
-  join: "joining other servers comes with a later version; this one runs a single node",
+  join: "several servers come with a later version; agents join this one",
   external: "this version stores its data in SQLite only",
   snapshot: "snapshots need embedded etcd, which comes with a later version",
   passThrough: "arguments of single components are not understood by this version",
   containerd: "this version always runs its own containerd, with overlayfs and runc",
-  overlay: "this version runs a single node and builds no overlay network",
+  ipv6: "this version's pod network is IPv4",
+  vpn: "this version joins no VPN",
   resources: "images are used under their own names in this version",
   split: "one port serves everything in this version",
   etcd: "embedded etcd comes with a later version",

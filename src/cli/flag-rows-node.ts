@@ -18,9 +18,9 @@ export const node = rows("node", [
       env: "K3S_RESOLV_CONF",
     },
   ],
-  ["flannel-iface", "string", "Link of the overlay", { unsupported: later.overlay }],
-  ["flannel-conf", "string", "Overlay configuration", { unsupported: later.overlay }],
-  ["flannel-cni-conf", "string", "CNI configuration", { unsupported: later.overlay }],
+  ["flannel-iface", "string", "Link to the other nodes (default: that of the node's address)"],
+  ["flannel-conf", "string", "File with the overlay's configuration (net-conf.json)"],
+  ["flannel-cni-conf", "string", "File with a CNI configuration in place of the generated one"],
   [
     "kubelet-arg",
     "list",
@@ -51,7 +51,8 @@ export const node = rows("node", [
     "Local port of the client load balancer",
     {
       env: "K3S_LB_SERVER_PORT",
-      unsupported: later.join,
+      default: "6444",
+      note: "a server has no use for it",
     },
   ],
 ]);
@@ -124,7 +125,7 @@ export const experimental = rows("experimental", [
     "Credentials of a VPN",
     {
       env: "K3S_VPN_AUTH",
-      unsupported: later.overlay,
+      unsupported: later.vpn,
     },
   ],
   [
@@ -133,7 +134,7 @@ export const experimental = rows("experimental", [
     "File with credentials of a VPN",
     {
       env: "K3S_VPN_AUTH_FILE",
-      unsupported: later.overlay,
+      unsupported: later.vpn,
     },
   ],
 ]);

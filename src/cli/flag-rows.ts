@@ -98,26 +98,16 @@ const networking = rows("networking", [
   [
     "flannel-backend",
     "string",
-    "none, vxlan or host-gw",
-    {
-      default: "vxlan",
-      note: "one node needs no overlay; none leaves the CNI configuration to you",
-    },
+    "none, vxlan, host-gw or wireguard-native",
+    { default: "vxlan", note: "none leaves the CNI configuration to you" },
   ],
-  ["flannel-ipv6-masq", "bool", "Masquerade IPv6 of pods", { unsupported: later.overlay }],
-  [
-    "flannel-external-ip",
-    "bool",
-    "Overlay over the external addresses of nodes",
-    {
-      unsupported: later.overlay,
-    },
-  ],
+  ["flannel-ipv6-masq", "bool", "Masquerade IPv6 of pods", { unsupported: later.ipv6 }],
+  ["flannel-external-ip", "bool", "Overlay over the external addresses of nodes"],
   [
     "egress-selector-mode",
     "string",
     "agent, cluster, pod or disabled",
-    { default: "agent", note: "one node is reached directly, whatever the mode" },
+    { default: "agent", note: "kubelets are dialled at their nodes' addresses, whatever the mode" },
   ],
   [
     "servicelb-namespace",
@@ -172,37 +162,15 @@ const client = rows("client", [
 const token = rows("cluster", [
   ["token", "string", "Secret by which nodes join", { alias: "t", env: "K3S_TOKEN" }],
   ["token-file", "string", "File with that secret", { env: "K3S_TOKEN_FILE" }],
-  [
-    "server",
-    "string",
-    "Server to join",
-    {
-      alias: "s",
-      env: "K3S_URL",
-      unsupported: later.join,
-    },
-  ],
 ]);
 
+const server: readonly [string, FlagType, string] = ["server", "string", "Server to join"];
+const serverRow = { alias: "s", env: "K3S_URL" };
+
 const cluster = rows("cluster", [
-  [
-    "agent-token",
-    "string",
-    "Secret by which only agents join",
-    {
-      env: "K3S_AGENT_TOKEN",
-      unsupported: later.join,
-    },
-  ],
-  [
-    "agent-token-file",
-    "string",
-    "File with that secret",
-    {
-      env: "K3S_AGENT_TOKEN_FILE",
-      unsupported: later.join,
-    },
-  ],
+  [...server, { ...serverRow, unsupported: later.join }],
+  ["agent-token", "string", "Secret by which only agents join", { env: "K3S_AGENT_TOKEN" }],
+  ["agent-token-file", "string", "File with that secret", { env: "K3S_AGENT_TOKEN_FILE" }],
   [
     "cluster-init",
     "bool",
@@ -404,6 +372,7 @@ const onAgents: ReadonlySet<string> = new Set(["bind-address", "rootless", "enab
 
 export const agentFlags: readonly FlagRow[] = [
   ...shared,
+  ...rows("cluster", [[...server, serverRow]]),
   ...[...listener, ...components].filter(({ name }) => onAgents.has(name)),
   ...rows("experimental", [
     [
@@ -411,7 +380,7 @@ export const agentFlags: readonly FlagRow[] = [
       "bool",
       "Connect to the server directly",
       {
-        unsupported: later.join,
+        unsupported: "the way to the server is always by the port on loopback",
       },
     ],
   ]),

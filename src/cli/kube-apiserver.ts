@@ -16,8 +16,8 @@ import { flagHelp } from "./flag-help.ts";
 import { bad, completeFlags, type FlagValues, parseArguments, UsageError } from "./flags.ts";
 import { asServerFlags, kubeApiserverFlags } from "./kube-apiserver-flags.ts";
 import { loggingOf } from "./logging.ts";
-import { address } from "./node-options.ts";
-import { absolute, bindAddressOf, cidr, port, portRange } from "./server-options.ts";
+import { absolute, address, bindAddressOf, port } from "./node-options.ts";
+import { cidr, portRange } from "./server-options.ts";
 import { runUntilSignal } from "./until-signal.ts";
 
 const command = "kube-apiserver";

@@ -1,5 +1,10 @@
 /** Flags of `k3 server` decoded into `ServerOptions`; every mistake is a UsageError. */
 import ipaddr from "ipaddr.js";
+import {
+  type FlannelBackend,
+  flannelBackends,
+  isFlannelBackend,
+} from "../agent/net/flannel/backends.ts";
 import type { Files } from "../runtime/runtime.ts";
 import type { KubeconfigFile, ServerOptions } from "../server/options.ts";
 import { accountTokenOptionsOf } from "./account-token-args.ts";
@@ -10,11 +15,16 @@ import { authenticationOptionsOf } from "./authentication-args.ts";
 import { authorizationOptionsOf } from "./authorization-args.ts";
 import { controllerManagerArgsOf } from "./controller-manager-args.ts";
 import { bad, type FlagValues, UsageError } from "./flags.ts";
-import { kubeletSettingsOf } from "./kubelet-args.ts";
-import { address, labelsOf, nodeAddressesOf, nodeNameOf, taintsOf } from "./node-options.ts";
+import {
+  absolute,
+  address,
+  dataDirOf,
+  nodeOptionsOf,
+  type OptionsContext,
+  port,
+  tokenOf,
+} from "./node-options.ts";
 
-/** The name under which the bundled pause image is known to containerd. */
-const pauseImageDefault = "docker.io/rancher/mirrored-pause:3.6";
 const disableNames = [
   "coredns",
   "servicelb",
@@ -23,20 +33,7 @@ const disableNames = [
   "metrics-server",
   "runtimes",
 ] as const;
-const flannelBackends = ["vxlan", "host-gw", "none"] as const;
 const egressModes = ["agent", "cluster", "pod", "disabled"] as const;
-
-export interface OptionsContext {
-  readonly hostName: string;
-  readonly isRoot: boolean;
-  readonly home: string;
-  /** For relative paths. */
-  readonly cwd: string;
-  readonly files: Files;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Eight digits that tell this machine from others of its name; made when asked for first. */
-  nodeId(): Promise<string>;
-}
 
 export async function serverOptionsOf(
   flags: FlagValues,
@@ -52,14 +49,10 @@ export async function serverOptionsOf(
       `Cannot use --service-cidr=${serviceCidr}: it overlaps with --cluster-cidr=${clusterCidr}`,
     );
   return {
-    dataDir: dataDirOf(flags, context),
-    nodeName: await nodeNameOf(flags, context),
-    nodeIps: flags.list("node-ip").map((text) => address(text, "node-ip")),
-    nodeAddresses: nodeAddressesOf(flags),
-    bindAddress: bindAddressOf(flags),
+    ...(await nodeOptionsOf(flags, context)),
     httpsListenPort: port(flags, "https-listen-port"),
     tlsSans: tlsSansOf(flags),
-    token: await tokenOf(flags, context),
+    agentToken: await tokenOf(flags, context, "agent-token"),
     kubeconfig: await kubeconfigOf(flags, context),
     advertise: advertiseOf(flags),
     clusterCidr,
@@ -79,27 +72,24 @@ export async function serverOptionsOf(
     audit: auditOptionsOf(apiServer, complete),
     authentication: authenticationOptionsOf(apiServer, complete),
     authorization: authorizationOptionsOf(apiServer, complete),
-    kubelet: kubeletSettingsOf(flags),
-    credentialProviders: {
-      config: complete(flags.string("image-credential-provider-config")),
-      binDir: complete(flags.string("image-credential-provider-bin-dir")),
-    },
     controllerManager: controllerManagerArgsOf(flags),
     disableControllerManager: flags.bool("disable-controller-manager"),
     disableKubeProxy: flags.bool("disable-kube-proxy"),
     disableNetworkPolicy: flags.bool("disable-network-policy"),
-    nodeLabels: labelsOf(flags),
-    nodeTaints: taintsOf(flags),
-    pauseImage: flags.string("pause-image") || pauseImageDefault,
-    registries: {
-      file: flags.string("private-registry"),
-      noDefaultEndpoint: flags.bool("disable-default-registry-endpoint"),
+    flannel: {
+      backend: backendOf(flags),
+      masqueradesIpv6: flags.bool("flannel-ipv6-masq"),
+      usesExternalIp: flags.bool("flannel-external-ip"),
     },
-    configuresCni: flags.string("flannel-backend") !== "none",
-    resolvConf: await resolvConfOf(flags, context),
+    egressSelectorMode: flags.string("egress-selector-mode"),
     leafDays: positive(context.env.CATTLE_NEW_SIGNED_CERT_EXPIRATION_DAYS),
-    debug: flags.bool("debug"),
   };
+}
+
+function backendOf(flags: FlagValues): FlannelBackend {
+  const text = flags.string("flannel-backend");
+  if (isFlannelBackend(text)) return text;
+  throw bad("flannel-backend", text, `it must be one of ${flannelBackends.join(", ")}`);
 }
 
 /** K3s' own: the name of the API server inside of the cluster. */
@@ -126,23 +116,8 @@ function positive(text: string | undefined): number | undefined {
   return text !== undefined && /^[1-9]\d{0,5}$/.test(text) ? Number(text) : undefined;
 }
 
-export function absolute(path: string, cwd: string): string {
-  return path.startsWith("/") ? path : `${cwd}/${path.replace(/^\.\//, "")}`;
-}
-
-/** K3s's places: one for root, another in the home of everyone else. */
-export function dataDirOf(
-  flags: FlagValues,
-  { isRoot, home, cwd }: Pick<OptionsContext, "isRoot" | "home" | "cwd">,
-): string {
-  const given = flags.string("data-dir");
-  if (given !== "") return absolute(given.replace(/\/+$/, ""), cwd);
-  return isRoot ? "/var/lib/rancher/k3s" : `${home}/.rancher/k3s`;
-}
-
 function checkChoices(flags: FlagValues): void {
   const choices: readonly (readonly [string, readonly string[]])[] = [
-    ["flannel-backend", flannelBackends],
     ["egress-selector-mode", egressModes],
   ];
   for (const [name, values] of choices) {
@@ -163,19 +138,6 @@ function disableOf(flags: FlagValues): ReadonlySet<string> {
       throw bad("disable", name, `it must be one of ${disableNames.join(", ")}`);
   }
   return new Set(names);
-}
-
-export function bindAddressOf(flags: FlagValues): string {
-  const text = address(flags.string("bind-address"), "bind-address");
-  // The wildcards of both families mean the same: everything.
-  return text === "0.0.0.0" || text === "::" ? "" : text;
-}
-
-export function port(flags: FlagValues, name: string): number {
-  const value = flags.int(name);
-  if (!Number.isInteger(value) || value < 1 || value > 65535)
-    throw bad(name, flags.string(name), "a port must be between 1 and 65535");
-  return value;
 }
 
 /** One IPv4 range, which is what this version's network is made of. */
@@ -234,17 +196,6 @@ export function portRange(flags: FlagValues): { readonly first: number; readonly
   return { first, last };
 }
 
-async function tokenOf(flags: FlagValues, context: OptionsContext): Promise<string | undefined> {
-  const given = flags.string("token");
-  if (given !== "") return given;
-  const file = flags.string("token-file");
-  if (file === "") return undefined;
-  const text = await context.files.readText(absolute(file, context.cwd)).catch(() => undefined);
-  if (text === undefined || text.trim() === "")
-    throw bad("token-file", file, "it cannot be read, or is empty");
-  return text.trim();
-}
-
 function advertiseOf(flags: FlagValues): ServerOptions["advertise"] {
   const given = flags.string("advertise-address");
   return {
@@ -294,16 +245,4 @@ function databaseFileOf(flags: FlagValues, dataDir: string): string {
     );
   }
   return absolute(path || "db/state.db", `${dataDir}/server`);
-}
-
-async function resolvConfOf(
-  flags: FlagValues,
-  { files, cwd }: OptionsContext,
-): Promise<string | undefined> {
-  const given = flags.string("resolv-conf");
-  if (given === "") return undefined;
-  const path = absolute(given, cwd);
-  const text = await files.readText(path).catch(() => undefined);
-  if (text === undefined) throw bad("resolv-conf", given, "it cannot be read");
-  return path;
 }

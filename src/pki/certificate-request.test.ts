@@ -1,6 +1,10 @@
 import { expect, test } from "bun:test";
 import { createPublicKey, X509Certificate } from "node:crypto";
-import { readCertificateRequest } from "./certificate-request.ts";
+import {
+  decodeCertificateRequest,
+  readCertificateRequest,
+  writeCertificateRequest,
+} from "./certificate-request.ts";
 import { createRequestSigner } from "./certificate-signers.ts";
 import { type Der, implicit } from "./der.ts";
 import { makeCertificateRequest, pemOf } from "./testing/request.ts";
@@ -30,6 +34,17 @@ test("readCertificateRequest() reads subject, names and signature", async () => 
     uris: ["spiffe://x/y"],
     isSigned: true,
   });
+});
+
+test("writeCertificateRequest() asks for a certificate of the key, and for no name", async () => {
+  const key = await generateEcKey();
+  const request = decodeCertificateRequest(writeCertificateRequest(key));
+  expect(request).toMatchObject({
+    subject: { commonName: "", organizations: [] },
+    dnsNames: [],
+    isSigned: true,
+  });
+  expect(request.publicKey.equals(createPublicKey(key))).toBe(true);
 });
 
 test("readCertificateRequest() says what is wrong", () => {

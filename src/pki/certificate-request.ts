@@ -1,6 +1,15 @@
-/** Reads PKCS #10 certificate requests, as clients of CertificateSigningRequests send them. */
-import { createPublicKey, type KeyObject, verify } from "node:crypto";
-import { type Der, type DerNode, oid, readDer } from "./der.ts";
+/** PKCS #10 certificate requests: reads what clients send, writes what a joining node asks with. */
+import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import {
+  bitString,
+  type Der,
+  type DerNode,
+  explicit,
+  integer,
+  oid,
+  readDer,
+  sequence,
+} from "./der.ts";
 import { type Subject, subjectOfName } from "./x509.ts";
 
 export interface CertificateRequest {
@@ -14,8 +23,9 @@ export interface CertificateRequest {
   readonly isSigned: boolean;
 }
 
+const ecdsaWithSha256 = oid("1.2.840.10045.4.3.2");
 const hashes: readonly (readonly [algorithm: Der, hash: string | null])[] = [
-  [oid("1.2.840.10045.4.3.2"), "sha256"],
+  [ecdsaWithSha256, "sha256"],
   [oid("1.2.840.10045.4.3.3"), "sha384"],
   [oid("1.2.840.10045.4.3.4"), "sha512"],
   [oid("1.2.840.113549.1.1.11"), "sha256"],
@@ -32,12 +42,25 @@ export function readCertificateRequest(pem: string): CertificateRequest {
   if (type !== "CERTIFICATE REQUEST")
     throw new RangeError("PEM block type must be CERTIFICATE REQUEST");
   const [, body = ""] = /-----BEGIN CERTIFICATE REQUEST-----([^-]*)-----END/.exec(pem) ?? [];
+  return decodeCertificateRequest(Buffer.from(body.replace(/\s/g, ""), "base64"));
+}
+
+/** The same from the bare bytes, as agents send them. */
+export function decodeCertificateRequest(bytes: Der): CertificateRequest {
   try {
-    return decode(Buffer.from(body.replace(/\s/g, ""), "base64"));
+    return decode(bytes);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     throw new RangeError(`cannot read the certificate request: ${error.message}`);
   }
+}
+
+/** Asks for a certificate of this key; who it is for is the signer's to say. */
+export function writeCertificateRequest(key: KeyObject): Der {
+  const publicKey = createPublicKey(key).export({ type: "spki", format: "der" });
+  const info = sequence(integer(Uint8Array.of(0)), sequence(), publicKey, explicit(0));
+  const signature = sign("sha256", info, key);
+  return sequence(info, sequence(ecdsaWithSha256), bitString(signature));
 }
 
 function part(nodes: readonly DerNode[], index: number): DerNode {

@@ -26,7 +26,7 @@ import {
 const dayMs = 24 * 60 * 60 * 1000;
 /** K3s renews at start what has this or less to live. */
 const renewBeforeMs = 120 * dayMs;
-const leafDaysDefault = 365;
+export const leafDaysDefault = 365;
 const authorityDays = 3650;
 /** Clocks of small boards differ: certificates are valid from an hour ago. */
 const backdateMs = 60 * 60 * 1000;
@@ -197,17 +197,19 @@ async function ensureLeaf(
   }
   const privateKey = key === undefined ? await generateEcKey() : createPrivateKey(key);
   const days = options.leafDays ?? leafDaysDefault;
-  const certPem = issueLeaf(leaf, { issuer: issuer(), privateKey, now, days }) + authorityPem;
+  const publicKey = createPublicKey(privateKey);
+  const certPem = issueLeaf(leaf, { issuer: issuer(), publicKey, now, days }) + authorityPem;
   issued.push(leaf.name);
   const keyPem = key ?? keyToPem(privateKey);
   return writePair(runtime, base, { certPem, keyPem, keyIsNew: key === undefined });
 }
 
-function issueLeaf(
-  leaf: Leaf,
+/** One certificate of the table, without its authority's. */
+export function issueLeaf(
+  leaf: Pick<Leaf, "subject" | "usage" | "sans">,
   by: {
     readonly issuer: Issuer;
-    readonly privateKey: KeyObject;
+    readonly publicKey: KeyObject;
     readonly now: Date;
     readonly days: number;
   },
@@ -218,7 +220,7 @@ function issueLeaf(
       subject: leaf.subject,
       usage: leaf.usage,
       sans: leaf.sans,
-      publicKey: createPublicKey(by.privateKey),
+      publicKey: by.publicKey,
       notBefore: new Date(by.now.getTime() - backdateMs),
       // Never beyond the authority: verifiers would refuse the tail anyway.
       notAfter: new Date(Math.min(by.now.getTime() + by.days * dayMs, lasts)),

@@ -6,6 +6,8 @@ import { fetchWithLines } from "./header-lines.ts";
 import { readableOf } from "./readable.ts";
 import type { Address, ByteStream, Net, TlsOptions } from "./runtime.ts";
 
+const keepAliveMs = 30_000;
+
 export function createNet(): Pick<Net, "fetch" | "dial" | "serve"> {
   return {
     fetch: (request, { tls, unix, headerLines } = {}) =>
@@ -52,6 +54,8 @@ function dial(address: Address, signal: AbortSignal, tls?: TlsOptions): Promise<
     socket.once(tls === undefined ? "connect" : "secureConnect", () => {
       settle();
       socket.setNoDelay(true);
+      // A machine that lost its power sends no farewell: its connections must not wait for hours.
+      socket.setKeepAlive(true, keepAliveMs);
       resolve(byteStreamOf(socket));
     });
   });

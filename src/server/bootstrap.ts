@@ -4,6 +4,7 @@ import { ensureBootstrapPolicy, ensureNamespacedPolicy } from "../api/auth/recon
 import type { Client } from "../client/client.ts";
 import { namespaces, priorityClasses } from "../client/resources.ts";
 import { type ExtensionConfig, ensureExtensionConfig } from "./extension-config.ts";
+import { ensureJoinRights } from "./join-rights.ts";
 import {
   ensureDnsService,
   ensureKubernetesService,
@@ -56,6 +57,7 @@ export async function bootstrapCluster(client: Client, options: BootstrapOptions
     ensureServiceCidr(client, options.serviceCidrs),
     ensureExtensionConfig(client, options.authorities),
   ]);
+  await ensureJoinRights(client);
   await ensureKubernetesService(client, options.service);
   if (options.clusterDns !== undefined) await ensureDnsService(client, options.clusterDns);
   const { localStoragePath } = options;

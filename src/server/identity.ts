@@ -30,7 +30,7 @@ export async function prepareIdentity(of: IdentityOptions): Promise<Identity> {
     host: realHost,
     serverCaPem: pki.authorities["server-ca"].certPem,
     token: options.token,
-    agentToken: undefined,
+    agentToken: options.agentToken,
   });
   return { pki, tokens };
 }

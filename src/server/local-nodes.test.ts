@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { KubeletApp } from "../agent/kubelet-api.ts";
+import { noNodes } from "../groups/node-connector.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
 import { LocalNodes } from "./local-nodes.ts";
 
@@ -9,7 +10,7 @@ const ask = (nodes: LocalNodes, name: string): Promise<Response> =>
 
 test("LocalNodes waits for a node that is still starting", async () => {
   const { clock } = createSimulatedRuntime(1);
-  const nodes = new LocalNodes(clock);
+  const nodes = new LocalNodes(clock, "a");
   const asked = ask(nodes, "a");
   await clock.advance(3_000);
   nodes.add("b", app);
@@ -21,10 +22,17 @@ test("LocalNodes waits for a node that is still starting", async () => {
 
 test("LocalNodes gives up after a while, and later at once", async () => {
   const { clock } = createSimulatedRuntime(1);
-  const nodes = new LocalNodes(clock);
+  const nodes = new LocalNodes(clock, "gone");
   const asked = ask(nodes, "gone");
   await clock.advance(10_001);
   expect((await asked).status).toBe(503);
   await clock.advance(60_000);
   expect(await (await ask(nodes, "gone")).text()).toBe('no tunnel to node "gone" is open');
+});
+
+test("LocalNodes asks for other nodes elsewhere, and at once", async () => {
+  const { clock } = createSimulatedRuntime(1);
+  const elsewhere = { ...noNodes, nodeFetch: async (name: string) => new Response(`far ${name}`) };
+  const nodes = new LocalNodes(clock, "a", elsewhere);
+  expect(await (await ask(nodes, "b")).text()).toBe("far b");
 });

@@ -1,5 +1,6 @@
-/** Reaches the kubelet of this process by a call; nodes elsewhere come with the tunnel. */
+/** Reaches the kubelet of this process by a call, those of other machines through `elsewhere`. */
 import type { KubeletApp } from "../agent/kubelet-api.ts";
+import { refuse } from "../agent/streaming/streams.ts";
 import type { NodeConnector, RequestHead } from "../groups/node-connector.ts";
 import type { ByteStream, Clock } from "../runtime/runtime.ts";
 
@@ -14,11 +15,16 @@ export class LocalNodes implements NodeConnector {
   readonly #apps = new Map<string, KubeletApp>();
   readonly #clock: Clock;
   readonly #startedMs: number;
+  readonly #elsewhere: NodeConnector | undefined;
+  readonly #ownName: string;
   #added = Promise.withResolvers<void>();
 
-  constructor(clock: Clock) {
+  /** Only the node of this process, `ownName`, is waited for. */
+  constructor(clock: Clock, ownName: string, elsewhere?: NodeConnector) {
     this.#clock = clock;
     this.#startedMs = clock.monotonicMs();
+    this.#ownName = ownName;
+    this.#elsewhere = elsewhere;
   }
 
   add(nodeName: string, app: KubeletApp): void {
@@ -30,6 +36,8 @@ export class LocalNodes implements NodeConnector {
   async nodeFetch(nodeName: string, request: Request): Promise<Response> {
     const app = await this.#appOf(nodeName);
     if (app !== undefined) return app.fetch(request);
+    if (this.#elsewhere !== undefined && nodeName !== this.#ownName)
+      return await this.#elsewhere.nodeFetch(nodeName, request);
     return new Response(`no tunnel to node ${JSON.stringify(nodeName)} is open`, { status: 503 });
   }
 
@@ -41,19 +49,14 @@ export class LocalNodes implements NodeConnector {
       const named = [["host", "localhost"] as const, ...headers];
       return app.upgrade({ method, url: path, headers: named }, stream);
     }
-    const writer = stream.writable.getWriter();
-    await writer.write(
-      new TextEncoder().encode(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-      ),
-    );
-    await writer.close();
-    stream.close();
+    if (this.#elsewhere !== undefined && nodeName !== this.#ownName)
+      return await this.#elsewhere.nodeStream(nodeName, head, stream);
+    await refuse(stream, 503, "");
   }
 
   async #appOf(nodeName: string): Promise<KubeletApp | undefined> {
     const known = this.#apps.get(nodeName);
-    if (known !== undefined) return known;
+    if (known !== undefined || nodeName !== this.#ownName) return known;
     if (this.#clock.monotonicMs() - this.#startedMs > limits.startMs) return undefined;
     const over = new AbortController();
     const late = this.#clock.sleep(limits.waitMs, over.signal);

@@ -17,6 +17,7 @@ import {
 import type { PolicyRule } from "../gen/rbac-v1.ts";
 import { isReason } from "../lib/api-error.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { nodeAgentUser } from "./join-rights.ts";
 
 const namespace = "kube-system";
 const className = "local-path";
@@ -59,7 +60,11 @@ export async function ensureLocalStorage(client: Client, path: string): Promise<
       kind: "ClusterRoleBinding",
       metadata: { name: bindingName, annotations: { ...owner } },
       roleRef: { apiGroup: rbac, kind: "ClusterRole", name: roleName },
-      subjects: [{ kind: "ServiceAccount", name: localPathAccount, namespace }],
+      subjects: [
+        { kind: "ServiceAccount", name: localPathAccount, namespace },
+        // Each node provides its own volumes.
+        { kind: "User", apiGroup: rbac, name: nodeAgentUser },
+      ],
     }),
     createIfAbsent(client, storageClasses, {
       apiVersion: "storage.k8s.io/v1",

@@ -134,7 +134,7 @@ class LoneApiServer {
       runtime,
       tokens,
       staticUsers: [],
-      nodes: new LocalNodes(runtime.clock),
+      nodes: new LocalNodes(runtime.clock, ""),
       usage: undefined,
       authentication: await openAuthentication(options.settings.authentication, world),
       authorization: await openAuthorization(options.settings.authorization, runtime, scope),

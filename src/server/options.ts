@@ -1,4 +1,5 @@
 import type { KubeletSettings } from "../agent/kubelet/kubelet-settings.ts";
+import type { FlannelSettings, OverlayFiles } from "../agent/net/flannel/settings.ts";
 import type { AdmissionPlugin } from "../api/admission-plugin.ts";
 import type { AuditOptions } from "../api/audit/audit-options.ts";
 import type { JwtSettings } from "../api/auth/authentication-config.ts";
@@ -78,8 +79,8 @@ export interface AuthorizationOptions {
   readonly chain: readonly AuthorizerSettings[];
 }
 
-/** What `k3 server` was asked for, decoded once from flags, environment and config file. */
-export interface ServerOptions {
+/** What concerns the node itself: both roles have it. */
+export interface NodeOptions {
   /** K3s's `/var/lib/rancher/k3s`; absolute. */
   readonly dataDir: string;
   readonly nodeName: string;
@@ -93,10 +94,37 @@ export interface ServerOptions {
   };
   /** "" listens on all addresses. */
   readonly bindAddress: string;
+  /** Undefined: on a server the token file, or a new one; on an agent the certificate it has. */
+  readonly token: string | undefined;
+  readonly kubelet: KubeletSettings;
+  /** Programs that know passwords of registries, and what says which for what. */
+  readonly credentialProviders: { readonly config: string; readonly binDir: string };
+  readonly nodeLabels: Readonly<Record<string, string>>;
+  /** `key=value:Effect` as given. */
+  readonly nodeTaints: readonly string[];
+  readonly pauseImage: string;
+  /** registries.yaml, and whether registries with mirrors are asked themselves too. */
+  readonly registries: { readonly file: string; readonly noDefaultEndpoint: boolean };
+  /** The resolv.conf that pods and the DNS build on; undefined chooses one of the host. */
+  readonly resolvConf: string | undefined;
+  readonly overlay: OverlayFiles;
+  readonly debug: boolean;
+}
+
+/** What `k3 agent` was asked for. */
+export interface AgentOptions extends NodeOptions {
+  /** `https://host:port` of a server. */
+  readonly server: string;
+  /** On loopback, for the way to the servers. */
+  readonly balancerPort: number;
+}
+
+/** What `k3 server` was asked for, decoded once from flags, environment and config file. */
+export interface ServerOptions extends NodeOptions {
   readonly httpsListenPort: number;
   readonly tlsSans: readonly string[];
-  /** Undefined: the token file, or a new one. */
-  readonly token: string | undefined;
+  /** By which only agents join; undefined: the same as `token`. */
+  readonly agentToken: string | undefined;
   readonly kubeconfig: KubeconfigFile;
   /** What the `kubernetes` Service leads to. */
   readonly advertise: { readonly address: string | undefined; readonly port: number };
@@ -124,22 +152,11 @@ export interface ServerOptions {
   readonly audit: AuditOptions;
   readonly authentication: AuthenticationOptions;
   readonly authorization: AuthorizationOptions;
-  readonly kubelet: KubeletSettings;
-  /** Programs that know passwords of registries, and what says which for what. */
-  readonly credentialProviders: { readonly config: string; readonly binDir: string };
   readonly disableKubeProxy: boolean;
   readonly disableNetworkPolicy: boolean;
-  readonly nodeLabels: Readonly<Record<string, string>>;
-  /** `key=value:Effect` as given. */
-  readonly nodeTaints: readonly string[];
-  readonly pauseImage: string;
-  /** registries.yaml, and whether registries with mirrors are asked themselves too. */
-  readonly registries: { readonly file: string; readonly noDefaultEndpoint: boolean };
-  /** False: the administrator brings a CNI configuration. */
-  readonly configuresCni: boolean;
-  /** The resolv.conf that pods and the DNS build on; undefined chooses one of the host. */
-  readonly resolvConf: string | undefined;
+  readonly flannel: FlannelSettings;
+  /** How the API server reaches kubelets and pods of other nodes. */
+  readonly egressSelectorMode: string;
   /** Lifetime of issued certificates; undefined is K3s' year. */
   readonly leafDays: number | undefined;
-  readonly debug: boolean;
 }

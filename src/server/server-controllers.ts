@@ -6,6 +6,7 @@ import { allControllers } from "../controllers/all.ts";
 import { signerNames } from "../controllers/certificates/signer-rules.ts";
 import { identityControllers } from "../controllers/identity.ts";
 import { createIpAddressController } from "../controllers/ip-address.ts";
+import { createNodePasswordController } from "../controllers/node/node-password.ts";
 import type { Controller } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { QueueMetrics } from "../live/queue-metrics.ts";
@@ -76,6 +77,7 @@ function serverControllers(
   const events = createEventRecorder(client, runtime, "ipallocator", "");
   return [
     createIpAddressController({ client, live, runtime, events }),
+    createNodePasswordController({ client, live, runtime, events }),
     ...identityControllers(context, {
       rootCa: authorities["server-ca"].certPem,
       signSecretToken: async (claims) => (await tokens).signLegacy(claims),

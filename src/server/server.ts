@@ -36,14 +36,16 @@ import { type FrontDoor, startFrontDoor } from "./front-door.ts";
 import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
 import { keepCertificates, prepareIdentity } from "./identity.ts";
 import { LocalNodes } from "./local-nodes.ts";
+import { openSupervisor } from "./open-supervisor.ts";
 import type { ServerOptions } from "./options.ts";
 import { ownAddress } from "./own-address.ts";
 import { startOwnNode } from "./own-node.ts";
+import { createRemoteNodes } from "./remote-nodes.ts";
 import { readSchedulerConfig } from "./scheduler-config.ts";
 import { startControllers } from "./server-controllers.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { refuseSecondServer } from "./single.ts";
-import { createSupervisor } from "./supervisor.ts";
+import type { Supervisor } from "./supervisor.ts";
 import { k3Version } from "./version.ts";
 
 /** What the components make for each other, in the order of their needs. */
@@ -121,7 +123,14 @@ class Server {
     const { clock } = runtime;
     this.#startedMs = clock.monotonicMs();
     this.#work = { controllers: new WorkWatch(clock), scheduler: new WorkWatch(clock) };
-    this.#nodes = new LocalNodes(clock);
+    this.#nodes = new LocalNodes(
+      clock,
+      options.nodeName,
+      createRemoteNodes(options, runtime, {
+        pki: () => need(this.#made.pki),
+        live: () => need(this.#made.api).live,
+      }),
+    );
     this.#usage = options.disable.has("metrics-server")
       ? undefined
       : new UsageCollector(this.#nodes, runtime);
@@ -308,15 +317,9 @@ class Server {
   async #frontDoor(scope: Scope): Promise<void> {
     const { options, runtime } = this;
     const pki = need(this.#made.pki);
-    const { authorities } = pki;
     const { app } = need(this.#made.api);
     const args = options.apiServer;
-    const supervisor = createSupervisor({
-      serverCaPem: authorities["server-ca"].certPem,
-      clientCaPem: authorities["client-ca"].certPem,
-      users: need(this.#made.tokens).users,
-      isReady: () => this.#isReady(),
-    });
+    const supervisor = this.#supervisor();
     this.#made.door = await startFrontDoor({
       port: options.httpsListenPort,
       host: options.bindAddress === "" ? undefined : options.bindAddress,
@@ -334,6 +337,22 @@ class Server {
         streamsPerConnectionMax: args["http2-max-streams-per-connection"],
         sendsRetryAfter: args["shutdown-send-retry-after"],
       },
+    });
+  }
+
+  #supervisor(): Supervisor {
+    const { options, runtime } = this;
+    const { pki, tokens, api } = this.#made;
+    const { address = this.#nodeIps[0], port } = options.advertise;
+    return openSupervisor({
+      options,
+      runtime,
+      pki: need(pki),
+      users: need(tokens).users,
+      api: need(api),
+      serviceIp: this.#serviceIp,
+      apiAddress: `${address}:${port}`,
+      isReady: () => this.#isReady(),
     });
   }
 

@@ -1,12 +1,22 @@
 import { expect, test } from "bun:test";
 import type { DoorPeer } from "./door-peer.ts";
+import { JoinError } from "./join-endpoints.ts";
 import { createSupervisor } from "./supervisor.ts";
 
 const supervisor = createSupervisor({
   serverCaPem: "server pem\n",
   clientCaPem: "client pem\n",
   users: [{ name: "node", password: "pass:word", groups: ["k3s:agent"] }],
+  bootstrapGroups: async (token) =>
+    token === "abcdef.0123456789abcdef" ? ["system:bootstrappers:k3s:default-node-token"] : [],
   isReady: () => true,
+  config: () => ({ ClusterDomain: "cluster.local" }),
+  apiServers: () => ["10.0.0.1:6443"],
+  issue: async ({ file, headers, certifiedNode }) => {
+    const node = headers.get("k3s-node-name");
+    if (node === "taken") throw new JoinError(403, "not yours");
+    return `${file} of ${node} for ${certifiedNode}`;
+  },
 });
 const stranger: DoorPeer = {
   address: "127.0.0.1",
@@ -55,4 +65,33 @@ test("supervisor serves its own paths only", () => {
     false,
     false,
   ]);
+});
+
+test("supervisor lets nodes in by bootstrap tokens, too", async () => {
+  const withBearer = async (token: string): Promise<number> => {
+    const headers = { authorization: `Bearer ${token}` };
+    const request = new Request("https://localhost/v1-k3s/config", { headers });
+    return (await supervisor.fetch(request, stranger)).status;
+  };
+  expect(await withBearer("abcdef.0123456789abcdef")).toBe(200);
+  expect(await withBearer("abcdef.aaaaaaaaaaaaaaaa")).toBe(401);
+});
+
+test("supervisor hands out certificates to who posts a request, and says why not", async () => {
+  const post = async (node: string, peer = stranger): Promise<string> => {
+    const authorization = `Basic ${btoa("node:pass:word")}`;
+    const request = new Request("https://localhost/v1-k3s/client-kubelet.crt", {
+      method: "POST",
+      headers: { authorization, "k3s-node-name": node },
+      body: "der",
+    });
+    const answer = await supervisor.fetch(request, peer);
+    return `${answer.status} ${await answer.text()}`;
+  };
+  expect(await post("a")).toBe("200 client-kubelet.crt of a for undefined");
+  expect(await post("taken")).toContain('"message":"not yours","reason":"Forbidden","code":403');
+  const organizations = ["system:nodes"];
+  const certificate = { commonName: "system:node:b", organizations, fingerprint: "00" };
+  expect(await post("b", { ...stranger, certificate })).toEndWith("of b for b");
+  expect(await get("/v1-k3s/client-kubelet.crt", "pass:word")).toStartWith("405 ");
 });

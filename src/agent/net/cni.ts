@@ -9,6 +9,8 @@ export interface CniConfig {
   /** `<data-dir>/agent/...` where address leases are kept; it must survive a restart. */
   readonly leaseDir: string;
   readonly mtu: number;
+  /** A file of the administrator's in place of ours. */
+  readonly given: string | undefined;
 }
 
 /** The name that K3s gives the file, so that tools which look for it find it. */
@@ -19,14 +21,22 @@ export const cniNetworkName = "cbr0";
 
 export async function writeCniConfig(runtime: Runtime, config: CniConfig): Promise<void> {
   await runtime.files.mkdir(config.dir, 0o755);
-  const text = `${JSON.stringify(conflistOf(config), null, 2)}\n`;
+  const text = await textOf(runtime, config);
   const path = `${config.dir}/${cniFileName}`;
   // containerd reloads the network when the file changes: leave it alone when it is right.
   if ((await runtime.files.readText(path)) === text) return;
   await runtime.files.writeAtomic(path, text, 0o600);
 }
 
-export function conflistOf(config: CniConfig): Readonly<Record<string, unknown>> {
+async function textOf(runtime: Runtime, config: CniConfig): Promise<string> {
+  const { given } = config;
+  if (given === undefined) return `${JSON.stringify(conflistOf(config), null, 2)}\n`;
+  const text = await runtime.files.readText(given);
+  if (text === undefined) throw new Error(`the CNI configuration ${given} cannot be read`);
+  return text;
+}
+
+export function conflistOf(config: Omit<CniConfig, "given">): Readonly<Record<string, unknown>> {
   return {
     cniVersion: "1.0.0",
     name: cniNetworkName,

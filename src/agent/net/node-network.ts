@@ -1,6 +1,7 @@
 /** What a node needs besides rules: kernel switches, and a place for the service addresses. */
 import type { Runtime } from "../../runtime/runtime.ts";
 import { bridgeName } from "./cni.ts";
+import { routeProtocol, vxlanLinkPrefix, wireguardLink } from "./flannel/backends.ts";
 import { policyTable } from "./policy-plan.ts";
 import { proxyTable } from "./proxy-plan.ts";
 import { setSwitches } from "./switches.ts";
@@ -60,9 +61,10 @@ export async function cleanupNetwork(runtime: Runtime): Promise<void> {
       runtime.log.warn("A packet filter table stays", { table, error });
     }
   }
-  for (const link of [serviceLink, bridgeName]) {
+  for (const link of [serviceLink, bridgeName, `${vxlanLinkPrefix}1`, wireguardLink]) {
     await tryRun(runtime, ["ip", "link", "delete", "dev", link], signal);
   }
+  await tryRun(runtime, ["ip", "route", "flush", "proto", routeProtocol], signal);
 }
 
 async function ip(runtime: Runtime, flags: readonly string[], signal: AbortSignal) {

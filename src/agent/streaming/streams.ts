@@ -191,6 +191,8 @@ export async function refuse(socket: ByteStream, status: number, message: string
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
   };
   const body = new TextEncoder().encode(message);
   const head = [

@@ -1,0 +1,241 @@
+/**
+ * Lets the pods of all nodes reach each other, as flannel does: what a node tells of itself stands
+ * in annotations of its Node, and every node turns those of the others into routes.
+ */
+import type { Client } from "../../../client/client.ts";
+import { nodes } from "../../../client/resources.ts";
+import type { Node } from "../../../gen/core-v1.ts";
+import type { DeepReadonly } from "../../../lib/deep-readonly.ts";
+import type { LiveSets } from "../../../live/live-set.ts";
+import { networkInterfaces } from "../../../runtime/machine.ts";
+import type { Runtime } from "../../../runtime/runtime.ts";
+import type { Scope } from "../../../runtime/scope.ts";
+import { routeProtocol } from "./backends.ts";
+import { type NetConf, netConfText, parseNetConf, podMtu } from "./net-conf.ts";
+import { type OverlayLink, prepareLink } from "./overlay-link.ts";
+import {
+  annotations,
+  type Entry,
+  entriesOf,
+  parseForwards,
+  parseNeighbours,
+  parsePeers,
+  parseRoutes,
+  peersOf,
+  planOverlay,
+} from "./overlay-plan.ts";
+import type { FlannelSettings, OverlayFiles } from "./settings.ts";
+
+const limits = {
+  retryMs: 2000,
+  /** Routes that somebody else took away are put back after this. */
+  checkMs: 60_000,
+  linkMtuDefault: 1500,
+  subnetFile: "/run/flannel/subnet.env",
+} as const;
+
+export interface OverlayOptions {
+  readonly runtime: Runtime;
+  readonly scope: Scope;
+  readonly live: LiveSets;
+  /** Acts as the node: it changes its own annotations. */
+  readonly client: Client;
+  readonly nodeName: string;
+  readonly nodeIp: string;
+  readonly externalIp: string | undefined;
+  readonly clusterCidr: string;
+  /** `<data-dir>/agent/etc/flannel/net-conf.json`. */
+  readonly confFile: string;
+  readonly settings: FlannelSettings;
+  readonly files: OverlayFiles;
+  /** Told once it is known what addresses pods of this node get. */
+  readonly onRange: (range: { readonly podCidr: string; readonly mtu: number }) => Promise<void>;
+}
+
+/** Begins to build the overlay; nothing of a start waits for it. */
+export function startOverlay(options: OverlayOptions): void {
+  const overlay = new Overlay(options);
+  options.scope.task("overlay", (signal) => overlay.run(signal));
+}
+
+class Overlay {
+  readonly #options: OverlayOptions;
+  #wake: () => void = () => {};
+
+  constructor(options: OverlayOptions) {
+    this.#options = options;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { live, runtime, scope } = this.#options;
+    const set = live.of(nodes);
+    const subscription = set.subscribe(() => this.#wake());
+    scope.defer(() => subscription[Symbol.dispose]());
+    signal.addEventListener("abort", () => this.#wake(), { once: true });
+    await set.ready(signal);
+    const podCidr = await this.#ownRange(signal);
+    while (!signal.aborted) {
+      try {
+        return await this.#follow(podCidr, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        const { backend } = this.#options.settings;
+        runtime.log.warn("Pods of other nodes cannot be reached yet", { backend, error });
+        await runtime.clock.sleep(limits.retryMs, signal);
+      }
+    }
+  }
+
+  /** The node's part of the cluster's addresses, once the control plane has given it one. */
+  async #ownRange(signal: AbortSignal): Promise<string> {
+    const { live, nodeName } = this.#options;
+    while (!signal.aborted) {
+      const range = live.of(nodes).get(nodeName)?.object.spec?.podCIDR ?? "";
+      if (range !== "") return range;
+      await this.#rung(signal);
+    }
+    return "";
+  }
+
+  async #rung(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = () => {};
+  }
+
+  async #follow(podCidr: string, signal: AbortSignal): Promise<void> {
+    const { runtime, nodeIp, files } = this.#options;
+    const conf = await this.#conf();
+    const { iface, localIp } = placeOf(nodeIp, files.iface);
+    const mtu = podMtu(conf, await linkMtu(runtime, iface));
+    await this.#tellRange(conf, podCidr, mtu);
+    const context = { runtime, conf, iface, localIp, podCidr, mtu };
+    const link = await prepareLink(context, signal);
+    let applied = "";
+    while (!signal.aborted) {
+      await this.#annotate(conf, link, localIp);
+      const peers = peersOf(this.#nodes(), this.#options.nodeName, conf.type);
+      const wanted = entriesOf(conf, peers, link.name);
+      if (JSON.stringify(wanted) !== applied) {
+        await this.#apply(conf, link.name, wanted, signal);
+        applied = JSON.stringify(wanted);
+      }
+      const isLate = await this.#changed(peers.length > 0, signal);
+      if (isLate) applied = "";
+    }
+  }
+
+  /** Resolves with true when nothing has changed for so long that the kernel is worth a look. */
+  async #changed(hasPeers: boolean, signal: AbortSignal): Promise<boolean> {
+    const over = new AbortController();
+    const { clock } = this.#options.runtime;
+    const both = AbortSignal.any([signal, over.signal]);
+    const late = hasPeers
+      ? clock.sleep(limits.checkMs, both).then(() => !both.aborted)
+      : new Promise<boolean>(() => {});
+    const isLate = await Promise.race([late, this.#rung(signal).then(() => false)]);
+    over.abort();
+    return isLate;
+  }
+
+  *#nodes(): Iterable<DeepReadonly<Node>> {
+    for (const { object } of this.#options.live.of(nodes).list()) yield object;
+  }
+
+  async #conf(): Promise<NetConf> {
+    const { runtime, settings, files, clusterCidr, confFile } = this.#options;
+    const { backend } = settings;
+    if (backend === "none") throw new Error("an overlay of no backend is none");
+    const given = files.confFile;
+    const text =
+      given === undefined ? netConfText(backend, clusterCidr) : await runtime.files.readText(given);
+    if (text === undefined) throw new Error(`${given} cannot be read`);
+    await runtime.files.mkdir(confFile.slice(0, confFile.lastIndexOf("/")), 0o755);
+    if ((await runtime.files.readText(confFile)) !== text)
+      await runtime.files.writeAtomic(confFile, text, 0o644);
+    return parseNetConf(text, clusterCidr);
+  }
+
+  /** For the CNI configuration, and in flannel's file for its CNI plugin. */
+  async #tellRange(conf: NetConf, podCidr: string, mtu: number): Promise<void> {
+    const { runtime, onRange } = this.#options;
+    await onRange({ podCidr, mtu });
+    const [address = "", prefix = ""] = podCidr.split("/");
+    const lines = [
+      `FLANNEL_NETWORK=${conf.network}`,
+      `FLANNEL_SUBNET=${address.replace(/\d+$/, (last) => `${Number(last) + 1}`)}/${prefix}`,
+      `FLANNEL_MTU=${mtu}`,
+      "FLANNEL_IPMASQ=true",
+    ];
+    await runtime.files.mkdir("/run/flannel", 0o755);
+    await runtime.files.writeAtomic(limits.subnetFile, `${lines.join("\n")}\n`, 0o644);
+  }
+
+  async #annotate(conf: NetConf, link: OverlayLink, localIp: string): Promise<void> {
+    const { client, live, nodeName, settings, externalIp } = this.#options;
+    const told = live.of(nodes).get(nodeName)?.object.metadata.annotations ?? {};
+    const given = settings.usesExternalIp ? externalIp : undefined;
+    const wanted: Readonly<Record<string, string>> = {
+      ...(given === undefined ? {} : { [annotations.publicIpGiven]: given }),
+      [annotations.managed]: "true",
+      [annotations.type]: conf.type,
+      [annotations.data]: link.backendData,
+      [annotations.publicIp]: given ?? told[annotations.publicIpGiven] ?? localIp,
+    };
+    if (Object.entries(wanted).every(([key, value]) => told[key] === value)) return;
+    await client.patch(nodes, "", nodeName, "merge", { metadata: { annotations: wanted } });
+  }
+
+  async #apply(
+    conf: NetConf,
+    dev: string,
+    wanted: readonly Entry[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { exec } = this.#options.runtime;
+    const read = async (...argv: [string, ...string[]]): Promise<string> => {
+      const { exitCode, stdout, stderr } = await exec.run({ argv }, signal);
+      if (exitCode !== 0) throw new Error(`${argv.join(" ")} failed: ${stderr.trim()}`);
+      return stdout;
+    };
+    const actual = [
+      ...parseRoutes(await read("ip", "-j", "route", "show", "proto", routeProtocol)),
+    ];
+    if (conf.type === "vxlan") {
+      const permanent = ["dev", dev, "nud", "permanent"];
+      actual.push(...parseNeighbours(await read("ip", "-j", "neighbor", "show", ...permanent)));
+      actual.push(...parseForwards(await read("bridge", "-j", "fdb", "show", "dev", dev)));
+    }
+    if (conf.type === "wireguard")
+      actual.push(...parsePeers(await read("wg", "show", dev, "dump")));
+    const steps = planOverlay(conf, dev, { wanted, actual });
+    for (const tool of ["bridge", "ip"] as const) {
+      if (steps[tool].length === 0) continue;
+      // What is gone already needs no second end: the rest is done all the same.
+      const argv = [tool, "-force", "-batch", "-"] as const;
+      const stdin = `${steps[tool].join("\n")}\n`;
+      const { exitCode, stderr } = await exec.run({ argv, stdin }, signal);
+      if (exitCode !== 0) throw new Error(`${tool} refused a part: ${stderr.trim().slice(0, 500)}`);
+    }
+    for (const words of steps.wg) await read("wg", ...words);
+  }
+}
+
+/** The link that leads to the other nodes, and this node's address on it. */
+function placeOf(nodeIp: string, iface: string | undefined) {
+  for (const [name, addresses = []] of Object.entries(networkInterfaces())) {
+    const found = addresses.find(({ address, family }) =>
+      iface === undefined ? address === nodeIp : name === iface && family === "IPv4",
+    );
+    if (found !== undefined) return { iface: name, localIp: found.address };
+  }
+  const what = iface === undefined ? `the address ${nodeIp}` : `the name ${iface}`;
+  throw new Error(`no link of this machine has ${what}`);
+}
+
+async function linkMtu({ files }: Runtime, iface: string): Promise<number> {
+  const text = await files.readText(`/sys/class/net/${iface}/mtu`);
+  return text === undefined ? limits.linkMtuDefault : Number(text.trim());
+}
