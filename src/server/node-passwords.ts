@@ -1,4 +1,4 @@
-/** Keeps other machines from taking a node's name: who wants its certificates knows its password. */
+/** Keeps other machines from taking a node's name: its certificates have a password. */
 import { type ScryptOptions, scrypt } from "node:crypto";
 import { createIfAbsent } from "../api/auth/bootstrap-policy.ts";
 import type { Client } from "../client/client.ts";

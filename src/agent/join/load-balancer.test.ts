@@ -42,7 +42,7 @@ async function withBalancer(
   if (balancer !== undefined) await run(balancer);
 }
 
-test("a load balancer stays with a server until that is gone, and remembers the others", async () => {
+test("a load balancer stays with a server until it is gone, and remembers the others", async () => {
   const [first, second] = [await serve("first"), await serve("second")];
   const serverUrl = `https://127.0.0.1:${first.port}`;
   await withBalancer(serverUrl, async (balancer) => {
