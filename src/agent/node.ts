@@ -66,6 +66,7 @@ export interface AgentNodeOptions {
   readonly localPath: ControllerContext | undefined;
 }
 
+const dnsMetricsPort = 9153;
 const containerdAwayMsMax = 20_000;
 const containerdPollMs = 200;
 const leaseDir = "/var/lib/cni/networks";
@@ -226,8 +227,10 @@ async function startNodeServices(options: AgentNodeOptions): Promise<void> {
     await startDns({
       runtime,
       live,
+      events: options.events,
       scope,
       address: options.clusterDns,
+      metricsPort: dnsMetricsPort,
       domain: options.clusterDomain,
       ...(options.resolvConf === undefined ? {} : { resolvConfs: [options.resolvConf] }),
     });

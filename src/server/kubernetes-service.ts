@@ -98,6 +98,7 @@ export async function ensureDnsService(client: Client, clusterIp: string): Promi
       ports: [
         { name: "dns", port: 53, protocol: "UDP", targetPort: 53 },
         { name: "dns-tcp", port: 53, protocol: "TCP", targetPort: 53 },
+        { name: "metrics", port: 9153, protocol: "TCP", targetPort: 9153 },
       ],
     },
   });

@@ -6,8 +6,9 @@ import { allControllers } from "../controllers/all.ts";
 import { signerNames } from "../controllers/certificates/signer-rules.ts";
 import { identityControllers } from "../controllers/identity.ts";
 import { createIpAddressController } from "../controllers/ip-address.ts";
+import { createNodeHostsController } from "../controllers/node/node-hosts.ts";
 import { createNodePasswordController } from "../controllers/node/node-password.ts";
-import type { Controller } from "../live/controller.ts";
+import type { Controller, ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { QueueMetrics } from "../live/queue-metrics.ts";
 import { runController } from "../live/run-controller.ts";
@@ -47,7 +48,9 @@ export function startControllers(scope: Scope, of: ControllersOptions): void {
     allocatesNodeCidrs: options.controllerManager["allocate-node-cidrs"],
     ...controlledResources(api.registry),
   });
-  for (const controller of [...controllers, ...serverControllers(context, of)]) {
+  const own = serverControllers(context, of);
+  if (!options.disable.has("coredns")) own.push(createNodeHostsController(supervising(context)));
+  for (const controller of [...controllers, ...own]) {
     scope.task(controller.name, (signal) => runController(controller, context, signal));
   }
 }
@@ -64,11 +67,16 @@ export function controlledResources(registry: Registry) {
   };
 }
 
+/** K3s' own controllers act with all rights. */
+function supervising({ client, live, runtime }: ActingContext): ControllerContext {
+  return { client, live, runtime, events: createEventRecorder(client, runtime, "k3s", "") };
+}
+
 /** Each with its own identity. */
 function serverControllers(
   context: ActingContext,
   { authorities, tokens }: ServerControllerOptions,
-): readonly Controller[] {
+): Controller[] {
   const { clock } = context.runtime;
   const ofClients = createRequestSigner(authorities["client-ca"], clock);
   const ofServers = createRequestSigner(authorities["server-ca"], clock);

@@ -148,6 +148,19 @@ function fromNeighbour(address: string, port: number): Promise<string> {
   return command("ip", "netns", "exec", outside.netns, "bash", "-c", script);
 }
 
+const customNames = `apiVersion: v1
+kind: ConfigMap
+metadata: {name: coredns-custom, namespace: kube-system}
+data:
+  a.server: |
+    corp.example {
+      hosts {
+        192.0.2.7 git.corp.example
+      }
+    }
+  b.override: rewrite name suffix .prod.example .default.svc.cluster.local
+`;
+
 async function get(url: string): Promise<string> {
   return (await fetch(url, { signal: AbortSignal.timeout(5000) })).text();
 }
@@ -307,6 +320,29 @@ describe.skipIf(skip !== undefined)("network of one node", () => {
     expect(await dns.reverse(ip)).toEqual([`web.${zone}`]);
     expect(await dns.reverse(first)).toContain(`web-0.peers.${zone}`);
     expect(dns.resolve4(`absent.${zone}`)).rejects.toThrow("ENOTFOUND");
+  });
+
+  test("nodes have names, and coredns-custom adds zones and rules while it runs", async () => {
+    expect(await dns.resolve4("k3-e2e")).toEqual([nodeIp]);
+    const hosts = await field("configmap coredns -n kube-system", ".data.NodeHosts");
+    expect(hosts).toBe(`${nodeIp} k3-e2e\n`);
+    await cluster.run("apply -f -", customNames);
+    await cluster.until("the zone is there", async () => {
+      const found = await dns.resolve4("git.corp.example").catch(() => []);
+      return found[0] === "192.0.2.7";
+    });
+    const ip = await field("service web", ".spec.clusterIP");
+    expect(await dns.resolve4("web.prod.example")).toEqual([ip]);
+    expect(await inPod("web-0", "nslookup", "web.prod.example")).toContain(ip);
+    const wrong = JSON.stringify({ data: { "a.server": "corp.example {\n file /zone\n}" } });
+    const patch = ["patch", "configmap", "coredns-custom", "-n", "kube-system", "--type=merge"];
+    await cluster.run([...patch, "-p", wrong]);
+    await cluster.until("the mistake is told", async () => {
+      const events = await field("events -n kube-system", ".items[*].message");
+      return events.includes('unknown directive "file"');
+    });
+    expect(await dns.resolve4("git.corp.example")).toEqual(["192.0.2.7"]);
+    expect(await get("http://10.43.0.10:9153/metrics")).toContain("coredns_dns_requests_total");
   });
 
   test("short names find their way by the search list", async () => {

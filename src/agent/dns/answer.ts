@@ -2,6 +2,7 @@
 import type { Answer, Question } from "dns-packet";
 import type { Service } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { dashedAddress, familyOf, reversedAddress } from "./address.ts";
 import type { ClusterNames, EndpointName } from "./cluster-names.ts";
 
 export type Reply =
@@ -69,11 +70,8 @@ function outsideReply(
   names: ClusterNames,
   domain: string,
 ): Reply {
-  const nodeIps = names.nodeIps(name);
-  if (nodeIps.length > 0) return addresses(question, nodeIps);
-  if (question.type !== "PTR") return { type: "forward" };
-  const reverse = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\.in-addr\.arpa$/.exec(name);
-  const found = reverse === null ? [] : names.namesOf(reverse.slice(1).reverse().join("."));
+  const ip = question.type === "PTR" ? reversedAddress(name) : undefined;
+  const found = ip === undefined ? [] : names.namesOf(ip);
   if (found.length === 0) return { type: "forward" };
   return answers(
     found.map((one) => ({ name: question.name, type: "PTR", ttl, data: `${one}.${domain}` })),
@@ -176,9 +174,8 @@ function podReply(question: Question, labels: readonly string[], names: ClusterN
   if (namespace === "") return none;
   if (!names.hasNamespace(namespace)) return noSuchName;
   if (dashed === undefined) return none;
-  const ip = dashed.replaceAll("-", ".");
-  const valid = /^\d{1,3}(\.\d{1,3}){3}$/.test(ip) && ip.split(".").every((part) => +part < 256);
-  return more === undefined && valid ? addresses(question, [ip]) : noSuchName;
+  const ip = dashedAddress(dashed);
+  return more === undefined && ip !== undefined ? addresses(question, [ip]) : noSuchName;
 }
 
 function addresses(question: Question, ips: readonly string[]): Reply {
@@ -195,8 +192,4 @@ function addresses(question: Question, ips: readonly string[]): Reply {
 
 function answers(records: readonly Answer[]): Reply {
   return { type: "answers", answers: records, more: [] };
-}
-
-function familyOf(ip: string): "A" | "AAAA" {
-  return ip.includes(":") ? "AAAA" : "A";
 }

@@ -1,5 +1,5 @@
 /** What the DNS knows of the cluster, read from LiveSets. */
-import { endpointSlices, namespaces, nodes, services } from "../../client/resources.ts";
+import { endpointSlices, namespaces, services } from "../../client/resources.ts";
 import type { Service } from "../../gen/core-v1.ts";
 import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
@@ -17,7 +17,6 @@ export interface ClusterNames {
   service(namespace: string, name: string): DeepReadonly<Service> | undefined;
   endpoints(namespace: string, name: string): readonly EndpointName[];
   hasNamespace(name: string): boolean;
-  nodeIps(name: string): readonly string[];
   /** Names below the cluster domain that point to `ip`: `a.default.svc`. */
   namesOf(ip: string): readonly string[];
 }
@@ -29,7 +28,6 @@ export function clusterNames(live: LiveSets): ClusterNames {
   const serviceSet = live.of(services);
   const sliceSet = live.of(endpointSlices);
   const namespaceSet = live.of(namespaces);
-  const nodeSet = live.of(nodes);
   serviceSet.addIndex(byAddress, (service) => service.spec?.clusterIPs ?? one(service));
   sliceSet.addIndex(byService, (slice) => [serviceKey(slice)]);
   sliceSet.addIndex(byAddress, (slice) => (slice.endpoints ?? []).flatMap((e) => e.addresses));
@@ -39,10 +37,6 @@ export function clusterNames(live: LiveSets): ClusterNames {
     service: (namespace, name) => serviceSet.get(`${namespace}/${name}`)?.object,
     endpoints,
     hasNamespace: (name) => namespaceSet.get(name) !== undefined,
-    nodeIps: (name) =>
-      (nodeSet.get(name)?.object.status?.addresses ?? [])
-        .filter(({ type }) => type === "InternalIP")
-        .map(({ address }) => address),
     namesOf: (ip) => {
       for (const { object } of serviceSet.by(byAddress, ip)) {
         return [`${object.metadata.name ?? ""}.${object.metadata.namespace ?? ""}.svc`];

@@ -30,13 +30,21 @@ declare module "dns-packet" {
     | (RecordHead & { readonly type: "SRV"; readonly data: SrvData })
     | (RecordHead & { readonly type: "SOA"; readonly data: SoaData })
     | (RecordHead & { readonly type: "TXT"; readonly data: string | readonly string[] })
-    | {
-        readonly name: ".";
-        readonly type: "OPT";
-        readonly udpPayloadSize: number;
-        readonly flags: number;
-        readonly options: readonly never[];
-      };
+    | (RecordHead & {
+        readonly type: "MX";
+        readonly data: { readonly preference: number; readonly exchange: string };
+      })
+    | OptAnswer;
+  export interface OptAnswer {
+    readonly name: ".";
+    readonly type: "OPT";
+    readonly udpPayloadSize: number;
+    /** The upper eight bits of the code. */
+    readonly extendedRcode?: number;
+    readonly ednsVersion?: number;
+    readonly flags: number;
+    readonly options: readonly never[];
+  }
   export interface Packet {
     readonly id?: number;
     readonly type?: "query" | "response";

@@ -1,22 +1,25 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import * as dns from "dns-packet";
-import { endpointSlices, namespaces, nodes, services } from "../../client/resources.ts";
+import { configMaps, endpointSlices, namespaces, services } from "../../client/resources.ts";
+import type { ConfigMap } from "../../gen/core-v1.ts";
 import { createExecutor } from "../../runtime/executor.ts";
 import { createRuntime } from "../../runtime/real.ts";
 import type { UdpSocket } from "../../runtime/runtime.ts";
 import { FakeLiveSets } from "../net/testing/fake-live.ts";
 import { endpoint, service, slice } from "../net/testing/objects.ts";
 import { startDns } from "./dns-server.ts";
-import { serversOf } from "./forward.ts";
+import { serversOf } from "./node-resolvers.ts";
 import { readMessage, writeMessage } from "./tcp-messages.ts";
 
-const real = createRuntime({ logLevel: "warn" });
+const real = createRuntime({ logLevel: "error" });
 const never = new AbortController().signal;
 const live = new FakeLiveSets();
 const executor = createExecutor(real);
 let port = 0;
+let metricsPort = 0;
 let upstream: UdpSocket;
 let forwarded = 0;
+const told: string[] = [];
 
 beforeAll(async () => {
   upstream = await real.net.udp("127.0.0.1", 0, (data, from) => {
@@ -28,12 +31,7 @@ beforeAll(async () => {
   });
   const meta = { apiVersion: "v1", metadata: { name: "default" } };
   live.of(namespaces).put({ ...meta, kind: "Namespace" } as never);
-  live.of(nodes).put({
-    ...meta,
-    kind: "Node",
-    metadata: { name: "box" },
-    status: { addresses: [{ type: "InternalIP", address: "192.0.2.1" }] },
-  } as never);
+  live.of(configMaps).put(configMap("coredns", { NodeHosts: "192.0.2.1 box\n" }));
   const ports = [{ name: "web", port: 80, protocol: "TCP" }];
   live.of(services).put(service("a", { clusterIP: "10.43.0.5", clusterIPs: ["10.43.0.5"], ports }));
   live.of(services).put(service("h", { clusterIP: "None", clusterIPs: ["None"], ports }));
@@ -46,15 +44,16 @@ beforeAll(async () => {
   const many = Array.from({ length: 200 }, (_, i) => endpoint(`10.42.1.${i + 1}`));
   live.of(endpointSlices).put(slice("many", many));
   const start = async (scope: Parameters<typeof startDns>[0]["scope"]): Promise<void> => {
-    ({ port } = await startDns({
+    ({ port, metricsPort } = await startDns({
       runtime: real,
       live,
       scope,
       address: "127.0.0.1",
       port: 0,
+      metricsPort: 0,
+      events: { event: (_about, _type, _reason, message) => void told.push(message) },
       domain: "cluster.local",
-      upstreams: ["127.0.0.1"],
-      forwardPort: upstream.port,
+      upstreams: [{ host: "127.0.0.1", port: upstream.port }],
     }));
   };
   await executor.start([{ name: "dns", needs: [], start, health: () => ({ ok: true }) }]);
@@ -63,6 +62,15 @@ afterAll(async () => {
   await executor[Symbol.asyncDispose]();
   upstream.close();
 });
+
+function configMap(name: string, data: Record<string, string>): ConfigMap {
+  return {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name, namespace: "kube-system" },
+    data,
+  };
+}
 
 async function raw(bytes: Uint8Array): Promise<dns.DecodedPacket> {
   const { promise, resolve } = Promise.withResolvers<Uint8Array>();
@@ -150,7 +158,8 @@ test("other names are forwarded and remembered, ExternalName is followed", async
 });
 
 test("the node's own resolvers are not asked: they may be us", () => {
-  expect(serversOf("# c\nnameserver 127.0.0.53\nnameserver 9.9.9.9\n")).toEqual(["9.9.9.9"]);
+  const servers = serversOf("# c\nnameserver 127.0.0.53\nnameserver 9.9.9.9\n");
+  expect(servers).toEqual([{ host: "9.9.9.9", port: 53 }]);
 });
 
 test("long answers are truncated over UDP and whole over TCP", async () => {
@@ -173,4 +182,75 @@ test("garbage is refused, answers are not answered", async () => {
   const status = query("a.default.svc.cluster.local", "A");
   status[2] = 0x10;
   expect((await raw(status)).rcode).toBe("NOTIMP");
+});
+
+test("IPv6 has names like IPv4", async () => {
+  const six = { clusterIP: "fd00:43::5", clusterIPs: ["fd00:43::5", "10.43.0.6"] };
+  live.of(services).put(service("six", six));
+  expect(await ask("six.default.svc.cluster.local", "AAAA")).toBe("NOERROR AAAA fd00:43::5");
+  expect(await ask("six.default.svc.cluster.local")).toBe("NOERROR A 10.43.0.6");
+  const nibbles = "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.4.0.0.0.0.d.f.ip6.arpa";
+  expect(await ask(nibbles, "PTR")).toBe("NOERROR PTR six.default.svc.cluster.local");
+  expect(await ask("fd00--1.default.pod.cluster.local", "AAAA")).toBe("NOERROR AAAA fd00::1");
+});
+
+test("nodes have names and addresses", async () => {
+  expect(await ask("1.2.0.192.in-addr.arpa", "PTR")).toBe("NOERROR PTR box");
+  expect(await ask("BOX", "AAAA")).toBe("NOERROR");
+});
+
+test("other classes, transfers and versions to come are refused", async () => {
+  const chaos = query("version.bind", "TXT");
+  chaos[chaos.length - 1] = 3;
+  expect((await raw(chaos)).rcode).toBe("REFUSED");
+  expect((await raw(query("cluster.local", "AXFR"))).rcode).toBe("REFUSED");
+  const versioned = query("a.default.svc.cluster.local", "A", 1232);
+  versioned[versioned.length - 5] = 1;
+  const { additionals } = await raw(versioned);
+  expect(additionals[0]).toMatchObject({ type: "OPT", extendedRcode: 1, ednsVersion: 0 });
+});
+
+test("a ConfigMap adds zones and rules; a wrong one changes nothing and is told", async () => {
+  const put = (data: Record<string, string>): void =>
+    live.of(configMaps).put(configMap("coredns-custom", data));
+  const own = `
+    corp.example {
+      hosts {
+        10.1.1.1 git.corp.example wiki.corp.example
+        ttl 7
+      }
+    }
+    made.example {
+      template IN A {
+        match "^ip-(?P<a>[0-9]+)-(?P<b>[0-9]+)[.]made[.]example[.]$"
+        answer "{{ .Name }} 9 IN A 10.9.{{ .Group.a }}.{{ .Group.b }}"
+        fallthrough
+      }
+      forward . 127.0.0.1:${upstream.port}
+    }`;
+  const rules = `
+    rewrite name exact old.example a.default.svc.cluster.local
+    rewrite name suffix .prod.example .default.svc.cluster.local`;
+  put({ "own.server": own, "rules.override": rules });
+  expect(await ask("git.corp.example")).toBe("NOERROR A 10.1.1.1");
+  expect(await ask("1.1.1.10.in-addr.arpa", "PTR")).not.toContain("git");
+  expect(await ask("none.corp.example")).toBe("NXDOMAIN");
+  expect(await ask("ip-4-5.made.example")).toBe("NOERROR A 10.9.4.5");
+  expect(await ask("other.made.example")).toBe("NOERROR A 192.0.2.80");
+  expect(await ask("old.example")).toBe("NOERROR A 10.43.0.5");
+  expect(await ask("a.prod.example")).toBe("NOERROR A 10.43.0.5");
+  const { questions, answers } = await raw(query("a.Prod.example", "A"));
+  expect([questions[0]?.name, answers[0]?.name]).toEqual(["a.Prod.example", "a.Prod.example"]);
+  put({ "rules.override": "kubernetes cluster.local" });
+  expect(told.at(-1)).toContain('rules.override: line 1: unknown directive "kubernetes"');
+  expect(await ask("old.example")).toBe("NOERROR A 10.43.0.5");
+  live.of(configMaps).remove("kube-system/coredns-custom");
+  expect(await ask("old.example")).toBe("NOERROR A 192.0.2.80");
+});
+
+test("questions are counted", async () => {
+  const reply = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
+  const text = await reply.text();
+  expect(text).toContain('coredns_dns_responses_total{rcode="NXDOMAIN",server="dns://:53"}');
+  expect(text).toContain('coredns_dns_requests_total{proto="tcp",server="dns://:53"} 1');
 });

@@ -1,161 +1,90 @@
-/** Asks the node's resolvers what is not the cluster's, and remembers the answers for a while. */
-import { type DecodedPacket, decode } from "dns-packet";
-import type { Runtime, UdpFrom } from "../../runtime/runtime.ts";
-import { readMessage, writeMessage } from "./tcp-messages.ts";
+/** Asks other servers what is not the cluster's, and remembers their answers for a while. */
+import type { Runtime } from "../../runtime/runtime.ts";
+import { createAnswerCache } from "./answer-cache.ts";
+import { askServer, type Over, type Server } from "./ask-server.ts";
 
 export interface Forwarder {
-  /** The answer as the resolver sent it, with the id of `query`; undefined when nobody answers. */
-  ask(query: Uint8Array, over: "udp" | "tcp", signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** The answer as the server sent it, with the id of `query`; undefined when nobody answers. */
+  ask(query: Uint8Array, over: Over, signal: AbortSignal): Promise<Uint8Array | undefined>;
 }
 
 export interface ForwarderOptions {
-  /** Files in resolv.conf format; the first that names a usable server is taken. */
-  readonly resolvConfs: readonly string[];
-  /** Servers to ask in place of those in the files. */
-  readonly upstreams?: readonly string[];
-  readonly port?: number;
+  /** Whom to ask, first to last; asked for anew with every question. */
+  readonly servers: () => Promise<readonly Server[]>;
+  /** How the servers take turns; `sequential` asks the first as long as it answers. */
+  readonly policy?: "random" | "round_robin" | "sequential";
+  /** Answers are not kept longer. */
+  readonly cacheMs?: number;
 }
 
-const timeoutMs = 2000;
-const longestCacheMs = 30_000;
-const mostCached = 4096;
-const rereadMs = 10_000;
-/** What K3s falls back to when the node names no server that pods can use. */
-const lastResort = "8.8.8.8";
+const limits = {
+  cacheMs: 30_000,
+  /** Clients ask again after five seconds: an answer later than that serves nobody. */
+  patienceMs: 5000,
+  /** A server that has not answered is asked after all others for so long. */
+  restMs: 10_000,
+} as const;
 
 export function createForwarder(runtime: Runtime, options: ForwarderOptions): Forwarder {
-  const port = options.port ?? 53;
-  const cache = new Map<string, { bytes: Uint8Array; untilMs: number }>();
-  let servers: readonly string[] = [];
-  let readAtMs = Number.NEGATIVE_INFINITY;
-  const currentServers = async (): Promise<readonly string[]> => {
-    if (options.upstreams !== undefined) return options.upstreams;
-    const nowMs = runtime.clock.monotonicMs();
-    if (nowMs - readAtMs > rereadMs) {
-      readAtMs = nowMs;
-      servers = await usableServers(runtime, options.resolvConfs);
-    }
-    return servers;
+  const { clock, random } = runtime;
+  const cache = createAnswerCache(clock, options.cacheMs ?? limits.cacheMs);
+  const restsUntilMs = new Map<string, number>();
+  /** The same question asked twice is forwarded once. */
+  const asking = new Map<string, Promise<Uint8Array | undefined>>();
+  let turn = 0;
+
+  const inOrder = async (): Promise<readonly Server[]> => {
+    const servers = await options.servers();
+    turn += 1;
+    const first = { sequential: 0, round_robin: turn, random: random.int(servers.length || 1) };
+    const start = first[options.policy ?? "sequential"] % (servers.length || 1);
+    const turned = [...servers.slice(start), ...servers.slice(0, start)];
+    const nowMs = clock.monotonicMs();
+    const rests = (server: Server): boolean => (restsUntilMs.get(keyOf(server)) ?? 0) > nowMs;
+    return [...turned.filter((one) => !rests(one)), ...turned.filter(rests)];
   };
-  const remember = (key: string, bytes: Uint8Array): void => {
-    const keepMs = cacheMsOf(bytes);
-    if (keepMs <= 0) return;
-    const oldest = cache.keys().next().value;
-    if (cache.size >= mostCached && oldest !== undefined) cache.delete(oldest);
-    cache.set(key, { bytes, untilMs: runtime.clock.monotonicMs() + keepMs });
+  const askAll = async (
+    query: Uint8Array,
+    over: Over,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> => {
+    const giveUpMs = clock.monotonicMs() + limits.patienceMs;
+    for (const server of await inOrder()) {
+      const leftMs = giveUpMs - clock.monotonicMs();
+      if (leftMs <= 0 || signal.aborted) break;
+      const reply = await askServer(runtime, { server, query, over, patienceMs: leftMs, signal });
+      if (reply !== undefined) {
+        restsUntilMs.delete(keyOf(server));
+        cache.put(query, over, reply);
+        return reply;
+      }
+      restsUntilMs.set(keyOf(server), clock.monotonicMs() + limits.restMs);
+    }
+    return undefined;
   };
   return {
     ask: async (query, over, signal) => {
-      // All but the id is the question: flags and EDNS change the answer too.
+      const known = cache.get(query, over);
+      if (known !== undefined) return known;
       const key = `${over} ${query.subarray(2).toHex()}`;
-      const known = cache.get(key);
-      if (known !== undefined && known.untilMs > runtime.clock.monotonicMs()) {
-        return withId(known.bytes, query);
+      const same = asking.get(key) ?? askAll(query, over, signal);
+      asking.set(key, same);
+      try {
+        const reply = await same;
+        return reply === undefined ? undefined : withId(reply, query);
+      } finally {
+        asking.delete(key);
       }
-      cache.delete(key);
-      for (const host of await currentServers()) {
-        const ask = over === "udp" ? askUdp : askTcp;
-        const bytes = await ask(runtime, query, { host, port }, signal);
-        if (bytes === undefined) continue;
-        remember(key, bytes);
-        return withId(bytes, query);
-      }
-      return undefined;
     },
   };
 }
 
-/** Loopback servers are the node's own: what they forward to is in another file, or is us. */
-export function serversOf(resolvConf: string): readonly string[] {
-  return resolvConf
-    .split("\n")
-    .map((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? "")
-    .filter((host) => host !== "" && !/^(127\.|::1$)/.test(host));
-}
-
-async function usableServers(
-  runtime: Runtime,
-  paths: readonly string[],
-): Promise<readonly string[]> {
-  for (const path of paths) {
-    const found = serversOf((await runtime.files.readText(path)) ?? "");
-    if (found.length > 0) return found;
-  }
-  return [lastResort];
-}
-
-/** Each question from a port of its own and with an id of its own: hard to guess for a forger. */
-async function askUdp(
-  runtime: Runtime,
-  query: Uint8Array,
-  to: UdpFrom,
-  signal: AbortSignal,
-): Promise<Uint8Array | undefined> {
-  const asked = query.slice();
-  asked.set(runtime.random.bytes(2), 0);
-  const limit = new AbortController();
-  let reply: Uint8Array | undefined;
-  const socket = await runtime.net.udp(
-    to.host.includes(":") ? "::" : "0.0.0.0",
-    0,
-    (data, from) => {
-      if (from.host !== to.host || from.port !== to.port || !answersTo(data, asked)) return;
-      reply = data.slice();
-      limit.abort();
-    },
-  );
-  try {
-    socket.send(asked, to);
-    await runtime.clock.sleep(timeoutMs, AbortSignal.any([signal, limit.signal]));
-    return reply;
-  } finally {
-    socket.close();
-  }
-}
-
-async function askTcp(
-  runtime: Runtime,
-  query: Uint8Array,
-  to: UdpFrom,
-  signal: AbortSignal,
-): Promise<Uint8Array | undefined> {
-  const limit = new AbortController();
-  const either = AbortSignal.any([signal, limit.signal]);
-  void runtime.clock.sleep(timeoutMs, either).then(() => limit.abort());
-  try {
-    const stream = await runtime.net.dial({ type: "tcp", ...to }, either);
-    either.addEventListener("abort", () => stream.close(), { once: true });
-    await writeMessage(stream.writable.getWriter(), query);
-    const reply = await readMessage(stream.readable.getReader());
-    return reply !== undefined && answersTo(reply, query) ? reply : undefined;
-  } catch {
-    return undefined; // the next server is asked
-  } finally {
-    limit.abort();
-  }
-}
-
-function answersTo(reply: Uint8Array, query: Uint8Array): boolean {
-  const isResponse = ((reply[2] ?? 0) & 0x80) !== 0;
-  return reply.length >= 12 && isResponse && reply[0] === query[0] && reply[1] === query[1];
+function keyOf({ host, port }: Server): string {
+  return `${host} ${port}`;
 }
 
 function withId(bytes: Uint8Array, query: Uint8Array): Uint8Array {
-  const copy = bytes.slice();
+  const copy = Buffer.from(bytes); // a slice of a Buffer would share its bytes
   copy.set(query.subarray(0, 2), 0);
   return copy;
-}
-
-/** Failures are not kept; an answer lives as long as its shortest record, within bounds. */
-function cacheMsOf(bytes: Uint8Array): number {
-  let packet: DecodedPacket;
-  try {
-    packet = decode(bytes);
-  } catch {
-    return 0;
-  }
-  if (packet.flag_tc || !/^(NOERROR|NXDOMAIN)$/.test(packet.rcode)) return 0;
-  const records = [...packet.answers, ...packet.authorities];
-  const seconds = records.flatMap((record) => ("ttl" in record ? [record.ttl ?? 0] : []));
-  return seconds.length === 0 ? 0 : Math.min(Math.min(...seconds) * 1000, longestCacheMs);
 }

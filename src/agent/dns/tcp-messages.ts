@@ -20,7 +20,7 @@ export async function* messages(
   for (;;) {
     const size = held.length < 2 ? undefined : ((held[0] ?? 0) << 8) | (held[1] ?? 0);
     if (size !== undefined && held.length >= size + 2) {
-      yield held.slice(2, size + 2);
+      yield Buffer.from(held.subarray(2, size + 2));
       held = held.slice(size + 2);
       continue;
     }
