@@ -1,12 +1,13 @@
 /** Addresses as text, and as the names that ask for their owners. */
-import { isIP } from "node:net";
+const byte = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const v4 = new RegExp(`^${byte}(?:\\.${byte}){3}$`);
 
 /** The one way to write an address (RFC 5952), or undefined for what is none. */
 export function canonicalAddress(text: string): string | undefined {
-  const family = isIP(text);
-  if (family === 4) return text;
-  if (family !== 6 || text.includes("%")) return undefined;
-  return new URL(`http://[${text}]/`).hostname.slice(1, -1);
+  if (v4.test(text)) return text;
+  if (!/^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(text)) return undefined;
+  const url = URL.parse(`http://[${text}]/`);
+  return url === null ? undefined : url.hostname.slice(1, -1);
 }
 
 /** The address that a PTR question is about: `5.0.43.10.in-addr.arpa`, or 32 nibbles. */

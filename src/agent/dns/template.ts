@@ -120,9 +120,8 @@ const ways = {
 function checkTemplate(text: string, { line }: Directive): void {
   for (const [, inside = ""] of text.matchAll(action)) {
     if (Object.values(ways).some((way) => way.test(inside))) continue;
-    throw new CorefileError(
-      `line ${line}: "{{ ${inside} }}" is none of .Name, .Zone, .Type, .Class, .Group.x, index .Match n`,
-    );
+    const accepted = ".Name, .Zone, .Type, .Class, .Group.x, index .Match n";
+    throw new CorefileError(`line ${line}: "{{ ${inside} }}" is none of ${accepted}`);
   }
 }
 

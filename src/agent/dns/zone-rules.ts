@@ -1,5 +1,5 @@
 /** The rules `hosts` and `forward` of a zone. */
-import { isIP } from "node:net";
+import { canonicalAddress } from "./address.ts";
 import type { Over, Server } from "./ask-server.ts";
 import { CorefileError, type Directive } from "./corefile.ts";
 import { type Hosts, noHosts, parseHosts } from "./hosts.ts";
@@ -29,7 +29,7 @@ export function hostsRule({ args, block, line }: Directive, names: readonly stri
   const settings = { ttl: 3600, hasReverse: true };
   let fallsThrough: HostsRule["fallsThrough"] = () => false;
   for (const one of block) {
-    if (isIP(one.name) !== 0) lines.push([one.name, ...one.args].join(" "));
+    if (canonicalAddress(one.name) !== undefined) lines.push([one.name, ...one.args].join(" "));
     else if (one.name === "ttl" && Number(one.args[0]) > 0) settings.ttl = Number(one.args[0]);
     else if (one.name === "no_reverse") settings.hasReverse = false;
     else if (one.name === "fallthrough") {
@@ -98,11 +98,12 @@ function serverOf(text: string, tlsName: string | undefined, line: number): Serv
   const [, scheme = "dns", rest = ""] = /^(?:(dns|tls):\/\/)?(.+)$/.exec(text) ?? [];
   const [, bracketed, plain, port] =
     /^(?:\[(.+)\]|([^:]+|[0-9a-f:]+?))(?::(\d+))?$/i.exec(rest) ?? [];
-  const host = isIP(rest) === 6 ? rest : (bracketed ?? plain ?? "");
-  if (isIP(host) === 0) {
+  const isBare = rest.includes(":") && canonicalAddress(rest) !== undefined;
+  const host = isBare ? rest : (bracketed ?? plain ?? "");
+  if (canonicalAddress(host) === undefined) {
     throw new CorefileError(`line ${line}: forward takes addresses, not "${text}"`);
   }
   const usual = scheme === "tls" ? 853 : 53;
-  const server = { host, port: isIP(rest) === 6 || port === undefined ? usual : Number(port) };
+  const server = { host, port: isBare || port === undefined ? usual : Number(port) };
   return scheme === "tls" ? { ...server, tlsName: tlsName ?? host } : server;
 }

@@ -41,8 +41,9 @@ test("servers are addresses with ports, by TLS when asked to", () => {
 
 test("what is wrong is told with the key, the line and what is accepted", () => {
   expect(problem({ "x.override": "log\nkubernetes cluster.local" })).toBe(
-    'x.override: line 2: unknown directive "kubernetes": there are bufsize, cache, errors, forward, ' +
-      "health, hosts, loadbalance, log, loop, prometheus, ready, reload, rewrite, template",
+    'x.override: line 2: unknown directive "kubernetes": there are bufsize, cache, errors, ' +
+      "forward, health, hosts, loadbalance, log, loop, prometheus, ready, reload, rewrite, " +
+      "template",
   );
   expect(problem({ "x.server": "a.org:5353 {\n}" })).toContain("port 53 only");
   expect(problem({ "x.server": "tls://a.org {\n}" })).toContain("only plain DNS");
