@@ -9,6 +9,8 @@ export interface GoField {
   readonly number: number;
   /** The Go type without pointer, slice and package: `Protocol` of `[]*v1.Protocol`. */
   readonly baseType: string;
+  /** The Go type without pointer, as Go itself calls it: `[]v1.Protocol` of `[]*v1.Protocol`. */
+  readonly goType: string;
   readonly patchStrategy?: string;
   readonly patchMergeKey?: string;
 }
@@ -28,7 +30,28 @@ function tagValue(tags: string, key: string): string | undefined {
   return new RegExp(`(?:^|\\s)${key}:"([^"]*)"`).exec(tags)?.[1];
 }
 
-function parseTag(declaration: string, tags: string): GoField | undefined {
+/** How one source calls types: by the names under which it imports their packages. */
+function typeNamer(text: string): (declared: string) => string {
+  const own = /^package (\w+)/m.exec(text)?.[1] ?? "";
+  const imports = [...text.matchAll(/^\s*(?:import )?(?:(\w+) )?"([\w./-]+)"$/gm)];
+  const packages = new Map(
+    imports.map(([, alias, path = ""]) => {
+      const last = path.split("/").at(-1) ?? "";
+      return [alias ?? last, last] as const;
+    }),
+  );
+  return (declared) =>
+    declared
+      .replaceAll("*", "")
+      .replace(/(\w+)\.(?=\w)/g, (_, name: string) => `${packages.get(name) ?? name}.`)
+      .replace(/(?<![.\w])[A-Z]\w*/g, (name) => `${own}.${name}`);
+}
+
+function parseTag(
+  declaration: string,
+  tags: string,
+  nameOf: (declared: string) => string,
+): GoField | undefined {
   const json = tagValue(tags, "json");
   const protobuf = tagValue(tags, "protobuf");
   if (json === undefined || protobuf === undefined) return undefined;
@@ -45,6 +68,7 @@ function parseTag(declaration: string, tags: string): GoField | undefined {
     pointer: goType.startsWith("*"),
     number: Number(protobuf.split(",")[1]),
     baseType: goType.replace(/^.*[*\].]/, ""),
+    goType: nameOf(goType),
     ...(patchStrategy === undefined ? {} : { patchStrategy }),
     ...(patchMergeKey === undefined ? {} : { patchMergeKey }),
   };
@@ -63,12 +87,13 @@ export function parseGo(sources: readonly string[]): GoPackage {
   const constants = new Map<string, string>();
   for (const text of sources) {
     parseEnums(text, enums);
+    const nameOf = typeNamer(text);
     for (const match of text.matchAll(/^type (\w+) struct \{\n([\s\S]*?)^\}/gm)) {
       const fields = new Map<number, GoField>();
       for (const line of (match[2] as string).split("\n")) {
         const tagged = /^\s*([^/`\s][^`]*)`([^`]*)`/.exec(line);
         if (/^\s*(\w+\.)?TypeMeta\s/.test(line)) withTypeMeta.add(match[1] as string);
-        const field = tagged && parseTag(tagged[1] as string, tagged[2] as string);
+        const field = tagged && parseTag(tagged[1] as string, tagged[2] as string, nameOf);
         if (field) fields.set(field.number, field);
       }
       structs.set(match[1] as string, fields);

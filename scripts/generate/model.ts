@@ -102,6 +102,17 @@ function isPart(field: ProtoField): boolean {
   return field.name === "metadata" || field.name === "spec";
 }
 
+/** Go's name of a type that is none of its own, where the schema has a plain value or a map. */
+function namedType(
+  field: ProtoField,
+  of: FieldType["of"],
+  tags: GoField | undefined,
+): string | undefined {
+  const isPlain = "scalar" in of && plainScalars.has(of.scalar);
+  if (tags === undefined || (!isPlain && field.label !== "map")) return undefined;
+  return /\.[A-Z]/.test(tags.goType) ? tags.goType : undefined;
+}
+
 function isSingle(field: ProtoField): boolean {
   return field.label !== "repeated" && field.label !== "map";
 }
@@ -118,11 +129,13 @@ function buildField(field: ProtoField, message: string, prefix: string, go: GoPa
   const optional = comment.flags.has("optional");
   const isPointer = optional && isSingle(field) && !isPart(field) && !comment.flags.has("value");
   const pointer = tags?.pointer ?? isPointer;
+  const of = fieldOf(field, prefix);
+  const goType = namedType(field, of, tags);
   const named = tags?.jsonName || field.jsonName || field.name;
   return {
     name: named === "-" ? field.name : named,
     number: field.number,
-    of: fieldOf(field, prefix),
+    of,
     shape: field.label === "repeated" ? "list" : field.label === "map" ? "map" : "single",
     required: !optional && tags?.omitEmpty !== true,
     doc: comment.doc,
@@ -134,6 +147,7 @@ function buildField(field: ProtoField, message: string, prefix: string, go: GoPa
     ...(keys === undefined ? {} : { listMapKeys: keys.split(",") }),
     ...(mapType === undefined ? {} : { mapType: mapType as "atomic" | "granular" }),
     ...patchOf(comment, tags),
+    ...(goType === undefined ? {} : { goType }),
     ...(value === undefined ? {} : { default: value }),
     ...(values === undefined || values.length === 0 ? {} : { enum: values }),
   };

@@ -49,13 +49,18 @@ function firstFailure(
   return undefined;
 }
 
-/** To replace a member of an object that is not there is to add it. */
+/** To replace a member of an object that is not there is to add it; a copy of one is null. */
 function setting(holder: object, operation: Operation): Operation {
-  if (operation.op !== "replace") return operation;
-  const target = Pointer.fromJSON(operation.path).evaluate(holder);
-  const isMember = typeof target.parent === "object" && target.parent !== null;
-  if (!isMember || Array.isArray(target.parent) || target.value !== undefined) return operation;
-  return { ...operation, op: "add" };
+  const { op, path } = operation;
+  if (op === "replace" && isAbsentMember(holder, path)) return { ...operation, op: "add" };
+  if (op !== "copy" || !isAbsentMember(holder, operation.from)) return operation;
+  return { op: "add", path, value: null };
+}
+
+function isAbsentMember(holder: object, path: string): boolean {
+  const { parent, value } = Pointer.fromJSON(path).evaluate(holder);
+  const isMember = typeof parent === "object" && parent !== null && !Array.isArray(parent);
+  return isMember && value === undefined;
 }
 
 /** Paths are put under a holder so that the whole document can be replaced. */

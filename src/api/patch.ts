@@ -5,6 +5,7 @@ import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { jsonParseError } from "../schema/parse.ts";
 import { goText } from "../schema/typed-validate.ts";
+import { isGoStruct } from "../schema/types.ts";
 import { applyPatch as applyConfig, applyType, sortedMembers } from "./apply.ts";
 import { acceptValue, type Refuse, readParsed } from "./body.ts";
 import type { Call } from "./call.ts";
@@ -27,10 +28,10 @@ const kinds: Readonly<Record<string, PatchKind>> = {
 export async function patch(call: Call): Promise<ApiResponse> {
   const { definition, request } = call;
   if (patchTypeOf(request) === applyType) return applyConfig(call);
-  const patch = readPatch(call);
+  const read = readPatch(call);
   const part = definition.subresources[request.subresource];
   return changeStored(call, async (current) => {
-    const next = patchedObject(call, patch, current.object as KubeObject);
+    const next = patchedObject(call, read(), current.object as KubeObject);
     return part?.type === "part" ? part.merge(current.object, next) : next;
   });
 }
@@ -47,8 +48,23 @@ export function patchTypeOf(request: ApiRequest): string {
   return (request.contentType.split(";")[0] ?? "").trim().toLowerCase();
 }
 
-/** Reads the patch; UnsupportedMediaType for forms that are not served. */
-export function readPatch(call: Call): PatchBody {
+/**
+ * Reads the patch; UnsupportedMediaType for forms that are not served. Where there is no object,
+ * nobody looks at the patch: what else is wrong with it is told to who asks for it.
+ */
+export function readPatch(call: Call): () => PatchBody {
+  try {
+    const patch = parsePatch(call);
+    return () => patch;
+  } catch (error) {
+    if (isReason(error, "UnsupportedMediaType")) throw error;
+    return () => {
+      throw error;
+    };
+  }
+}
+
+function parsePatch(call: Call): PatchBody {
   const { request } = call;
   const kind = kinds[patchTypeOf(request)];
   const isCustom = call.definition.custom !== undefined;
@@ -126,12 +142,13 @@ function inConverterWords(why: string): string {
   // These read JSON all the same.
   if (wanted === "" || /\.(Time|MicroTime|Duration|Quantity|IntOrString)$/.test(wanted)) return why;
   const form = goForms[found.replace(/ .*/, " with a fraction")] ?? found;
-  if (wanted.startsWith("map[")) return `cannot restore map from ${form}`;
+  if (wanted.startsWith("map[") || wanted === "v1.ResourceList")
+    return `cannot restore map from ${form}`;
   if (wanted.startsWith("[]")) return `cannot restore slice from ${form}`;
-  if (/^\w+\.\w+$/.test(wanted)) return `cannot restore struct from: ${form}`;
+  if (isGoStruct(wanted)) return `cannot restore struct from: ${form}`;
   const isNumber = form === "int64" || (form === "float64" && wanted !== "string");
   if (isNumber && wanted !== "bool") return `cannot convert ${form} to ${wanted}`;
-  return `unrecognized type: ${wanted}`;
+  return `unrecognized type: ${wanted.includes(".") ? "string" : wanted}`;
 }
 
 const goForms: Readonly<Record<string, string>> = {

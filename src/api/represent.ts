@@ -55,13 +55,18 @@ export function representOne(
   if (wanted.as === "PartialObjectMetadataList")
     throw wrongMetadataForm(call.definition, wanted.as);
   const isScale = answer.object.kind === "Scale" && call.definition.kind !== "Scale";
-  const table = tableOf(isScale ? { columns: scaleColumns } : call.definition, [answer.object], {
-    metadata: version === undefined ? {} : { resourceVersion: version },
-    metaVersion: wanted.metaVersion,
-    include: includeObject(call),
-    definitions: true,
-    now: call.now,
-  });
+  const isCustom = call.definition.custom !== undefined;
+  const table = tableOf(
+    isScale ? { columns: scaleColumns(isCustom) } : call.definition,
+    [answer.object],
+    {
+      metadata: version === undefined ? {} : { resourceVersion: version },
+      metaVersion: wanted.metaVersion,
+      include: includeObject(call),
+      definitions: true,
+      now: call.now,
+    },
+  );
   return inFormat(call, wanted, { ...withoutJson(answer), object: table });
 }
 

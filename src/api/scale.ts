@@ -18,6 +18,7 @@ import { fieldElement } from "../schema/path-element.ts";
 import { managersAfterScale, managersOfScale, scaleVersion } from "../schema/scale-managers.ts";
 import { trackUpdate, type Write } from "../schema/track-fields.ts";
 import { validateValue } from "../schema/typed-validate.ts";
+import { fieldDoc } from "../schema/types.ts";
 import { admitMutating } from "./admit.ts";
 import { applyType, checkConfig, checkIdentity, mergedOrConflict, readConfig } from "./apply.ts";
 import { readValue } from "./body.ts";
@@ -32,20 +33,30 @@ import { changeStored } from "./update.ts";
 
 export type ScalePaths = Subresource<KubeObject> & { readonly type: "scale" };
 
-/** What `kubectl get --subresource=scale` shows. */
-export const scaleColumns: readonly Column<KubeObject>[] = [
-  scaleColumn("Name", "string", (scale) => scale.metadata.name ?? ""),
-  scaleColumn("Desired", "integer", (scale) => Number(read(scale, "spec.replicas") ?? 0)),
-  scaleColumn("Available", "integer", (scale) => Number(read(scale, "status.replicas") ?? 0)),
-  scaleColumn("Age", "string", (scale, now) => ageOf(scale.metadata.creationTimestamp, now)),
-];
+type ScaleCell = Column<KubeObject>["value"];
 
-function scaleColumn(
-  name: string,
-  type: "string" | "integer",
-  value: Column<KubeObject>["value"],
-): Column<KubeObject> {
-  return { name, type, description: "", priority: 0, value };
+const nameCell: ScaleCell = (scale) => scale.metadata.name ?? "";
+const desiredCell: ScaleCell = (scale) => Number(read(scale, "spec.replicas") ?? 0);
+const availableCell: ScaleCell = (scale) => Number(read(scale, "status.replicas") ?? 0);
+const ageCell: ScaleCell = (scale, now) => ageOf(scale.metadata.creationTimestamp, now);
+
+/** What `kubectl get --subresource=scale` shows; custom resources have words of their own. */
+export function scaleColumns(isCustom: boolean): readonly Column<KubeObject>[] {
+  const column = (name: string, type: Column<KubeObject>["type"], description: string) => {
+    return { name, type, description, priority: 0 } as const;
+  };
+  const meta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+  const scale = "io.k8s.api.autoscaling.v1.Scale";
+  const desired = isCustom ? "Number of desired replicas" : fieldDoc(`${scale}Spec`, "replicas");
+  const actual = isCustom ? "Number of actual replicas" : fieldDoc(`${scale}Status`, "replicas");
+  const name = column("Name", "string", fieldDoc(meta, "name"));
+  const age = column("Age", isCustom ? "date" : "string", fieldDoc(meta, "creationTimestamp"));
+  return [
+    { ...name, ...(isCustom && { format: "name" }), value: nameCell },
+    { ...column("Desired", "integer", desired), value: desiredCell },
+    { ...column("Available", "integer", actual), value: availableCell },
+    { ...age, value: ageCell },
+  ];
 }
 
 export async function getScale(call: Call, paths: ScalePaths): Promise<ApiResponse> {
@@ -56,7 +67,6 @@ export async function getScale(call: Call, paths: ScalePaths): Promise<ApiRespon
 }
 
 export async function writeScale(call: Call, paths: ScalePaths): Promise<ApiResponse> {
-  const { request } = call;
   const next = readScaleChange(call);
   const answer = await changeStored(
     call,
@@ -76,9 +86,7 @@ export async function writeScale(call: Call, paths: ScalePaths): Promise<ApiResp
       write(object, paths.replicas, replicas);
       const version = apiVersionOf(call.definition);
       const path = elementsOf(paths.replicas);
-      const isRecorded = managers.length > 0 || patchTypeOf(request) === applyType;
-      const record = isRecorded ? managersAfterScale(managers, after, path, version) : [];
-      setManagers(object, record);
+      setManagers(object, managersAfterScale(managers, after, path, version));
       return object;
     },
     { isTracked: true, shownAs: (object) => scaleOf(object, paths) },
@@ -119,9 +127,10 @@ function readScaleChange(call: Call): ScaleChange {
     const value =
       patch === undefined
         ? sent
-        : applyTo(call, patch.kind, patch.body, copyJson<KubeObject>(scale));
-    const after = isObject(value) ? trackUpdate(writeAt(scale, managers), value) : managers;
-    return { value, after };
+        : applyTo(call, patch().kind, patch().body, copyJson<KubeObject>(scale));
+    // Where nobody is known to manage the replicas, nobody begins to.
+    const isTracked = isObject(value) && managers.length > 0;
+    return { value, after: isTracked ? trackUpdate(writeAt(scale, managers), value) : managers };
   };
 }
 
@@ -184,7 +193,8 @@ function checkScale(call: Call, value: unknown): CheckedScale {
   if (typeof replicas !== "number" || !Number.isInteger(replicas)) {
     throw new ApiError("BadRequest", "spec.replicas of a Scale must be a whole number");
   }
-  if (replicas < 0) {
+  // Of a custom resource, its own validation finds that.
+  if (replicas < 0 && call.definition.custom === undefined) {
     const detail = "must be greater than or equal to 0";
     const field = "spec.replicas";
     throw invalid({ group: "autoscaling", plural: "", kind: "Scale" }, request.name, [

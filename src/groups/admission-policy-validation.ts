@@ -22,7 +22,7 @@ import { validateSelector } from "./selector-validation.ts";
 
 type Rule = DeepReadonly<NamedRuleWithOperations>;
 
-const mutable = ["CREATE", "UPDATE"];
+const mutable = ["*", "CONNECT", "CREATE", "UPDATE"];
 const actions = ["Audit", "Deny", "Warn"];
 
 /** Of `paramKind`. */

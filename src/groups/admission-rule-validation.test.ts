@@ -49,6 +49,14 @@ describe("where a webhook is", () => {
   test.each([
     [{ url: "https://a.b/c" }, []],
     [{}, ["c: exactly one of url or service is required"]],
+    [
+      { url: "::1" },
+      [`c.url: url must be a valid URL: parse "::1": missing protocol scheme${form}`],
+    ],
+    [
+      { url: "https://a:b" },
+      [`c.url: url must be a valid URL: parse "https://a:b": invalid port ":b" after host${form}`],
+    ],
     [{ url: "http://a.b" }, [`c.url: 'https' is the only allowed URL scheme${form}`]],
     [{ url: "https://" }, [`c.url: host must be specified${form}`]],
     [{ url: "https://me@a.b" }, ["c.url: user information is not permitted in the URL"]],
@@ -58,8 +66,8 @@ describe("where a webhook is", () => {
     [
       { service: { name: "", namespace: "", port: 0, path: "c//D" } },
       [
-        "c.service.name: service name is required",
-        "c.service.namespace: service namespace is required",
+        "c.service.name: FieldValueRequired",
+        "c.service.namespace: FieldValueRequired",
         "c.service.port: port is not valid: must be between 1 and 65535, inclusive",
         "c.service.path: must start with a '/'",
         "c.service.path: segment[1] may not be empty",

@@ -64,8 +64,31 @@ function resourcesErrors(resources: readonly string[], at: string): FieldError[]
 
 const urlForm = "; desired format: https://host[/path]";
 
+/** Why Go reads no URL in a text. */
+function urlProblem(text: string): string | undefined {
+  if (/\p{Cc}/u.test(text)) return "net/url: invalid control character in URL";
+  if (text.startsWith(":")) return "missing protocol scheme";
+  const [, rest = ""] = /^(?:[a-z][a-z0-9+.-]*:)?(.*)$/is.exec(text) ?? [];
+  if (rest === text && /^[^/?]*:/.test(text))
+    return "first path segment in URL cannot contain colon";
+  const wrong = /%(?![0-9a-f]{2})(.{0,2})/i.exec(rest)?.[0];
+  if (wrong !== undefined) return `invalid URL escape ${JSON.stringify(wrong)}`;
+  const [, host = ""] = /^\/\/([^/?#]*)/.exec(rest) ?? [];
+  const odd = /[ "<>\\^`{|}]/.exec(host)?.[0];
+  if (odd !== undefined) return `invalid character ${JSON.stringify(odd)} in host name`;
+  const port = /:([^\]]*)$/.exec(host)?.[0];
+  return port !== undefined && !/^:\d*$/.test(port)
+    ? `invalid port ${JSON.stringify(port)} after host`
+    : undefined;
+}
+
 /** The errors of a webhook's URL. */
 function webhookUrlErrors(text: string, at: string): FieldError[] {
+  const problem = urlProblem(text);
+  if (problem !== undefined)
+    return [
+      required(at, `url must be a valid URL: parse ${JSON.stringify(text)}: ${problem}${urlForm}`),
+    ];
   const [, scheme = "", , host = ""] =
     /^(?:([a-z][a-z0-9+.-]*):)?(\/\/([^/?#]*))?/i.exec(text) ?? [];
   const errors: FieldError[] = [];
@@ -101,8 +124,9 @@ export function webhookClientErrors(client: WebhookClient, at: string): FieldErr
 function serviceErrors(service: DeepReadonly<ServiceReference>, at: string): FieldError[] {
   const { name, namespace, path = "", port = 443 } = service;
   const errors: FieldError[] = [];
-  if (!name) errors.push(required(`${at}.name`, "service name is required"));
-  if (!namespace) errors.push(required(`${at}.namespace`, "service namespace is required"));
+  // Upstream confuses the two.
+  if (!namespace) errors.push(required(`${at}.name`));
+  if (!name) errors.push(required(`${at}.namespace`));
   if (port < 1 || port > 65_535) {
     const detail = "port is not valid: must be between 1 and 65535, inclusive";
     errors.push(invalid(`${at}.port`, port, detail));

@@ -205,6 +205,20 @@ test("a scale has the managers of the replicas", async () => {
   });
 });
 
+test("a scale takes the replicas from who set them by an update, and tells no times", async () => {
+  const path = `${apps}/counted`;
+  await ask("POST", apps, { body: deployment("counted", { replicas: 2 }), agent: "maker" });
+  const scale = { apiVersion: "autoscaling/v1", kind: "Scale", metadata: { name: "counted" } };
+  const put = (replicas: number, agent: string) =>
+    ask("PUT", `${path}/scale`, { body: { ...scale, spec: { replicas } }, agent });
+  await put(4, "scaler");
+  const scaled = await ask("GET", path);
+  expect(managers(scaled)).toEqual(["scaler Update scale", "maker Update"]);
+  expect(scaled.metadata.managedFields?.[0]).not.toHaveProperty("time");
+  await put(4, "other");
+  expect(managers(await ask("GET", path))).toEqual(["scaler Update scale", "maker Update"]);
+});
+
 test("what cannot be applied is refused in upstream's words", async () => {
   const path = `${apps}/wrong`;
   const told = async (body: unknown, more = "") => {

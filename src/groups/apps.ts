@@ -64,7 +64,8 @@ function templateOf(object: Workload): DeepReadonly<PodTemplateSpec> | undefined
 }
 
 function isZero(value: number | string | undefined): boolean {
-  return value === 0 || value === "0%" || value === "0";
+  // What is no number counts as none.
+  return value !== undefined && !Number(String(value).replace(/%$/, ""));
 }
 
 function validateDeployment(

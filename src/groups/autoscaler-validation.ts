@@ -10,7 +10,6 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { labelErrors, pathSegmentErrors } from "../lib/names.ts";
 import { forbidden, invalid, invalids, notSupported, required } from "./field-errors.ts";
 import { compareQuantities } from "./quantities.ts";
-import { validateSelector } from "./selector-validation.ts";
 
 const limits = { stabilizationSecondsMax: 3600, periodSecondsMax: 1800 } as const;
 const positive = "must be greater than zero";
@@ -95,8 +94,10 @@ function validateMetric(metric: ReadMetric, field: string): FieldError[] {
     errors.push(
       required(`${field}.${expected}`, "must populate information for the given metric source"),
     );
-  for (const key of Object.values(sourceTypes))
-    if (key !== expected && metric[key] !== undefined)
+  const given = Object.values(sourceTypes).filter((key) => metric[key] !== undefined);
+  // A single source that is not the expected one is only told as the absence of that.
+  for (const key of given.length === 1 ? [] : given)
+    if (key !== expected)
       errors.push(forbidden(`${field}.${key}`, "must populate the given metric source only"));
   return errors;
 }
@@ -189,15 +190,12 @@ function excludes(target: Target, keys: readonly Amount[], field: string, detail
 }
 
 function validateIdentifier(
-  metric: { readonly name?: string; readonly selector?: object } | undefined,
+  metric: { readonly name?: string } | undefined,
   field: string,
 ): FieldError[] {
-  const { name = "", selector } = metric ?? {};
+  const { name = "" } = metric ?? {};
   if (name === "") return [required(`${field}.name`, "must specify a metric name")];
-  return [
-    ...invalids(`${field}.name`, name, pathSegmentErrors(name)),
-    ...validateSelector(selector, `${field}.selector`),
-  ];
+  return invalids(`${field}.name`, name, pathSegmentErrors(name));
 }
 
 function validateTarget(target: Target, field: string): FieldError[] {

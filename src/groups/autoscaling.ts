@@ -126,7 +126,11 @@ function isCpuUtilization(metric: MetricSpec): boolean {
 /** What v1 cannot say in fields it carries in an annotation. */
 export function hpaToV2(object: V1): KubeObject {
   const { targetCPUUtilizationPercentage, ...spec } = object.spec;
-  const { currentCPUUtilizationPercentage: current, ...status } = object.status ?? {};
+  const {
+    currentCPUUtilizationPercentage: current,
+    currentReplicas,
+    ...status
+  } = object.status ?? {};
   const carried = object.metadata.annotations?.[metricsAnnotation];
   const others: MetricSpec[] = carried === undefined ? [] : JSON.parse(carried);
   const cpu: MetricSpec[] =
@@ -154,8 +158,9 @@ export function hpaToV2(object: V1): KubeObject {
       : {
           status: {
             ...status,
+            ...(currentReplicas ? { currentReplicas } : {}),
             ...(current === undefined
-              ? {}
+              ? { currentMetrics: null }
               : {
                   currentMetrics: [
                     {
@@ -193,6 +198,7 @@ export function hpaToV1(stored: KubeObject): V1 {
     spec: { ...spec, ...(target === undefined ? {} : { targetCPUUtilizationPercentage: target }) },
     status: {
       ...status,
+      currentReplicas: object.status?.currentReplicas ?? 0,
       ...(now === undefined ? {} : { currentCPUUtilizationPercentage: now }),
     },
   } as V1;

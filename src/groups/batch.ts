@@ -136,9 +136,7 @@ function scheduleError(schedule: string): string | undefined {
 
 function validateCronJob(object: DeepReadonly<CronJob>): FieldError[] {
   const { spec } = object;
-  const errors = validateJobSpec(spec.jobTemplate.spec, "spec.jobTemplate.spec");
-  if (spec.jobTemplate.spec.manualSelector)
-    errors.push(invalid("spec.jobTemplate.spec.manualSelector", true, "must be false or unset"));
+  const errors: FieldError[] = [];
   if (!spec.schedule) errors.push(required("spec.schedule"));
   else {
     const problem = scheduleError(spec.schedule);
@@ -152,6 +150,7 @@ function validateCronJob(object: DeepReadonly<CronJob>): FieldError[] {
         ),
       );
   }
+  errors.push(...nonNegative("spec.startingDeadlineSeconds", spec.startingDeadlineSeconds));
   if (spec.timeZone !== undefined && spec.timeZone !== null) {
     if (spec.timeZone === "")
       errors.push(invalid("spec.timeZone", "", "timeZone must be nil or non-empty string"));
@@ -159,8 +158,11 @@ function validateCronJob(object: DeepReadonly<CronJob>): FieldError[] {
       errors.push(invalid("spec.timeZone", spec.timeZone, `unknown time zone ${spec.timeZone}`));
   }
   errors.push(
-    ...nonNegative("spec.startingDeadlineSeconds", spec.startingDeadlineSeconds),
     ...oneOf("spec.concurrencyPolicy", spec.concurrencyPolicy, ["Allow", "Forbid", "Replace"]),
+    ...validateJobSpec(spec.jobTemplate.spec, "spec.jobTemplate.spec"),
+    ...(spec.jobTemplate.spec.manualSelector
+      ? [invalid("spec.jobTemplate.spec.manualSelector", true, "must be false or unset")]
+      : []),
     ...nonNegative("spec.successfulJobsHistoryLimit", spec.successfulJobsHistoryLimit),
     ...nonNegative("spec.failedJobsHistoryLimit", spec.failedJobsHistoryLimit),
   );

@@ -3,7 +3,7 @@
  * of the type table where it begins with `@`, else the text.
  */
 import type { TypeName } from "../schema/type-table.ts";
-import { messageOf } from "../schema/types.ts";
+import { fieldDoc } from "../schema/types.ts";
 
 const descriptions: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "admissionregistration.v1.MutatingAdmissionPolicy": {
@@ -307,13 +307,12 @@ const descriptions: Readonly<Record<string, Readonly<Record<string, string>>>> =
 /** The description of one column of a built-in kind; undefined where the column has its own. */
 export function columnDescription(type: TypeName, column: string): string | undefined {
   const text = descriptions[type.split(".").slice(-3).join(".")]?.[column];
-  return text?.startsWith("@") ? fieldDoc(text.slice(1)) : text;
+  return text?.startsWith("@") ? docAt(text.slice(1)) : text;
 }
 
 /** The documentation of `core.v1.Pod.spec`. */
-export function fieldDoc(path: string): string {
+export function docAt(path: string): string {
   const dot = path.lastIndexOf(".");
   const prefix = path.startsWith("meta.") ? "io.k8s.apimachinery.pkg.apis." : "io.k8s.api.";
-  const { fields } = messageOf(prefix + path.slice(0, dot));
-  return fields.find(({ name }) => name === path.slice(dot + 1))?.doc ?? "";
+  return fieldDoc(prefix + path.slice(0, dot), path.slice(dot + 1));
 }

@@ -146,12 +146,12 @@ function accountErrors({ serviceAccount }: DeepReadonly<Subject>, field: string)
 
 /** A star must stand alone; where there is none, `each` judges the members. */
 function listErrors(
-  list: readonly string[] | undefined,
+  list: readonly string[] | null | undefined,
   field: string,
   words: { readonly none: string; readonly others: string },
   each: () => FieldError[] = () => [],
 ): FieldError[] {
-  if (list === undefined || list.length === 0) return [required(field, words.none)];
+  if (!list || list.length === 0) return [required(field, words.none)];
   if (!list.includes("*")) return each();
   if (list.length === 1) return [];
   return [invalid(field, list, `if '*' is present, must not specify other ${words.others}`)];

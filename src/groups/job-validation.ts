@@ -270,7 +270,6 @@ export function validateGeneratedSelector(job: ReadJob): FieldError[] {
 }
 
 const frozen = [
-  "selector",
   "completionMode",
   "podFailurePolicy",
   "backoffLimitPerIndex",
@@ -288,11 +287,13 @@ export function validateJobUpdate(job: ReadJob, old: ReadJob): FieldError[] {
     old.spec.completions === old.spec.parallelism;
   if (!isElastic)
     errors.push(...validateImmutable(spec.completions, old.spec.completions, "spec.completions"));
+  errors.push(...validateImmutable(spec.selector, old.spec.selector, "spec.selector"));
+  const isMoved = mayMove(old) && semanticEqual(fixedParts(job), fixedParts(old));
+  if (!isMoved)
+    errors.push(...validateImmutable(spec.template, old.spec.template, "spec.template"));
   for (const key of frozen)
     errors.push(...validateImmutable(spec[key], old.spec[key], `spec.${key}`));
-  if (semanticEqual(spec.template, old.spec.template)) return errors;
-  if (mayMove(old) && semanticEqual(fixedParts(job), fixedParts(old))) return errors;
-  return [...errors, ...validateImmutable(spec.template, old.spec.template, "spec.template")];
+  return errors;
 }
 
 /** Where the pods go may still change as long as the job is suspended and has none. */

@@ -56,7 +56,7 @@ test("a patch that makes no object of the kind is invalid", async () => {
   expect(wrong).toMatchObject({ code: 422, reason: "Invalid" });
   expect(wrong.message).toBe(
     ' "" is invalid: patch: Invalid value: "map[spec:map[sessionAffinity:1]]": cannot convert ' +
-      "int64 to string",
+      "int64 to v1.ServiceAffinity",
   );
   const told: readonly (readonly [patch: object, why: string])[] = [
     [{ metadata: { labels: "x" } }, "cannot restore map from string"],
@@ -99,4 +99,28 @@ test("a JSON patch that cannot be applied is refused whole", async () => {
     message: "the server rejected our request due to an error in our request",
   });
   expect((await ask("GET", path)).metadata.labels).not.toHaveProperty("b");
+});
+
+test("who patches what is not there hears that first", async () => {
+  for (const type of [json, merge, strategic]) {
+    const absent = path.replace("web", "absent");
+    expect(await ask("PATCH", absent, { type, body: "{" })).toMatchObject({ code: 404 });
+    expect(await ask("PATCH", path, { type, body: "{" })).toMatchObject({ code: 400 });
+  }
+});
+
+test("a JSON patch copies null from a member that is not there", async () => {
+  const body = [{ op: "copy", from: "/spec/nothing", path: "/metadata/annotations" }];
+  expect(await patch(json, body)).toMatchObject({ kind: "Service" });
+  const nowhere = [{ op: "copy", from: "/nothing/below", path: "/metadata/annotations" }];
+  expect(await patch(json, nowhere)).toMatchObject({ code: 422 });
+});
+
+test("directives about what is not there are fields that nobody knows", async () => {
+  const body = {
+    metadata: { annotations: null },
+    spec: { sessionAffinityConfig: { $retainKeys: [] } },
+  };
+  const told = await patch(strategic, body, "fieldValidation=Strict");
+  expect(told.message).toContain('unknown field "spec.sessionAffinityConfig.$retainKeys"');
 });

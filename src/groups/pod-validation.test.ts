@@ -1,7 +1,7 @@
 /** What is wrong with pods, field by field, in upstream's words. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { serverUser } from "../api/pipeline.ts";
-import { pods } from "../client/resources.ts";
+import { pods, podTemplates } from "../client/resources.ts";
 import type { Container, Pod, PodSpec } from "../gen/core-v1.ts";
 import { ApiError } from "../lib/api-error.ts";
 import { openWorld, problemsOf, type World } from "./test-world.ts";
@@ -238,13 +238,6 @@ const ofContainer: readonly (readonly [string, Partial<Container>, ...string[]])
       'supported values: "In", "NotIn"',
   ],
   [
-    "stop signals",
-    { lifecycle: { stopSignal: "SIGTERM" } },
-    "spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for containers with " +
-      "empty " +
-      "`spec.os.name`",
-  ],
-  [
     "white space around the image",
     { image: " i" },
     'spec.containers[0].image: Invalid value: " i": must not have leading or trailing whitespace',
@@ -405,4 +398,70 @@ test("what is hardly meant is warned about", async () => {
       "treated as 1",
   ]);
   expect(await warningsOf(pod({}))).toEqual([]);
+});
+
+test("what stands behind gates that are off is taken away", async () => {
+  const preStop = { exec: { command: ["true"] } };
+  const stopSignal = "SIGUSR1";
+  const sources = [{ podCertificate: { signerName: "a.b/c", keyType: "ED25519" } }];
+  const spec = {
+    containers: [
+      { name: "a", image: "i", lifecycle: { stopSignal } },
+      { name: "b", image: "i", lifecycle: { stopSignal, preStop } },
+    ],
+    volumes: [{ name: "v", projected: { sources } }],
+  } as unknown as PodSpec;
+  const metadata = { name: "gated", namespace: "default" };
+  const pod = await world.client.create(pods, { apiVersion: "v1", kind: "Pod", metadata, spec });
+  const template = await world.client.create(podTemplates, {
+    apiVersion: "v1",
+    kind: "PodTemplate",
+    metadata,
+    template: { metadata: {}, spec },
+  });
+  for (const made of [pod.spec, template.template?.spec]) {
+    expect(made?.containers.map(({ lifecycle }) => lifecycle)).toEqual([undefined, { preStop }]);
+    expect(made?.volumes?.[0]?.projected?.sources).toEqual([{}]);
+  }
+});
+
+test("resources are judged by their names, pages and claims", async () => {
+  const container = {
+    name: "a",
+    image: "i",
+    resources: {
+      limits: { "hugepages-2Mi": "3Mi", "a.example/gpu": "500m", odd: "1" },
+      claims: [{ name: "x" }, { name: "x" }, { name: "y", request: "A" }, { name: "y" }],
+    },
+  };
+  const spec = {
+    containers: [container],
+    resources: { limits: { "ephemeral-storage": "1Gi" }, claims: [] },
+    resourceClaims: [{ name: "x", resourceClaimName: "c" }],
+  };
+  const pod = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "r", namespace: "default" },
+    spec,
+  };
+  const at = "spec.containers[0].resources";
+  const unknown = "must be one of the names in pod.spec.resourceClaims: x";
+  // Limits are the requests too where there are none.
+  const problems = (await problemsOf(world, pods, pod)).filter((one) => !/requests/.test(one));
+  expect(problems).toEqual([
+    `${at}.limits[hugepages-2Mi]: Invalid value: "3Mi": 3Mi is not positive integer multiple of ` +
+      "hugepages-2Mi",
+    `${at}.limits[a.example/gpu]: Invalid value: "500m": must be an integer`,
+    `${at}.limits[odd]: Invalid value: "odd": must be a standard resource type or fully qualified`,
+    `${at}.limits[odd]: Invalid value: "odd": must be a standard resource for containers`,
+    `${at}: Forbidden: HugePages require cpu or memory`,
+    `${at}.claims[1]: Duplicate value: "x"`,
+    expect.stringContaining(`${at}.claims[2].request: Invalid value: "A"`),
+    `${at}.claims[2]: Not found: "y": ${unknown}`,
+    `${at}.claims[3]: Duplicate value: "y"`,
+    `${at}.claims[3]: Not found: "y": ${unknown}`,
+    'spec.resources.limits[ephemeral-storage]: Unsupported value: "ephemeral-storage": supported ' +
+      'values: "cpu", "hugepages-", "memory"',
+  ]);
 });

@@ -10,7 +10,7 @@ import type { Lease } from "../gen/coordination-v1.ts";
 import type { RuntimeClass } from "../gen/node-v1.ts";
 import type { PodDisruptionBudget } from "../gen/policy-v1.ts";
 import type { PriorityClass } from "../gen/scheduling-v1.ts";
-import { labelErrors, labelKeyErrors } from "../lib/names.ts";
+import { labelErrors } from "../lib/names.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
 import { validateConditions } from "./condition-validation.ts";
 import { validateToleration } from "./core/pod-spec-validation.ts";
@@ -143,6 +143,11 @@ export const priorityClass: ResourceDefinition = define<PriorityClass>(priorityC
 
 export const lease: ResourceDefinition = define<Lease>(leases, {
   columns: [column("Holder", (one) => one.spec?.holderIdentity ?? "")],
+  prepare({ spec }) {
+    // Coordinated leader election is off.
+    delete spec?.strategy;
+    delete spec?.preferredHolder;
+  },
   validate(object) {
     const errors: FieldError[] = [];
     const seconds = object.spec?.leaseDurationSeconds;
@@ -152,16 +157,6 @@ export const lease: ResourceDefinition = define<Lease>(leases, {
     if (transitions !== undefined && transitions < 0)
       errors.push(
         invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0"),
-      );
-    const { strategy, preferredHolder } = object.spec ?? {};
-    const field = "spec.strategy.strategy";
-    if (strategy?.includes("/"))
-      errors.push(...invalids(field, strategy, labelKeyErrors(strategy)));
-    else if (strategy !== undefined && strategy !== "OldestEmulationVersion")
-      errors.push(notSupported(field, strategy, ["OldestEmulationVersion"]));
-    if (preferredHolder && !strategy)
-      errors.push(
-        forbidden("spec.preferredHolder", "may only be specified if `strategy` is defined"),
       );
     return errors;
   },

@@ -20,7 +20,8 @@ import { zeroMember } from "../schema/decode.ts";
 import { type FieldSet, nothing } from "../schema/field-set.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { TypeName } from "../schema/type-table.ts";
-import { columnDescription, fieldDoc } from "./column-descriptions.ts";
+import { columnDescription, docAt } from "./column-descriptions.ts";
+import { dropGatedFields } from "./core/gated-fields.ts";
 import { finalizerErrors, type NameRule, validateMetadata } from "./metadata.ts";
 import { updateRules } from "./update-rules.ts";
 
@@ -109,7 +110,7 @@ function nameColumnOf(value: Column<KubeObject>["value"]): Column<KubeObject> {
     type: "string",
     format: "name",
     get description() {
-      return fieldDoc("meta.v1.ObjectMeta.name");
+      return docAt("meta.v1.ObjectMeta.name");
     },
     priority: 0,
     value,
@@ -122,7 +123,7 @@ export const ageColumn: Column<KubeObject> = {
   name: "Age",
   type: "string",
   get description() {
-    return fieldDoc("meta.v1.ObjectMeta.creationTimestamp");
+    return docAt("meta.v1.ObjectMeta.creationTimestamp");
   },
   priority: 0,
   value: (object, now) => ageOf(object.metadata.creationTimestamp, now),
@@ -251,6 +252,7 @@ function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): S
     ...row.strategy,
     prepare(object, context): void {
       if (row.status) keepParts(object, context, row, identity);
+      dropGatedFields(object);
       row.prepare?.(object, context);
       if (row.generation && context.subresource !== "status")
         countGeneration(object, context, row.generation);

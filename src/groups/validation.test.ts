@@ -250,7 +250,6 @@ test("autoscalers are judged by metrics and behavior", async () => {
     "spec.metrics[0].resource.target.averageUtilization: Required value: must set either a " +
       "target raw value or a target utilization",
     "spec.metrics[0].pods: Required value: must populate information for the given metric source",
-    "spec.metrics[0].resource: Forbidden: must populate the given metric source only",
     `spec.metrics[1].type: Unsupported value: "Odd": supported values: ${sources}`,
     'spec.behavior.scaleUp.policies[0].type: Unsupported value: "Near": supported values: ' +
       '"Percent", "Pods"',

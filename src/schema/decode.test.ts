@@ -94,6 +94,12 @@ describe("wrong types", () => {
         "json: cannot unmarshal number 1.5 into Go struct field " +
         "PodSpec.spec.activeDeadlineSeconds of type int64",
       "[]": "json: cannot unmarshal array into Go value of type v1.Pod",
+      '{"spec":{"tolerations":[{"operator":{}}]}}':
+        "json: cannot unmarshal object into Go struct field " +
+        "Toleration.spec.tolerations.operator of type v1.TolerationOperator",
+      '{"spec":{"volumes":[{"emptyDir":[]}]}}':
+        "json: cannot unmarshal array into Go struct field " +
+        "Volume.spec.volumes.VolumeSource.emptyDir of type v1.EmptyDirVolumeSource",
       '{"spec":{"containers":[{"resources":{"limits":{"cpu":"x"}}}]}}':
         "quantities must match the regular expression " +
         "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",

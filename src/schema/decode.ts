@@ -35,6 +35,9 @@ interface Shape {
   readonly filled: readonly FieldType[];
 }
 
+/** Empty lists that are refused where none at all would get its default. */
+const refusedEmpty: ReadonlySet<string> = new Set(["HPAScalingRules.policies"]);
+
 const shapes = new Map<TypeName, Shape>();
 
 function shapeOf(type: TypeName): Shape {
@@ -63,10 +66,16 @@ function isFilled(field: FieldType): boolean {
 }
 
 function goType(field: FieldType): string {
+  if (field.goType !== undefined) return field.goType;
   const element =
     "scalar" in field.of ? goScalarTypes[field.of.scalar] : goMessageType(field.of.message);
   if (field.shape === "list") return `[]${element}`;
   return field.shape === "map" ? `map[string]${element}` : element;
+}
+
+/** Of one element of a list or a map. */
+function goElementType(field: FieldType, scalar: Scalar): string {
+  return field.goType?.replace(/^(\[\]|map\[[^\]]*\])/, "") ?? goScalarTypes[scalar];
 }
 
 function goMessageType(type: TypeName): string {
@@ -146,7 +155,8 @@ class Walk {
       return;
     }
     const read = this.#value(value, field);
-    if (field.omitEmpty === true && field.pointer !== true && isEmpty(read, field)) {
+    const isLeftOut = field.omitEmpty === true && field.pointer !== true && isEmpty(read, field);
+    if (isLeftOut && !refusedEmpty.has(`${shortName(this.#structs.at(-1) ?? "")}.${name}`)) {
       delete object[name];
     } else if (read !== value) object[name] = read;
   }
@@ -185,7 +195,7 @@ class Walk {
       return readScalar(field.of.scalar, value);
     } catch (error) {
       if (error instanceof WrongType) {
-        throw this.#wrongType(error.value, goScalarTypes[field.of.scalar]);
+        throw this.#wrongType(error.value, goElementType(field, field.of.scalar));
       }
       if (error instanceof BadValue) throw this.#bad(error.message, error);
       throw error;
@@ -221,9 +231,23 @@ class Walk {
     return text;
   }
 
+  /** The fields on the way, with the structs that embed them. */
+  #goPath(): string {
+    const names = this.#path.filter((part) => !/^[[.]/.test(part));
+    // What stands before the first struct is where a part of an object is.
+    const outside = names.length - this.#structs.length;
+    return names
+      .map((name, index) => {
+        const struct = this.#structs[index - outside];
+        const field = struct === undefined ? undefined : shapeOf(struct).fields.get(name);
+        return field?.embedding === undefined ? name : `${field.embedding}.${name}`;
+      })
+      .join(".");
+  }
+
   #wrongType(what: string, type: string): ApiError {
     const struct = this.#structs.at(-1);
-    const fields = this.#path.filter((part) => !/^[[.]/.test(part)).join(".");
+    const fields = this.#goPath();
     const where =
       struct === undefined || fields === ""
         ? `value of type ${type}`

@@ -3,7 +3,7 @@
  * carried over to the Scale and back.
  */
 import { difference, hasPath, isEmptySet, setOf } from "./field-set.ts";
-import type { Manager } from "./managers.ts";
+import { isSameManager, type Manager } from "./managers.ts";
 
 export const scaleVersion = "autoscaling/v1";
 
@@ -19,7 +19,11 @@ export function managersOfScale(
     .map((manager) => ({ ...manager, apiVersion: scaleVersion, fields: setOf(replicasInScale) }));
 }
 
-/** Managers of the workload once its Scale has `after`. */
+/**
+ * Managers of the workload once its Scale has `after`. Upstream tells updaters of the Scale from
+ * those of the workload by their version, and keeps no times of what comes from the Scale: who set
+ * the replicas by an update has a new entry of its own.
+ */
 export function managersAfterScale(
   before: readonly Manager[],
   after: readonly Manager[],
@@ -27,19 +31,15 @@ export function managersAfterScale(
   apiVersion: string,
 ): readonly Manager[] {
   const left = after.filter(({ fields }) => hasPath(fields, replicasInScale));
-  const isIn = (manager: Manager) => (other: Manager) =>
-    other.name === manager.name &&
-    other.operation === manager.operation &&
-    other.subresource === manager.subresource;
+  const isNew = (manager: Manager): boolean =>
+    !before.some((own) => hasPath(own.fields, replicas) && isSameManager(own, manager));
   const kept = before.map((manager) => {
-    if (!hasPath(manager.fields, replicas)) return manager;
-    const still = left.find(isIn(manager));
-    if (still !== undefined) return { ...manager, time: still.time };
+    const isKept = left.some((other) => isSameManager(other, manager));
+    if (isKept || !hasPath(manager.fields, replicas)) return manager;
     return { ...manager, fields: difference(manager.fields, setOf(replicas)) };
   });
-  const own = before.filter(({ fields }) => hasPath(fields, replicas));
   const gained = left
-    .filter((manager) => !own.some(isIn(manager)))
-    .map((manager) => ({ ...manager, apiVersion, fields: setOf(replicas) }));
+    .filter(isNew)
+    .map((manager) => ({ ...manager, apiVersion, time: undefined, fields: setOf(replicas) }));
   return [...kept.filter(({ fields }) => !isEmptySet(fields)), ...gained];
 }

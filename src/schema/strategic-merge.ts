@@ -191,7 +191,10 @@ function takeOver(original: Json, name: string, value: unknown): void {
   else setOwn(original, name, clean);
 }
 
-/** The value without nulls and directives; undefined when it is itself a directive. */
+/**
+ * The value without nulls; undefined when it is itself to be replaced or deleted. Directives about
+ * its members have nothing to work on and stay: they are members that its type does not know.
+ */
 function withoutDirectives(value: unknown): unknown {
   if (Array.isArray(value)) {
     return value.map(withoutDirectives).filter((item) => item !== undefined);
@@ -199,15 +202,11 @@ function withoutDirectives(value: unknown): unknown {
   if (!isObject(value)) return value;
   if (Object.hasOwn(value, directive)) return undefined;
   for (const [name, inner] of Object.entries(value)) {
-    const clean = isDirective(name) || inner === null ? undefined : withoutDirectives(inner);
+    const clean = inner === null ? undefined : withoutDirectives(inner);
     if (clean === undefined) delete value[name];
     else if (clean !== inner) setOwn(value, name, clean);
   }
   return value;
-}
-
-function isDirective(name: string): boolean {
-  return name === retainKeys || name.startsWith(deletePrefix) || name.startsWith(orderPrefix);
 }
 
 /**

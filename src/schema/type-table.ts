@@ -37,6 +37,10 @@ export interface FieldType {
   readonly doc: string;
   /** True when upstream embeds the struct (`json:",inline"`): its fields stand in the parent. */
   readonly inline?: boolean;
+  /** Of a flattened field: the embedded structs it stands in, as Go's errors tell them. */
+  readonly embedding?: string;
+  /** Upstream's name of the type where it is none of Go's own: `[]v1.OperationType`. */
+  readonly goType?: string;
   readonly listType?: "atomic" | "set" | "map";
   readonly listMapKeys?: readonly string[];
   readonly mapType?: "atomic" | "granular";

@@ -88,9 +88,26 @@ export function fieldsOf(type: TypeName): ReadonlyMap<string, FieldType> {
   const fields = new Map<string, FieldType>();
   if (message.kind !== undefined) for (const field of typeMetaFields) fields.set(field.name, field);
   for (const field of message.fields) {
-    if (field.inline !== true || !("message" in field.of)) fields.set(field.name, field);
-    else for (const [name, inner] of fieldsOf(field.of.message)) fields.set(name, inner);
+    if (field.inline !== true || !("message" in field.of)) {
+      fields.set(field.name, field);
+      continue;
+    }
+    const struct = shortName(field.of.message);
+    for (const [name, inner] of fieldsOf(field.of.message)) {
+      const embedding = inner.embedding === undefined ? struct : `${struct}.${inner.embedding}`;
+      fields.set(name, { ...inner, embedding });
+    }
   }
   flattened.set(type, fields);
   return fields;
+}
+
+/** What Kubernetes says of a field; empty when it says nothing. */
+export function fieldDoc(type: TypeName, field: string): string {
+  return messageOf(type).fields.find(({ name }) => name === field)?.doc ?? "";
+}
+
+/** True when Go calls a struct of some package so: `v1.Container`. */
+export function isGoStruct(name: string): boolean {
+  return typeTable.keys().some((type) => type.endsWith(`.${name}`));
 }

@@ -19,6 +19,7 @@ import { validateEnv, validateEnvFrom } from "./env-validation.ts";
 import { validateProbesAndHooks } from "./probe-validation.ts";
 import { validateResources } from "./resource-requirements.ts";
 import { validateContainerSecurity } from "./security-validation.ts";
+import { usableVolumes } from "./volume-validation.ts";
 
 type ReadContainer = DeepReadonly<Container>;
 type ReadSpec = DeepReadonly<PodSpec>;
@@ -74,7 +75,7 @@ function validatePropagation(
 
 function validateMounts(container: ReadContainer, spec: ReadSpec, field: string): FieldError[] {
   const errors: FieldError[] = [];
-  const volumes = new Set((spec.volumes ?? []).map((volume) => volume.name));
+  const volumes = usableVolumes(spec);
   const paths = new Set<string>();
   (container.volumeMounts ?? []).forEach((mount, index) => {
     const at = `${field}.volumeMounts[${index}]`;
@@ -190,7 +191,9 @@ export function validateCommon(
       "IfNotPresent",
       "Never",
     ]),
-    ...validateResources(container.resources, `${field}.resources`),
+    ...validateResources(container.resources, `${field}.resources`, {
+      claims: (spec.resourceClaims ?? []).map(({ name }) => name),
+    }),
     ...validateResizePolicy(container, spec, field),
     ...validateContainerSecurity(container, spec, field),
   );
@@ -200,7 +203,7 @@ export function validateCommon(
 function validateInit(container: ReadContainer, field: string): FieldError[] {
   const errors: FieldError[] = [];
   if (container.restartPolicy === "Always") return errors;
-  for (const key of ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] as const)
+  for (const key of ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] as const)
     if (container[key] !== undefined)
       errors.push(
         forbidden(
@@ -240,7 +243,7 @@ export function validateContainers(spec: ReadSpec, field: string): FieldError[] 
     const at = `${field}.containers[${index}]`;
     errors.push(...validateCommon(container, spec, at));
     unique(container, at);
-    errors.push(...validateProbesAndHooks(container, at, grace, spec.os?.name));
+    errors.push(...validateProbesAndHooks(container, at, grace));
     errors.push(...validateRestart(container, at));
   });
   (spec.initContainers ?? []).forEach((container, index) => {
@@ -250,7 +253,7 @@ export function validateContainers(spec: ReadSpec, field: string): FieldError[] 
     errors.push(...validateRestart(container, at), ...validateInit(container, at));
     errors.push(...validateHostPorts([container], `${field}.initContainers`));
     if (container.restartPolicy === "Always")
-      errors.push(...validateProbesAndHooks(container, at, grace, spec.os?.name));
+      errors.push(...validateProbesAndHooks(container, at, grace));
   });
   errors.push(...validateHostPorts(spec.containers ?? [], `${field}.containers`));
   return errors;

@@ -46,7 +46,7 @@ function validate(node: ReadNode, old: ReadNode | undefined): FieldError[] {
     const { key, value = "", effect } = taint;
     errors.push(...invalids(`${at}.key`, key, labelKeyErrors(key)));
     errors.push(...invalids(`${at}.value`, value, labelValueErrors(value)));
-    errors.push(...oneOf(`${at}.effect`, effect, ["NoExecute", "NoSchedule", "PreferNoSchedule"]));
+    errors.push(...oneOf(`${at}.effect`, effect, ["NoSchedule", "PreferNoSchedule", "NoExecute"]));
     const pair = `${key}:${effect}`;
     const detail = "taints must be unique by key and effect pair";
     if (seen.has(pair))

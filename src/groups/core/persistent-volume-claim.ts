@@ -130,6 +130,8 @@ function validateVolume(
     );
   const must = spec.nodeAffinity?.required;
   if (must) errors.push(...validateNodeSelector(must, "spec.nodeAffinity.required"));
+  else if (spec.nodeAffinity)
+    errors.push(required("spec.nodeAffinity.required", "must specify required node constraints"));
   if (spec.storageClassName)
     errors.push(
       ...invalids(

@@ -16,7 +16,6 @@ import {
   invalid,
   invalids,
   nonNegative,
-  notSupported,
   oneOf,
   portNumber,
   required,
@@ -115,29 +114,14 @@ function validateProbe(
   return errors;
 }
 
-/** The signals are checked by shape: Linux knows some seventy names. */
-function validateStopSignal(signal: string, field: string, os: string | undefined): FieldError[] {
-  switch (os) {
-    case undefined:
-      return [forbidden(field, "may not be set for containers with empty `spec.os.name`")];
-    case "windows":
-      return oneOf(field, signal, ["SIGKILL", "SIGTERM"]);
-    default:
-      return /^SIG[A-Z0-9]+([+-]\d+)?$/.test(signal) ? [] : [notSupported(field, signal, [])];
-  }
-}
-
 /** The errors of a container's probes and hooks. */
 export function validateProbesAndHooks(
   container: DeepReadonly<Container>,
   field: string,
   graceSeconds: number,
-  os: string | undefined,
 ): FieldError[] {
   const errors: FieldError[] = [];
   const { lifecycle } = container;
-  if (lifecycle?.stopSignal !== undefined)
-    errors.push(...validateStopSignal(lifecycle.stopSignal, `${field}.lifecycle.stopSignal`, os));
   if (lifecycle?.postStart)
     errors.push(
       ...validateHandlers(lifecycle.postStart, `${field}.lifecycle.postStart`, graceSeconds),

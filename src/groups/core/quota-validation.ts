@@ -4,90 +4,17 @@ import type { LimitRange, LimitRangeItem, ResourceQuota } from "../../gen/core-v
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelKeyErrors } from "../../lib/names.ts";
 import { quantityMilliValue, tryParseQuantity } from "../../lib/quantity.ts";
-import {
-  duplicate,
-  forbidden,
-  invalid,
-  invalids,
-  nonNegativeDetail,
-  required,
-} from "../field-errors.ts";
+import { duplicate, forbidden, invalid, invalids, required } from "../field-errors.ts";
 import { compareQuantities, quantityErrors } from "../quantities.ts";
+import { amountErrors, isQuotaResource, nameErrors, podCompute } from "./resource-names.ts";
 import { isOvercommitAllowed } from "./resource-requirements.ts";
 
 type Quantities = Readonly<Record<string, string>>;
 
-/** Of these there are only whole ones. */
-const counted = new Set([
-  "pods",
-  "resourcequotas",
-  "services",
-  "replicationcontrollers",
-  "secrets",
-  "configmaps",
-  "persistentvolumeclaims",
-  "services.nodeports",
-  "services.loadbalancers",
-]);
-
-const podCompute = new Set([
-  "cpu",
-  "memory",
-  "limits.cpu",
-  "limits.memory",
-  "requests.cpu",
-  "requests.memory",
-]);
-
-const quotaResources = new Set([
-  ...counted,
-  ...podCompute,
-  "ephemeral-storage",
-  "requests.storage",
-  "requests.ephemeral-storage",
-  "limits.ephemeral-storage",
-]);
-
-const containerResources = new Set(["cpu", "memory", "ephemeral-storage"]);
-
-function isHugePages(name: string): boolean {
-  return name.startsWith("hugepages-") || name.startsWith("requests.hugepages-");
-}
-
-function isQuotaResource(name: string): boolean {
-  return quotaResources.has(name) || isHugePages(name);
-}
-
-/** The name of a resource: one that upstream knows, or a qualified one. */
-function nameErrors(field: string, name: string, use?: "quota" | "container"): FieldError[] {
-  const errors = invalids(field, name, labelKeyErrors(name));
-  const known = isQuotaResource(name) || name === "storage";
-  if (errors.length === 0 && !name.includes("/") && !known)
-    errors.push(invalid(field, name, "must be a standard resource type or fully qualified"));
-  if (name.includes("/")) return errors;
-  if (use === "quota" && !isQuotaResource(name))
-    errors.push(invalid(field, name, "must be a standard resource for quota"));
-  const isContainers = containerResources.has(name) || name.startsWith("hugepages-");
-  if (use === "container" && !isContainers)
-    errors.push(invalid(field, name, "must be a standard resource for containers"));
-  return errors;
-}
-
-function isWholeOnly(name: string): boolean {
-  if (counted.has(name)) return true;
-  const isNative = !name.includes("/") || name.includes("kubernetes.io/");
-  return !isNative && !name.startsWith("requests.");
-}
-
 function validateAmounts(amounts: Quantities | undefined, field: string): FieldError[] {
   return Object.entries(amounts ?? {}).flatMap(([name, amount]) => {
     const at = `${field}[${name}]`;
-    const errors = nameErrors(at, name, "quota");
-    if (tryParseQuantity(amount) === undefined) return [...errors, ...quantityErrors(at, amount)];
-    if (compareQuantities(amount, "0") < 0) errors.push(invalid(at, amount, nonNegativeDetail));
-    if (isWholeOnly(name) && quantityMilliValue(amount) % 1000 !== 0)
-      errors.push(invalid(at, amount, "must be an integer"));
-    return errors;
+    return [...nameErrors(at, name, "quota"), ...amountErrors(at, name, amount)];
   });
 }
 

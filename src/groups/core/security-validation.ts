@@ -1,12 +1,6 @@
 /** Rules of the security contexts of pods and containers. */
 import type { FieldError } from "../../api/resource-definition.ts";
-import type {
-  AppArmorProfile,
-  Container,
-  PodSecurityContext,
-  PodSpec,
-  SeccompProfile,
-} from "../../gen/core-v1.ts";
+import type { AppArmorProfile, Container, PodSpec, SeccompProfile } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import {
   duplicate,
@@ -42,7 +36,11 @@ function validateSeccomp(
   if (type !== "Localhost") {
     if (localhostProfile !== undefined)
       errors.push(
-        invalid(file, localhostProfile, "can only be set when seccomp type is Localhost"),
+        invalid(
+          file,
+          { Type: type ?? "", LocalhostProfile: localhostProfile },
+          "can only be set when seccomp type is Localhost",
+        ),
       );
     return errors;
   }
@@ -108,11 +106,7 @@ function validateSysctls(spec: ReadSpec, field: string): FieldError[] {
 }
 
 /** Fields that take one of a few words. */
-const choices = {
-  fsGroupChangePolicy: ["Always", "OnRootMismatch"],
-  supplementalGroupsPolicy: ["Merge", "Strict"],
-  seLinuxChangePolicy: ["MountOption", "Recursive"],
-} as const satisfies Partial<Record<keyof PodSecurityContext, readonly string[]>>;
+type Choice = "fsGroupChangePolicy" | "supplementalGroupsPolicy" | "seLinuxChangePolicy";
 
 /** The errors of `spec.securityContext`; `field` is where the spec stands. */
 export function validatePodSecurity(spec: ReadSpec, field: string): FieldError[] {
@@ -128,15 +122,17 @@ export function validatePodSecurity(spec: ReadSpec, field: string): FieldError[]
     ),
     ...validateSysctls(spec, at),
   ];
-  for (const [key, words] of Object.entries(choices)) {
-    const value = context[key as keyof typeof choices];
-    if (value !== undefined) errors.push(...oneOf(`${at}.${key}`, value, words));
-  }
-  errors.push(
+  const choice = (key: Choice, words: readonly string[]): FieldError[] =>
+    context[key] === undefined ? [] : oneOf(`${at}.${key}`, context[key], words);
+  return [
+    ...errors,
+    ...choice("fsGroupChangePolicy", ["Always", "OnRootMismatch"]),
     ...validateSeccomp(context.seccompProfile, `${at}.seccompProfile`),
     ...validateAppArmor(context.appArmorProfile, `${at}.appArmorProfile`),
-  );
-  return errors;
+    ...choice("supplementalGroupsPolicy", ["Merge", "Strict"]),
+    // The other policy, MountOption, takes a gate that is off.
+    ...choice("seLinuxChangePolicy", ["Recursive"]),
+  ];
 }
 
 /** The errors of a container's own context. */

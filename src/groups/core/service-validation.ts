@@ -24,20 +24,22 @@ function validatePort(
   port: DeepReadonly<ServicePort>,
   at: string,
   needsName: boolean,
+  names: ReadonlySet<string>,
 ): FieldError[] {
   const errors: FieldError[] = [];
   if (needsName && !port.name) errors.push(required(`${at}.name`));
   else if (port.name) errors.push(...invalids(`${at}.name`, port.name, labelErrors(port.name)));
-  if (port.appProtocol !== undefined)
-    errors.push(
-      ...invalids(`${at}.appProtocol`, port.appProtocol, labelKeyErrors(port.appProtocol)),
-    );
+  if (port.name && names.has(port.name)) errors.push(duplicate(`${at}.name`, port.name));
   errors.push(...portNumber(`${at}.port`, port.port));
   errors.push(...oneOf(`${at}.protocol`, port.protocol, ["SCTP", "TCP", "UDP"]));
   if (typeof port.targetPort === "number")
     errors.push(...portNumber(`${at}.targetPort`, port.targetPort));
   else if (typeof port.targetPort === "string")
     errors.push(...invalids(`${at}.targetPort`, port.targetPort, portNameErrors(port.targetPort)));
+  if (port.appProtocol !== undefined)
+    errors.push(
+      ...invalids(`${at}.appProtocol`, port.appProtocol, labelKeyErrors(port.appProtocol)),
+    );
   return errors;
 }
 
@@ -51,8 +53,7 @@ function validatePorts(service: ReadService): FieldError[] {
   const nodePorts = new Set<string>();
   ports.forEach((port, index) => {
     const at = `spec.ports[${index}]`;
-    errors.push(...validatePort(port, at, ports.length > 1));
-    if (port.name && names.has(port.name)) errors.push(duplicate(`${at}.name`, port.name));
+    errors.push(...validatePort(port, at, ports.length > 1, names));
     names.add(port.name ?? "");
     const claim = `${port.protocol}/${port.port}`;
     if (claims.has(claim)) errors.push(duplicate(at, { protocol: port.protocol, port: port.port }));

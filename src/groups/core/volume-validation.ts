@@ -98,15 +98,11 @@ function validateTokenSource(token: NonNullable<Source["serviceAccountToken"]>, 
 
 /** Where the files of one source will lie. */
 function pathsOf(source: Source): readonly (string | undefined)[] {
-  const { secret, configMap, downwardAPI, clusterTrustBundle, podCertificate } = source;
+  const { secret, configMap, downwardAPI } = source;
   return [
     ...(secret?.items ?? []).map(({ path }) => path),
     ...(configMap?.items ?? []).map(({ path }) => path),
     ...(downwardAPI?.items ?? []).map(({ path }) => path),
-    clusterTrustBundle?.path,
-    podCertificate?.credentialBundlePath,
-    podCertificate?.keyPath,
-    podCertificate?.certificateChainPath,
   ];
 }
 
@@ -122,16 +118,6 @@ function validateProjectedSource(source: Source, at: string): FieldError[] {
     errors.push(...validateFiles(source.downwardAPI.items ?? [], `${at}.downwardAPI`));
   if (source.serviceAccountToken)
     errors.push(...validateTokenSource(source.serviceAccountToken, at));
-  const bundle = source.clusterTrustBundle;
-  if (bundle) {
-    const field = `${at}.clusterTrustBundle`;
-    if (bundle.name !== undefined && bundle.signerName !== undefined)
-      errors.push(invalid(field, bundle, "only one of name and signerName may be used"));
-    else if (bundle.name === undefined && bundle.signerName === undefined)
-      errors.push(required(field, "either name or signerName must be specified"));
-    if (!bundle.path) errors.push(required(`${field}.path`));
-    else errors.push(...validateRelativePath(bundle.path, `${field}.path`));
-  }
   const set = Object.values(source).filter((one) => one !== undefined && one !== null);
   if (set.length > 1)
     errors.push(forbidden(at, "may not specify more than 1 volume type per source"));
@@ -197,22 +183,42 @@ function validateSource(volume: ReadVolume, field: string): FieldError[] {
   return errors;
 }
 
+/** The names of the volumes that containers can mount: those that nothing is wrong with. */
+export function usableVolumes(spec: DeepReadonly<PodSpec>): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const volume of spec.volumes ?? [])
+    if (volumeErrors(volume, "", names).length === 0) names.add(volume.name);
+  return names;
+}
+
 /** The errors of the volumes of a spec. */
 export function validateVolumes(spec: DeepReadonly<PodSpec>, field: string): FieldError[] {
   const errors: FieldError[] = [];
   const names = new Set<string>();
   (spec.volumes ?? []).forEach((volume, index) => {
-    const at = `${field}.volumes[${index}]`;
-    if (!volume.name) errors.push(required(`${at}.name`));
-    else errors.push(...invalids(`${at}.name`, volume.name, labelErrors(volume.name)));
-    if (volume.name && names.has(volume.name)) errors.push(duplicate(`${at}.name`, volume.name));
-    names.add(volume.name);
-    const { name: _name, ...sources } = volume;
-    const set = Object.entries(sources).filter(([, one]) => one !== undefined && one !== null);
-    if (set.length === 0) errors.push(required(at, "must specify a volume type"));
-    for (const [key] of set.slice(1))
-      errors.push(forbidden(`${at}.${key}`, "may not specify more than 1 volume type"));
-    errors.push(...validateSource(volume, at));
+    const wrong = volumeErrors(volume, `${field}.volumes[${index}]`, names);
+    if (wrong.length === 0) names.add(volume.name);
+    errors.push(...wrong);
   });
+  return errors;
+}
+
+/** Upstream's names of sources where they are not those of the API. */
+const toldAs: Readonly<Record<string, string>> = { cephfs: "cephFS" };
+
+/** The errors of one volume beside others that have taken `names`. */
+function volumeErrors(volume: ReadVolume, at: string, names: ReadonlySet<string>): FieldError[] {
+  const { name, ...sources } = volume;
+  const errors: FieldError[] = [];
+  const set = Object.entries(sources).filter(([, one]) => one !== undefined && one !== null);
+  if (set.length === 0) errors.push(required(at, "must specify a volume type"));
+  for (const [key] of set.slice(1))
+    errors.push(
+      forbidden(`${at}.${toldAs[key] ?? key}`, "may not specify more than 1 volume type"),
+    );
+  errors.push(...validateSource(volume, at));
+  if (!name) errors.push(required(`${at}.name`));
+  else errors.push(...invalids(`${at}.name`, name, labelErrors(name)));
+  if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
   return errors;
 }
