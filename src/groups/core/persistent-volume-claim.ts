@@ -93,6 +93,15 @@ const notSources = new Set([
   "volumeAttributesClassName",
 ]);
 
+function validateNodeAffinity({
+  nodeAffinity,
+}: DeepReadonly<PersistentVolume["spec"]>): FieldError[] {
+  if (!nodeAffinity) return [];
+  const field = "spec.nodeAffinity.required";
+  if (!nodeAffinity.required) return [required(field, "must specify required node constraints")];
+  return validateNodeSelector(nodeAffinity.required, field);
+}
+
 function validateVolume(
   object: DeepReadonly<PersistentVolume>,
   old: DeepReadonly<PersistentVolume> | undefined,
@@ -128,10 +137,7 @@ function validateVolume(
         "may not be 'recycle' for a hostPath mount of '/'",
       ),
     );
-  const must = spec.nodeAffinity?.required;
-  if (must) errors.push(...validateNodeSelector(must, "spec.nodeAffinity.required"));
-  else if (spec.nodeAffinity)
-    errors.push(required("spec.nodeAffinity.required", "must specify required node constraints"));
+  errors.push(...validateNodeAffinity(spec));
   if (spec.storageClassName)
     errors.push(
       ...invalids(
