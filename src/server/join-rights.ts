@@ -16,6 +16,13 @@ const rules: PolicyRule[] = [
     verbs: ["get", "list", "watch"],
   },
   {
+    // What the cluster's DNS is told by; no other ConfigMap.
+    apiGroups: [""],
+    resources: ["configmaps"],
+    resourceNames: ["coredns", "coredns-custom"],
+    verbs: ["get", "list", "watch"],
+  },
+  {
     apiGroups: ["discovery.k8s.io"],
     resources: ["endpointslices"],
     verbs: ["get", "list", "watch"],

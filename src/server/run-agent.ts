@@ -212,8 +212,10 @@ class Agent {
       events,
       // A kubelet may see what is its own; for the rest there is a second identity.
       live: {
-        of: (resource, more) =>
-          more?.fieldSelector === undefined ? ofCluster.of(resource) : ofNode.of(resource, more),
+        of: (resource, more) => {
+          const isOwn = more?.fieldSelector?.startsWith("spec.nodeName=") ?? false;
+          return (isOwn ? ofNode : ofCluster).of(resource, more);
+        },
       },
       bundle: need(this.#bundle),
       nodeIps: this.#nodeIps,
