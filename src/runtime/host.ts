@@ -24,7 +24,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
-import { mountTmpfs, unmount } from "./mount.ts";
+import { attachLoop, bindMount, detachLoop, mountTmpfs, unmount } from "./mount.ts";
 
 export type FileKind = "file" | "directory" | "symlink" | "socket" | "char" | "block" | "other";
 
@@ -70,7 +70,12 @@ export interface Host {
   fileSystem(path: string): Promise<FileSystemInfo>;
   /** Mounts a tmpfs on the directory; `options` as in mount(8), "" for none. */
   mountTmpfs(path: string, options: string): void;
+  /** Shows the file or directory `source` at `target` too. */
+  bindMount(source: string, target: string): void;
   unmount(path: string): void;
+  /** Puts a free loop device over the file or device `path`; its name. */
+  attachLoop(path: string): string;
+  detachLoop(loop: string): void;
   /** False for a zombie too: it has ended, though nobody may ever reap it. */
   processAlive(pid: number): boolean;
   signal(pid: number, signal: "SIGTERM" | "SIGKILL"): void;
@@ -164,7 +169,10 @@ export const realHost: Host = {
     };
   },
   mountTmpfs,
+  bindMount,
   unmount,
+  attachLoop,
+  detachLoop,
   processAlive,
   signal(pid, signal) {
     if (processAlive(pid)) process.kill(pid, signal);

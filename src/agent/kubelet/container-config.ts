@@ -21,6 +21,7 @@ export interface ContainerOptions {
   readonly imageUser: ImageUser;
   readonly env: ReadonlyMap<string, string>;
   readonly mounts: readonly CriMount[];
+  readonly blockDevices: NonNullable<ContainerConfig["devices"]>;
   /** What comes with the devices that the container holds. */
   readonly grants: readonly DeviceGrant[];
   readonly memoryCapacityBytes: number;
@@ -43,13 +44,16 @@ export function containerConfig(options: ContainerOptions): ContainerConfig {
     workingDir: container.workingDir ?? "",
     envs: [...env].map(([key, value]) => ({ key, value: encoder.encode(value) })),
     mounts: [...options.mounts, ...grantedMounts(options.grants)],
-    devices: options.grants
-      .flatMap(({ devices }) => devices)
-      .map(({ containerPath, hostPath, permissions }) => ({
-        containerPath,
-        hostPath,
-        permissions,
-      })),
+    devices: [
+      ...options.blockDevices,
+      ...options.grants
+        .flatMap(({ devices }) => devices)
+        .map(({ containerPath, hostPath, permissions }) => ({
+          containerPath,
+          hostPath,
+          permissions,
+        })),
+    ],
     CDIDevices: options.grants
       .flatMap(({ cdiDevices }) => cdiDevices)
       .map(({ name }) => ({ name })),

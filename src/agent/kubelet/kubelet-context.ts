@@ -4,6 +4,7 @@ import type { EventRecorder } from "../../live/events.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { CriClient } from "../cri/client.ts";
+import type { Csi } from "../csi/csi.ts";
 import type { DeviceManager } from "../devices/device-manager.ts";
 import type { ImageManager } from "../images.ts";
 import type { PodAdmission } from "../net/policy.ts";
@@ -28,6 +29,7 @@ export interface KubeletContext {
   readonly objects: ObjectSource;
   readonly tokens: ServiceAccountTokens;
   readonly volumes: Volumes;
+  readonly csi: Csi;
   readonly prober: Prober;
   readonly devices: DeviceManager;
   readonly resources: ResourceState;

@@ -7,9 +7,7 @@ import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
 import type { CriClient } from "../cri/client.ts";
-import { CsiDrivers } from "../csi/csi-drivers.ts";
-import { CsiNodeReport } from "../csi/csi-node.ts";
-import { PluginRegistry } from "../csi/plugin-registry.ts";
+import { createCsi } from "../csi/csi.ts";
 import { DeviceManager } from "../devices/device-manager.ts";
 import { servePodResources } from "../devices/pod-resources.ts";
 import { ImageManager, type ImageSources } from "../images.ts";
@@ -101,7 +99,13 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const identity = identityOf(options);
   const imageDir = options.imageDir ?? rootDir;
   let pressures = (): readonly string[] => [];
-  const facts = { identity, machine, pressures: () => pressures() };
+  let volumesInUse = (): readonly string[] => [];
+  const facts = {
+    identity,
+    machine,
+    pressures: () => pressures(),
+    volumesInUse: () => volumesInUse(),
+  };
   const { reporter, devices } = makeReporter(options, facts, rootDir);
   const allocatable = nodeAllocatable(identity, machine, await host.fileSystem(rootDir));
   let wake = (_uid: string): void => {};
@@ -114,7 +118,10 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     conditions: () => pressures(),
     onProbe: (uid) => wake(uid),
     onObjects: (uids) => objectsChanged(uids),
+    onVolumesInUse: () => reporter.update(false),
   });
+  await context.csi.volumes.load();
+  volumesInUse = () => context.csi.volumes.attachments.inUse();
   const reserved = reservedOf(settings);
   await prepareCgroups(context.cgroups, {
     milliCpu: machine.cpus * 1000 - reserved.milliCpu,
@@ -126,7 +133,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const live = options.live.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   if (options.servesPlugins === true) await startPlugins(options, devices, workers);
   await reporter.register(scope.signal);
-  if (options.servesPlugins === true) followPlugins(options, rootDir);
+  if (options.servesPlugins === true) context.csi.start(scope);
   scope.task("node-status", (signal) => reporter.run(signal));
   scope.task("node-lease", (signal) => reporter.renewLease(signal));
   scope.task("pods", (signal) => workers.follow(live, signal));
@@ -274,7 +281,7 @@ function identityOf(options: KubeletOptions): NodeIdentity {
 /** What the node tells of itself, devices of plugins among it. */
 function makeReporter(
   options: KubeletOptions,
-  facts: Pick<NodeReporterOptions, "identity" | "machine" | "pressures">,
+  facts: Pick<NodeReporterOptions, "identity" | "machine" | "pressures" | "volumesInUse">,
   rootDir: string,
 ): { readonly reporter: NodeReporter; readonly devices: DeviceManager } {
   const { log } = options.runtime;
@@ -300,23 +307,6 @@ async function startPlugins(
   await servePodResources({ host, scope, rootDir, store: devices.store, pods });
 }
 
-/** Takes CSI drivers as they announce themselves. */
-function followPlugins(options: KubeletOptions, rootDir: string): void {
-  const { runtime, host, scope } = options;
-  const report = new CsiNodeReport(options);
-  const drivers = new CsiDrivers({ ...options, report });
-  const registry = new PluginRegistry({
-    runtime,
-    host,
-    dir: `${rootDir}/plugins_registry`,
-    handlers: new Map([["CSIPlugin", drivers]]),
-  });
-  scope.task("csi-node", (signal) => report.ensure(signal));
-  scope.task("plugins", (signal) => registry.follow(signal));
-  scope.task("csi-limits", (signal) => drivers.followLimits(signal));
-  scope.defer(() => drivers.closeAll());
-}
-
 interface Found {
   readonly devices: DeviceManager;
   readonly rootDir: string;
@@ -325,6 +315,7 @@ interface Found {
   readonly conditions: () => readonly string[];
   readonly onProbe: (uid: string) => void;
   readonly onObjects: (uids: Iterable<string>) => void;
+  readonly onVolumesInUse: () => Promise<void>;
 }
 
 async function contextOf(options: KubeletOptions, found: Found): Promise<KubeletContext> {
@@ -338,6 +329,8 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
   const liveServices = options.live.of(services);
   const resources = new ResourceState(runtime, rootDir, options.scope.signal);
   await resources.load();
+  const onInUse = found.onVolumesInUse;
+  const csi = createCsi({ ...options, objects, tokens, rootDir, onInUse });
   return {
     runtime,
     host,
@@ -349,7 +342,8 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     images: new ImageManager(runtime, cri, options),
     objects,
     tokens,
-    volumes: new Volumes({ runtime, host, client, objects, tokens, rootDir }),
+    csi,
+    volumes: new Volumes({ runtime, host, client, objects, tokens, rootDir, csi: csi.volumes }),
     prober: new Prober({ runtime, cri, events, onChange: onProbe }),
     resources,
     devices: found.devices,

@@ -1,11 +1,12 @@
 /** The mounts of a container: its volume mounts, and the files every container gets. */
-import { MountPropagation } from "../../gen/cri/api_pb.ts";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type DeviceSchema, MountPropagation } from "../../gen/cri/api_pb.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { CriMount } from "./container-config.ts";
 import { ConfigError } from "./env.ts";
 import { expand } from "./expand.ts";
-import { type Container, type Pod, podDir, uidOf } from "./types.ts";
+import { type Container, type Pod, podDir, uidOf, type Volume } from "./types.ts";
 import { isWrittenByUs, type Volumes } from "./volumes.ts";
 
 export interface MountOptions {
@@ -56,7 +57,7 @@ async function volumeMount(options: MountOptions, mount: VolumeMount): Promise<C
   const recursive = mount.recursiveReadOnly === "Enabled";
   const base = {
     containerPath: path,
-    readonly: mount.readOnly === true || isWrittenByUs(volume),
+    readonly: mount.readOnly === true || isReadOnly(volume),
     recursiveReadOnly: mount.readOnly === true && recursive,
     propagation:
       propagations[mount.mountPropagation ?? "None"] ?? MountPropagation.PROPAGATION_PRIVATE,
@@ -71,6 +72,31 @@ async function volumeMount(options: MountOptions, mount: VolumeMount): Promise<C
   if (subPath === "") return { ...base, hostPath: root };
   const hostPath = await resolveSubPath(options, root, subPath, mount);
   return { ...base, hostPath };
+}
+
+/** Whatever the container asks for, nothing can be written there. */
+function isReadOnly(volume: Volume): boolean {
+  const { persistentVolumeClaim, csi } = volume;
+  if (persistentVolumeClaim?.readOnly === true || csi?.readOnly === true) return true;
+  return isWrittenByUs(volume);
+}
+
+type CriDevice = MessageInitShape<typeof DeviceSchema>;
+
+/** The devices of the container's raw block volumes. */
+export function blockDevices(
+  volumes: Volumes,
+  pod: Pod,
+  { volumeDevices = [] }: Container,
+): readonly CriDevice[] {
+  return volumeDevices.map(({ name, devicePath }) => {
+    const volume = (pod.spec.volumes ?? []).find((entry) => entry.name === name);
+    const hostPath = volume && volumes.pathOf(pod, volume);
+    if (volume === undefined || hostPath === undefined) {
+      throw new ConfigError(`cannot find volume "${name}" to pass into container`);
+    }
+    return { containerPath: devicePath, hostPath, permissions: isReadOnly(volume) ? "r" : "mrw" };
+  });
 }
 
 function subPathOf({ env }: MountOptions, mount: VolumeMount): string {

@@ -32,6 +32,8 @@ export interface NodeFacts {
   /** Conditions that hold now: MemoryPressure and the like. */
   readonly pressures: readonly string[];
   /** Extended resources of device plugins. */
+  /** Unique names of volumes that pods of the node use, or still have staged. */
+  readonly volumesInUse: readonly string[];
   readonly devices: {
     readonly capacity: Readonly<Record<string, string>>;
     readonly allocatable: Readonly<Record<string, string>>;
@@ -175,6 +177,7 @@ export function nodeStatus(
     capacity: { ...nodeCapacity(identity, machine, disk), ...facts.devices.capacity },
     allocatable: { ...nodeAllocatable(identity, machine, disk), ...facts.devices.allocatable },
     conditions: nodeConditions(facts, before),
+    ...(facts.volumesInUse.length === 0 ? {} : { volumesInUse: [...facts.volumesInUse] }),
     daemonEndpoints: { kubeletEndpoint: { Port: identity.kubeletPort } },
     ...(facts.handlers.length === 0 ? {} : { runtimeHandlers: [...facts.handlers] }),
     features: { supplementalGroupsPolicy: facts.supplementalGroupsPolicy },

@@ -41,6 +41,7 @@ export interface NodeReporterOptions {
   readonly events: EventRecorder;
   /** Conditions of the node that hold now. */
   readonly pressures: () => readonly string[];
+  readonly volumesInUse: () => readonly string[];
   /** What device plugins offer. */
   readonly devices: () => NodeFacts["devices"];
 }
@@ -123,7 +124,8 @@ export class NodeReporter {
     if (!due && sameStatus(this.#node?.status, status)) return;
     const options = { subresource: "status" };
     const replaced = [...(status.addresses ?? []), { $patch: "replace" }];
-    const body = { status: { ...status, addresses: replaced } };
+    const volumesInUse = status.volumesInUse ?? null;
+    const body = { status: { ...status, addresses: replaced, volumesInUse } };
     const answer = client.patch(nodes, "", identity.name, "strategic", body, options);
     this.#node = await answer.catch(async (error: unknown) => {
       // Deleted by hand: the node comes back as a new one, as upstream's kubelet does.
@@ -150,6 +152,7 @@ export class NodeReporter {
       disk,
       pressures: this.#options.pressures(),
       devices: this.#options.devices(),
+      volumesInUse: this.#options.volumesInUse(),
       runtimeVersion: `${name}://${version?.runtimeVersion ?? "unknown"}`,
       runtime: status?.status?.conditions,
       handlers: (status?.runtimeHandlers ?? []).map(handlerStatus),
@@ -207,6 +210,7 @@ function sameStatus(before: core.NodeStatus | undefined, now: core.NodeStatus): 
     capacity: status?.capacity,
     allocatable: status?.allocatable,
     images: status?.images?.map((image) => image.names),
+    volumesInUse: status?.volumesInUse,
     nodeInfo: status?.nodeInfo,
     runtimeHandlers: status?.runtimeHandlers,
     features: status?.features,

@@ -74,7 +74,10 @@ export async function relistLoop(
       for (const uid of changed) workers.wake(uid);
       const isKnown = (uid: string): boolean => workers.record(uid) !== undefined || found.has(uid);
       for (const uid of await volumes.podsOnDisk()) {
-        if (!isKnown(uid)) await volumes.tearDown(uid);
+        if (isKnown(uid)) continue;
+        await volumes.tearDown(uid).catch((error: unknown) => {
+          runtime.log.debug("Cannot clear an orphan's volumes", { uid, error: `${error}` });
+        });
       }
       await housekeeping.look(isKnown);
     } catch (error) {

@@ -14,8 +14,13 @@ interface TokenAnswer {
   readonly status?: { readonly token: string; readonly expirationTimestamp: string };
 }
 
-interface Held {
+/** A token as drivers of volumes are given it. */
+export interface IssuedToken {
   readonly token: string;
+  readonly expirationTimestamp: string;
+}
+
+interface Held extends IssuedToken {
   readonly renewAtMs: number;
   readonly expiresAtMs: number;
 }
@@ -31,17 +36,26 @@ export class ServiceAccountTokens {
   }
 
   async token(pod: Pod, audience: string, expirationSeconds: number): Promise<string> {
+    return (await this.issued(pod, audience, expirationSeconds)).token;
+  }
+
+  async issued(pod: Pod, audience: string, expirationSeconds: number): Promise<IssuedToken> {
+    const { token, expirationTimestamp } = await this.#hold(pod, audience, expirationSeconds);
+    return { token, expirationTimestamp };
+  }
+
+  async #hold(pod: Pod, audience: string, expirationSeconds: number): Promise<Held> {
     const key = `${pod.metadata.uid} ${audience} ${expirationSeconds}`;
     const held = this.#held.get(key);
     const nowMs = this.#runtime.clock.now().getTime();
-    if (held !== undefined && nowMs < held.renewAtMs) return held.token;
+    if (held !== undefined && nowMs < held.renewAtMs) return held;
     try {
       const fresh = await this.#request(pod, audience, expirationSeconds);
       this.#held.set(key, fresh);
-      return fresh.token;
+      return fresh;
     } catch (error) {
       // The old one still serves until it really expires.
-      if (held !== undefined && nowMs < held.expiresAtMs) return held.token;
+      if (held !== undefined && nowMs < held.expiresAtMs) return held;
       throw error;
     }
   }
@@ -72,6 +86,7 @@ export class ServiceAccountTokens {
     const nowMs = this.#runtime.clock.now().getTime();
     const expiresAtMs = new Date(expirationTimestamp).getTime();
     const lifetime = (expiresAtMs - nowMs) * limits.lifetimeShare;
-    return { token, expiresAtMs, renewAtMs: nowMs + Math.min(lifetime, limits.ageMsMax) };
+    const renewAtMs = nowMs + Math.min(lifetime, limits.ageMsMax);
+    return { token, expirationTimestamp, expiresAtMs, renewAtMs };
   }
 }

@@ -10,7 +10,7 @@ import { etcHosts, etcHostsOnHost, hostNameOf } from "./etc-hosts.ts";
 import type { PodPlace } from "./field-ref.ts";
 import { runHandler } from "./handlers.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
-import { containerMounts } from "./mounts.ts";
+import { blockDevices, containerMounts } from "./mounts.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { type SandboxConfig, sandboxConfig } from "./sandbox-config.ts";
 import { fieldPathOf, type NamedContainer, type Pod, podDir, podLogDir } from "./types.ts";
@@ -163,6 +163,7 @@ async function configOf(
     imageUser: image.user,
     env,
     mounts,
+    blockDevices: [...blockDevices(volumes, pod, container)],
     grants,
     memoryCapacityBytes: context.memoryCapacityBytes,
     seccompRoot: context.seccompRoot,

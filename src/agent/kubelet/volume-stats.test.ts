@@ -24,6 +24,8 @@ const pod: Pod = {
       { name: "own", ephemeral: {} },
       { name: "host", hostPath: { path: "/" } },
       { name: "absent", emptyDir: {} },
+      { name: "driven", persistentVolumeClaim: { claimName: "driven" } },
+      { name: "silent", persistentVolumeClaim: { claimName: "silent" } },
     ],
   },
 };
@@ -35,7 +37,15 @@ test("volumes are measured file by file, once in a while, those of the host neve
   writeFileSync(join(dir, "scratch/deep/file"), "12345");
   writeFileSync(join(dir, "data/file"), "123");
   const runtime = createRuntime({ logLevel: "error" });
-  const volumes = { pathOf: (_pod: Pod, { name }: { name: string }) => join(dir, name) };
+  const driverUse = {
+    used: { bytes: 7, inodes: 1 },
+    fs: { totalBytes: 9, freeBytes: 2, totalInodes: 5, freeInodes: 4 },
+  };
+  const volumes = {
+    pathOf: (_pod: Pod, { name }: { name: string }) => join(dir, name),
+    usageOf: (_pod: Pod, { name }: { name: string }) =>
+      ({ driven: Promise.resolve(driverUse), silent: Promise.resolve(undefined) })[name],
+  };
   const stats = new VolumeStats({ runtime, host: realHost, volumes });
   const found = await stats.read([pod]);
   const rows = (found.get("u") ?? []).map(({ name, claim, isEphemeral, used }) => {
@@ -46,12 +56,13 @@ test("volumes are measured file by file, once in a while, those of the host neve
     ["memory", undefined, false, 0, 0],
     ["data", "mine", false, 3, 1],
     ["own", "p-own", false, 0, 0],
+    ["driven", "driven", false, 7, 1],
   ]);
   const page = volumeMetrics(found);
   const labels = 'namespace="n",persistentvolumeclaim="mine"';
   expect(page).toContain(`kubelet_volume_stats_used_bytes{${labels}} 3\n`);
   expect(page).toContain(`kubelet_volume_stats_inodes_used{${labels}} 1\n`);
-  expect(page.match(/^kubelet_volume_stats_capacity_bytes\{/gm)).toHaveLength(2);
+  expect(page.match(/^kubelet_volume_stats_capacity_bytes\{/gm)).toHaveLength(3);
   writeFileSync(join(dir, "data/more"), "123");
   expect(await stats.read([pod])).toEqual(found);
   expect(await stats.read([])).toEqual(new Map());

@@ -16,12 +16,18 @@ export interface VolumeUse {
   readonly fs: FileSystemInfo;
 }
 
+/** What a driver tells of a volume of its own. */
+export type DriverUse = Pick<VolumeUse, "used" | "fs">;
+
 export type VolumeUses = ReadonlyMap<string, readonly VolumeUse[]>;
 
 export interface VolumeStatsOptions {
   readonly runtime: Runtime;
   readonly host: Host;
-  readonly volumes: { pathOf(pod: Pod, volume: Volume): string | undefined };
+  readonly volumes: {
+    pathOf(pod: Pod, volume: Volume): string | undefined;
+    usageOf(pod: Pod, volume: Volume): Promise<DriverUse | undefined> | undefined;
+  };
 }
 
 /** Upstream's volumeStatsAggPeriod. */
@@ -63,12 +69,18 @@ export class VolumeStats {
     const { host, volumes } = this.#options;
     const path = volumes.pathOf(pod, volume);
     if (path === undefined || volume.hostPath !== undefined) return undefined;
+    const claim = claimOf(pod, volume);
     try {
+      const driver = volumes.usageOf(pod, volume);
+      if (driver !== undefined) {
+        const use = await driver;
+        return use && { name: volume.name, claim, isEphemeral: false, ...use };
+      }
       const [fs, used] = await Promise.all([host.fileSystem(path), treeUse(host, path)]);
       const { emptyDir, configMap, downwardAPI } = volume;
       const onDisk = emptyDir !== undefined && emptyDir.medium !== "Memory";
       const isEphemeral = onDisk || configMap !== undefined || downwardAPI !== undefined;
-      return { name: volume.name, claim: claimOf(pod, volume), isEphemeral, used, fs };
+      return { name: volume.name, claim, isEphemeral, used, fs };
     } catch {
       return undefined;
     }

@@ -4,6 +4,9 @@ import { tmpdir } from "node:os";
 import { configMaps } from "../../client/resources.ts";
 import { realHost } from "../../runtime/host.ts";
 import { createRuntime } from "../../runtime/real.ts";
+import { CsiDrivers } from "../csi/csi-drivers.ts";
+import { CsiNodeReport } from "../csi/csi-node.ts";
+import { CsiVolumes } from "../csi/csi-volumes.ts";
 import { MemoryApi } from "../testing/memory-api.ts";
 import type { PodPlace } from "./field-ref.ts";
 import { ObjectSource } from "./object-source.ts";
@@ -34,7 +37,15 @@ async function volumesOver(api: MemoryApi): Promise<Volumes> {
   await api.create(configMaps, { apiVersion: "v1", kind: "ConfigMap", metadata, data: { a: "1" } });
   const objects = new ObjectSource({ runtime, client: api, onChange: () => {} });
   const tokens = new ServiceAccountTokens(api, runtime);
-  return new Volumes({ runtime, host: realHost, client: api, objects, tokens, rootDir });
+  const drivers = new CsiDrivers({
+    runtime,
+    live: api,
+    report: new CsiNodeReport({ runtime, client: api, nodeName: "n" }),
+  });
+  const shared = { runtime, host: realHost, client: api, objects, tokens, rootDir };
+  const onInUse = async (): Promise<void> => {};
+  const csi = new CsiVolumes({ ...shared, drivers, events: api.recorder, nodeName: "n", onInUse });
+  return new Volumes({ ...shared, csi });
 }
 
 test("files follow their object, and a pod taken down stays down", async () => {

@@ -1,18 +1,25 @@
 /** Sets up the volumes of pods, keeps their contents fresh, removes them. */
 import type { Client } from "../../client/client.ts";
 import { persistentVolumeClaims, persistentVolumes } from "../../client/resources.ts";
+import type { PersistentVolumeClaim } from "../../gen/core-v1.ts";
 import { isReason } from "../../lib/api-error.ts";
 import { Lanes } from "../../lib/lanes.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { BlockDevices, localBlock } from "../csi/block-devices.ts";
+import { MountError } from "../csi/csi-attachments.ts";
+import { claimedVolume, inlineVolume, type PersistentVolume } from "../csi/csi-volume.ts";
+import type { CsiVolumes, VolumeOfPod } from "../csi/csi-volumes.ts";
 import { writePayload } from "./atomic-writer.ts";
 import type { PodPlace } from "./field-ref.ts";
 import { checkHostPath } from "./host-path.ts";
+import { isMountPoint, mountPoints } from "./mount-table.ts";
 import type { ObjectSource } from "./object-source.ts";
 import { wholeValue } from "./resources.ts";
 import type { ServiceAccountTokens } from "./service-account-tokens.ts";
-import { type Pod, podDir, uidOf, type Volume } from "./types.ts";
+import { containersOf, type Pod, podDir, uidOf, type Volume } from "./types.ts";
 import { type PayloadContext, VolumeError, volumePayload } from "./volume-payload.ts";
+import type { DriverUse } from "./volume-stats.ts";
 
 export interface VolumeOptions {
   readonly runtime: Runtime;
@@ -20,6 +27,7 @@ export interface VolumeOptions {
   readonly client: Client;
   readonly objects: ObjectSource;
   readonly tokens: ServiceAccountTokens;
+  readonly csi: Pick<CsiVolumes, "setUp" | "refresh" | "tearDown" | "usage">;
   /** /var/lib/kubelet */
   readonly rootDir: string;
 }
@@ -50,6 +58,9 @@ export class Volumes {
   readonly #written = new Map<string, string>();
   /** Host paths of claims, found when the pod was prepared. */
   readonly #claimed = new Map<string, string>();
+  /** What lies on CSI volumes, by uid and volume name. */
+  readonly #csi = new Map<string, VolumeOfPod>();
+  readonly #blocks: BlockDevices;
   /** Pods whose files may be written. */
   readonly #open = new Set<string>();
   /** One piece of work on a pod's files at a time. */
@@ -57,6 +68,7 @@ export class Volumes {
 
   constructor(options: VolumeOptions) {
     this.#options = options;
+    this.#blocks = new BlockDevices(options);
   }
 
   /** Where the volume is on the host; undefined for image volumes, which the runtime mounts. */
@@ -66,6 +78,12 @@ export class Volumes {
     const dir = podDir(this.#options.rootDir, uidOf(pod));
     if (plugin !== undefined) return `${dir}/volumes/${plugins[plugin]}/${volume.name}`;
     return this.#claimed.get(`${uidOf(pod)} ${volume.name}`);
+  }
+
+  /** What the driver of a CSI volume says of it, if it says anything; undefined for others. */
+  usageOf(pod: Pod, volume: Volume): Promise<DriverUse | undefined> | undefined {
+    const of = this.#csi.get(`${uidOf(pod)} ${volume.name}`);
+    return of && this.#options.csi.usage(of);
   }
 
   /** Makes every volume of the pod usable; throws VolumeError naming the first that is not. */
@@ -91,9 +109,9 @@ export class Volumes {
 
   async #refresh(pod: Pod, place: PodPlace): Promise<void> {
     for (const volume of pod.spec.volumes ?? []) {
-      if (!isWrittenByUs(volume)) continue;
       try {
-        await this.#writeFiles(pod, volume, place);
+        if (isWrittenByUs(volume)) await this.#writeFiles(pod, volume, place);
+        else await this.#refreshCsi(pod, volume);
       } catch (error) {
         this.#options.runtime.log.debug("Cannot refresh a volume", {
           pod: `${pod.metadata.namespace}/${pod.metadata.name}`,
@@ -111,8 +129,11 @@ export class Volumes {
   }
 
   async #tearDown(uid: string): Promise<void> {
-    const { host, rootDir } = this.#options;
+    const { host, rootDir, csi } = this.#options;
     const dir = podDir(rootDir, uid);
+    await csi.tearDown(uid);
+    await this.#blocks.unmapAll(uid);
+    for (const [key, of] of this.#csi) if (uidOf(of.pod) === uid) this.#csi.delete(key);
     for (const key of this.#written.keys())
       if (key.startsWith(`${dir}/`)) this.#written.delete(key);
     for (const key of this.#claimed.keys())
@@ -140,16 +161,10 @@ export class Volumes {
     return this.#options.host.list(`${this.#options.rootDir}/pods`);
   }
 
+  /** The deepest first. */
   async #mountsBelow(dir: string): Promise<string[]> {
-    const table = (await this.#options.runtime.files.readText("/proc/self/mountinfo")) ?? "";
-    const points = table.split("\n").map((line) => line.split(" ")[4] ?? "");
-    // The kernel writes spaces and backslashes in octal; the deepest mounts go first.
-    const plain = points.map((point) =>
-      point.replace(/\\([0-7]{3})/g, (_all, octal) =>
-        String.fromCharCode(Number.parseInt(octal, 8)),
-      ),
-    );
-    return plain.filter((point) => point.startsWith(`${dir}/`)).reverse();
+    const points = await mountPoints(this.#options.runtime);
+    return points.filter((point) => point.startsWith(`${dir}/`)).toReversed();
   }
 
   async #prepareOne(pod: Pod, volume: Volume, place: PodPlace, signal: AbortSignal): Promise<void> {
@@ -160,7 +175,11 @@ export class Volumes {
       if (volume.emptyDir !== undefined) return await this.#emptyDir(pod, volume);
       if (volume.image !== undefined) return;
       if (volume.persistentVolumeClaim !== undefined || volume.ephemeral !== undefined) {
-        return await this.#claim(pod, volume);
+        return await this.#claim(pod, volume, signal);
+      }
+      if (volume.csi !== undefined) {
+        const of = this.#csiOf(pod, volume, undefined);
+        if (of !== undefined) return await this.#setUpCsi(of, signal);
       }
       const plugin = pluginOf(volume);
       if (plugin === undefined) {
@@ -172,6 +191,7 @@ export class Volumes {
       await this.#writeFiles(pod, volume, place);
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof MountError) throw new VolumeError(error.message);
       const message = error instanceof Error ? error.message : `${error}`;
       throw new VolumeError(`MountVolume.SetUp failed for volume "${volume.name}" : ${message}`);
     }
@@ -197,9 +217,7 @@ export class Volumes {
   async #tmpfs(path: string, size: string): Promise<void> {
     const { runtime, host } = this.#options;
     await host.mkdir(path, 0o755);
-    const mounted = (await runtime.files.readText("/proc/self/mountinfo")) ?? "";
-    if (mounted.includes(` ${path} `)) return;
-    host.mountTmpfs(path, size);
+    if (!(await isMountPoint(runtime, path))) host.mountTmpfs(path, size);
   }
 
   async #writeFiles(pod: Pod, volume: Volume, place: PodPlace): Promise<void> {
@@ -228,9 +246,36 @@ export class Volumes {
     this.#written.set(dir, hash);
   }
 
-  /** A claim is usable here when its volume is a path of this machine. */
-  async #claim(pod: Pod, volume: Volume): Promise<void> {
-    const { client, host } = this.#options;
+  /** A claim is usable here when its volume is a path of this machine or a CSI driver's. */
+  async #claim(pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
+    const { host } = this.#options;
+    const objects = await this.#claimOf(pod, volume);
+    const { persistent } = objects;
+    const isBlock = persistent.spec.volumeMode === "Block";
+    refuseMode(pod, volume, isBlock);
+    const of = this.#csiOf(pod, volume, objects);
+    if (of !== undefined) return await this.#setUpCsi(of, signal);
+    const { hostPath, local } = persistent.spec;
+    const path = hostPath?.path ?? local?.path;
+    if (path === undefined) throw new VolumeError("no volume plugin matched");
+    const key = `${uidOf(pod)} ${volume.name}`;
+    if (local !== undefined && isBlock) {
+      const block = localBlock(this.#options.rootDir, persistent.metadata.name ?? "", uidOf(pod));
+      await this.#blocks.map(block, path);
+      this.#claimed.set(key, this.#blocks.pathOf(block));
+      return;
+    }
+    await checkHostPath(host, hostPath ?? { path, type: "" });
+    const group = pod.spec.securityContext?.fsGroup;
+    if (group !== undefined && (await host.stat(path, true)) !== undefined) {
+      await host.chown(path, -1, group);
+      await host.chmod(path, 0o2775);
+    }
+    this.#claimed.set(key, path);
+  }
+
+  async #claimOf(pod: Pod, volume: Volume): Promise<ClaimObjects> {
+    const { client } = this.#options;
     const namespace = pod.metadata.namespace ?? "";
     const name = volume.persistentVolumeClaim?.claimName ?? `${pod.metadata.name}-${volume.name}`;
     const claim = await client.get(persistentVolumeClaims, namespace, name).catch((error) => {
@@ -241,16 +286,48 @@ export class Volumes {
     if (claim.status?.phase !== "Bound" || bound === "") {
       throw new VolumeError(`PVC ${namespace}/${name} is not bound`);
     }
-    const persistent = await client.get(persistentVolumes, "", bound);
-    const { hostPath, local } = persistent.spec;
-    const path = hostPath?.path ?? local?.path;
-    if (path === undefined) throw new VolumeError("no volume plugin matched");
-    await checkHostPath(host, hostPath ?? { path, type: "" });
-    const group = pod.spec.securityContext?.fsGroup;
-    if (group !== undefined && (await host.stat(path, true)) !== undefined) {
-      await host.chown(path, -1, group);
-      await host.chmod(path, 0o2775);
-    }
-    this.#claimed.set(`${uidOf(pod)} ${volume.name}`, path);
+    return { claim, persistent: await client.get(persistentVolumes, "", bound) };
   }
+
+  /** Undefined for a volume that no CSI driver has to do with. */
+  #csiOf(pod: Pod, volume: Volume, objects: ClaimObjects | undefined): VolumeOfPod | undefined {
+    const found =
+      objects === undefined ? inlineVolume(pod, volume) : claimedVolume(volume, objects.persistent);
+    return found && { pod, name: volume.name, volume: found, ...objects };
+  }
+
+  async #setUpCsi(of: VolumeOfPod, signal: AbortSignal): Promise<void> {
+    const key = `${uidOf(of.pod)} ${of.name}`;
+    this.#claimed.set(key, await this.#options.csi.setUp(of, signal));
+    this.#csi.set(key, of);
+  }
+
+  async #refreshCsi(pod: Pod, volume: Volume): Promise<void> {
+    const known = this.#csi.get(`${uidOf(pod)} ${volume.name}`);
+    if (known === undefined) return;
+    const objects = known.claim === undefined ? undefined : await this.#claimOf(pod, volume);
+    const of = this.#csiOf(pod, volume, objects);
+    if (of !== undefined) await this.#options.csi.refresh(of, new AbortController().signal);
+  }
+}
+
+interface ClaimObjects {
+  readonly claim: PersistentVolumeClaim;
+  readonly persistent: PersistentVolume;
+}
+
+/** A volume is either a file system or a device, and containers must want it as that. */
+function refuseMode(pod: Pod, { name }: Volume, isBlock: boolean): void {
+  const containers = containersOf(pod).map(({ container }) => container);
+  const wrong = containers.some(({ volumeMounts = [], volumeDevices = [] }) =>
+    (isBlock ? volumeMounts : volumeDevices).some((use) => use.name === name),
+  );
+  if (!wrong) return;
+  const mode = isBlock ? "Block" : "Filesystem";
+  const place = isBlock ? "volumeMounts" : "volumeDevices";
+  throw new MountError(
+    `Unable to attach or mount volumes: unmounted volumes=[${name}], unattached volumes=[], ` +
+      `failed to process volumes=[${name}]: volume ${name} has volumeMode ${mode}, but is ` +
+      `specified in ${place}`,
+  );
 }
