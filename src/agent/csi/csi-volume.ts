@@ -93,8 +93,8 @@ export function lifecycleProblem(
   }
   const modes = object.spec.volumeLifecycleModes ?? [];
   if (modes.includes(lifecycle)) return undefined;
-  const supported = `[${modes.map((mode) => JSON.stringify(mode)).join(" ")}]`;
-  return `volume mode "${lifecycle}" not supported by driver ${driver} (only supports ${supported})`;
+  const only = `[${modes.map((mode) => JSON.stringify(mode)).join(" ")}]`;
+  return `volume mode "${lifecycle}" not supported by driver ${driver} (only supports ${only})`;
 }
 
 /** What drivers that ask for it are told of the pod. */

@@ -122,20 +122,16 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   });
   await context.csi.volumes.load();
   volumesInUse = () => context.csi.volumes.attachments.inUse();
-  const reserved = reservedOf(settings);
-  await prepareCgroups(context.cgroups, {
-    milliCpu: machine.cpus * 1000 - reserved.milliCpu,
-    memoryBytes: machine.memoryBytes - reserved.memoryBytes,
-  });
+  await prepareNodeCgroups(context, settings, machine);
   const workers = new PodWorkers(context, scope.signal);
   wake = (uid) => workers.wake(uid);
   objectsChanged = (uids) => workers.objectsChanged(uids);
   const live = options.live.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   if (options.servesPlugins === true) await startPlugins(options, devices, workers);
   await reporter.register(scope.signal);
-  if (options.servesPlugins === true) context.csi.start(scope);
   scope.task("node-status", (signal) => reporter.run(signal));
   scope.task("node-lease", (signal) => reporter.renewLease(signal));
+  if (options.servesPlugins === true) context.csi.start(scope);
   scope.task("pods", (signal) => workers.follow(live, signal));
   const watchdog = startWatch(options, context, workers, live);
   startLoops(scope, context, workers);
@@ -151,11 +147,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     await live.ready(signal);
     await eviction.run(signal);
   });
-  scope.defer(() => {
-    context.prober.stopAll();
-    context.objects.stopAll();
-    cri.close();
-  });
+  scope.defer(() => closeAll(context));
   return {
     context,
     machine,
@@ -166,6 +158,25 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     pods: () => [...workers.list()].filter((record) => !record.removed).map(({ pod }) => pod),
     findPod: (namespace, name) => workers.find(namespace, name),
   };
+}
+
+function closeAll({ prober, objects, cri }: KubeletContext): void {
+  prober.stopAll();
+  objects.stopAll();
+  cri.close();
+}
+
+/** What pods may use together. */
+async function prepareNodeCgroups(
+  { cgroups }: KubeletContext,
+  settings: KubeletSettings,
+  { cpus, memoryBytes }: Machine,
+): Promise<void> {
+  const reserved = reservedOf(settings);
+  await prepareCgroups(cgroups, {
+    milliCpu: cpus * 1000 - reserved.milliCpu,
+    memoryBytes: memoryBytes - reserved.memoryBytes,
+  });
 }
 
 function configOf(
