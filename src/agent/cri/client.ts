@@ -2,9 +2,9 @@
 
 import { createConnection } from "node:net";
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { Http2SessionManager } from "@connectrpc/connect-node";
 import { ImageService, RuntimeService } from "../../gen/cri/api_pb.ts";
-import { unaryOver } from "./unary-transport.ts";
+import { streamOver, unaryOver } from "./grpc-transport.ts";
 
 export interface CriClient {
   readonly runtime: Client<typeof RuntimeService>;
@@ -33,8 +33,7 @@ export function openSocket(socketPath: string): {
   const sessionManager = new Http2SessionManager(baseUrl, undefined, {
     createConnection: () => createConnection(socketPath),
   });
-  const { stream } = createGrpcTransport({ baseUrl, sessionManager });
-  const transport = { unary: unaryOver(sessionManager), stream };
+  const transport = { unary: unaryOver(sessionManager), stream: streamOver(sessionManager) };
   return { transport, close: () => sessionManager.abort() };
 }
 

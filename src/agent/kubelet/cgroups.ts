@@ -138,24 +138,32 @@ export async function removePodCgroup(options: CgroupOptions, pod: Pod): Promise
   const roots = options.v2
     ? [mountPoint]
     : (await host.list(mountPoint)).map((name) => `${mountPoint}/${name}`);
+  const isOrphan = pod.spec.containers.length === 0;
   // An orphan's class is not known: look under all three.
-  const places = [allPods, burstable, bestEffort].map((parent) => `${parent}/pod${uid}`);
-  for (const dir of roots.flatMap((root) => places.map((place) => `${root}${place}`))) {
-    if ((await host.stat(dir, false))?.kind === "directory") await removeTree(options, dir);
-  }
+  const all = [allPods, burstable, bestEffort].map((parent) => `${parent}/pod${uid}`);
+  const places = isOrphan ? all : [podCgroup(pod)];
+  const dirs = roots.flatMap((root) => places.map((place) => `${root}${place}`));
+  await Promise.all(dirs.map((dir) => removeTree(options, dir)));
 }
 
 async function removeTree(options: CgroupOptions, dir: string): Promise<void> {
-  for (const name of await options.host.list(dir)) {
+  const { host, log } = options;
+  // Mostly nothing is below it any more, and looking would cost a call for each of its files.
+  if (await removed(host, dir)) return;
+  if ((await host.stat(dir, false))?.kind !== "directory") return;
+  for (const name of await host.list(dir)) {
     const path = `${dir}/${name}`;
-    if ((await options.host.stat(path, false))?.kind === "directory") {
-      await removeTree(options, path);
-    }
+    if ((await host.stat(path, false))?.kind === "directory") await removeTree(options, path);
   }
+  if (!(await removed(host, dir))) log.debug("Cannot remove a cgroup", { dir });
+}
+
+async function removed(host: Host, dir: string): Promise<boolean> {
   try {
-    await options.host.removeDirectory(dir);
-  } catch (error) {
-    options.log.debug("Cannot remove a cgroup", { dir, error: `${error}` });
+    await host.removeDirectory(dir);
+    return true;
+  } catch {
+    return false; // not there, in use, or not empty: the caller looks
   }
 }
 

@@ -1,12 +1,14 @@
 /**
  * The last known runtime state of every pod. Runtime events and a slow relist say which pods to
- * read again, as a whole, so that missed events only cost time. What starts is taken over from the
- * event or the answer itself: nothing of it needs to be read.
+ * read again, as a whole, so that missed events only cost time. What starts or ends is taken over
+ * from the event or the answer itself: nothing of it needs to be read.
  */
 import {
   type Container,
   type ContainerEventResponse,
   ContainerEventType,
+  type ContainerStatus,
+  PodSandboxState,
 } from "../../gen/cri/api_pb.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Logger } from "../../runtime/runtime.ts";
@@ -30,6 +32,14 @@ export interface CriPodIdentity {
   readonly name: string;
 }
 
+/** No container goes back to a stage that it has left. */
+const stages: Readonly<Record<ContainerState["state"], number>> = {
+  unknown: 0,
+  created: 1,
+  running: 2,
+  exited: 3,
+};
+
 /** How often a pod is read again when it changes during the reading. */
 const readsMax = 3;
 
@@ -42,8 +52,8 @@ export class CriCache {
   readonly #loading = new Set<string>();
   /** Containers whose end is read once more. */
   readonly #unsure = new Set<string>();
-  /** What the last relist saw of each pod, to notice what changed since. */
-  #marks = new Map<string, string>();
+  /** What each pod had and has no more. */
+  readonly #gone = new Map<string, Set<string>>();
 
   constructor(cri: CriClient, host: Host, log: Logger) {
     this.#cri = cri;
@@ -64,6 +74,7 @@ export class CriCache {
   forget(uid: string): void {
     this.#pods.delete(uid);
     this.#dirty.delete(uid);
+    this.#gone.delete(uid);
   }
 
   peek(uid: string): PodCri {
@@ -90,19 +101,47 @@ export class CriCache {
   }
 
   /** Takes over what an event says; false when that is nothing new. */
-  apply(uid: string, event: ContainerEventResponse): boolean {
-    const { containerEventType: type, podSandboxStatus, containersStatuses } = event;
-    const isStart =
-      type === ContainerEventType.CONTAINER_CREATED_EVENT ||
-      type === ContainerEventType.CONTAINER_STARTED_EVENT;
-    if (!isStart || podSandboxStatus === undefined) {
+  async apply(uid: string, event: ContainerEventResponse): Promise<boolean> {
+    const { containerEventType: type, containerId, podSandboxStatus, containersStatuses } = event;
+    if (type === ContainerEventType.CONTAINER_DELETED_EVENT) return this.removed(uid, containerId);
+    if (podSandboxStatus === undefined) {
       this.markDirty(uid);
       return true;
     }
-    const containers = containersStatuses
-      .filter(({ state }) => stateNameOf(state) !== "exited")
-      .map((status) => containerFrom(podSandboxStatus.id, status, ""));
+    const containers = await Promise.all(
+      containersStatuses.map((status) => this.#taken(uid, podSandboxStatus.id, status)),
+    );
     return this.#merge(uid, { sandboxes: [sandboxFrom(podSandboxStatus)], containers });
+  }
+
+  /** The sandbox or container is no more; false when nobody knew of it. */
+  removed(uid: string, id: string): boolean {
+    const known = this.#pods.get(uid);
+    if (known === undefined || this.#loading.has(uid)) {
+      this.markDirty(uid);
+      return true;
+    }
+    const sandboxes = known.sandboxes.filter((sandbox) => sandbox.id !== id);
+    const containers = known.containers.filter(
+      (container) => container.id !== id && container.sandboxId !== id,
+    );
+    const gone = [...known.sandboxes, ...known.containers].length;
+    if (gone === sandboxes.length + containers.length) return false;
+    // News of before its end may come after it.
+    this.#gone.set(uid, (this.#gone.get(uid) ?? new Set()).add(id));
+    this.#pods.set(uid, { sandboxes, containers });
+    return true;
+  }
+
+  /** The runtime has stopped the sandbox, and with it what ran in there. */
+  sandboxStopped(uid: string, podSandboxId: string): void {
+    const known = this.#pods.get(uid);
+    const isAlone = !known?.containers.some(
+      ({ sandboxId, state }) => sandboxId === podSandboxId && state !== "exited",
+    );
+    const sandbox = known?.sandboxes.find(({ id }) => id === podSandboxId);
+    if (sandbox === undefined || !isAlone) this.markDirty(uid);
+    else this.#merge(uid, { sandboxes: [{ ...sandbox, ready: false }], containers: [] });
   }
 
   /** Looks at the sandbox that was just made, unless an event has told of it. */
@@ -116,13 +155,36 @@ export class CriCache {
   /** Looks at the container that was just started, unless an event has told of it. */
   async containerStarted(uid: string, sandboxId: string, containerId: string): Promise<void> {
     const before = this.peek(uid).containers.find(({ id }) => id === containerId);
-    if (before !== undefined && before.state !== "created") return;
-    const { status } = await this.#cri.runtime.containerStatus({ containerId });
-    if (status === undefined || stateNameOf(status.state) === "exited") this.markDirty(uid);
-    else {
-      const containers = [containerFrom(sandboxId, status, "")];
-      this.#merge(uid, { sandboxes: [], containers });
+    if (before === undefined || before.state === "created") {
+      await this.#look(uid, sandboxId, containerId);
     }
+  }
+
+  /** Looks at the container that was just stopped, unless an event has told of it. */
+  async containerStopped(uid: string, containerId: string): Promise<void> {
+    const before = this.peek(uid).containers.find(({ id }) => id === containerId);
+    if (before === undefined) this.markDirty(uid);
+    else if (before.state !== "exited") await this.#look(uid, before.sandboxId, containerId);
+  }
+
+  async #look(uid: string, sandboxId: string, containerId: string): Promise<void> {
+    try {
+      const { status } = await this.#cri.runtime.containerStatus({ containerId });
+      if (status === undefined) throw new Error(`The runtime tells nothing of ${containerId}`);
+      const containers = [await this.#taken(uid, sandboxId, status)];
+      this.#merge(uid, { sandboxes: [], containers });
+    } catch (error) {
+      this.markDirty(uid);
+      if (!isCriNotFound(error)) throw error;
+    }
+  }
+
+  /** A container as it is told of, with its last words once it has ended. */
+  async #taken(uid: string, sandboxId: string, status: ContainerStatus): Promise<ContainerState> {
+    const known = this.peek(uid).containers.find(({ id }) => id === status.id);
+    if (known?.state === "exited") return known;
+    const hasEnded = stateNameOf(status.state) === "exited";
+    return containerFrom(sandboxId, status, hasEnded ? await this.#message(status) : "");
   }
 
   /** Adds what is new; nothing goes back to a state it has left, whatever the order of news. */
@@ -132,13 +194,19 @@ export class CriCache {
       this.markDirty(uid);
       return true;
     }
-    const sandboxes = news.sandboxes.filter((sandbox) => {
+    const gone = this.#gone.get(uid);
+    const isThere = (entry: { readonly id: string }): boolean => gone?.has(entry.id) !== true;
+    const sandboxes = news.sandboxes.filter(isThere).flatMap((sandbox) => {
       const before = known.sandboxes.find(({ id }) => id === sandbox.id);
-      return before === undefined || (before.ips.length === 0 && sandbox.ips.length > 0);
+      if (before === undefined) return [sandbox];
+      if (!before.ready) return [];
+      // A sandbox that has stopped tells no address any more.
+      if (!sandbox.ready) return [{ ...before, ready: false }];
+      return before.ips.length === 0 && sandbox.ips.length > 0 ? [sandbox] : [];
     });
-    const containers = news.containers.filter((container) => {
+    const containers = news.containers.filter(isThere).filter((container) => {
       const before = known.containers.find(({ id }) => id === container.id);
-      return before === undefined || (before.state === "created" && container.state === "running");
+      return before === undefined || stages[before.state] < stages[container.state];
     });
     if (sandboxes.length + containers.length === 0) return false;
     this.#pods.set(uid, {
@@ -148,7 +216,7 @@ export class CriCache {
     return true;
   }
 
-  /** Lists everything; answers the pods whose containers or sandboxes changed since last time. */
+  /** Lists everything; answers the pods of which the runtime shows other than was known. */
   async relist(): Promise<{
     readonly changed: readonly string[];
     readonly pods: ReadonlyMap<string, CriPodIdentity>;
@@ -166,15 +234,18 @@ export class CriCache {
       pods.set(uid, { uid, namespace, name: labels[criNames.podName] ?? "" });
       parts.set(uid, [...(parts.get(uid) ?? []), mark]);
     };
-    for (const sandbox of sandboxes.items) add(sandbox.labels, `${sandbox.id} ${sandbox.state}`);
-    for (const container of containers.containers) {
-      add(container.labels, `${container.id} ${container.state}`);
+    for (const { id, labels, state } of sandboxes.items) {
+      add(labels, `${id} ${state === PodSandboxState.SANDBOX_READY}`);
     }
-    const marks = new Map([...parts].map(([uid, list]) => [uid, list.toSorted().join(",")]));
-    const all = new Set([...marks.keys(), ...this.#marks.keys()]);
-    const changed = [...all].filter((uid) => marks.get(uid) !== this.#marks.get(uid));
+    for (const { id, labels, state } of containers.containers) {
+      add(labels, `${id} ${stateNameOf(state)}`);
+    }
+    const all = new Set([...parts.keys(), ...this.#pods.keys()]);
+    const changed = [...all].filter((uid) => {
+      const mark = (parts.get(uid) ?? []).toSorted().join(",");
+      return mark !== markOf(this.peek(uid));
+    });
     for (const uid of changed) this.#dirty.add(uid);
-    this.#marks = marks;
     return { changed, pods };
   }
 
@@ -224,7 +295,7 @@ export class CriCache {
     }
   }
 
-  async #message(status: Parameters<typeof readTerminationMessage>[1]): Promise<string> {
+  async #message(status: ContainerStatus): Promise<string> {
     try {
       return await readTerminationMessage(this.#host, status);
     } catch (error) {
@@ -232,6 +303,15 @@ export class CriCache {
       return "";
     }
   }
+}
+
+/** What a relist would show of the pod. */
+function markOf({ sandboxes, containers }: PodCri): string {
+  const marks = [
+    ...sandboxes.map(({ id, ready }) => `${id} ${ready}`),
+    ...containers.map(({ id, state }) => `${id} ${state}`),
+  ];
+  return marks.toSorted().join(",");
 }
 
 function renewed<T extends { readonly id: string }>(old: readonly T[], fresh: readonly T[]): T[] {

@@ -41,7 +41,10 @@ export function stepKey(step: Step): string {
   }
 }
 
-/** Does one step; `signal` ends with the kubelet. `forget` is the worker's own. */
+/**
+ * Does one step and tells the cache what it did to the runtime; `signal` ends with the kubelet.
+ * `forget` is the worker's own.
+ */
 export async function runStep(
   context: KubeletContext,
   record: PodRecord,
@@ -61,9 +64,12 @@ export async function runStep(
     case "killContainer":
       return await killContainer(context, record, step, signal);
     case "stopSandbox":
-      return await unlessGone(context.cri.runtime.stopPodSandbox({ podSandboxId: step.id }));
+      await unlessGone(context.cri.runtime.stopPodSandbox({ podSandboxId: step.id }));
+      return context.cache.sandboxStopped(record.uid, step.id);
     case "removeSandbox":
-      return await unlessGone(context.cri.runtime.removePodSandbox({ podSandboxId: step.id }));
+      await unlessGone(context.cri.runtime.removePodSandbox({ podSandboxId: step.id }));
+      context.cache.removed(record.uid, step.id);
+      return;
     case "removeContainer":
       return await removeContainer(context, record, step);
     case "cleanUp":
@@ -207,6 +213,7 @@ async function killContainer(
     const left = usedSeconds <= 1 ? graceSeconds : graceSeconds - usedSeconds;
     const timeout = BigInt(Math.max(Math.min(limits.graceSecondsMin, graceSeconds), left));
     await unlessGone(context.cri.runtime.stopContainer({ containerId: step.id, timeout }));
+    await context.cache.containerStopped(record.uid, step.id);
   } finally {
     record.killGrace.delete(step.id);
     record.condemned.delete(step.id);
@@ -257,6 +264,7 @@ async function removeContainer(
 ): Promise<void> {
   const known = context.cache.peek(record.uid).containers.find(({ id }) => id === step.id);
   await unlessGone(context.cri.runtime.removeContainer({ containerId: step.id }));
+  context.cache.removed(record.uid, step.id);
   context.prober.remove(step.id);
   if (known?.logPath.startsWith(context.logRoot) !== true) return;
   for (const file of await logFiles(context.host, known.logPath)) await context.host.remove(file);

@@ -18,7 +18,8 @@ export async function followEvents(
       for await (const event of cri.runtime.getContainerEvents({}, { signal })) {
         const uid = event.podSandboxStatus?.metadata?.uid;
         if (uid === undefined) continue;
-        if (cache.apply(uid, event)) workers.wake(uid);
+        // Not waited for: the last words of one container are no matter of another.
+        void cache.apply(uid, event).then((isNew) => isNew && workers.wake(uid));
       }
     } catch (error) {
       if (signal.aborted) return;

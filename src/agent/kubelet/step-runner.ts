@@ -4,6 +4,7 @@
  */
 import { burstableShares, weighBurstable } from "./cgroups.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
+import { Lane } from "./lane.ts";
 import type { Step } from "./plan-pod.ts";
 import type { PodRecord } from "./pod-record.ts";
 import type { PodResizes } from "./pod-resizes.ts";
@@ -15,6 +16,8 @@ const limits = {
   finalDeleteAgainMs: 1_000,
   retryMsMin: 500,
   retryMsMax: 10_000,
+  /** How many sandboxes are taken down or removed at once: more would only wait for each other. */
+  ends: { places: 8, heldMsMax: 5_000 },
 } as const;
 
 export interface StepRunnerOptions {
@@ -32,11 +35,13 @@ export interface StepRunnerOptions {
 export class StepRunner {
   readonly #options: StepRunnerOptions;
   readonly #context: KubeletContext;
+  readonly #ends: Lane;
   #burstableShares = 0;
 
   constructor(options: StepRunnerOptions) {
     this.#options = options;
     this.#context = options.context;
+    this.#ends = new Lane(options.context.runtime.clock, limits.ends);
   }
 
   /** Starts the step without waiting for it, unless it runs, waits for another or is to be
@@ -89,11 +94,10 @@ export class StepRunner {
   }
 
   async #run(record: PodRecord, step: Step, key: string): Promise<void> {
-    const { cache } = this.#context;
     try {
       if (step.do === "createSandbox") await this.#weigh();
       if (step.do === "finalDelete" && record.static) await this.#options.staticPods.finish(record);
-      else await runStep(this.#context, record, step, this.#options.signal);
+      else await this.#inTurn(record, step);
       if (step.do === "cleanUp") await this.#weigh();
       record.retries.delete(key);
       // The deletion comes back as a change; asking again at once would only repeat it.
@@ -102,14 +106,20 @@ export class StepRunner {
         record.waiting.delete(step.named.container.name);
         record.restarting.delete(step.after?.id ?? "");
       }
-      if (!keepsCache.has(step.do)) cache.markDirty(record.uid);
     } catch (error) {
-      cache.markDirty(record.uid);
+      this.#context.cache.markDirty(record.uid);
       this.#failed(record, step, key, error);
     } finally {
       record.busy.delete(key);
       this.#options.wake(record.uid, 0);
     }
+  }
+
+  /** What is left of ended pods is removed when no pod waits for its end. */
+  async #inTurn(record: PodRecord, step: Step): Promise<void> {
+    const work = (): Promise<void> => runStep(this.#context, record, step, this.#options.signal);
+    const turn = turns[step.do];
+    await (turn === undefined ? work() : this.#ends.run(turn, work));
   }
 
   /** Keeps the share of the burstable class in step with its pods. */
@@ -144,12 +154,11 @@ export class StepRunner {
   }
 }
 
-/** After these the runtime holds what it held before, or what the step has told the cache. */
-const keepsCache: ReadonlySet<Step["do"]> = new Set([
-  "prepareVolumes",
-  "createSandbox",
-  "startContainer",
-]);
+const turns: Readonly<Partial<Record<Step["do"], "urgent" | "idle">>> = {
+  stopSandbox: "urgent",
+  removeContainer: "idle",
+  removeSandbox: "idle",
+};
 
 /** These wait for what is still being started: it would be left behind otherwise. */
 const endsPod: ReadonlySet<Step["do"]> = new Set(["cleanUp", "finalDelete", "forget"]);

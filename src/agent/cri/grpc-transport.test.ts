@@ -23,6 +23,19 @@ beforeAll(async () => {
         podSandboxStatus: ({ podSandboxId }) => {
           throw new ConnectError(`sandbox ${podSandboxId}: nicht da, é`, Code.NotFound);
         },
+        async *getContainerEvents(_request, { signal }) {
+          for (let i = 0; i < 3; i++) {
+            yield { containerId: `${i}`.repeat(i * 40_000) };
+            await Bun.sleep(0);
+          }
+          hanging += 1;
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          hanging -= 1;
+        },
+        async *streamPodSandboxes() {
+          yield {};
+          throw new ConnectError("no more", Code.ResourceExhausted);
+        },
         status: async (_request, { signal }) => {
           hanging += 1;
           await new Promise((resolve) => signal.addEventListener("abort", resolve));
@@ -109,5 +122,46 @@ test("a runtime that is gone is unavailable, and is reached again when it is bac
   for (const session of sessions) session.destroy();
   expect(isCriUnavailable(await broken)).toBe(true);
   expect((await cri.runtime.version({ version: "again" })).version).toBe("again");
+  cri.close();
+});
+
+test("messages of a stream come one by one, however they were cut, until it is given up", async () => {
+  const cri = openCri(path);
+  const stop = new AbortController();
+  const lengths: number[] = [];
+  const error = await errorOf(
+    (async () => {
+      const events = cri.runtime.getContainerEvents({}, { signal: stop.signal });
+      for await (const { containerId } of events) {
+        lengths.push(containerId.length);
+        if (lengths.length === 3) stop.abort();
+      }
+    })(),
+  );
+  expect(lengths).toEqual([0, 40_000, 80_000]);
+  expect(error).toMatchObject({ code: Code.Canceled });
+  while (hanging > 0) await cri.runtime.version({});
+  cri.close();
+});
+
+test("a stream may break off with an error, or with the connection", async () => {
+  const cri = openCri(path);
+  let count = 0;
+  const refused = await errorOf(
+    (async () => {
+      for await (const _answer of cri.runtime.streamPodSandboxes({})) count += 1;
+    })(),
+  );
+  expect(refused).toMatchObject({ code: Code.ResourceExhausted, rawMessage: "no more" });
+  expect(count).toBe(1);
+  const broken = await errorOf(
+    (async () => {
+      for await (const { containerId } of cri.runtime.getContainerEvents({})) {
+        if (containerId.length === 80_000) for (const session of sessions) session.destroy();
+      }
+    })(),
+  );
+  expect(isCriUnavailable(broken)).toBe(true);
+  while (hanging > 0) await Bun.sleep(1);
   cri.close();
 });
