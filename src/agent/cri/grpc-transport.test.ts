@@ -125,7 +125,7 @@ test("a runtime that is gone is unavailable, and is reached again when it is bac
   cri.close();
 });
 
-test("messages of a stream come one by one, however they were cut, until it is given up", async () => {
+test("messages of a stream come one by one, however cut, until it is given up", async () => {
   const cri = openCri(path);
   const stop = new AbortController();
   const lengths: number[] = [];
