@@ -36,11 +36,16 @@ export interface Backend {
   changes(range: KeyRange, from: Revision, limit: number): readonly Change[];
   /** Forgets what only revisions below `before` need; at most `limit` log rows are visited. */
   compactStep(before: Revision, limit: number): void;
+  /**
+   * What has to be done between writes, when there is something: until it resolves nothing may be
+   * applied, compacted or flushed. Reads go on.
+   */
+  rest?(): Promise<void> | undefined;
   /** Makes durable what was applied to be so soon. */
   flush(): void;
   /** Current entries that have a lease. */
   leased(): Iterable<Pick<Entry, "key" | "revision" | "leaseSeconds">>;
-  close(): void;
+  close(): void | Promise<void>;
 }
 
 /** Compares as UTF-8 bytes would: UTF-16 order differs where surrogates meet U+E000 and above. */

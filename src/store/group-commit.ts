@@ -15,12 +15,20 @@ const mostBytes = 4 * 1024 * 1024;
 export class GroupCommit {
   #waiting: Waiting[] = [];
   #scheduled = false;
+  #resting: Promise<void> | undefined;
 
   constructor(
     private readonly apply: (writes: readonly Write[]) => Applied,
     /** Sees each commit before its writers are answered. */
     private readonly committed: (changes: Applied["changes"]) => void,
+    /** What has to be done after a commit and before the next one; it never rejects. */
+    private readonly restAfter: () => Promise<void> | undefined,
   ) {}
+
+  /** While there is one nothing may be written, whichever way. */
+  get resting(): Promise<void> | undefined {
+    return this.#resting;
+  }
 
   write(write: Write): Promise<WriteResult> {
     return new Promise((resolve, reject) => {
@@ -31,16 +39,27 @@ export class GroupCommit {
     });
   }
 
-  /** Commits all that waits now. */
+  /** Commits all that waits, now or when it may. */
   flush(): void {
     this.#scheduled = false;
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (let at = 0; at < waiting.length; ) {
+    let at = 0;
+    while (at < waiting.length && this.#resting === undefined) {
       const batch = nextBatch(waiting, at);
       at += batch.length;
       this.#commit(batch);
+      this.rest();
     }
+    if (at < waiting.length) this.#waiting = [...waiting.slice(at), ...this.#waiting];
+  }
+
+  /** To be called after what was written by others, too. */
+  rest(): void {
+    this.#resting ??= this.restAfter()?.then(() => {
+      this.#resting = undefined;
+      this.flush();
+    });
   }
 
   #commit(batch: readonly Waiting[]): void {

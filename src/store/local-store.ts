@@ -50,10 +50,11 @@ export class LocalStore implements Store {
     this.#commit = new GroupCommit(
       (writes) => backend.apply(writes),
       (changes) => this.#committed(changes),
+      () => this.#rest(),
     );
     for (const entry of backend.leased()) this.#leases.grant(entry);
     runtime.clock.every(leaseCheckMs, this.#closing.signal, () => this.#expire());
-    runtime.clock.every(soonMs, this.#closing.signal, () => this.#flush());
+    runtime.clock.every(soonMs, this.#closing.signal, () => void this.#flush());
     this.#compactRegularly(options.compactEveryMs ?? defaultCompactEveryMs);
   }
 
@@ -119,9 +120,16 @@ export class LocalStore implements Store {
     if (this.#closing.signal.aborted) return;
     this.#commit.flush();
     this.#closing.abort();
+    while (this.#commit.resting !== undefined) await this.#commit.resting;
     await this.#compacting;
     this.#hub.close();
-    this.backend.close();
+    await this.backend.close();
+  }
+
+  #rest(): Promise<void> | undefined {
+    return this.backend.rest?.()?.catch((error: unknown) => {
+      this.runtime.log.warn("A checkpoint failed, it is tried again later", { error });
+    });
   }
 
   #committed(changes: readonly Change[]): void {
@@ -134,7 +142,9 @@ export class LocalStore implements Store {
     this.#refuseClosed();
     const target = Math.min(before, this.backend.revision());
     while (this.backend.compacted() < target && !this.#closing.signal.aborted) {
+      while (this.#commit.resting !== undefined) await this.#commit.resting;
       this.backend.compactStep(target, compactStepRows);
+      this.#commit.rest();
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
   }
@@ -152,9 +162,12 @@ export class LocalStore implements Store {
     });
   }
 
-  #flush(): void {
+  async #flush(): Promise<void> {
+    while (this.#commit.resting !== undefined) await this.#commit.resting;
+    if (this.#closing.signal.aborted) return;
     try {
       this.backend.flush();
+      this.#commit.rest();
     } catch (error) {
       this.runtime.log.warn("The store cannot write, it is tried again later", { error });
     }

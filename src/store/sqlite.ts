@@ -4,12 +4,14 @@
  * the end of the log and nothing else. Compaction follows `previous_revision`.
  */
 import { Database } from "bun:sqlite";
-import { dirname } from "node:path";
+import { type FileHandle, open } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import { assert } from "../lib/assert.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import type { Clock, Runtime } from "../runtime/runtime.ts";
 import { type Applied, type Backend, compareKeys, type Write } from "./backend.ts";
 import { KeyIndex } from "./key-index.ts";
 import { LocalStore, type LocalStoreOptions } from "./local-store.ts";
+import { Checkpoint } from "./sqlite-checkpoint.ts";
 import {
   formatVersion,
   fromFormat1,
@@ -39,11 +41,16 @@ export async function openSqliteStore(
 ): Promise<Store> {
   await runtime.files.mkdir(dirname(path), 0o700);
   // SQLite gives its side files the mode of the main one, which holds secrets.
-  if ((await runtime.files.list(dirname(path))).includes(path.slice(dirname(path).length + 1))) {
-    return new LocalStore(openBackend(path), runtime, options);
+  const known = await runtime.files.list(dirname(path));
+  if (!known.includes(basename(path))) await runtime.files.writeAtomic(path, "", 0o600);
+  // Closing it takes SQLite's locks on the file along, so it is open for as long as the database.
+  const file = await open(path, "r");
+  try {
+    return new LocalStore(openBackend(path, file, runtime.clock), runtime, options);
+  } catch (error) {
+    await file.close();
+    throw error;
   }
-  await runtime.files.writeAtomic(path, "", 0o600);
-  return new LocalStore(openBackend(path), runtime, options);
 }
 
 export const sqliteDriver: Driver = {
@@ -51,12 +58,12 @@ export const sqliteDriver: Driver = {
   open: (endpoint, runtime) => openSqliteStore(decodeURIComponent(endpoint.pathname), runtime),
 };
 
-function openBackend(path: string): SqliteBackend {
+function openBackend(path: string, file: FileHandle, clock: Clock): SqliteBackend {
   const database = new Database(path, { create: true, readwrite: true, strict: true });
   try {
     for (const setting of settings) database.run(setting);
     prepareSchema(database, path);
-    return new SqliteBackend(database);
+    return new SqliteBackend(database, file, clock);
   } catch (cause) {
     database.close();
     const code = (cause as { code?: string }).code ?? "";
@@ -94,6 +101,7 @@ const reserveRevisions = 1000;
  */
 class SqliteBackend implements Backend {
   readonly #sql: ReturnType<typeof prepareStatements>;
+  readonly #checkpoint: Checkpoint;
   #revision: Revision;
   #reserved: Revision;
   #reserving: Revision;
@@ -101,11 +109,19 @@ class SqliteBackend implements Backend {
   /** Told to watchers, but not committed yet. */
   #uncommitted: Put[] = [];
   #openRows = 0;
+  /** What the open transaction adds to the write-ahead log. */
+  #openBytes = 0;
+  #openForgotten = 0;
   /** The revision of each living key. */
   readonly #index: KeyIndex<Revision>;
   readonly #leasedAtOpen: Leased[];
 
-  constructor(private readonly database: Database) {
+  constructor(
+    private readonly database: Database,
+    private readonly file: FileHandle,
+    clock: Clock,
+  ) {
+    this.#checkpoint = new Checkpoint(database, clock, () => file.datasync());
     this.#sql = prepareStatements(database);
     const { living, leased, newest } = this.#readHeads();
     this.#index = new KeyIndex(living);
@@ -184,6 +200,7 @@ class SqliteBackend implements Backend {
         if (row.previous_revision > 0) this.#sql.forget.run(row.previous_revision);
         if (row.deleted === 1) this.#sql.forget.run(row.revision);
       }
+      this.#openForgotten += links.length;
       this.#sql.setMeta.run("compacted", to);
       return this.#mayStayOpen(0, links.length + 1);
     });
@@ -194,11 +211,16 @@ class SqliteBackend implements Backend {
     if (this.#openRows > 0) this.#transact(() => false);
   }
 
+  rest(): Promise<void> | undefined {
+    if (this.database.inTransaction || !this.#checkpoint.isDue) return undefined;
+    return this.#checkpoint.run();
+  }
+
   leased(): Iterable<Leased> {
     return this.#leasedAtOpen.splice(0);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     try {
       // Left in order, nothing is missing: no revision needs to be skipped.
       if (this.#reserved > this.#revision) {
@@ -210,6 +232,7 @@ class SqliteBackend implements Backend {
     } finally {
       for (const statement of Object.values(this.#sql)) statement.finalize();
       this.database.close();
+      await this.file.close();
     }
   }
 
@@ -234,10 +257,12 @@ class SqliteBackend implements Backend {
 
   /** Runs `work` in the open transaction or a new one; commits unless `work` lets it stay open. */
   #transact(work: () => boolean): void {
+    this.#checkpoint.check();
     if (!this.database.inTransaction) this.#begin();
     try {
       if (work()) return;
       this.database.run("COMMIT");
+      this.#checkpoint.wrote(this.#openBytes, this.#openForgotten);
     } catch (error) {
       this.#takeBack();
       throw error;
@@ -249,6 +274,8 @@ class SqliteBackend implements Backend {
 
   #begin(): void {
     this.database.run("BEGIN IMMEDIATE");
+    this.#openBytes = 0;
+    this.#openForgotten = 0;
     // What a failed commit took along has been told already: it is written again.
     for (const { entry, previous } of this.#uncommitted) this.#insert(entry, previous);
   }
@@ -299,6 +326,7 @@ class SqliteBackend implements Backend {
   #insert(entry: Entry, previous: Entry | undefined): void {
     const { key, value, revision, createRevision, leaseSeconds } = entry;
     const before = previous?.revision ?? 0;
+    this.#openBytes += key.length + value.length;
     this.#sql.append.run(revision, key, createRevision, before, leaseSeconds, value);
   }
 
