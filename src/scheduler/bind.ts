@@ -4,6 +4,7 @@ import { ApiError, isReason } from "../lib/api-error.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import { isReservedFor } from "../schema/volume-match.ts";
 import type { LivePod } from "./amounts.ts";
+import type { DeviceBinder, Promised } from "./devices/binder.ts";
 import type { ClusterView, LiveClaim, LiveVolume } from "./view.ts";
 import { isBound, selectedNode, type VolumeChoice } from "./volumes.ts";
 
@@ -16,6 +17,7 @@ export interface BindOrder {
   readonly pod: LivePod;
   readonly node: string;
   readonly volumes: VolumeChoice | undefined;
+  readonly devices: Promised | undefined;
   /** An extender's way to bind; undefined where the scheduler does it. */
   readonly bindBy: ((node: string) => Promise<void>) | undefined;
 }
@@ -23,19 +25,23 @@ export interface BindOrder {
 export class Binder {
   readonly #context: ControllerContext;
   readonly #view: ClusterView;
+  readonly #devices: DeviceBinder;
 
-  constructor(context: ControllerContext, view: ClusterView) {
+  constructor(context: ControllerContext, view: ClusterView, devices: DeviceBinder) {
     this.#context = context;
     this.#view = view;
+    this.#devices = devices;
   }
 
   async bind(order: BindOrder, signal: AbortSignal): Promise<BindResult> {
-    const { pod, node, volumes, bindBy } = order;
+    const { pod, node, volumes, devices, bindBy } = order;
     const { namespace = "", name = "" } = pod.metadata;
     try {
       if (volumes !== undefined) await this.#bindVolumes(volumes, node, signal);
+      if (devices !== undefined) await this.#devices.bind(devices, pod, node, signal);
       await (bindBy === undefined ? this.#write(pod, node) : bindBy(node));
     } catch (error) {
+      if (devices !== undefined) await this.#devices.release(devices, pod);
       if (isReason(error, "NotFound")) return "gone";
       if (signal.aborted) return "failed";
       const text = error instanceof Error ? error.message : String(error);

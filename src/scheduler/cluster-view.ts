@@ -4,11 +4,14 @@ import {
   csiDrivers,
   csiNodes,
   csiStorageCapacities,
+  deviceClasses,
   namespaces,
   persistentVolumeClaims,
   persistentVolumes,
   replicaSets,
   replicationControllers,
+  resourceClaims,
+  resourceSlices,
   services,
   statefulSets,
   storageClasses,
@@ -22,6 +25,7 @@ import {
 import type { LiveSets } from "../live/live-set.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { LivePod } from "./amounts.ts";
+import type { DeviceView } from "./devices/view.ts";
 import type { ClusterView } from "./view.ts";
 
 /** Changes of these may make room for pods that wait for a volume. */
@@ -34,6 +38,13 @@ export const volumeResources: readonly Resource<KubeObject>[] = [
   storageClasses,
 ];
 
+/** Changes of these may free or bring devices. */
+export const deviceResources: readonly Resource<KubeObject>[] = [
+  deviceClasses,
+  resourceClaims,
+  resourceSlices,
+];
+
 /** Read for decisions; their changes alone wake nobody. */
 export const viewResources: readonly Resource<KubeObject>[] = [
   namespaces,
@@ -44,7 +55,11 @@ export const viewResources: readonly Resource<KubeObject>[] = [
 ];
 
 /** `taken` are the volumes promised to pods whose binding is under way. */
-export function createClusterView(live: LiveSets, taken: ReadonlySet<string>): ClusterView {
+export function createClusterView(
+  live: LiveSets,
+  taken: ReadonlySet<string>,
+  devices: DeviceView,
+): ClusterView {
   const claims = live.of(persistentVolumeClaims);
   const volumes = live.of(persistentVolumes);
   const classes = live.of(storageClasses);
@@ -64,6 +79,7 @@ export function createClusterView(live: LiveSets, taken: ReadonlySet<string>): C
       capacities: () => Array.from(capacities.list(), ({ object }) => object),
       taken,
     },
+    devices,
     groupSelector: (pod) => groupSelector(pod, live),
   };
 }

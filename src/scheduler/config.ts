@@ -21,7 +21,6 @@ const kind = "KubeSchedulerConfiguration";
 const otherPlugins = [
   "DefaultBinder",
   "DefaultPreemption",
-  "DynamicResources",
   "NodeDeclaredFeatures",
   "PrioritySort",
   "SchedulingGates",

@@ -1,5 +1,6 @@
 /** The decision for one pod: a node, or why there is none. Pure over a snapshot. */
 import type { LivePod } from "./amounts.ts";
+import { planDevices } from "./devices/plan.ts";
 import {
   filterNode,
   namedNodes,
@@ -8,7 +9,7 @@ import {
   type Rejection,
 } from "./filters.ts";
 import { type NodeInfo, replaceNode, type Snapshot, withPod } from "./node-info.ts";
-import type { Profile } from "./profile.ts";
+import type { FilterName, Profile } from "./profile.ts";
 import type { RejectedBy } from "./queue.ts";
 import { scoreNodes } from "./scores.ts";
 import type { ClusterView } from "./view.ts";
@@ -53,7 +54,7 @@ export function decide(input: DecideInput): Decision {
 
 /** Runs the filters; a refusal when no node needs to be looked at. */
 export function search(input: DecideInput): Search | Refusal {
-  const { pod, snapshot, view } = input;
+  const { pod, profile, snapshot, view } = input;
   if (snapshot.nodes.length === 0) {
     return {
       node: undefined,
@@ -63,16 +64,21 @@ export function search(input: DecideInput): Search | Refusal {
     };
   }
   const problem = claimProblem(pod, view.volumes);
-  if (problem !== undefined) {
-    const rejection: Rejection = { filter: "VolumeBinding", reasons: [problem], isFinal: true };
-    return {
-      node: undefined,
-      message: `0/${snapshot.nodes.length} nodes are available: ${problem}.`,
-      rejectedBy: ["VolumeBinding"],
-      rejections: new Map(snapshot.nodes.map(({ name }) => [name, rejection])),
-    };
-  }
+  if (problem !== undefined) return refusedByAll(snapshot, "VolumeBinding", problem);
+  const plan = profile.filters.has("DynamicResources") && planDevices(pod, view.devices);
+  if (typeof plan === "string") return refusedByAll(snapshot, "DynamicResources", plan);
   return findFeasible(input);
+}
+
+/** No node needs to be looked at. */
+function refusedByAll({ nodes }: Snapshot, filter: FilterName, problem: string): Refusal {
+  const rejection: Rejection = { filter, reasons: [problem], isFinal: true };
+  return {
+    node: undefined,
+    message: `0/${nodes.length} nodes are available: ${problem}.`,
+    rejectedBy: [filter],
+    rejections: new Map(nodes.map(({ name }) => [name, rejection])),
+  };
 }
 
 /** The best of the feasible nodes; `extra` are points by name on top of the scores. */

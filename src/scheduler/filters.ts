@@ -6,6 +6,8 @@ import {
   untoleratedTaints,
 } from "../schema/placement.ts";
 import { type Amounts, type LivePod, podRequests } from "./amounts.ts";
+import { devicesOn, planDevices } from "./devices/plan.ts";
+import { classOfResource } from "./devices/view.ts";
 import {
   type HostPort,
   hostPorts,
@@ -78,9 +80,18 @@ const table: Readonly<Record<FilterName, Prepare>> = {
     const ports = hostPorts(pod);
     return ports.length === 0 ? undefined : (info) => nodePorts(ports, info);
   },
-  NodeResourcesFit({ pod, profile }) {
+  NodeResourcesFit({ pod, profile, view }) {
     const requests = limitedRequests(podRequests(pod), profile);
-    return (info) => nodeResourcesFit(requests, info);
+    const served = requests.filter(([name]) => classOfResource(name, view.devices) !== undefined);
+    if (served.length === 0) return (info) => nodeResourcesFit(requests, info);
+    // What a node has not got itself its devices may serve.
+    const isLeft = ({ allocatable }: NodeInfo, request: (typeof requests)[number]) =>
+      served.includes(request) && !allocatable[request[0]];
+    return (info) =>
+      nodeResourcesFit(
+        requests.filter((request) => !isLeft(info, request)),
+        info,
+      );
   },
   VolumeRestrictions({ pod, snapshot, view }) {
     const claims = claimsOf(pod, view.volumes);
@@ -130,7 +141,18 @@ const table: Readonly<Record<FilterName, Prepare>> = {
         : curable(problem);
     };
   },
+  DynamicResources: dynamicResources,
 };
+
+function dynamicResources({ pod, view }: FilterInput): Check | undefined {
+  const plan = planDevices(pod, view.devices);
+  // What no node can serve is told before any is looked at.
+  if (plan === undefined || typeof plan === "string") return undefined;
+  return (info) => {
+    const found = devicesOn(plan, info);
+    return typeof found === "string" ? final(found) : undefined;
+  };
+}
 
 function toFinal(problem: string | undefined): Found {
   return problem === undefined ? undefined : final(problem);

@@ -172,3 +172,16 @@ export function replaceNode(snapshot: Snapshot, changed: NodeInfo): Snapshot {
   });
   return { ...snapshot, nodes, antiAffinityPods, affinityPods };
 }
+
+/** True when a node can take more than before; heartbeats do not matter. */
+export function mayHelp(before: LiveNode, now: LiveNode): boolean {
+  const relevant = ({ metadata, spec, status }: LiveNode) =>
+    JSON.stringify([
+      metadata.labels,
+      spec?.taints,
+      spec?.unschedulable,
+      status?.allocatable,
+      status?.images?.length,
+    ]);
+  return relevant(before) !== relevant(now);
+}

@@ -15,6 +15,7 @@ export const filterNames = [
   "VolumeZone",
   "PodTopologySpread",
   "InterPodAffinity",
+  "DynamicResources",
 ] as const;
 export type FilterName = (typeof filterNames)[number];
 
@@ -26,6 +27,7 @@ export const scoreNames = [
   "InterPodAffinity",
   "NodeResourcesBalancedAllocation",
   "ImageLocality",
+  "DynamicResources",
 ] as const;
 export type ScoreName = (typeof scoreNames)[number];
 
@@ -83,6 +85,7 @@ export const defaultProfile: Profile = {
     InterPodAffinity: 2,
     NodeResourcesBalancedAllocation: 1,
     ImageLocality: 1,
+    DynamicResources: 2,
   },
   preempts: true,
   fit: { type: "LeastAllocated", resources: cpuAndMemory },

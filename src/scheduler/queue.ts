@@ -1,5 +1,7 @@
 /** Pods that wait for a node: those to try now, those that back off, those nothing helps yet. */
+import { claimNames } from "../schema/pod-claims.ts";
 import type { LivePod } from "./amounts.ts";
+import type { DeviceClaim } from "./devices/view.ts";
 import { Heap } from "./heap.ts";
 import type { FilterName } from "./profile.ts";
 
@@ -7,6 +9,15 @@ import type { FilterName } from "./profile.ts";
 export type ClusterEvent =
   | { readonly type: "node" }
   | { readonly type: "volume" }
+  /** Slices or classes of devices. */
+  | { readonly type: "device" }
+  /** Freed: its devices may serve others. Changed: it is new, or its status is. */
+  | {
+      readonly type: "claim";
+      readonly claim: DeviceClaim;
+      readonly isFreed: boolean;
+      readonly isChanged: boolean;
+    }
   | { readonly type: "pod-gone" | "pod-placed"; readonly pod: LivePod };
 
 /** Why a pod was sent back; "any" is helped by every event. */
@@ -22,6 +33,13 @@ function sharesNamespace(waiting: LivePod, event: ClusterEvent): boolean {
   return "pod" in event && event.pod.metadata.namespace === waiting.metadata.namespace;
 }
 
+const nodeOrPod: readonly ClusterEvent["type"][] = ["node", "pod-gone", "pod-placed"];
+
+function uses(waiting: LivePod, { metadata }: DeviceClaim): boolean {
+  const isNear = metadata.namespace === waiting.metadata.namespace;
+  return isNear && claimNames(waiting).includes(metadata.name ?? "");
+}
+
 const hints: Readonly<Record<RejectedBy, Hint>> = {
   NodeUnschedulable: nodeOnly,
   NodeName: nodeOnly,
@@ -31,12 +49,16 @@ const hints: Readonly<Record<RejectedBy, Hint>> = {
   NodeResourcesFit: nodeOrGone,
   VolumeRestrictions: (waiting, event) =>
     event.type === "volume" || (event.type === "pod-gone" && sharesNamespace(waiting, event)),
-  NodeVolumeLimits: (_waiting, { type }) => type !== "pod-placed",
+  NodeVolumeLimits: (_waiting, { type }) => ["node", "pod-gone", "volume"].includes(type),
   VolumeBinding: (_waiting, { type }) => type === "node" || type === "volume",
   VolumeZone: (_waiting, { type }) => type === "node" || type === "volume",
   // A constraint counts the pods of its own namespace only.
   PodTopologySpread: (waiting, event) => event.type === "node" || sharesNamespace(waiting, event),
-  InterPodAffinity: (_waiting, { type }) => type !== "volume",
+  InterPodAffinity: (_waiting, { type }) => nodeOrPod.includes(type),
+  DynamicResources(waiting, event) {
+    if (event.type !== "claim") return event.type === "node" || event.type === "device";
+    return event.isFreed || (event.isChanged && uses(waiting, event.claim));
+  },
   any: () => true,
 };
 

@@ -5,9 +5,14 @@ import type { ControllerContext } from "../live/controller.ts";
 import type { LiveChange, LiveSet } from "../live/live-set.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { LivePod } from "./amounts.ts";
-import { Binder } from "./bind.ts";
+import { Binder, type BindOrder } from "./bind.ts";
 import { NodeCache } from "./cache.ts";
-import { createClusterView, viewResources, volumeResources } from "./cluster-view.ts";
+import {
+  createClusterView,
+  deviceResources,
+  viewResources,
+  volumeResources,
+} from "./cluster-view.ts";
 import {
   type DecideInput,
   type Decision,
@@ -16,9 +21,12 @@ import {
   type Refusal,
   search,
 } from "./decide.ts";
+import { DeviceBinder, type Promised } from "./devices/binder.ts";
+import { type Relief, reliefFor } from "./devices/plan.ts";
+import { DeviceQueue } from "./devices/queue.ts";
 import { type ExtenderSettings, Extenders } from "./extenders.ts";
 import { type AttemptResult, SchedulerMetrics } from "./metrics.ts";
-import type { LiveNode } from "./node-info.ts";
+import { mayHelp } from "./node-info.ts";
 import { bestOf, findCandidates, type Preemption, planPreemption } from "./preemption.ts";
 import { defaultProfile, type Profile } from "./profile.ts";
 import { type Backoff, type ClusterEvent, type QueuedPod, SchedulingQueue } from "./queue.ts";
@@ -61,6 +69,8 @@ class DefaultScheduler implements Scheduler {
   readonly #metrics: SchedulerMetrics | undefined;
   readonly #cache = new NodeCache();
   readonly #binder: Binder;
+  readonly #devices: DeviceBinder;
+  readonly #deviceQueue: DeviceQueue;
   readonly #extenders: Extenders;
   readonly #pods: LiveSet<Pod>;
   readonly #view: ClusterView;
@@ -86,8 +96,10 @@ class DefaultScheduler implements Scheduler {
     this.#queue = new SchedulingQueue(backoff);
     this.#metrics = metrics && new SchedulerMetrics(metrics, this.#queue);
     this.#pods = context.live.of(pods);
-    this.#view = createClusterView(context.live, this.#taken);
-    this.#binder = new Binder(context, this.#view);
+    this.#devices = new DeviceBinder(context);
+    this.#deviceQueue = new DeviceQueue(this.#devices.view);
+    this.#view = createClusterView(context.live, this.#taken, this.#devices.view);
+    this.#binder = new Binder(context, this.#view, this.#devices);
     this.#extenders = new Extenders(extenders ?? [], context.runtime);
   }
 
@@ -95,7 +107,7 @@ class DefaultScheduler implements Scheduler {
     const { live } = this.#context;
     using stack = new DisposableStack();
     const sets = [nodes, pods, podDisruptionBudgets, ...viewResources, ...volumeResources];
-    for (const resource of sets) await live.of(resource).ready(signal);
+    for (const resource of [...sets, ...deviceResources]) await live.of(resource).ready(signal);
     if (signal.aborted) return;
     const stop = () => this.#wakeUp.abort();
     signal.addEventListener("abort", stop);
@@ -105,6 +117,7 @@ class DefaultScheduler implements Scheduler {
     for (const resource of volumeResources) {
       stack.use(live.of(resource).subscribe(() => this.#wake({ type: "volume" })));
     }
+    stack.use(this.#deviceQueue.follow(live, (event) => this.#onDevices(event)));
     for (const now of live.of(nodes).list()) this.#cache.setNode(now.object);
     for (const now of this.#pods.list()) this.#onPod({ type: "added", now, before: undefined });
     while (!signal.aborted) await this.#turn(signal);
@@ -146,6 +159,15 @@ class DefaultScheduler implements Scheduler {
     this.#wakeUp.abort();
   }
 
+  /** Pods whose claims are there now are queued; others may find what they wait for. */
+  #onDevices(event: ClusterEvent): void {
+    for (const key of this.#deviceQueue.complete()) {
+      const now = this.#pods.get(key);
+      if (now !== undefined) this.#onPod({ type: "modified", now, before: undefined });
+    }
+    this.#wake(event);
+  }
+
   #onNode({ type, now, before }: LiveChange<Node>): void {
     if (type === "deleted") {
       this.#cache.removeNode(now.object.metadata.name ?? "");
@@ -185,6 +207,7 @@ class DefaultScheduler implements Scheduler {
     const node = pod.status?.nominatedNodeName ?? "";
     if (node !== "") this.#nominated.set(uid, { pod, node });
     if (this.#queue.has(uid)) this.#onWaitingPod(pod);
+    else if (this.#deviceQueue.holds(pod, now.key)) return;
     else this.#queue.add(pod, now.key, this.#nowMs);
     this.#wakeUp.abort();
   }
@@ -196,6 +219,7 @@ class DefaultScheduler implements Scheduler {
   #forget(uid: string): void {
     this.#queue.remove(uid);
     this.#nominated.delete(uid);
+    this.#deviceQueue.forget(uid);
     this.#seenGeneration.delete(uid);
   }
 
@@ -225,8 +249,20 @@ class DefaultScheduler implements Scheduler {
     const input = this.#inputFor(pod, profile);
     this.#decidingSinceMs = this.#context.runtime.clock.monotonicMs();
     if (this.#extenders.concern(pod)) return this.#askExtenders(entry, input, signal);
-    void this.#act(entry, input, decide(input), signal);
+    try {
+      void this.#act(entry, input, decide(input), signal);
+    } catch (error) {
+      this.#fail(entry, input, error);
+    }
     return undefined;
+  }
+
+  /** Nothing could be decided: the pod is tried again. */
+  #fail(entry: QueuedPod, { pod, profile }: DecideInput, error: unknown): void {
+    this.#queue.sendBack(entry, [], this.#nowMs);
+    this.#tell("error", profile);
+    const message = error instanceof Error ? error.message : String(error);
+    this.#start(this.#binder.tellError(pod, message));
   }
 
   async #askExtenders(entry: QueuedPod, input: DecideInput, signal: AbortSignal): Promise<void> {
@@ -244,10 +280,7 @@ class DefaultScheduler implements Scheduler {
         feasible.length > 1 ? await this.#extenders.prioritize(pod, feasible) : undefined;
       await this.#act(entry, input, decisionOf(input, left, points), signal);
     } catch (error) {
-      this.#queue.sendBack(entry, [], this.#nowMs);
-      this.#tell("error", input.profile);
-      const message = error instanceof Error ? error.message : String(error);
-      this.#start(this.#binder.tellError(pod, message));
+      this.#fail(entry, input, error);
     }
   }
 
@@ -264,8 +297,11 @@ class DefaultScheduler implements Scheduler {
       this.#start(told);
       return await told;
     }
+    const devices = this.#promise(entry, input, decision.node);
+    if (devices === "failed") return;
     this.#startIndex = (this.#startIndex + decision.looked) % input.snapshot.nodes.length;
-    this.#start(this.#bind(entry, input.pod, decision.node, signal));
+    const order = { pod: input.pod, node: decision.node, devices };
+    this.#start(this.#bind(entry, order, signal));
   }
 
   #tell(result: AttemptResult, { schedulerName }: Profile): void {
@@ -303,14 +339,29 @@ class DefaultScheduler implements Scheduler {
     return byNode;
   }
 
+  /** Keeps the devices that the pod takes on its node; another pod may have them since. */
+  #promise(entry: QueuedPod, input: DecideInput, node: string): Promised | "failed" | undefined {
+    const info = input.snapshot.nodes.find(({ name }) => name === node);
+    try {
+      return info && this.#devices.promise(input.pod, info);
+    } catch (error) {
+      this.#fail(entry, input, error);
+      return "failed";
+    }
+  }
+
   /** The pod counts for the node from now on, so that the next decision sees it there. */
-  async #bind(entry: QueuedPod, pod: LivePod, node: string, signal: AbortSignal): Promise<void> {
+  async #bind(
+    entry: QueuedPod,
+    { pod, node, devices }: Pick<BindOrder, "pod" | "node" | "devices">,
+    signal: AbortSignal,
+  ): Promise<void> {
     const volumes = this.#volumesFor(pod, node);
     const promised = (volumes?.bind ?? []).map(({ volume }) => volume.metadata.name ?? "");
     for (const name of promised) this.#taken.add(name);
     this.#cache.setPod(pod, node);
     const bindBy = this.#extenders.binderOf(pod);
-    const result = await this.#binder.bind({ pod, node, volumes, bindBy }, signal);
+    const result = await this.#binder.bind({ pod, node, volumes, devices, bindBy }, signal);
     for (const name of promised) this.#taken.delete(name);
     if (result === "bound") {
       this.#forget(entry.uid);
@@ -338,19 +389,30 @@ class DefaultScheduler implements Scheduler {
     this.#seenGeneration.set(entry.uid, pod.metadata.generation ?? 0);
     // Sent back before anything is awaited: an event that helps must find the pod waiting.
     this.#queue.sendBack(entry, refusal.rejectedBy, this.#nowMs, pod);
+    const relief = refusal.rejections.size > 0 ? this.#relief(input) : undefined;
     const mayPreempt = refusal.rejections.size > 0 && profile.preempts;
     const planned = mayPreempt ? this.#preemption(input, refusal) : undefined;
     // Without extenders the promise of a node must stand before the next pod is decided.
     const preemption = planned instanceof Promise ? await planned : planned;
     if (preemption?.node === undefined) {
-      const suffix = preemption === undefined ? "" : ` ${preemption.message}`;
-      await this.#binder.tellUnschedulable(pod, refusal.message + suffix, undefined);
+      const told = [relief, preemption].flatMap((one) => (one === undefined ? [] : [one.message]));
+      const message = [refusal.message, told.join(", ")].filter((text) => text !== "").join(" ");
+      await this.#binder.tellUnschedulable(pod, message, undefined);
       return;
     }
     const { node, victims } = preemption;
     this.#nominated.set(entry.uid, { pod, node });
     await this.#binder.tellUnschedulable(pod, refusal.message, node);
     await this.#binder.preempt(pod, node, victims);
+  }
+
+  /** Begins to free a claim that stands in the pod's way. */
+  #relief({ pod, profile, snapshot, view }: DecideInput): Relief | undefined {
+    if (!profile.filters.has("DynamicResources")) return undefined;
+    const relief = reliefFor(pod, view.devices, snapshot.nodes);
+    const { claim, isExtended = false } = relief;
+    if (claim !== undefined) this.#start(this.#devices.giveBack(claim, isExtended));
+    return relief;
   }
 
   #preemption(input: DecideInput, { rejections }: Refusal): Preemption | Promise<Preemption> {
@@ -371,17 +433,4 @@ class DefaultScheduler implements Scheduler {
         message: `preemption: ${error.message}`,
       }));
   }
-}
-
-/** True when a node can take more than before; heartbeats do not matter. */
-export function mayHelp(before: LiveNode, now: LiveNode): boolean {
-  const relevant = ({ metadata, spec, status }: LiveNode) =>
-    JSON.stringify([
-      metadata.labels,
-      spec?.taints,
-      spec?.unschedulable,
-      status?.allocatable,
-      status?.images?.length,
-    ]);
-  return relevant(before) !== relevant(now);
 }

@@ -1,6 +1,7 @@
 /** The scores: which of the nodes that can take a pod suits it best. */
 import { matchesTerm, unwelcomingTaints } from "../schema/placement.ts";
 import { type LivePod, podPresumedRequests, podRequests } from "./amounts.ts";
+import { devicesOn, planDevices, preferenceOf } from "./devices/plan.ts";
 import type { NodeInfo, Snapshot } from "./node-info.ts";
 import { podAffinityScore, podAffinityWeights } from "./pod-affinity.ts";
 import type { FitStrategy, Profile, ResourceWeight, ScoreName } from "./profile.ts";
@@ -29,6 +30,7 @@ const scorers: Readonly<Record<ScoreName, Scorer>> = {
   InterPodAffinity: interPodAffinity,
   NodeResourcesBalancedAllocation: balancedAllocation,
   ImageLocality: imageLocality,
+  DynamicResources: dynamicResources,
 };
 
 /** The weighted sum of all scores for each node, in the order of `nodes`. */
@@ -213,4 +215,20 @@ function imageLocality({ pod, nodes, snapshot }: ScoreInput): number[] | undefin
 
 function normalizedImage(image: string): string {
   return image.lastIndexOf(":") <= image.lastIndexOf("/") ? `${image}:latest` : image;
+}
+
+/** Nodes that meet the earlier of the alternatives that a pod's claims name. */
+function dynamicResources({ pod, nodes, view }: ScoreInput): number[] | undefined {
+  const plan = planDevices(pod, view.devices);
+  if (plan === undefined || typeof plan === "string") return undefined;
+  const claims = [...plan.allocated, ...plan.open];
+  const requests = claims.flatMap(({ spec }) => spec?.devices?.requests ?? []);
+  if (requests.every(({ exactly }) => exactly !== undefined)) return undefined;
+  return normalized(
+    nodes.map((info) => {
+      const found = devicesOn(plan, info);
+      return typeof found === "string" ? 0 : preferenceOf(plan, found);
+    }),
+    false,
+  );
 }

@@ -4,6 +4,7 @@ import type { CSIDriver, CSINode, CSIStorageCapacity, StorageClass } from "../ge
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { LabelSelector } from "../lib/selector.ts";
 import type { LivePod } from "./amounts.ts";
+import { type DeviceView, noDevices } from "./devices/view.ts";
 
 export type LiveClaim = DeepReadonly<PersistentVolumeClaim>;
 export type LiveVolume = DeepReadonly<PersistentVolume>;
@@ -24,11 +25,12 @@ export interface VolumeView {
 export interface ClusterView {
   readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>>;
   readonly volumes: VolumeView;
+  readonly devices: DeviceView;
   /** Selects the pods that a Service or workload counts this one among; undefined for none. */
   readonly groupSelector: (pod: LivePod) => LabelSelector | undefined;
 }
 
-/** A cluster without volumes and workloads: for benches and tests. */
+/** A cluster without volumes, devices and workloads: for benches and tests. */
 export const emptyView: ClusterView = {
   namespaceLabels: () => ({}),
   volumes: {
@@ -41,5 +43,6 @@ export const emptyView: ClusterView = {
     capacities: () => [],
     taken: new Set(),
   },
+  devices: noDevices,
   groupSelector: () => undefined,
 };

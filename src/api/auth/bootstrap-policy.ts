@@ -181,6 +181,8 @@ const table: Readonly<Record<string, RoleRow>> = {
         "resourceclaims",
         "resourceclaims/status",
       ),
+      rule(["create", "delete"], "resource.k8s.io", "resourceclaims"),
+      rule(["patch", "update"], "resource.k8s.io", "resourceclaims/binding"),
       rule(["update"], "", "pods/finalizers"),
     ],
     users: ["system:kube-scheduler"],
