@@ -53,6 +53,9 @@ const packages = [
 const serviceProtos = [
   "csi.proto",
   "deviceplugin.proto",
+  "dra-health.proto",
+  "dra-v1.proto",
+  "dra-v1beta1.proto",
   "pluginregistration.proto",
   "podresources.proto",
 ];
