@@ -222,7 +222,8 @@ const storedInBeta: ReadonlySet<string> = new Set([
 
 function storageVersionHash(row: ResourceDefinition): string {
   const { group, version } = row.conversion?.storedAs ?? row;
-  const stored = storedInBeta.has(row.kind) ? "v1beta1" : version;
+  const isBeta = storedInBeta.has(row.kind) && row.custom === undefined;
+  const stored = row.custom?.storedAs ?? (isBeta ? "v1beta1" : version);
   const text = `${group}/${stored}/${row.kind}`;
   return createHash("sha256").update(text).digest().subarray(0, 8).toString("base64");
 }

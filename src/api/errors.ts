@@ -112,9 +112,12 @@ export function notAcceptable(accepted: readonly string[]): ApiError {
 /** The metadata of one object was asked of a list, or that of a list of an object. */
 export function wrongMetadataForm(resource: ResourceNames, as: string): ApiError {
   const isList = as === "PartialObjectMetadata";
-  const kind = isList ? `${resource.kind}List` : resource.kind;
+  const isCustom = "custom" in resource && resource.custom !== undefined;
+  const [packaged, single] = isCustom
+    ? ["unstructured", "Unstructured"]
+    : [goPackage(resource), resource.kind];
   const is = isList ? "is a list" : "is not a list";
-  const type = `*${goPackage(resource)}.${kind}`;
+  const type = `*${packaged}.${single}${isList ? "List" : ""}`;
   const message = `you requested ${as}, but the requested object ${is} (${type})`;
   return new ApiError("NotAcceptable", message);
 }

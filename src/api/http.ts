@@ -282,7 +282,7 @@ class ApiServer {
       return openapi?.respond(request) ?? pageNotFound();
     }
     if (foreign !== undefined) return aggregator.forward(foreign, request, context.get("user"));
-    const response = openapi?.respond(request) ?? pageNotFound();
+    const response = openapi?.respond(request) ?? new Response(null, { status: 404 });
     return path === "/openapi/v3" ? withExternalPaths(response, aggregator) : response;
   }
 

@@ -200,10 +200,10 @@ async function connect(
   call: Call,
   subresource: Subresource<KubeObject> & { readonly type: "stream" },
 ): Promise<ApiResponse> {
+  const target = await targetOf(call);
   if (subresource.fetch === undefined) {
     throw new ApiError("BadRequest", "Upgrade request required");
   }
-  const target = await targetOf(call);
   await admitValidating(call, "CONNECT", target.object, target.object);
   return subresource.fetch(target, call.request, actionContext(call));
 }

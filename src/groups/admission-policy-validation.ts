@@ -76,6 +76,12 @@ export function paramRefErrors(ref: DeepReadonly<ParamRef> | undefined): FieldEr
   return errors;
 }
 
+function matchPolicyErrors(policy: string | undefined, field: string): FieldError[] {
+  const policies = ["Equivalent", "Exact"];
+  if (policy === undefined) return [required(field)];
+  return policies.includes(policy) ? [] : [notSupported(field, policy, policies)];
+}
+
 /** Of `matchConstraints` and `matchResources`; mutating policies see no other operations. */
 export function matchErrors(
   match: DeepReadonly<MatchResources> | undefined,
@@ -85,7 +91,7 @@ export function matchErrors(
   if (match === undefined) return [];
   const { resourceRules = [], excludeResourceRules = [] } = match;
   const errors: FieldError[] = [
-    ...oneOf(`${at}.matchPolicy`, match.matchPolicy, ["Equivalent", "Exact"]),
+    ...matchPolicyErrors(match.matchPolicy, `${at}.matchPolicy`),
     ...validateSelector(match.namespaceSelector, `${at}.namespaceSelector`),
     ...validateSelector(match.objectSelector, `${at}.objectSelector`),
   ];

@@ -110,7 +110,7 @@ const subjectKinds = { ServiceAccount: "serviceAccount", User: "user", Group: "g
 function subjectErrors(subject: DeepReadonly<Subject>, field: string): FieldError[] {
   const { kind } = subject;
   if (!(kind in subjectKinds)) {
-    return [notSupported(`${field}.kind`, kind, Object.keys(subjectKinds))];
+    return [notSupported(`${field}.kind`, kind, Object.keys(subjectKinds).sort())];
   }
   const own = subjectKinds[kind as keyof typeof subjectKinds];
   const strangers = Object.entries(subjectKinds).flatMap(([other, part]) =>

@@ -62,7 +62,7 @@ export function validateJobSpec(spec: ReadSpec, field: string): FieldError[] {
 }
 
 /** The kind's own rule about restarts comes with words of its own. */
-const anyRestart = { restartPolicies: ["Always", "Never", "OnFailure"], allowsDeadline: true };
+const anyRestart = { restartPolicies: "any", allowsDeadline: true } as const;
 
 function validateRestartPolicy(spec: ReadSpec, field: string): FieldError[] {
   const policy = spec.template?.spec?.restartPolicy ?? "";

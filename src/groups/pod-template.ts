@@ -34,8 +34,8 @@ export function validateWorkloadSelector(
 }
 
 export interface TemplateRules {
-  /** Which restart policies the kind allows. */
-  readonly restartPolicies: readonly string[];
+  /** Which restart policies the kind allows, beyond what every pod may have. */
+  readonly restartPolicies: readonly string[] | "any";
   readonly allowsDeadline?: boolean;
 }
 
@@ -54,9 +54,9 @@ export function validateTemplate(
     ...validatePodSpec(template.spec ?? { containers: [] }, `${field}.spec`),
   ];
   const policy = template.spec?.restartPolicy ?? "";
-  const known = ["Always", "OnFailure", "Never"].includes(policy);
-  if (known && !rules.restartPolicies.includes(policy))
-    errors.push(notSupported(`${field}.spec.restartPolicy`, policy, rules.restartPolicies));
+  const { restartPolicies } = rules;
+  if (restartPolicies !== "any" && !restartPolicies.includes(policy))
+    errors.push(notSupported(`${field}.spec.restartPolicy`, policy, restartPolicies));
   if (!rules.allowsDeadline && template.spec?.activeDeadlineSeconds !== undefined)
     errors.push(
       forbidden(

@@ -103,7 +103,7 @@ export const priorityClass: ResourceDefinition = define<PriorityClass>(priorityC
   defaults(object) {
     object.preemptionPolicy ??= "PreemptLowerPriority";
   },
-  generation: true,
+  generation: "once",
   validate(object, { old }) {
     const errors: FieldError[] = [];
     const name = object.metadata.name ?? "";

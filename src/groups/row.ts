@@ -65,9 +65,9 @@ export interface Row<T extends KubeObject> {
   readonly status?: boolean | "kept";
   /**
    * metadata.generation counts changes outside metadata and status, and of a part of metadata;
-   * with "changes" a new object has none.
+   * with "changes" a new object has none, with "once" it never counts on.
    */
-  readonly generation?: boolean | "labels" | "annotations" | "changes";
+  readonly generation?: boolean | "labels" | "annotations" | "changes" | "once";
   readonly prepare?: Strategy<T>["prepare"];
   /** Runs for all but status writes; metadata is checked before. */
   readonly validate?: Strategy<T>["validate"];
@@ -230,6 +230,7 @@ function countGeneration<T extends KubeObject>(
     if (counted !== "changes") object.metadata.generation = 1;
     return;
   }
+  if (counted === "once") return;
   const before = context.old.metadata.generation ?? 0;
   const old = context.old as DeepReadonly<KubeObject>;
   const part = counted === "labels" || counted === "annotations" ? counted : undefined;

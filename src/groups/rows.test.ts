@@ -83,8 +83,8 @@ const refusals: readonly (readonly [string, Pod, string])[] = [
   [
     "an unknown restart policy",
     pod("d", { restartPolicy: "Sometimes" }),
-    'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", ' +
-      '"OnFailure"',
+    'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", ' +
+      '"OnFailure", "Never"',
   ],
   [
     "a mount of no volume",

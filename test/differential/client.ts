@@ -30,9 +30,38 @@ export interface Answer {
 
 const limitsMs = { answer: 20_000, watch: 3000 } as const;
 
+/** A length and the bytes behind it, as protobuf writes a member: `[bytes, what is left]`. */
+function member(bytes: Uint8Array): readonly [Uint8Array, Uint8Array] {
+  let length = 0;
+  let at = 1;
+  for (let shift = 0; ; shift += 7) {
+    const byte = bytes[at++] ?? 0;
+    length |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return [bytes.subarray(at, at + length), bytes.subarray(at + length)];
+  }
+}
+
+/** Frames of a length and an event: its type, and the object in an envelope. */
+function protobufEvents(bytes: Uint8Array): Json {
+  const events: Json[] = [];
+  let rest = bytes;
+  while (rest.length > 0) {
+    const length = new DataView(rest.buffer, rest.byteOffset).getUint32(0);
+    const [type, object] = member(rest.subarray(4, 4 + length));
+    const [envelope] = member(member(object)[0]);
+    events.push({
+      type: new TextDecoder().decode(type),
+      object: decodeProtobuf(envelope) as Json,
+    });
+    rest = rest.subarray(4 + length);
+  }
+  return events;
+}
+
 function decode(bytes: Uint8Array, type: string, isWatch: boolean): Json {
   const text = new TextDecoder().decode(bytes);
   try {
+    if (type.startsWith(protobufType) && isWatch) return protobufEvents(bytes);
     if (type.startsWith(protobufType)) return decodeProtobuf(bytes) as Json;
     if (type.startsWith("application/yaml")) return parseYaml(text) as Json;
     if (!/^application\/(json|[\w-]+\+json)/.test(type)) return text;

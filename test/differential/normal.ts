@@ -4,7 +4,7 @@ import { type Answer, type Exchange, isObject, type Json, type JsonObject } from
 /** Values of Go structures in messages, in upstream's internal form, and their differences. */
 const goValues: readonly (readonly [RegExp, string])[] = [
   [
-    /(Invalid|Unsupported) value: [{[](?:[^"\\]|"(?:\\.|[^"\\])*")*?[}\]](?=: (?:field is|cannot|unsupp|supp|invalid|must))/g,
+    /(Invalid|Unsupported) value: [{[](?:[^"\\]|"(?:\\.|[^"\\])*")*?[}\]](?=: (?:field is|can only|cannot|requires|unsupp|supp|invalid|must))/g,
     "$1 value: <value>",
   ],
   [

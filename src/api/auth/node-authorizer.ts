@@ -138,6 +138,9 @@ function isNarrowed(fieldSelector: string, nodeName: string): boolean {
 function refusalOf(nodeName: string, attributes: Attributes, isKnown: boolean): string {
   const { group, resource, subresource, name, verb } = attributes;
   const reading = group === "" && subresource === "" && reads.includes(verb);
+  const isLookedUp = group === "" && ["configmaps", "secrets"].includes(resource);
+  if (name === "" && (isLookedUp || (resource === "pods" && verb === "get")))
+    return "No Object name found";
   if (reading && resource === "nodes") {
     const what = name === "" ? "all nodes" : `'${name}'`;
     return `node '${nodeName}' cannot read ${what}, only its own Node object`;

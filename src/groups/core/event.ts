@@ -128,7 +128,11 @@ const frozen = [
 ] as const;
 
 /** What Go has where nothing is said. */
-const unset: Partial<Record<(typeof frozen)[number][0], unknown>> = { count: 0, message: "" };
+const unset: Partial<Record<(typeof frozen)[number][0], unknown>> = {
+  count: 0,
+  message: "",
+  reportingInstance: "",
+};
 
 /** Of an event of events.k8s.io only the series and the metadata change. */
 function validateEventChange(event: ReadEvent, old: ReadEvent): FieldError[] {

@@ -231,7 +231,7 @@ export function validatePodSpec(spec: ReadSpec, field: string): FieldError[] {
     ...validateContainers(spec, field),
     ...validatePodResources(spec, field),
     ...validateHostNamespaces(spec, field, field === "spec"),
-    ...oneOf(`${field}.restartPolicy`, spec.restartPolicy, ["Always", "Never", "OnFailure"]),
+    ...oneOf(`${field}.restartPolicy`, spec.restartPolicy, ["Always", "OnFailure", "Never"]),
     ...oneOf(`${field}.dnsPolicy`, spec.dnsPolicy, dnsPolicies),
     ...validateLabels(spec.nodeSelector, `${field}.nodeSelector`),
     ...validatePodSecurity(spec, field),

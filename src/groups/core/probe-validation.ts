@@ -61,9 +61,6 @@ function validateHandlers(handlers: Handlers, field: string, grace: number): Fie
   const set = (["exec", "httpGet", "tcpSocket", "grpc", "sleep"] as const).filter(
     (key) => handlers[key] !== undefined && handlers[key] !== null,
   );
-  for (const key of set.slice(1))
-    errors.push(forbidden(`${field}.${key}`, "may not specify more than 1 handler type"));
-  if (set.length === 0) errors.push(required(field, "must specify a handler type"));
   if (set[0] === "exec" && (handlers.exec?.command ?? []).length === 0)
     errors.push(required(`${field}.exec.command`));
   if (set[0] === "httpGet" && handlers.httpGet)
@@ -80,6 +77,9 @@ function validateHandlers(handlers: Handlers, field: string, grace: number): Fie
         `must be non-negative and less than terminationGracePeriodSeconds (${grace})`,
       ),
     );
+  for (const key of set.slice(1))
+    errors.push(forbidden(`${field}.${key}`, "may not specify more than 1 handler type"));
+  if (set.length === 0) errors.push(required(field, "must specify a handler type"));
   return errors;
 }
 

@@ -203,20 +203,32 @@ export function validateVolumes(spec: DeepReadonly<PodSpec>, field: string): Fie
   return errors;
 }
 
+/** In upstream's order: of several, the first is the one that counts. */
+const sourceOrder: readonly string[] = [
+  ...["emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret"],
+  ...["nfs", "iscsi", "glusterfs", "flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs"],
+  ...["quobyte", "downwardAPI", "fc", "flexVolume", "configMap", "azureFile", "vsphereVolume"],
+  ...["photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO"],
+  ...["csi", "ephemeral", "image"],
+];
+
 /** Upstream's names of sources where they are not those of the API. */
 const toldAs: Readonly<Record<string, string>> = { cephfs: "cephFS" };
 
 /** The errors of one volume beside others that have taken `names`. */
 function volumeErrors(volume: ReadVolume, at: string, names: ReadonlySet<string>): FieldError[] {
   const { name, ...sources } = volume;
-  const errors: FieldError[] = [];
-  const set = Object.entries(sources).filter(([, one]) => one !== undefined && one !== null);
-  if (set.length === 0) errors.push(required(at, "must specify a volume type"));
-  for (const [key] of set.slice(1))
+  const [first, ...others] = Object.entries(sources)
+    .filter(([, one]) => one !== undefined && one !== null)
+    .sort(([a], [b]) => sourceOrder.indexOf(a) - sourceOrder.indexOf(b));
+  const errors =
+    first === undefined
+      ? [required(at, "must specify a volume type")]
+      : validateSource({ name, [first[0]]: first[1] }, at);
+  for (const [key] of others)
     errors.push(
       forbidden(`${at}.${toldAs[key] ?? key}`, "may not specify more than 1 volume type"),
     );
-  errors.push(...validateSource(volume, at));
   if (!name) errors.push(required(`${at}.name`));
   else errors.push(...invalids(`${at}.name`, name, labelErrors(name)));
   if (names.has(name)) errors.push(duplicate(`${at}.name`, name));

@@ -97,12 +97,16 @@ function versionsErrors(crd: Crd, old: Crd | undefined): FieldError[] {
       errors.push(required(`spec.versions[${index}].schema.openAPIV3Schema`));
     }
   });
-  const isShared = haveSameSchema(versions);
+  const isShared = haveSame(versions, "schema");
+  const isScaleShared = haveSame(versions, "subresources");
   versions.forEach((version, index) => {
     const path = `spec.versions[${index}]`;
     const wrong = label1035Errors(version.name ?? "");
     if (wrong.length > 0) errors.push(invalid(`${path}.name`, version.name, wrong.join(",")));
     errors.push(...versionErrors(version, path));
+    // As with the schema below.
+    if (!isScaleShared || index === 0)
+      errors.push(...scaleErrors(version, `${isScaleShared ? "spec" : path}.subresources.scale`));
     // A schema that all versions share is judged once, as upstream's storage form has it once.
     if (isShared && index > 0) return;
     const at = isShared ? "spec.validation" : `${path}.schema`;
@@ -119,9 +123,9 @@ function versionsErrors(crd: Crd, old: Crd | undefined): FieldError[] {
   return errors;
 }
 
-function haveSameSchema(versions: readonly Version[]): boolean {
+function haveSame(versions: readonly Version[], key: "schema" | "subresources"): boolean {
   const [first] = versions;
-  return versions.every((version) => Bun.deepEquals(version.schema, first?.schema, true));
+  return versions.every((version) => Bun.deepEquals(version[key], first?.[key], true));
 }
 
 function versionErrors(version: Version, path: string): FieldError[] {
@@ -136,7 +140,6 @@ function versionErrors(version: Version, path: string): FieldError[] {
       errors.push(invalid(warningField, warning, "must be <= 256 characters long"));
     }
   }
-  errors.push(...scaleErrors(version, `${path}.subresources.scale`));
   for (const [index, column] of (version.additionalPrinterColumns ?? []).entries()) {
     errors.push(...columnErrors(column, `${path}.additionalPrinterColumns[${index}]`));
   }

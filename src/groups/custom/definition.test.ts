@@ -250,7 +250,7 @@ test("columns, scale and selectable fields", () => {
   ]);
   const scale = { specReplicasPath: ".replicas", statusReplicasPath: ".status.replicas" };
   expect(ofSchema(schema, { subresources: { scale } })).toEqual([
-    "spec.versions[0].subresources.scale.specReplicasPath: should be a json path under .spec",
+    "spec.subresources.scale.specReplicasPath: should be a json path under .spec",
   ]);
   expect(ofSchema(schema, { selectableFields: [{ jsonPath: ".spec" }] })).toEqual([
     expect.stringContaining("spec.versions[0].selectableFields[0].jsonPath: must point to a field"),

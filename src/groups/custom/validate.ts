@@ -15,6 +15,7 @@ import {
   type Structural,
 } from "../../schema/structural/schema.ts";
 import { validateStructural } from "../../schema/structural/validate.ts";
+import { goText } from "../../schema/typed-validate.ts";
 import { invalid, invalids, required } from "../field-errors.ts";
 
 type Version = DeepReadonly<CustomResourceDefinitionVersion>;
@@ -109,6 +110,22 @@ function repeatedErrors(
   return repeatedElements(old, schema).length > 0 ? [] : found;
 }
 
+function goTypeName(value: unknown): string {
+  if (typeof value === "number") return Number.isInteger(value) ? "int64" : "float64";
+  return typeof value === "boolean" ? "bool" : typeof value;
+}
+
+/** What stands on the way to a path and has no members. */
+function wrongParent(object: unknown, path: string): unknown {
+  let at = object;
+  for (const step of path.split(".").filter((one) => one !== "")) {
+    if (at === undefined) return undefined;
+    if (!isJson(at)) return at;
+    at = at[step];
+  }
+  return undefined;
+}
+
 function scaleErrors(
   version: Version,
   object: DeepReadonly<KubeObject>,
@@ -117,11 +134,18 @@ function scaleErrors(
   const scale = version.subresources?.scale;
   if (scale === undefined) return [];
   const replicas = (path: string): FieldError[] => {
+    const name = `.${path.replace(/^\./, "")}`;
+    const wrong = wrongParent(object, path);
+    if (wrong !== undefined) {
+      const type = Array.isArray(wrong) ? "[]interface {}" : goTypeName(wrong);
+      const shown = Array.isArray(wrong) ? goText(wrong) : String(wrong);
+      const form = `${shown} is of the type ${type}, expected map[string]interface{}`;
+      return [invalid(path, 0, `${name} accessor error: ${form}`)];
+    }
     const [value] = evaluateJsonPath(parseJsonPath(path), object);
     if (value === undefined) return [];
     if (typeof value !== "number" || !Number.isInteger(value)) {
-      const name = `.${path.replace(/^\./, "")}`;
-      const type = typeof value === "number" ? "float64" : typeof value;
+      const type = goTypeName(value);
       const text = `${name} accessor error: ${value} is of the type ${type}, expected int64`;
       return [invalid(path, 0, text)];
     }

@@ -95,9 +95,12 @@ class Parser {
     throw new SyntaxFault(at, `Syntax error: missing '${text}' at '${found}'`);
   }
 
-  #name(): Token {
+  /** `isFirst`: only a dot stands before it, so that nothing says that a name was meant. */
+  #name(isFirst = false): Token {
     if (this.#now.type === "name") return this.#take();
     const { at, text } = this.#now;
+    if (isFirst)
+      throw new SyntaxFault(at, `Syntax error: no viable alternative at input '.${text}'`);
     throw new SyntaxFault(at, `Syntax error: mismatched input '${text}' expecting IDENTIFIER`);
   }
 
@@ -271,7 +274,7 @@ class Parser {
   /** A variable, or a call of a function that has no target. */
   #global(): Expr {
     const isAbsolute = this.#skip(".");
-    const { at, text: name } = this.#name();
+    const { at, text: name } = this.#name(isAbsolute);
     if (reserved.has(name)) throw new SyntaxFault(at, `reserved identifier: ${name}`);
     if (!this.#is("(")) return { kind: "ident", at, name: isAbsolute ? `.${name}` : name };
     const { at: open } = this.#take();
