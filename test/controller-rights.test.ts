@@ -64,6 +64,7 @@ function strictWorld(): { readonly world: World; readonly refused: Set<string> }
       rootCa: "PEM",
       metrics: createMetrics(),
       serviceLb: true,
+      servesIngress: false,
       clusterCidr: "10.42.0.0/16",
       allocatesNodeCidrs: true,
       collectable: [configMaps, pods, replicaSets, deployments, jobs, cronJobs],

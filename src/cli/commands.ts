@@ -98,6 +98,11 @@ const standIns: ReadonlyMap<string, () => Promise<RunCommand>> = new Map([
   ["etcd", async () => (await import("./etcd.ts")).runEtcd],
 ]);
 
+/** What k3 starts of itself. */
+const parts: ReadonlyMap<string, () => Promise<RunCommand>> = new Map([
+  ["ingress", async () => (await import("./ingress.ts")).runIngressCommand],
+]);
+
 /** Runs what the arguments ask for; resolves to the exit code. */
 export async function dispatch(calledAs: string, context: CommandContext): Promise<number> {
   const name = calledAs.slice(calledAs.lastIndexOf("/") + 1);
@@ -117,7 +122,9 @@ export async function dispatch(calledAs: string, context: CommandContext): Promi
       context.out(helpText());
       return 0;
   }
-  return runRow(command, { ...context, args: [...leading, ...rest] });
+  const given = { ...context, args: [...leading, ...rest] };
+  const part = parts.get(command);
+  return part === undefined ? runRow(command, given) : (await part())(given);
 }
 
 async function runRow(name: string, context: CommandContext): Promise<number> {

@@ -9,7 +9,7 @@ export interface ProcessInfo {
 }
 
 export interface ProcessPlan {
-  /** `k3 server` and `k3 agent` of that data dir: asked to stop first. */
+  /** `k3 server`, `k3 agent` and `k3 ingress` of that data dir: asked to stop first. */
   readonly servers: readonly number[];
   /** containerd. */
   readonly runtimes: readonly number[];
@@ -18,6 +18,8 @@ export interface ProcessPlan {
   readonly containers: readonly number[];
 }
 
+/** Commands that stay. */
+const parts: ReadonlySet<string> = new Set(["server", "agent", "ingress"]);
 const dataDirDefault = "/var/lib/rancher/k3s";
 
 function dataDirOf(args: readonly string[]): string {
@@ -39,7 +41,7 @@ function isServer(info: ProcessInfo, dataDir: string, lockedBy: number): boolean
   const isSource = name === "bun" && first.endsWith("/src/main.ts");
   if (!isSource && !/^k3s?(-[a-z0-9]+)?$/.test(name)) return false;
   const args = isSource ? rest : [first, ...rest];
-  const runs = args.some((argument) => argument === "server" || argument === "agent");
+  const runs = args.some((argument) => parts.has(argument));
   return runs && (info.pid === lockedBy || dataDirOf(args) === dataDir);
 }
 

@@ -15,6 +15,7 @@ import {
 import { createEndpointSliceController, createEndpointsController } from "./endpoints/endpoints.ts";
 import { createEndpointSliceMirroringController } from "./endpoints/mirroring.ts";
 import { createGarbageCollector, type GarbageOptions } from "./garbage/collector.ts";
+import { createIngressStatusController } from "./ingress-status.ts";
 import { createJobController, createTtlAfterFinishedController } from "./job/job.ts";
 import { createNamespaceController, type NamespaceOptions } from "./namespace.ts";
 import { createNodeIpamController, type NodeIpamOptions } from "./node/ipam.ts";
@@ -50,6 +51,8 @@ export interface ControllerOptions
   readonly metrics: Metrics;
   /** Whether Services of type LoadBalancer get the nodes' addresses. */
   readonly serviceLb: boolean;
+  /** Whether Ingresses are served here, by the account `traefik`. */
+  readonly servesIngress: boolean;
   /** Whether nodes get their part of `clusterCidr`; some networks give them addresses. */
   readonly allocatesNodeCidrs: boolean;
 }
@@ -122,6 +125,9 @@ function clusterRows(options: ControllerOptions): readonly Row[] {
       (own) => createResourceClaimController(own, options.metrics),
     ],
     ["pod-garbage-collector", "pod-garbage-collector", createPodGarbageCollector],
+    ...(options.servesIngress
+      ? ([["traefik", "ingress-controller", createIngressStatusController]] as const)
+      : []),
     ...(options.serviceLb
       ? ([["service-controller", "service-lb-controller", createServiceLbController]] as const)
       : []),

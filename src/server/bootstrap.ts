@@ -4,6 +4,7 @@ import { ensureBootstrapPolicy, ensureNamespacedPolicy } from "../api/auth/recon
 import type { Client } from "../client/client.ts";
 import { namespaces, priorityClasses } from "../client/resources.ts";
 import { type ExtensionConfig, ensureExtensionConfig } from "./extension-config.ts";
+import { ensureIngress, removeIngress } from "./ingress-objects.ts";
 import { ensureJoinRights } from "./join-rights.ts";
 import {
   ensureDnsService,
@@ -28,6 +29,7 @@ export interface BootstrapOptions {
   readonly clusterDns: string | undefined;
   /** Where local volumes lie; undefined for a cluster without. */
   readonly localStoragePath: string | undefined;
+  readonly servesIngress: boolean;
 }
 
 /** Makes what is missing; safe at every start. */
@@ -61,6 +63,7 @@ export async function bootstrapCluster(client: Client, options: BootstrapOptions
   await ensureKubernetesService(client, options.service);
   if (options.clusterDns !== undefined) await ensureDnsService(client, options.clusterDns);
   const { localStoragePath } = options;
+  await (options.servesIngress ? ensureIngress(client) : removeIngress(client));
   if (localStoragePath === undefined) await removeLocalStorage(client);
   else await ensureLocalStorage(client, localStoragePath);
 }

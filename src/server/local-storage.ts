@@ -6,7 +6,7 @@ import {
   provisionerName,
 } from "../agent/local-path/local-path-config.ts";
 import { createIfAbsent } from "../api/auth/bootstrap-policy.ts";
-import type { Client, Resource } from "../client/client.ts";
+import type { Client } from "../client/client.ts";
 import {
   clusterRoleBindings,
   clusterRoles,
@@ -15,8 +15,7 @@ import {
   storageClasses,
 } from "../client/resources.ts";
 import type { PolicyRule } from "../gen/rbac-v1.ts";
-import { isReason } from "../lib/api-error.ts";
-import type { KubeObject } from "../schema/object.ts";
+import { ownedBy, removeOwn } from "./addon-objects.ts";
 import { nodeAgentUser } from "./join-rights.ts";
 
 const namespace = "kube-system";
@@ -25,8 +24,8 @@ const roleName = "local-path-provisioner-role";
 const bindingName = "local-path-provisioner-bind";
 export const localPathAccount = "local-path-provisioner-service-account";
 
-/** What K3s marks the objects of an addon with: others are not touched. */
-const owner = { "objectset.rio.cattle.io/owner-name": "local-storage" };
+const addon = "local-storage";
+const owner = ownedBy(addon);
 
 const read = ["get", "list", "watch"];
 const rules: PolicyRule[] = [
@@ -103,27 +102,10 @@ async function ensureConfig(client: Client, path: string): Promise<void> {
 /** `--disable local-storage`: what was made goes; volumes and their data stay. */
 export async function removeLocalStorage(client: Client): Promise<void> {
   await Promise.all([
-    removeOwn(client, storageClasses, "", className),
-    removeOwn(client, configMaps, namespace, configMapName),
-    removeOwn(client, clusterRoleBindings, "", bindingName),
-    removeOwn(client, clusterRoles, "", roleName),
-    removeOwn(client, serviceAccounts, namespace, localPathAccount),
+    removeOwn(client, addon, storageClasses, { namespace: "", name: className }),
+    removeOwn(client, addon, configMaps, { namespace, name: configMapName }),
+    removeOwn(client, addon, clusterRoleBindings, { namespace: "", name: bindingName }),
+    removeOwn(client, addon, clusterRoles, { namespace: "", name: roleName }),
+    removeOwn(client, addon, serviceAccounts, { namespace, name: localPathAccount }),
   ]);
-}
-
-async function removeOwn<T extends KubeObject>(
-  client: Client,
-  resource: Resource<T>,
-  place: string,
-  name: string,
-): Promise<void> {
-  try {
-    const { metadata } = await client.get(resource, place, name);
-    const isOwn = Object.entries(owner).every(([key, value]) => {
-      return metadata.annotations?.[key] === value;
-    });
-    if (isOwn) await client.delete(resource, place, name);
-  } catch (error) {
-    if (!isReason(error, "NotFound")) throw error;
-  }
 }

@@ -165,6 +165,7 @@ class LoneApiServer {
       serviceCidrs: settings.serviceCidr.split(","),
       clusterDns: undefined,
       localStoragePath: undefined,
+      servesIngress: false,
     });
   }
 

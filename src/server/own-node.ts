@@ -1,13 +1,16 @@
 /** The node that a server is itself, unless it was told not to be one. */
 
 import { createKubeletApp, type KubeletApp } from "../agent/kubelet-api.ts";
-import { createAgentNode } from "../agent/node.ts";
+import { type AgentNodeOptions, createAgentNode } from "../agent/node.ts";
 import { contextAs } from "../controllers/acting-as.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import type { Bundle } from "../runtime/bundle.ts";
 import { realHost } from "../runtime/host.ts";
+import { ownCommand } from "../runtime/machine.ts";
 import type { Scope } from "../runtime/scope.ts";
+import { ingressControllerName } from "../schema/served-ingress.ts";
 import type { DoorCertificates, FrontDoor } from "./front-door.ts";
+import { ingressAccount } from "./ingress-objects.ts";
 import { startKubeletDoor } from "./kubelet-door.ts";
 import { localPathAccount } from "./local-storage.ts";
 import type { ServerOptions } from "./options.ts";
@@ -59,6 +62,7 @@ export async function startOwnNode(
     enforcesPolicies: !options.disableNetworkPolicy,
     runsDns: !options.disable.has("coredns"),
     localPath: options.disable.has("local-storage") ? undefined : localPathContext(context),
+    ingress: options.disable.has("traefik") ? undefined : ingressOf(options, context),
   });
   const app = createKubeletApp({ kubelet });
   const door = await startKubeletDoor({
@@ -72,6 +76,18 @@ export async function startOwnNode(
     certificates: of.certificates,
   });
   return { app, door };
+}
+
+function ingressOf(
+  options: ServerOptions,
+  context: ControllerContext,
+): AgentNodeOptions["ingress"] {
+  const { client, live, runtime } = context;
+  return {
+    context: contextAs({ client, live, runtime }, ingressAccount, ingressControllerName),
+    takesNodePorts: !options.disable.has("servicelb"),
+    command: ownCommand(),
+  };
 }
 
 function localPathContext({ client, live, runtime }: ControllerContext): ControllerContext {

@@ -44,6 +44,7 @@ export function startControllers(scope: Scope, of: ControllersOptions): void {
     rootCa: of.authorities["server-ca"].certPem,
     metrics: api.metrics,
     serviceLb: !options.disable.has("servicelb"),
+    servesIngress: !options.disable.has("traefik"),
     clusterCidr: options.clusterCidr,
     allocatesNodeCidrs: options.controllerManager["allocate-node-cidrs"],
     ...controlledResources(api.registry),

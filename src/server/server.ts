@@ -311,6 +311,7 @@ class Server {
       serviceCidrs: options.serviceCidr.split(","),
       clusterDns: options.disable.has("coredns") ? undefined : options.clusterDns,
       localStoragePath: options.disable.has("local-storage") ? undefined : options.localStoragePath,
+      servesIngress: !options.disable.has("traefik"),
     });
   }
 

@@ -216,6 +216,7 @@ export class SimCluster {
       rootCa: "PEM",
       metrics: createMetrics(),
       serviceLb: false,
+      servesIngress: false,
       clusterCidr: "10.42.0.0/16",
       allocatesNodeCidrs: true,
       ...controlledResources(registry),

@@ -1,0 +1,167 @@
+/** What all connections of the ingress process share: routes, backends, limits, counts. */
+import type { Clock, Logger } from "../../runtime/runtime.ts";
+import type { Streams } from "../../runtime/stream-sockets.ts";
+import { BackendPool } from "./backend-pool.ts";
+import { Balancer } from "./balancer.ts";
+import { type AnswerFields, type Decision, plainAnswer } from "./decision.ts";
+import type { IngressMetrics } from "./ingress-metrics.ts";
+import { normalPath } from "./normal-path.ts";
+import type { Request } from "./request-out.ts";
+import { hostOf, type Match, RouteMatcher } from "./route-matcher.ts";
+import { checkRules } from "./route-rules.ts";
+import type { Backend, Route } from "./route-table.ts";
+
+/** A connection that may take too long. */
+export interface Timed {
+  /** Nobody waits for an answer on it. */
+  readonly isIdle: boolean;
+  tick(nowMs: number): void;
+  destroy(): void;
+}
+
+export interface GatewayOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly streams: Streams;
+  readonly metrics: IngressMetrics;
+  readonly logAccess: (line: string) => void;
+}
+
+export const gatewayLimits = {
+  clientsMax: 10_000,
+  tickMs: 250,
+  connectMs: 5000,
+} as const;
+
+export class IngressGateway {
+  readonly options: GatewayOptions;
+  readonly pool: BackendPool;
+  #matcher = new RouteMatcher([]);
+  readonly #balancers = new Map<string, Balancer>();
+  readonly #clients = new Set<Timed>();
+
+  constructor(options: GatewayOptions) {
+    this.options = options;
+    this.pool = new BackendPool(options.streams, () => this.nowMs());
+  }
+
+  nowMs(): number {
+    return this.options.clock.monotonicMs();
+  }
+
+  /** Looks after what takes too long, until the signal aborts. */
+  run(signal: AbortSignal): void {
+    this.options.clock.every(gatewayLimits.tickMs, signal, () => this.#tick());
+  }
+
+  #tick(): void {
+    const nowMs = this.nowMs();
+    for (const client of this.#clients) client.tick(nowMs);
+    const known = new Set([...this.#balancers.values()].flatMap((one) => one.backend.endpoints));
+    this.pool.sweep((endpoint) => known.has(endpoint));
+  }
+
+  /** False: there are too many clients already. */
+  add(client: Timed): boolean {
+    if (this.#clients.size >= gatewayLimits.clientsMax) return false;
+    this.#clients.add(client);
+    this.options.metrics.open(this.#clients.size);
+    return true;
+  }
+
+  remove(client: Timed): void {
+    if (this.#clients.delete(client)) this.options.metrics.open(this.#clients.size);
+  }
+
+  /** Closes clients as soon as they wait for nothing, and all at the deadline. */
+  async drain(deadlineMs: number, pollMs: number): Promise<void> {
+    const { clock } = this.options;
+    const never = new AbortController().signal;
+    for (;;) {
+      const isLate = clock.monotonicMs() >= deadlineMs;
+      for (const client of [...this.#clients]) if (isLate || client.isIdle) client.destroy();
+      if (this.#clients.size === 0) return this.pool.close();
+      await clock.sleep(pollMs, never);
+    }
+  }
+
+  setRoutes(routes: readonly Route[]): void {
+    this.#matcher = new RouteMatcher(routes);
+  }
+
+  setBackends(backends: readonly Backend[]): void {
+    const names = new Set(backends.map(({ name }) => name));
+    for (const name of this.#balancers.keys()) {
+      if (!names.has(name)) this.#balancers.delete(name);
+    }
+    for (const backend of backends) {
+      const known = this.#balancers.get(backend.name);
+      if (known === undefined) this.#balancers.set(backend.name, new Balancer(backend));
+      else known.replace(backend);
+    }
+  }
+
+  /** A promise where passwords must be compared first. */
+  decide(request: Request, target: string): Decision | Promise<Decision> {
+    const mark = target.indexOf("?");
+    const path = normalPath(mark === -1 ? target : target.slice(0, mark));
+    if (path === undefined) return plainAnswer(400, "400 Bad Request");
+    const found = this.#matcher.find(request.entryPoint, hostOf(request.host), path);
+    if (found === undefined) return plainAnswer(404, "404 page not found");
+    const query = mark === -1 ? "" : target.slice(mark);
+    return checkRules({ request, match: found, path, query }, (fields) =>
+      this.#forward(request, found, { path, query, fields }),
+    );
+  }
+
+  #forward(
+    request: Request,
+    { route, groups }: Match,
+    to: { readonly path: string; readonly query: string; readonly fields: AnswerFields },
+  ): Decision {
+    const { rules } = route;
+    const balancer = this.#balancers.get(route.backends[0]?.name ?? "");
+    if (balancer === undefined || balancer.backend.endpoints.length === 0) {
+      return plainAnswer(503, "no available server", route);
+    }
+    const path =
+      rules.rewriteTarget === undefined ? to.path : rewritten(rules.rewriteTarget, groups);
+    return {
+      type: "forward",
+      route,
+      balancer,
+      outgoing: {
+        target: `${path}${to.query}`,
+        host: rules.upstreamHost,
+        forwardedPrefix: rules.forwardedPrefix,
+      },
+      preferred: preferredOf(balancer, request),
+      fields: to.fields,
+    };
+  }
+}
+
+/** `$1` is what the first group caught; what was not caught is nothing. */
+function rewritten(target: string, groups: readonly string[]): string {
+  const path = target.replace(/\$(\d)/g, (_, digit) => groups[Number(digit) - 1] ?? "");
+  return path.startsWith("/") ? path : `/${path}`;
+}
+
+function preferredOf(balancer: Balancer, { fields }: Request): string | undefined {
+  const name = balancer.backend.sticky?.name;
+  if (name === undefined) return undefined;
+  const mark = cookieOf(fields, name);
+  return mark === undefined ? undefined : balancer.marked(mark);
+}
+
+/** The value of a cookie among the fields of a request. */
+export function cookieOf(fields: Request["fields"], name: string): string | undefined {
+  for (const { lower, value } of fields) {
+    if (lower !== "cookie") continue;
+    for (const part of value.split(";")) {
+      const [key = "", ...rest] = part.split("=");
+      if (key.trim() === name) return rest.join("=").trim();
+    }
+  }
+  return undefined;
+}

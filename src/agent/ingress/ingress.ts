@@ -1,0 +1,252 @@
+/**
+ * Ingress of this node: follows the cluster, tells the process that serves it what to do, and
+ * tells the cluster where it listens. There is no process as long as there is no Ingress.
+ */
+import {
+  endpointSlices,
+  ingressClasses,
+  ingresses,
+  secrets,
+  services,
+} from "../../client/resources.ts";
+import type { ControllerContext } from "../../live/controller.ts";
+import type { LiveObject, LiveSet } from "../../live/live-set.ts";
+import type { Scope } from "../../runtime/scope.ts";
+import type { KubeObject } from "../../schema/object.ts";
+import { ingressName, ingressNamespace } from "../../schema/served-ingress.ts";
+import { IngressLink } from "./ingress-link.ts";
+import { keepSlice } from "./ingress-slice.ts";
+import { type IngressPlan, planIngress } from "./plan-ingress.ts";
+import type { EntryPoint, IngressOrder, IngressReport } from "./route-table.ts";
+
+export interface IngressOptions {
+  /** What it acts with: the account `traefik`. */
+  readonly context: ControllerContext;
+  readonly scope: Scope;
+  readonly nodeName: string;
+  readonly nodeIps: readonly string[];
+  readonly dataDir: string;
+  readonly version: string;
+  /** How k3 starts itself. */
+  readonly command: readonly [string, ...string[]];
+  /** False: others lead packets here, to ports that the kernel chooses. */
+  readonly takesNodePorts: boolean;
+}
+
+type Ports = Readonly<Record<EntryPoint, number>>;
+
+/** Changes come in bursts: an order waits this long for its companions. */
+const gatherMs = 20;
+const runDir = "/run/k3s/ingress";
+const serviceLabel = "kubernetes.io/service-name";
+const byService = "ingress-backends";
+const fixedPorts: Ports = { web: 80, websecure: 443 };
+const anyPorts: Ports = { web: 0, websecure: 0 };
+
+export function startIngress(options: IngressOptions): void {
+  const keeper = new IngressKeeper(options);
+  options.scope.task("ingress", (signal) => keeper.run(signal));
+}
+
+class IngressKeeper {
+  readonly #options: IngressOptions;
+  readonly #link: IngressLink;
+  readonly #ingresses;
+  readonly #classes;
+  readonly #services;
+  readonly #slices;
+  readonly #secrets;
+  #plan: IngressPlan = { routes: [], backends: [], certificates: [], problems: [] };
+  /** The Services and Secrets that the plan looked for, as `kind namespace/name`. */
+  #used: ReadonlySet<string> = new Set();
+  /** What was sent last, by the type of order. */
+  readonly #sent = new Map<string, string>();
+  #told: ReadonlySet<string> = new Set();
+  #ports: Ports | undefined;
+  #isRung = true;
+  #wake: (() => void) | undefined;
+  #linked: { readonly end: AbortController; readonly done: Promise<void> } | undefined;
+
+  constructor(options: IngressOptions) {
+    const { context, dataDir, command, version, takesNodePorts } = options;
+    const { live, runtime } = context;
+    this.#options = options;
+    this.#ingresses = live.of(ingresses);
+    this.#classes = live.of(ingressClasses);
+    this.#services = live.of(services);
+    this.#slices = live.of(endpointSlices);
+    this.#secrets = live.of(secrets);
+    this.#slices.addIndex(byService, ({ metadata }) => [serviceOf(metadata)]);
+    this.#link = new IngressLink({
+      runtime,
+      command,
+      dataDir,
+      runDir,
+      settings: {
+        version,
+        host: "0.0.0.0",
+        ports: takesNodePorts ? fixedPorts : anyPorts,
+        accessLog: `${dataDir}/agent/logs/ingress-access.log`,
+      },
+      orders: () => ordersOf(this.#plan),
+      onReport: (report) => this.#hear(report),
+    });
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { context, takesNodePorts } = this.#options;
+    this.#watch(this.#ingresses, () => true);
+    this.#watch(this.#classes, () => true);
+    this.#watch(this.#services, ({ key }) => this.#used.has(`Service ${key}`));
+    this.#watch(this.#secrets, ({ key }) => this.#used.has(`Secret ${key}`));
+    this.#watch(this.#slices, ({ object }) =>
+      this.#used.has(`Service ${serviceOf(object.metadata)}`),
+    );
+    // Packets find the way here from the start where the ports are known.
+    if (takesNodePorts) this.#ports = fixedPorts;
+    const sets = [this.#ingresses, this.#classes, this.#services, this.#slices, this.#secrets];
+    await Promise.all(sets.map((set) => set.ready(signal)));
+    while (!signal.aborted) {
+      this.#isRung = false;
+      await this.#reconcile(signal);
+      await this.#rung(signal);
+      await context.runtime.clock.sleep(gatherMs, signal);
+    }
+    this.#linked?.end.abort();
+    await this.#linked?.done;
+  }
+
+  #watch<T extends KubeObject>(
+    set: LiveSet<T>,
+    matters: (changed: LiveObject<T>) => boolean,
+  ): void {
+    const subscription = set.subscribe(({ now }) => {
+      if (matters(now)) this.#ring();
+    });
+    this.#options.scope.defer(() => subscription[Symbol.dispose]());
+  }
+
+  #ring(): void {
+    this.#isRung = true;
+    this.#wake?.();
+  }
+
+  async #rung(signal: AbortSignal): Promise<void> {
+    if (this.#isRung || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    this.#wake = undefined;
+  }
+
+  async #reconcile(signal: AbortSignal): Promise<void> {
+    this.#plan = this.#planned();
+    this.#tellProblems();
+    await this.#keepSlice();
+    if (this.#plan.routes.length === 0) return await this.#unlink(signal);
+    if (this.#linked === undefined) {
+      this.#sent.clear();
+      const end = new AbortController();
+      const done = this.#link.run(AbortSignal.any([signal, end.signal]));
+      this.#linked = { end, done };
+    }
+    for (const order of ordersOf(this.#plan)) {
+      const text = JSON.stringify(order);
+      if (this.#sent.get(order.type) === text) continue;
+      this.#sent.set(order.type, text);
+      this.#link.send(order);
+    }
+  }
+
+  /** Nothing to serve: the process takes its leave, also one of a k3 before this. */
+  async #unlink(signal: AbortSignal): Promise<void> {
+    this.#linked?.end.abort();
+    await this.#linked?.done;
+    this.#linked = undefined;
+    await this.#link.stop(signal);
+  }
+
+  #planned(): IngressPlan {
+    const used = new Set<string>();
+    const plan = planIngress({
+      ingresses: Array.from(this.#ingresses.list(), ({ object }) => object),
+      classes: Array.from(this.#classes.list(), ({ object }) => object),
+      service: (key) => {
+        used.add(`Service ${key}`);
+        return this.#services.get(key)?.object;
+      },
+      slices: (key) => Array.from(this.#slices.by(byService, key), ({ object }) => object),
+      secret: (key) => {
+        used.add(`Secret ${key}`);
+        return this.#secrets.get(key)?.object;
+      },
+    });
+    this.#used = used.add(`Service ${ingressNamespace}/${ingressName}`);
+    return plan;
+  }
+
+  /** Each once, until it has gone and come again. */
+  #tellProblems(): void {
+    const { events } = this.#options.context;
+    const told = new Set<string>();
+    for (const { ingress, reason, message } of this.#plan.problems) {
+      const key = `${ingress.metadata.uid} ${reason} ${message}`;
+      if (!this.#told.has(key) && !told.has(key)) events.event(ingress, "Warning", reason, message);
+      told.add(key);
+    }
+    this.#told = told;
+  }
+
+  #hear(report: IngressReport): void {
+    switch (report.type) {
+      case "listening":
+        this.#ports = report.ports;
+        this.#ring();
+        break;
+      case "refused":
+        this.#tellRefused(report.entryPoint, report.code);
+        break;
+      case "metrics":
+        break;
+    }
+  }
+
+  #tellRefused(entryPoint: EntryPoint, code: string): void {
+    const { context, nodeName } = this.#options;
+    const service = this.#services.get(`${ingressNamespace}/${ingressName}`)?.object;
+    const message = `port ${fixedPorts[entryPoint]}/TCP on node ${nodeName} cannot be had: ${code}`;
+    context.runtime.log.warn("Ingress cannot listen", { entryPoint, code });
+    if (service !== undefined) context.events.event(service, "Warning", "PortConflict", message);
+  }
+
+  async #keepSlice(): Promise<void> {
+    const { context, nodeName, nodeIps } = this.#options;
+    const service = this.#services.get(`${ingressNamespace}/${ingressName}`)?.object;
+    if (service === undefined || this.#ports === undefined) return;
+    try {
+      await keepSlice(context.client, this.#slices, {
+        service,
+        nodeName,
+        address: nodeIps[0] ?? "127.0.0.1",
+        ports: this.#ports,
+      });
+    } catch (error) {
+      // The next change tries again; what routes there are is more important.
+      context.runtime.log.warn("The EndpointSlice of the ingress could not be written", { error });
+    }
+  }
+}
+
+function serviceOf(metadata: { readonly namespace?: string; readonly labels?: object }): string {
+  const labels = (metadata.labels ?? {}) as Readonly<Record<string, string>>;
+  return `${metadata.namespace}/${labels[serviceLabel] ?? ""}`;
+}
+
+function ordersOf({ routes, backends, certificates }: IngressPlan): readonly IngressOrder[] {
+  return [
+    { type: "certificates", certificates },
+    { type: "backends", backends },
+    { type: "routes", routes },
+  ];
+}

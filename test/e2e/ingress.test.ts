@@ -1,0 +1,196 @@
+/** Ingress as a user meets it: kubectl, pods, curl. No pod of ours serves it. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { networkInterfaces } from "node:os";
+import { Cluster, reasonToSkip, testImage } from "./cluster.ts";
+
+const skip = reasonToSkip();
+if (skip !== undefined) console.log(`left out: ingress: ${skip}`);
+
+const pods = (name: string, replicas: number): string => `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ${name}}
+spec:
+  replicas: ${replicas}
+  selector: {matchLabels: {app: ${name}}}
+  template:
+    metadata: {labels: {app: ${name}}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: httpd
+        image: ${testImage}
+        command: [sh, -c, "mkdir -p /www/sub; echo ${name} > /www/index.html; echo sub > /www/sub/index.html; exec httpd -f -p 8080 -h /www"]
+        ports: [{containerPort: 8080, name: http}]
+        readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ${name}}
+spec:
+  selector: {app: ${name}}
+  ports: [{name: web, port: 80, targetPort: http}]
+`;
+
+const ingress = `
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: site}
+spec:
+  tls: [{hosts: [one.test], secretName: site-tls}]
+  rules:
+  - host: one.test
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: one, port: {name: web}}}}
+      - {path: /sub, pathType: Exact, backend: {service: {name: one, port: {number: 80}}}}
+  - host: "*.two.test"
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: two, port: {number: 80}}}}
+`;
+
+interface Answer {
+  readonly code: string;
+  readonly body: string;
+}
+
+/** As a user would ask; the address is the node's. */
+async function curl(url: string, ...flags: readonly string[]): Promise<Answer> {
+  const child = Bun.spawn(["curl", "-sk", "-m", "10", "-w", "\n%{http_code}", ...flags, url], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const text = await new Response(child.stdout).text();
+  const end = text.lastIndexOf("\n");
+  return { body: text.slice(0, end), code: text.slice(end + 1) };
+}
+
+function nodeAddress(): string {
+  const found = Object.entries(networkInterfaces())
+    .filter(([link]) => link !== "cni0" && link !== "k3-dns" && !link.startsWith("flannel"))
+    .flatMap(([, addresses]) => addresses ?? [])
+    .find(({ family, internal }) => family === "IPv4" && !internal);
+  return found?.address ?? "127.0.0.1";
+}
+
+describe.skipIf(skip !== undefined)("ingress", () => {
+  const cluster = new Cluster();
+  const node = nodeAddress();
+  const at = (host: string): readonly string[] => ["-H", `Host: ${host}`];
+
+  beforeAll(async () => {
+    await cluster.start();
+    await cluster.run("apply -f -", `${pods("one", 2)}---${pods("two", 1)}`);
+    await cluster.run("rollout status deployment/one --timeout=60s");
+    await cluster.run("rollout status deployment/two --timeout=60s");
+  });
+  afterAll(async () => {
+    await cluster.destroy();
+  });
+
+  test("the class is the default one, and the Service is known by its name", async () => {
+    expect(await cluster.run("get ingressclass")).toMatch(
+      /traefik\s+traefik\.io\/ingress-controller\s/,
+    );
+    await cluster.until("the Service has an address", async () => {
+      const shown = await cluster.run("get service -n kube-system traefik");
+      return shown.includes("LoadBalancer") && shown.includes(` ${node} `);
+    });
+    expect(await cluster.run("get pods -n kube-system")).toBe("");
+  });
+
+  test("hosts and paths lead to their Services, at the node's port 80", async () => {
+    const said = await cluster.run("apply -f -", ingress);
+    expect(said).toContain("ingress.networking.k8s.io/site created");
+    await cluster.until("one.test is served", async () => {
+      return (await curl(`http://${node}/`, ...at("one.test"))).body === "one\n";
+    });
+    expect((await curl(`http://${node}/`, ...at("x.two.test"))).body).toBe("two\n");
+    expect(await curl(`http://${node}/`, ...at("two.test"))).toEqual({
+      code: "404",
+      body: "404 page not found\n",
+    });
+    expect((await curl("http://127.0.0.1/", ...at("one.test"))).body).toBe("one\n");
+  });
+
+  test("pods reach it by the Service's name", async () => {
+    const asked = ["exec", "deploy/two", "--", "wget", "-q", "-O", "-"];
+    const header = ["--header", "Host: one.test", "http://traefik.kube-system"];
+    expect(await cluster.run([...asked, ...header])).toBe("one\n");
+  });
+
+  test("the Ingress shows the address of the node", async () => {
+    await cluster.until("the status is written", async () => {
+      const { stdout } = await cluster.kubectl(
+        "get ingress site -o jsonpath={.spec.ingressClassName}{..loadBalancer.ingress[0].ip}",
+      );
+      return stdout === `traefik${node}`;
+    });
+  });
+
+  test("TLS shows the Secret's certificate as soon as it is there", async () => {
+    const url = "https://one.test/";
+    const to = ["--resolve", `one.test:443:${node}`];
+    expect((await curl(url, ...to)).body).toBe("one\n");
+    const dir = cluster.dataDir;
+    const make = [
+      ..."openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=one.test".split(" "),
+      ...["-addext", "subjectAltName=DNS:one.test"],
+      ...["-keyout", `${dir}/site.key`, "-out", `${dir}/site.crt`],
+    ];
+    expect(await Bun.spawn(make, { stderr: "ignore" }).exited).toBe(0);
+    await cluster.run(`create secret tls site-tls --cert=${dir}/site.crt --key=${dir}/site.key`);
+    await cluster.until("the certificate is shown", async () => {
+      const child = Bun.spawn(["curl", "-s", "--cacert", `${dir}/site.crt`, ...to, url], {
+        stdout: "pipe",
+      });
+      return (await new Response(child.stdout).text()) === "one\n";
+    });
+  });
+
+  test("no request is lost while a Deployment rolls", async () => {
+    const codes = new Map<string, number>();
+    const stop = new AbortController();
+    const asking = async (method: string): Promise<void> => {
+      while (!stop.signal.aborted) {
+        // Both new connections and kept ones: fetch keeps some for the next request.
+        const answer = await fetch(`http://${node}/`, { method, headers: { Host: "one.test" } });
+        const body = await answer.text();
+        const code = `${answer.status}${method === "HEAD" || body === "one\n" ? "" : body}`;
+        codes.set(code, (codes.get(code) ?? 0) + 1);
+        await Bun.sleep(2);
+      }
+    };
+    const askers = ["GET", "GET", "HEAD", "GET"].map(asking);
+    for (let i = 0; i < 2; i++) {
+      await cluster.run("rollout restart deployment/one");
+      await cluster.run("rollout status deployment/one --timeout=90s");
+    }
+    await cluster.run("scale deployment/one --replicas=1");
+    await cluster.until("one pod is left", async () => {
+      return (await cluster.run("get pods -l app=one -o name")).trim().split("\n").length === 1;
+    });
+    stop.abort();
+    await Promise.all(askers);
+    expect([...codes.keys()]).toEqual(["200"]);
+    expect(codes.get("200")).toBeGreaterThan(100);
+  });
+
+  test("it serves on while k3 is killed and started again", async () => {
+    await cluster.crash();
+    expect((await curl(`http://127.0.0.1/`, ...at("one.test"))).body).toBe("one\n");
+    await cluster.start();
+    await cluster.run("scale deployment/one --replicas=0");
+    await cluster.until("the change arrives", async () => {
+      return (await curl(`http://127.0.0.1/`, ...at("one.test"))).code === "503";
+    });
+  });
+
+  test("without an Ingress nobody listens", async () => {
+    await cluster.run("delete ingress site");
+    await cluster.until("the port is closed", async () => {
+      return (await curl("http://127.0.0.1/")).code === "000";
+    });
+  });
+});
