@@ -26,7 +26,7 @@ function url(path = "/"): string {
   return `http://127.0.0.1:${world.web}${path}`;
 }
 
-test("a request reaches the backend with the client's address, and without what was for us", async () => {
+test("a backend gets the client's address, and nothing that was for us", async () => {
   let seen = "";
   using backend = rawBackend((socket, text) => {
     seen = text;
@@ -48,7 +48,7 @@ test("a request reaches the backend with the client's address, and without what 
   );
 });
 
-test("connections are kept on both sides, and pipelined requests are answered in order", async () => {
+test("connections are kept on both sides, pipelined requests answered in order", async () => {
   const connections = new Set<number>();
   using backend = rawBackend((socket, text, connection) => {
     connections.add(connection);
@@ -148,7 +148,7 @@ test("a change of protocol makes a way for bytes in both directions", async () =
   await backend.stop(true);
 });
 
-test("an endpoint that refuses is passed over, and its requests are served by another", async () => {
+test("an endpoint that refuses is passed over, another serves its requests", async () => {
   using dead = rawBackend(() => {});
   const { endpoint } = dead;
   dead[Symbol.dispose]();
@@ -228,7 +228,7 @@ test("what follows a request that is refused is not taken for another one", asyn
   expect(requests).toBe(0);
 });
 
-test("a body larger than the route allows is refused, also when nobody told its length", async () => {
+test("a body larger than the route allows is refused, also one of unknown length", async () => {
   using backend = rawBackend((socket, text) => {
     if (text.includes("0\r\n\r\n")) socket.write(ok("x"));
   });
@@ -270,7 +270,7 @@ test("HEAD and 304 keep the length that is told, and no body is awaited", async 
   expect(await client.until("\r\n\r\n")).toContain("Content-Length: 7\r\n");
 });
 
-test("TLS shows the certificate of the name that is asked for, and the new one at once", async () => {
+test("TLS shows the certificate of the name asked for, and a new one at once", async () => {
   using backend = rawBackend((socket) => void socket.write(ok("x")));
   serve(world, [backend.endpoint]);
   const shown = (servername: string): Promise<string> =>

@@ -53,7 +53,7 @@ test("find() goes from the host itself over its wildcard to all hosts", () => {
   expect(found(routes, "z.y.a.test", "/wild")).toBeUndefined();
 });
 
-test("find() keeps the default backend for the last, and the older route before the younger", () => {
+test("find() keeps the default backend for the last, and takes the older of two routes", () => {
   const routes = [
     route("", "", { match: "start", isDefault: true, ingress: "default" }),
     route("a.test", "/", { match: "prefix", ingress: "older" }),

@@ -118,7 +118,7 @@ export class RawClient implements Disposable {
     this.socket.write(text, "latin1");
   }
 
-  /** What has come, as soon as it holds `wanted`; consumed. Fails when the connection ends first. */
+  /** What has come, as soon as it holds `wanted`; consumed. Fails when it ends first. */
   async until(wanted: string | RegExp): Promise<string> {
     const isThere = (): boolean =>
       typeof wanted === "string" ? this.#text.includes(wanted) : wanted.test(this.#text);
