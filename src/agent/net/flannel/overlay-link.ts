@@ -26,6 +26,7 @@ export interface OverlayLink {
 /** Resolves when the link is up; throws when the kernel cannot have it. */
 export async function prepareLink(context: LinkContext, signal: AbortSignal): Promise<OverlayLink> {
   const { conf, iface } = context;
+  await removeOthers(context, signal);
   switch (conf.type) {
     case "vxlan":
       return await prepareVxlan(context, conf, signal);
@@ -33,6 +34,16 @@ export async function prepareLink(context: LinkContext, signal: AbortSignal): Pr
       return await prepareWireguard(context, conf.port, signal);
     case "host-gw":
       return { name: iface, backendData: "null" };
+  }
+}
+
+/** What another backend has left would still draw packets. */
+async function removeOthers({ runtime, conf }: LinkContext, signal: AbortSignal): Promise<void> {
+  const links = { vxlan: `${vxlanLinkPrefix}1`, wireguard: wireguardLink } as const;
+  for (const [type, link] of Object.entries(links)) {
+    if (type === conf.type) continue;
+    if ((await runtime.files.readText(`/sys/class/net/${link}/ifindex`)) === undefined) continue;
+    await must(runtime, ["ip", "link", "delete", link], signal);
   }
 }
 
