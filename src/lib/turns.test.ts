@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { filterInTurns, inTurns } from "./turns.ts";
+import { filterInTurns, inTurns, TurnShare } from "./turns.ts";
 
 /** A clock by which each item takes a millisecond. */
 const slow = () => {
@@ -32,4 +32,34 @@ test("long work gives way, and is done in order", async () => {
 test("filterInTurns() keeps what is wanted", async () => {
   const { clock } = slow();
   expect(await filterInTurns(clock, [1, 2, 3, 4], (item) => item % 2 === 0)).toEqual([2, 4]);
+});
+
+test("TurnShare lets work begin until its share is used up, the rest in order", async () => {
+  let now = 0;
+  const share = new TurnShare({ monotonicMs: () => now });
+  const turns: string[] = [];
+  let turn = 0;
+  const begin = async (name: string): Promise<void> => {
+    await share.enter();
+    turns.push(`${turn}${name}`);
+    now += 2;
+  };
+  let isOver = false;
+  const count = (): void => {
+    turn += 1;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  const works: Promise<void>[] = [];
+  for (const name of "abcde") {
+    works.push(begin(name));
+    await Promise.resolve();
+    await Promise.resolve();
+  }
+  await Promise.all(works);
+  isOver = true;
+  // Two fit in each turn's share of 3 ms, and none is overtaken.
+  expect(turns.map((text) => text.slice(-1)).join("")).toBe("abcde");
+  const perTurn = Map.groupBy(turns, (text) => text.slice(0, -1));
+  expect([...perTurn.values()].every(({ length }) => length <= 2)).toBe(true);
 });

@@ -1,6 +1,6 @@
 /** Cuts long work into turns of the event loop, so that others are served in between. */
 
-const limits = { turnMs: 4, itemsBetweenLooks: 32 } as const;
+const limits = { turnMs: 4, itemsBetweenLooks: 32, shareMs: 3 } as const;
 
 export interface MonotonicClock {
   monotonicMs(): number;
@@ -50,4 +50,37 @@ async function eachInTurns<T>(
 
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/**
+ * How much of one kind of work begins in one turn of the event loop: the rest waits for later ones,
+ * in its order. Who waited for the same thing comes at once, and would keep all others waiting.
+ */
+export class TurnShare {
+  #isBegun = false;
+  #endsMs = 0;
+
+  constructor(private readonly clock: MonotonicClock) {}
+
+  /** Undefined for what may begin now. */
+  enter(): Promise<void> | undefined {
+    return this.#hasRoom() ? undefined : this.#wait();
+  }
+
+  async #wait(): Promise<void> {
+    do await nextTurn();
+    while (!this.#hasRoom());
+  }
+
+  #hasRoom(): boolean {
+    const now = this.clock.monotonicMs();
+    if (!this.#isBegun) {
+      this.#isBegun = true;
+      this.#endsMs = now + limits.shareMs;
+      setImmediate(() => {
+        this.#isBegun = false;
+      });
+    }
+    return now < this.#endsMs;
+  }
 }

@@ -13,6 +13,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { AnswerHeaders, type HttpAnswer, type HttpRequest } from "../api/http-exchange.ts";
 import { ApiError } from "../lib/api-error.ts";
+import { TurnShare } from "../lib/turns.ts";
 import { byteStreamOf } from "../runtime/net.ts";
 import type { ByteStream, Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
@@ -118,6 +119,7 @@ class Door {
   readonly #pending = new Set<Promise<void>>();
   readonly #sender: DoorSender;
   readonly #idle: IdleConnections;
+  readonly #share: TurnShare;
   #authorities: Authorities;
   #stopping = false;
 
@@ -126,6 +128,7 @@ class Door {
     this.#authorities = authoritiesOf(options.certificates);
     this.#sender = new DoorSender(options.runtime.log);
     this.#idle = new IdleConnections(options.runtime.clock);
+    this.#share = new TurnShare(options.runtime.clock);
     this.#idle.start(options.scope.signal);
     this.#server = createSecureServer({
       allowHTTP1: true,
@@ -280,6 +283,9 @@ class Door {
   }
 
   async #answer(exchange: Exchange, peer: DoorPeer): Promise<void> {
+    const waits = this.#share.enter();
+    if (waits !== undefined) await waits;
+    if (exchange.isGone) return;
     const asked = new DoorRequest(exchange);
     try {
       const answer = isServable(exchange)
