@@ -239,7 +239,8 @@ const answeredWithObject: ReadonlySet<string> = new Set([
   "volumeattributesclasses.storage.k8s.io",
 ]);
 
-function returnsObject(definition: ResourceDefinition): boolean {
+/** Who deletes such an object gets it back, and not a Status. */
+export function returnsObject(definition: ResourceDefinition): boolean {
   return answeredWithObject.has(groupResource(definition));
 }
 

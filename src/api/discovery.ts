@@ -232,19 +232,25 @@ export interface SubresourceEntry {
   readonly name: string;
   readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
   readonly verbs: readonly string[];
+  /** Its answer is between the client and who is connected to. */
+  readonly connects: boolean;
 }
 
 /** The subresources of a row as discovery and OpenAPI tell them, by name. */
 export function subresourcesOf(row: ResourceDefinition): readonly SubresourceEntry[] {
   return Object.entries(row.subresources)
     .sort(([a], [b]) => (a < b === (row.custom === undefined) ? -1 : 1))
-    .map(([name, subresource]) => ({ name, ...subresourceKind(row, subresource) }));
+    .map(([name, subresource]) => ({
+      name,
+      connects: subresource.type === "stream",
+      ...subresourceKind(row, subresource),
+    }));
 }
 
 function subresourceKind(
   row: ResourceDefinition,
   subresource: Subresource<KubeObject>,
-): Omit<SubresourceEntry, "name"> {
+): Omit<SubresourceEntry, "name" | "connects"> {
   const { group, version, kind } = row;
   const own = { group, version, kind };
   switch (subresource.type) {

@@ -1,6 +1,7 @@
 /** OpenAPI v2 and v3 of what the registry serves; the documents are `schema`'s work. */
 import { OpenApiDocuments } from "../schema/openapi.ts";
 import type { Json } from "../schema/openapi-schemas.ts";
+import { returnsObject } from "./delete.ts";
 import { subresourcesOf } from "./discovery.ts";
 import type { OpenApi } from "./http.ts";
 import type { Registry } from "./registry.ts";
@@ -15,9 +16,11 @@ export function createOpenApi(registry: Registry, version: string): OpenApi {
         ...row,
         typeName: row.custom === undefined ? row.typeName : undefined,
         ...(row.custom !== undefined && { schema: row.custom.schema as Json }),
-        subresources: subresourcesOf(row).map(({ name, verbs, kind }) => ({
+        returnsDeleted: returnsObject(row),
+        subresources: subresourcesOf(row).map(({ name, verbs, connects, kind }) => ({
           name,
           verbs,
+          connects,
           ...kind,
         })),
       })),

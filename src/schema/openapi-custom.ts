@@ -1,6 +1,6 @@
 /** Schemas of custom resources as they are published. */
 import { copyJson } from "./copy.ts";
-import type { OpenApiResource } from "./openapi-paths.ts";
+import type { OpenApiResource } from "./openapi-operations.ts";
 import type { Definitions, Json, OpenApiVersion } from "./openapi-schemas.ts";
 
 const objectMeta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";

@@ -120,22 +120,26 @@ const queryMembers: Members = {
   uniqueItems: [20, flag],
 };
 
-/** A parameter stands in a choice of choices, by the place it is sent in. */
+/** A parameter stands in a choice, by the place it is sent in. */
 const parameter: Put = (writer, number, value) => {
   const from = value as Json;
   const place = from.in;
   const put = (members: Members, extensions: number) => () =>
     putMembers(writer, from, members, extensions);
-  inside(writer, number, () =>
-    inside(writer, 1, () => {
-      if (place === "body") inside(writer, 1, put(bodyMembers, 6));
-      else
-        inside(writer, 2, () => {
-          if (place === "path") inside(writer, 4, put(pathMembers, 22));
-          else inside(writer, 3, put(queryMembers, 23));
-        });
-    }),
-  );
+  inside(writer, number, () => {
+    if (place === "body") inside(writer, 1, put(bodyMembers, 6));
+    else
+      inside(writer, 2, () => {
+        if (place === "path") inside(writer, 4, put(pathMembers, 22));
+        else inside(writer, 3, put(queryMembers, 23));
+      });
+  });
+};
+/** A parameter itself, or where it is found. */
+const parameterItem: Put = (writer, number, value) => {
+  const { $ref } = value as Json;
+  if ($ref === undefined) return wrapped(1, parameter)(writer, number, value);
+  inside(writer, number, () => wrapped(1, text)(writer, 2, $ref));
 };
 
 const responseMembers: Members = { description: [1, text], schema: [2, wrapped(1, schema)] };
@@ -146,7 +150,7 @@ const operationMembers: Members = {
   operationId: [5, text],
   produces: [6, each(text)],
   consumes: [7, each(text)],
-  parameters: [8, each(parameter)],
+  parameters: [8, each(parameterItem)],
   responses: [
     9,
     named(
@@ -157,6 +161,7 @@ const operationMembers: Members = {
       ),
     ),
   ],
+  schemes: [10, each(text)],
 };
 const operation: Put = message(() => operationMembers, 13);
 const itemMembers: Members = {
@@ -164,11 +169,18 @@ const itemMembers: Members = {
   put: [3, operation],
   post: [4, operation],
   delete: [5, operation],
+  options: [6, operation],
+  head: [7, operation],
   patch: [8, operation],
-  parameters: [9, each(parameter)],
+  parameters: [9, each(parameterItem)],
 };
 const infoMembers: Members = { title: [1, text], version: [2, text] };
-const apiKeyMembers: Members = { type: [1, text], name: [2, text], in: [3, text] };
+const apiKeyMembers: Members = {
+  type: [1, text],
+  name: [2, text],
+  in: [3, text],
+  description: [4, text],
+};
 const documentMembers: Members = {
   swagger: [1, text],
   info: [2, message(() => infoMembers, 7)],
@@ -180,6 +192,8 @@ const documentMembers: Members = {
     ),
   ],
   definitions: [9, named(1, schema)],
+  parameters: [10, named(1, parameter)],
+  security: [12, each(named(1, wrapped(1, each(text))))],
   securityDefinitions: [
     13,
     named(

@@ -1,12 +1,14 @@
 import { expect, test } from "bun:test";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { OpenApiDocuments } from "./openapi.ts";
-import type { OpenApiResource } from "./openapi-paths.ts";
+import type { OpenApiResource } from "./openapi-operations.ts";
 import type { Json } from "./openapi-schemas.ts";
 import { typeOf } from "./types.ts";
 
 const verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const apps = { group: "apps", version: "v1", kind: "Deployment" };
+
+const scale = { group: "autoscaling", version: "v1", kind: "Scale" };
 
 const deployments: OpenApiResource = {
   ...apps,
@@ -14,9 +16,10 @@ const deployments: OpenApiResource = {
   namespaced: true,
   verbs,
   typeName: typeOf("apps", "v1", "Deployment"),
+  returnsDeleted: false,
   subresources: [
-    { name: "status", verbs: ["get", "patch", "update"], ...apps },
-    { name: "scale", verbs: ["get"], group: "autoscaling", version: "v1", kind: "Scale" },
+    { name: "status", verbs: ["get", "patch", "update"], connects: false, ...apps },
+    { name: "scale", verbs: ["get"], connects: false, ...scale },
   ],
 };
 
@@ -37,6 +40,7 @@ const foos: OpenApiResource = {
       },
     },
   },
+  returnsDeleted: false,
   subresources: [],
 };
 

@@ -3,12 +3,21 @@ import { createHash } from "node:crypto";
 import { typeTable } from "../gen/table.ts";
 import { customDefinitionName, defineCustomResource } from "./openapi-custom.ts";
 import {
-  addResourcePaths,
+  groupPath,
+  groupsPath,
+  openIdPaths,
+  serverVersionPath,
+  versionInfo,
+  versionInfoSchema,
+  versionPath,
+} from "./openapi-discovery.ts";
+import {
   type OpenApiResource,
-  type OpenApiSubresource,
-  type PathRefs,
-  PathWriter,
-} from "./openapi-paths.ts";
+  OperationBuilder,
+  type PathOperations,
+  type Refs,
+} from "./openapi-operations.ts";
+import { PathWriter } from "./openapi-paths.ts";
 import { encodeOpenApiV2 } from "./openapi-protobuf.ts";
 import { Definitions, type Json, type OpenApiVersion } from "./openapi-schemas.ts";
 import type { TypeName } from "./type-table.ts";
@@ -49,61 +58,133 @@ function kindsByType(resources: readonly OpenApiResource[]): Map<TypeName, Json[
   return kinds;
 }
 
-function document(
-  openApiVersion: OpenApiVersion,
-  resources: readonly OpenApiResource[],
-  version: string,
-): Json {
-  const kinds = kindsByType(resources);
-  const definitions = new Definitions(openApiVersion, (type) => kinds.get(type) ?? []);
-  const writer = new PathWriter(openApiVersion);
-  const status = definitions.reference(`${meta}.Status`);
-  definitions.add(`${meta}.Patch`, {
+/** Builds one document; what it refers to is defined as it is referred to. */
+class DocumentBuilder {
+  readonly #openApiVersion: OpenApiVersion;
+  readonly #version: string;
+  readonly #definitions: Definitions;
+  readonly #writer: PathWriter;
+  readonly #operations = new OperationBuilder();
+
+  constructor(
+    openApiVersion: OpenApiVersion,
+    version: string,
+    kinds: ReadonlyMap<TypeName, Json[]>,
+  ) {
+    this.#openApiVersion = openApiVersion;
+    this.#version = version;
+    this.#definitions = new Definitions(openApiVersion, (type) => kinds.get(type) ?? []);
+    this.#writer = new PathWriter(openApiVersion);
+  }
+
+  add(operations: PathOperations): void {
+    this.#writer.add(operations);
+  }
+
+  addResource(resource: OpenApiResource): void {
+    const isCustom = resource.typeName === undefined;
+    let refs = this.#refsOf(resource.typeName, {});
+    if (isCustom) {
+      defineCustomResource(resource, this.#definitions, this.#openApiVersion);
+      const name = customDefinitionName(resource);
+      const object = this.#definitions.referenceTo(name);
+      refs = { ...refs, object, list: this.#definitions.referenceTo(`${name}List`) };
+    }
+    const paths = this.#operations.pathsOf(resource, refs, (part) => {
+      if (part.kind === resource.kind || part.connects) return refs;
+      return this.#refsOf(typeOf(part.group, part.version, part.kind), refs.object);
+    });
+    for (const path of paths) this.add(path);
+  }
+
+  /** A reference to a kind of meta/v1. */
+  meta(kind: string): Json {
+    return this.#definitions.reference(`${meta}.${kind}`);
+  }
+
+  define(name: string, schema: Json): Json {
+    this.#definitions.add(name, schema);
+    return this.#definitions.referenceTo(name);
+  }
+
+  #refsOf(type: TypeName | undefined, fallback: Json): Refs {
+    const object = type === undefined ? fallback : this.#definitions.reference(type);
+    const listed = type !== undefined && typeTable.has(`${type}List`);
+    return {
+      object,
+      list: listed ? this.#definitions.reference(`${type}List`) : object,
+      deleteOptions: this.meta("DeleteOptions"),
+      status: this.meta("Status"),
+      watchEvent: this.meta("WatchEvent"),
+      patch: this.define(`${meta}.Patch`, patchSchema()),
+    };
+  }
+
+  document(): Json {
+    const info = { title: "Kubernetes", version: this.#version };
+    const definitions = this.#definitions.all();
+    const { paths } = this.#writer;
+    if (this.#openApiVersion === "v3") {
+      const components = { schemas: definitions, securitySchemes: security };
+      return { openapi: "3.0.0", info, paths, components };
+    }
+    return {
+      swagger: "2.0",
+      info,
+      paths,
+      definitions,
+      parameters: this.#writer.sharedParameters(),
+      securityDefinitions: security,
+      security: [{ BearerToken: [] }],
+    };
+  }
+}
+
+const security = {
+  BearerToken: {
+    description: "Bearer Token authentication",
+    type: "apiKey",
+    name: "authorization",
+    in: "header",
+  },
+};
+
+function patchSchema(): Json {
+  return {
     description: "Patch is provided to give a concrete name and type to the Kubernetes PATCH body.",
     type: "object",
+  };
+}
+
+const isBuiltIn = ({ typeName }: OpenApiResource): boolean => typeName !== undefined;
+
+/** What is added to an empty document, by the document's place under /openapi/v3. */
+function partsOf(
+  resources: readonly OpenApiResource[],
+): Map<string, (to: DocumentBuilder) => void> {
+  const parts = new Map<string, (to: DocumentBuilder) => void>(
+    Object.entries(openIdPaths).map(([path, operations]) => [path, (to) => to.add(operations)]),
+  );
+  parts.set("version", (to) => {
+    to.add(serverVersionPath(to.define(versionInfo, versionInfoSchema())));
   });
-  const shared = {
-    deleteOptions: definitions.reference(`${meta}.DeleteOptions`),
-    status,
-    patch: definitions.referenceTo(`${meta}.Patch`),
-  };
-  const refsOf = (type: TypeName | undefined, fallback: Json): Omit<PathRefs, "isCustom"> => {
-    const object = type === undefined ? fallback : definitions.reference(type);
-    const listed = type !== undefined && typeTable.has(`${type}List`);
-    const list = listed ? definitions.reference(`${type}List`) : object;
-    return { object, list, ...shared };
-  };
-  for (const resource of resources) {
-    const isCustom = resource.typeName === undefined;
-    let refs: PathRefs = { ...refsOf(resource.typeName, {}), isCustom };
-    if (isCustom) {
-      defineCustomResource(resource, definitions, openApiVersion);
-      const name = customDefinitionName(resource);
-      const list = definitions.referenceTo(`${name}List`);
-      refs = { object: definitions.referenceTo(name), list, ...shared, isCustom };
-    }
-    addResourcePaths(writer, resource, refs, (part: OpenApiSubresource) =>
-      part.kind === resource.kind
-        ? refs
-        : { ...refsOf(typeOf(part.group, part.version, part.kind), refs.object), isCustom },
-    );
+  parts.set("apis", (to) => to.add(groupsPath(to.meta("APIGroupList"))));
+  for (const group of new Set(resources.filter(isBuiltIn).map((row) => row.group))) {
+    const answer = group === "" ? "APIVersions" : "APIGroup";
+    parts.set(group === "" ? "api" : `apis/${group}`, (to) => {
+      to.add(groupPath(group, to.meta(answer)));
+    });
   }
-  const info = { title: "Kubernetes", version };
-  const security = { BearerToken: { type: "apiKey", name: "authorization", in: "header" } };
-  return openApiVersion === "v2"
-    ? {
-        swagger: "2.0",
-        info,
-        paths: writer.paths,
-        definitions: definitions.all(),
-        securityDefinitions: security,
+  for (const [path, rows] of Map.groupBy(resources, groupVersionPath)) {
+    parts.set(path, (to) => {
+      const first = rows.find(isBuiltIn);
+      if (first !== undefined) {
+        to.add(versionPath(first.group, first.version, to.meta("APIResourceList")));
       }
-    : {
-        openapi: "3.0.0",
-        info,
-        paths: writer.paths,
-        components: { schemas: definitions.all(), securitySchemes: security },
-      };
+      for (const row of rows) to.addResource(row);
+    });
+  }
+  return parts;
 }
 
 function hashOf(text: string | Uint8Array): string {
@@ -171,7 +252,7 @@ export class OpenApiDocuments {
     if (served === undefined) {
       return new Response("only JSON and protobuf are served here\n", { status: 406 });
     }
-    const build = () => document("v2", this.#source.resources(), this.#source.version);
+    const build = () => this.#build("v2", partsOf(this.#source.resources()).values());
     if (jsonV2Types.includes(served)) return this.#answer(request, "v2", build);
     return this.#answer(request, "v2 protobuf", build, protobufForm);
   }
@@ -181,16 +262,15 @@ export class OpenApiDocuments {
     if (generation === this.#generation) return;
     this.#generation = generation;
     this.#built = new Map();
-    const inputs = new Map<string, OpenApiResource[]>();
-    for (const resource of this.#source.resources()) {
-      const path = groupVersionPath(resource);
-      inputs.set(path, [...(inputs.get(path) ?? []), resource]);
-    }
+    const resources = this.#source.resources();
+    const inputs = Map.groupBy(resources, groupVersionPath);
     // What a document is made of names it as well as its bytes would, without building it.
     this.#hashes = new Map(
-      [...inputs].map(([path, rows]) => [
+      [...partsOf(resources).keys()].map((path) => [
         path,
-        hashOf(JSON.stringify([this.#source.version, ...rows.map(inputOf)])),
+        hashOf(
+          JSON.stringify([this.#source.version, path, ...(inputs.get(path) ?? []).map(inputOf)]),
+        ),
       ]),
     );
   }
@@ -204,8 +284,15 @@ export class OpenApiDocuments {
   }
 
   #groupVersion(path: string): Json {
-    const rows = this.#source.resources().filter((row) => groupVersionPath(row) === path);
-    return document("v3", rows, this.#source.version);
+    const part = partsOf(this.#source.resources()).get(path);
+    return this.#build("v3", part === undefined ? [] : [part]);
+  }
+
+  #build(openApiVersion: OpenApiVersion, parts: Iterable<(to: DocumentBuilder) => void>): Json {
+    const kinds = kindsByType(this.#source.resources());
+    const builder = new DocumentBuilder(openApiVersion, this.#source.version, kinds);
+    for (const part of parts) part(builder);
+    return builder.document();
   }
 
   #answer(request: Request, name: string, build: () => Json, form: Form = jsonForm): Response {
