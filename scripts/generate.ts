@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { emitTable } from "./generate/emit-table.ts";
 import { emitTypes } from "./generate/emit-types.ts";
-import { parseGo } from "./generate/go-tags.ts";
+import { type GoPackage, parseGo } from "./generate/go-tags.ts";
 import { buildModel, type Model } from "./generate/model.ts";
 import { parseProto } from "./generate/proto-parser.ts";
 
@@ -76,14 +76,18 @@ function isGoSource(name: string): boolean {
   return name.endsWith(".go") && !/(_test|^zz_generated.*|generated\.pb)\.go$/.test(name);
 }
 
-function readPackage(path: string): Model {
+function readGo(path: string, core?: GoPackage): GoPackage {
   const folder = join(sources, path);
-  const proto = readFileSync(join(folder, "generated.proto"), "utf8");
-  const go = readdirSync(folder).filter(isGoSource);
-  return buildModel(
-    parseProto(proto, path),
-    parseGo(go.map((name) => readFileSync(join(folder, name), "utf8"))),
+  const files = readdirSync(folder).filter(isGoSource);
+  return parseGo(
+    files.map((name) => readFileSync(join(folder, name), "utf8")),
+    core,
   );
+}
+
+function readPackage(path: string, core: GoPackage): Model {
+  const proto = readFileSync(join(sources, path, "generated.proto"), "utf8");
+  return buildModel(parseProto(proto, path), readGo(path, core));
 }
 
 function readOwn(name: string): Model {
@@ -103,7 +107,9 @@ function joinModels(models: readonly Model[]): readonly Model[] {
 }
 
 function generateTypes(): void {
-  const models = joinModels([...packages.map(readPackage), ...ownProtos.map(readOwn)]);
+  const core = readGo("api/core/v1");
+  const upstream = packages.map((path) => readPackage(path, core));
+  const models = joinModels([...upstream, ...ownProtos.map(readOwn)]);
   const files = new Map(models.map((model) => [model.prefix, model.file]));
   for (const model of models) {
     writeFileSync(join(output, `${model.file}.ts`), emitTypes(model, files));

@@ -11,8 +11,16 @@ export interface GoField {
   readonly baseType: string;
   /** The Go type without pointer, as Go itself calls it: `[]v1.Protocol` of `[]*v1.Protocol`. */
   readonly goType: string;
+  /** The package's name in the file that declares the field; "" for the file's own. */
+  readonly typePackage: string;
   readonly patchStrategy?: string;
   readonly patchMergeKey?: string;
+}
+
+export interface EnumValue {
+  readonly value: string;
+  /** What the constant's comment says of it, without the constant's name. */
+  readonly text: string;
 }
 
 export interface GoPackage {
@@ -21,7 +29,9 @@ export interface GoPackage {
   /** Structs that embed TypeMeta. */
   readonly withTypeMeta: ReadonlySet<string>;
   /** Values of every string type marked `+enum`, sorted. */
-  readonly enums: ReadonlyMap<string, readonly string[]>;
+  readonly enums: ReadonlyMap<string, readonly EnumValue[]>;
+  /** Those of `core/v1`, which other packages use. */
+  readonly coreEnums: ReadonlyMap<string, readonly EnumValue[]>;
   /** String constants by name. */
   readonly constants: ReadonlyMap<string, string>;
 }
@@ -69,21 +79,54 @@ function parseTag(
     number: Number(protobuf.split(",")[1]),
     baseType: goType.replace(/^.*[*\].]/, ""),
     goType: nameOf(goType),
+    typePackage: /(\w+)\.\w+$/.exec(goType)?.[1] ?? "",
     ...(patchStrategy === undefined ? {} : { patchStrategy }),
     ...(patchMergeKey === undefined ? {} : { patchMergeKey }),
   };
 }
 
-function parseEnums(text: string, enums: Map<string, string[]>): void {
+function parseEnums(text: string, enums: Map<string, EnumValue[]>): void {
   const marked = /(?:^\/\/.*\n)*^\/\/ \+enum\s*\n(?:^\/\/.*\n)*^type (\w+) string/gm;
   for (const match of text.matchAll(marked)) enums.set(match[1] as string, []);
 }
 
-/** Parses the sources of one Go package. */
-export function parseGo(sources: readonly string[]): GoPackage {
+/** `Name Type = "value"`, `Name = Type("value")`, `Name = Type(v1.Other)` and `Name = "value"`. */
+const constant =
+  /^\s*(?:const\s+)?(\w+)(?:\s+(\w+))?\s*=\s*(?:(\w+)\()?(?:"([^"\n]*)"|v1\.(\w+)\))/;
+
+function parseConstants(
+  text: string,
+  enums: ReadonlyMap<string, EnumValue[]>,
+  constants: Map<string, string>,
+  core: GoPackage | undefined,
+): void {
+  let comment: string[] = [];
+  for (const line of text.split("\n")) {
+    const said = /^\s*\/\/ ?(.*)$/.exec(line);
+    if (said) {
+      comment.push(said[1] as string);
+      continue;
+    }
+    const [, name = "", declared, converted, literal, other = ""] = constant.exec(line) ?? [];
+    const value = literal ?? core?.constants.get(other);
+    if (value !== undefined) {
+      constants.set(name, value);
+      const text = comment
+        .join(" ")
+        .trim()
+        .replace(new RegExp(`^${name}`), "");
+      const words = text.trim().replace(/\s+/g, " ");
+      enums.get(declared ?? converted ?? "")?.push({ value, text: words });
+    }
+    comment = [];
+  }
+}
+
+/** Parses the sources of one Go package; `core` is `core/v1`, once that was parsed. */
+export function parseGo(sources: readonly string[], core?: GoPackage): GoPackage {
   const structs = new Map<string, Map<number, GoField>>();
   const withTypeMeta = new Set<string>();
-  const enums = new Map<string, string[]>();
+  const enums = new Map<string, EnumValue[]>();
   const constants = new Map<string, string>();
   for (const text of sources) {
     parseEnums(text, enums);
@@ -99,12 +142,7 @@ export function parseGo(sources: readonly string[]): GoPackage {
       structs.set(match[1] as string, fields);
     }
   }
-  for (const text of sources) {
-    for (const match of text.matchAll(/^\s*(?:const\s+)?(\w+)\s+(\w+)?\s*=\s*"([^"\n]*)"/gm)) {
-      constants.set(match[1] as string, match[3] as string);
-      if (match[2] !== undefined) enums.get(match[2])?.push(match[3] as string);
-    }
-  }
-  for (const values of enums.values()) values.sort();
-  return { structs, withTypeMeta, enums, constants };
+  for (const text of sources) parseConstants(text, enums, constants, core);
+  for (const values of enums.values()) values.sort((a, b) => (a.value < b.value ? -1 : 1));
+  return { structs, withTypeMeta, enums, coreEnums: core?.enums ?? enums, constants };
 }

@@ -1,6 +1,6 @@
 /** Joins the `.proto` view and the Go view of a package into one model of its types. */
 import type { FieldType, MessageType, Scalar } from "../../src/schema/type-table.ts";
-import type { GoField, GoPackage } from "./go-tags.ts";
+import type { EnumValue, GoField, GoPackage } from "./go-tags.ts";
 import type { ProtoField, ProtoFile, ProtoMessage } from "./proto-parser.ts";
 
 const plainScalars = new Set<string>(["string", "bool", "int32", "int64", "double", "bytes"]);
@@ -82,7 +82,8 @@ function fieldOf(field: ProtoField, prefix: string): FieldType["of"] {
     ? modelPrefix(field.type.slice(1))
     : `${prefix}.${field.type}`;
   const scalar = messageScalars[name];
-  return scalar === undefined ? { message: name } : { scalar };
+  if (scalar === undefined) return { message: name };
+  return scalar === "raw" ? { scalar, type: name } : { scalar };
 }
 
 function patchOf(comment: Comment, tags: GoField | undefined) {
@@ -117,15 +118,30 @@ function isSingle(field: ProtoField): boolean {
   return field.label !== "repeated" && field.label !== "map";
 }
 
+/** A type of another package is one of the core's, by the names that files import that under. */
+function enumOf(tags: GoField | undefined, go: GoPackage): readonly EnumValue[] {
+  if (tags === undefined) return [];
+  const { baseType, typePackage } = tags;
+  const from = typePackage === "" ? go.enums : /^(core|api)?v1$/.test(typePackage) && go.coreEnums;
+  return (from || undefined)?.get(baseType) ?? [];
+}
+
+/** What upstream adds to the text of a field that takes one of some values. */
+function enumLines(values: readonly EnumValue[]): readonly string[] {
+  if (values.length === 0) return [];
+  const lines = values.map(({ value, text }) => ` - \`${JSON.stringify(value)}\` ${text}`);
+  return ["", "Possible enum values:", ...lines.sort()];
+}
+
 function buildField(field: ProtoField, message: string, prefix: string, go: GoPackage): FieldType {
-  const comment = readComment(field.comment);
   const tags = go.structs.get(message)?.get(field.number);
+  const values = enumOf(tags, go);
+  const comment = readComment([...field.comment, ...(isSingle(field) ? enumLines(values) : [])]);
   const inline = tags?.inline === true || comment.flags.has("inline");
   const listType = comment.markers.get("listType") as FieldType["listType"];
   const mapType = comment.markers.get("mapType") ?? comment.markers.get("structType");
   const keys = comment.markers.get("listMapKey");
   const value = parseDefault(comment.markers.get("default"), go);
-  const values = tags === undefined ? undefined : go.enums.get(tags.baseType);
   const optional = comment.flags.has("optional");
   const isPointer = optional && isSingle(field) && !isPart(field) && !comment.flags.has("value");
   const pointer = tags?.pointer ?? isPointer;
@@ -138,6 +154,7 @@ function buildField(field: ProtoField, message: string, prefix: string, go: GoPa
     of,
     shape: field.label === "repeated" ? "list" : field.label === "map" ? "map" : "single",
     required: !optional && tags?.omitEmpty !== true,
+    ...(tags?.omitEmpty === true && comment.flags.has("required") ? { needed: true } : {}),
     doc: comment.doc,
     ...((tags?.omitEmpty ?? optional) ? { omitEmpty: true } : {}),
     ...(tags?.omitZero === true ? { omitZero: true } : {}),
@@ -149,7 +166,7 @@ function buildField(field: ProtoField, message: string, prefix: string, go: GoPa
     ...patchOf(comment, tags),
     ...(goType === undefined ? {} : { goType }),
     ...(value === undefined ? {} : { default: value }),
-    ...(values === undefined || values.length === 0 ? {} : { enum: values }),
+    ...(values.length === 0 ? {} : { enum: values.map(({ value }) => value) }),
   };
 }
 
@@ -158,6 +175,16 @@ function jsonForm(message: ProtoMessage, comment: Comment, go: GoPackage): Messa
   if (form !== undefined) return form as MessageType["json"];
   const items = message.fields.length === 1 && message.fields[0]?.name === "items";
   return items && !go.structs.has(message.name) ? "list" : undefined;
+}
+
+/** Which fields exclude each other, and the field that tells which of them counts. */
+function unionOf(message: ProtoMessage, comment: Comment): MessageType["union"] {
+  if (!comment.flags.has("union")) return undefined;
+  const tells = (field: ProtoField): boolean =>
+    readComment(field.comment).flags.has("unionDiscriminator");
+  const discriminator = message.fields.find(tells)?.name;
+  const members = message.fields.filter((field) => !tells(field)).map(({ name }) => name);
+  return { ...(discriminator === undefined ? {} : { discriminator }), members };
 }
 
 /** The model of one package. */
@@ -172,12 +199,14 @@ export function buildModel(proto: ProtoFile, go: GoPackage): Model {
     if (comment.flags.has("kind")) withTypeMeta.add(message.name);
     const json = jsonForm(message, comment, go);
     const mapType = comment.markers.get("structType") as MessageType["mapType"];
+    const union = unionOf(message, comment);
     messages.push({
       name,
       doc: comment.doc,
       fields: message.fields.map((field) => buildField(field, message.name, prefix, go)),
       ...(json === undefined ? {} : { json }),
       ...(mapType === undefined ? {} : { mapType }),
+      ...(union === undefined ? {} : { union }),
       ...(withTypeMeta.has(message.name) ? { kind: message.name } : {}),
     });
   }

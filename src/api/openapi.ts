@@ -16,7 +16,8 @@ export function createOpenApi(registry: Registry, version: string): OpenApi {
         ...row,
         typeName: row.custom === undefined ? row.typeName : undefined,
         ...(row.custom !== undefined && { schema: row.custom.schema as Json }),
-        returnsDeleted: returnsObject(row),
+        // A namespace comes back because it stays for a while, not because it is gone.
+        returnsDeleted: returnsObject(row) && row.kind !== "Namespace",
         subresources: subresourcesOf(row).map(({ name, verbs, connects, kind }) => ({
           name,
           verbs,

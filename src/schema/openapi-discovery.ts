@@ -5,7 +5,7 @@ import {
   type Operation,
   type PathOperations,
 } from "./openapi-operations.ts";
-import type { Json } from "./openapi-schemas.ts";
+import type { Json, OpenApiVersion } from "./openapi-schemas.ts";
 
 interface Told {
   readonly tag: string;
@@ -69,13 +69,14 @@ export function serverVersionPath(answer: Json): PathOperations {
 /** Name of what `/version` answers, which is no type of the API. */
 export const versionInfo = "io.k8s.apimachinery.pkg.version.Info";
 
-export function versionInfoSchema(): Json {
+export function versionInfoSchema(openApiVersion: OpenApiVersion): Json {
   const required = ["major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate"];
   required.push("goVersion", "compiler", "platform");
   const optional = ["emulationMajor", "emulationMinor"];
   optional.push("minCompatibilityMajor", "minCompatibilityMinor");
+  const empty = openApiVersion === "v2" ? {} : { default: "" };
   const properties = [
-    ...required.map((name) => [name, { type: "string", default: "" }] as const),
+    ...required.map((name) => [name, { type: "string", ...empty }] as const),
     ...optional.map((name) => [name, { type: "string" }] as const),
   ];
   return {
@@ -85,6 +86,8 @@ export function versionInfoSchema(): Json {
     properties: Object.fromEntries(properties),
   };
 }
+
+const keys = "contains public token verification keys";
 
 /** Where others find the keys of service accounts' tokens. */
 export const openIdPaths: Readonly<Record<string, PathOperations>> = {
@@ -100,8 +103,7 @@ export const openIdPaths: Readonly<Record<string, PathOperations>> = {
   "openid/v1/jwks": telling("/openid/v1/jwks/", {
     tag: "openid",
     id: "getServiceAccountIssuerOpenIDKeyset",
-    description:
-      "get service account issuer OpenID JSON Web Key Set (contains public token verification keys)",
+    description: `get service account issuer OpenID JSON Web Key Set (${keys})`,
     answer: { type: "string" },
     consumes: [],
     produces: ["application/jwk-set+json"],

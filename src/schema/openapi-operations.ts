@@ -32,14 +32,12 @@ export interface OpenApiResource extends Kind {
   readonly subresources: readonly OpenApiSubresource[];
 }
 
-/** What a resource's operations refer to. */
+/** What a resource's operations refer to; what is asked for is defined in the document. */
 export interface Refs {
   readonly object: Json;
   readonly list: Json;
-  readonly deleteOptions: Json;
-  readonly status: Json;
-  readonly patch: Json;
-  readonly watchEvent: Json;
+  patch(): Json;
+  meta(kind: "DeleteOptions" | "Status" | "WatchEvent"): Json;
 }
 
 export interface Operation {
@@ -343,11 +341,11 @@ class ResourceOperations {
   }
 
   #body(verb: string): Operation["body"] {
-    const { object, patch, deleteOptions } = this.#refs;
-    if (verb === "create" || verb === "update") return { schema: object, required: true };
-    if (verb === "patch") return { schema: patch, required: true };
+    const refs = this.#refs;
+    if (verb === "create" || verb === "update") return { schema: refs.object, required: true };
+    if (verb === "patch") return { schema: refs.patch(), required: true };
     const deletes = verb === "delete" || (verb === "deletecollection" && !this.#isCustom);
-    return deletes ? { schema: deleteOptions, required: false } : undefined;
+    return deletes ? { schema: refs.meta("DeleteOptions"), required: false } : undefined;
   }
 
   #consumes(verb: string): readonly string[] {
@@ -370,11 +368,11 @@ class ResourceOperations {
   }
 
   #answer(verb: string): Json {
-    const { object, list, status, watchEvent } = this.#refs;
+    const refs = this.#refs;
     if (this.#isLog) return text;
-    if (verb === "list") return list;
-    if (verb === "watch" || verb === "watchlist") return watchEvent;
-    if (verb === "delete" && this.#resource.returnsDeleted) return object;
-    return verb === "delete" || verb === "deletecollection" ? status : object;
+    if (verb === "list") return refs.list;
+    if (verb === "watch" || verb === "watchlist") return refs.meta("WatchEvent");
+    if (verb === "delete" && this.#resource.returnsDeleted) return refs.object;
+    return verb.startsWith("delete") ? refs.meta("Status") : refs.object;
   }
 }

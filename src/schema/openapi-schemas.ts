@@ -1,6 +1,6 @@
 /** The types of the table as OpenAPI schemas, for documents of version 2 and 3. */
 import { copyJson } from "./copy.ts";
-import type { FieldType, Scalar, TypeName } from "./type-table.ts";
+import type { FieldType, MessageType, Scalar, TypeName } from "./type-table.ts";
 import { fieldsOf, messageOf } from "./types.ts";
 
 export type Json = Record<string, unknown>;
@@ -24,7 +24,30 @@ const plainScalars: Readonly<Record<string, Json>> = {
   int64: { type: "integer", format: "int64" },
   double: { type: "number", format: "double" },
   bytes: { type: "string", format: "byte" },
-  raw: { type: "object" },
+};
+
+/** What Go holds where nothing was given. */
+const emptyScalars: Readonly<Record<string, unknown>> = {
+  string: "",
+  bool: false,
+  int32: 0,
+  int64: 0,
+  double: 0,
+};
+
+/** Types that hold any JSON. */
+const rawDefinitions: Readonly<Record<TypeName, Json>> = {
+  "io.k8s.apimachinery.pkg.runtime.RawExtension": {
+    description: "RawExtension holds an object of a kind that is not known here.",
+    type: "object",
+  },
+  [`${meta}.FieldsV1`]: {
+    description: "FieldsV1 is a set of fields as a tree: f:, k:, v: and i: before what names each.",
+    type: "object",
+  },
+  "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON": {
+    description: "JSON is any JSON value.",
+  },
 };
 
 function choice(version: OpenApiVersion, v2: Json, v3: Json): Json {
@@ -109,57 +132,90 @@ export class Definitions {
   #message(type: TypeName): Json {
     const message = messageOf(type);
     const described = message.doc === "" ? {} : { description: message.doc };
-    if (message.json === "list") {
-      return { ...described, type: "array", items: { type: "string" } };
-    }
     if (message.json !== undefined) return described;
     const properties: Json = {};
     const required: string[] = [];
     for (const field of fieldsOf(type).values()) {
       properties[field.name] = this.#field(field);
-      if (field.required) required.push(field.name);
+      if (field.required || field.needed === true) required.push(field.name);
     }
     const kinds = this.#kindsOf(type);
     return {
       ...described,
       type: "object",
       ...(Object.keys(properties).length === 0 ? {} : { properties }),
-      ...(required.length === 0 ? {} : { required: required.toSorted() }),
+      ...(required.length === 0 ? {} : { required }),
       ...(message.mapType === undefined ? {} : { "x-kubernetes-map-type": message.mapType }),
+      ...(message.union === undefined ? {} : { "x-kubernetes-unions": [unionOf(message.union)] }),
       ...(kinds.length === 0 ? {} : { "x-kubernetes-group-version-kind": kinds }),
     };
   }
 
   #field(field: FieldType): Json {
-    const value = this.#shaped(field);
-    const described: Json = {
+    return this.#described(this.#shaped(field), {
       ...(field.doc === "" ? {} : { description: field.doc }),
-      ...(field.default === undefined ? {} : { default: copyJson(field.default) }),
+      ...this.#default(defaultOf(field)),
       ...mergeExtensions(field),
-    };
-    // Members beside $ref are lost in version 3; allOf carries both.
-    if (this.#version === "v3" && "$ref" in value && Object.keys(described).length > 0) {
-      return { allOf: [value], ...described };
+    });
+  }
+
+  /** Members beside $ref are lost in version 3; allOf carries both. */
+  #described(value: Json, more: Json): Json {
+    if (this.#version === "v3" && "$ref" in value && Object.keys(more).length > 0) {
+      return { allOf: [value], ...more };
     }
-    return { ...value, ...described };
+    return { ...value, ...more };
+  }
+
+  /** Version 2 has no defaults of built-in types. */
+  #default(value: unknown): Json {
+    return this.#version === "v2" || value === undefined ? {} : { default: copyJson(value) };
   }
 
   #shaped(field: FieldType): Json {
     const element = this.#element(field);
     const listed = field.enum === undefined ? element : { ...element, enum: [...field.enum] };
-    if (field.shape === "list") return { type: "array", items: listed };
-    if (field.shape === "map") return { type: "object", additionalProperties: element };
-    return listed;
+    if (field.shape === "single") return listed;
+    const inside = this.#described(listed, this.#default(emptyOf(field.of)));
+    if (field.shape === "list") return { type: "array", items: inside };
+    return { type: "object", additionalProperties: inside };
   }
 
   #element(field: FieldType): Json {
-    if ("message" in field.of) return this.reference(field.of.message);
-    const { scalar } = field.of;
-    const name = scalarDefinitions[scalar];
+    if ("message" in field.of) {
+      const { message } = field.of;
+      if (messageOf(message).json !== "list") return this.reference(message);
+      return { type: "array", items: { type: "string", ...this.#default("") } };
+    }
+    const { scalar, type } = field.of;
+    const name = type ?? scalarDefinitions[scalar];
     if (name === undefined) return { ...plainScalars[scalar] };
-    if (!this.#found.has(name)) this.#found.set(name, scalarDefinition(scalar, this.#version));
+    if (!this.#found.has(name)) {
+      this.#found.set(name, rawDefinitions[name] ?? scalarDefinition(scalar, this.#version));
+    }
     return this.referenceTo(name);
   }
+}
+
+/** What an absent value means where upstream's type cannot be absent. */
+function defaultOf(field: FieldType): unknown {
+  if (field.default !== undefined) return field.default;
+  if (field.shape !== "single" || field.pointer === true) return undefined;
+  const isLeftOut = field.omitEmpty === true || field.omitZero === true;
+  return isLeftOut && "scalar" in field.of ? undefined : emptyOf(field.of);
+}
+
+function emptyOf(of: FieldType["of"]): unknown {
+  if ("scalar" in of) return emptyScalars[of.scalar];
+  return messageOf(of.message).json === undefined ? {} : undefined;
+}
+
+function unionOf({ discriminator, members }: NonNullable<MessageType["union"]>): Json {
+  const fields = members.map((name) => [name, `${name.charAt(0).toUpperCase()}${name.slice(1)}`]);
+  return {
+    ...(discriminator === undefined ? {} : { discriminator }),
+    "fields-to-discriminateBy": Object.fromEntries(fields),
+  };
 }
 
 function mergeExtensions(field: FieldType): Json {

@@ -77,7 +77,7 @@ function dangling(document: Json): readonly string[] {
   return [...text.matchAll(/"\$ref":"#\/([^"]+)"/g)]
     .map((match) => match[1] as string)
     .filter((path) => {
-      const place = path.startsWith("definitions/") ? 1 : 2;
+      const place = path.startsWith("components/") ? 2 : 1;
       const parts = path.split("/");
       const name = parts.slice(place).join("/");
       return at(document, ...parts.slice(0, place), name) === undefined;
@@ -87,7 +87,9 @@ function dangling(document: Json): readonly string[] {
 test("the index names every group version with a hash of its resources", async () => {
   const { get, serve } = server([deployments, foos]);
   const first = at(await json(get("/openapi/v3")), "paths") as Record<string, Json>;
-  expect(Object.keys(first)).toEqual(["apis/apps/v1", "apis/example.com/v1"]);
+  const always = [".well-known/openid-configuration", "openid/v1/jwks", "version", "apis"];
+  const groups = ["apis/apps", "apis/apps/v1", "apis/example.com/v1"];
+  expect(Object.keys(first)).toEqual([...always, ...groups]);
   serve([deployments, { ...foos, schema: { type: "object" } }]);
   const second = at(await json(get("/openapi/v3")), "paths") as Record<string, Json>;
   expect(second["apis/apps/v1"]).toEqual(first["apis/apps/v1"] as Json);
@@ -103,13 +105,11 @@ test("strategic patches are offered for the types that have a strategy only", as
     const path = `/apis/${group}/namespaces/{namespace}/${plural}/{name}`;
     return Object.keys(at(document, "paths", path, "patch", "requestBody", "content") as Json);
   };
-  const all = ["apply-patch+yaml", "json-patch+json", "merge-patch+json"];
-  const others = all.map((type) => `application/${type}`);
-  expect(await typesAt("example.com/v1", "foos")).toEqual(others);
-  expect(await typesAt("apps/v1", "deployments")).toEqual([
-    ...others,
-    "application/strategic-merge-patch+json",
-  ]);
+  const plain = ["application/json-patch+json", "application/merge-patch+json"];
+  const apply = "application/apply-patch+yaml";
+  const strategic = "application/strategic-merge-patch+json";
+  expect(await typesAt("example.com/v1", "foos")).toEqual([...plain, apply]);
+  expect(await typesAt("apps/v1", "deployments")).toEqual([...plain, strategic, apply]);
 });
 
 test("a document has what kubectl explain and apply look for", async () => {
@@ -134,7 +134,7 @@ test("a document has what kubectl explain and apply look for", async () => {
   const containers = at(schemas, "io.k8s.api.core.v1.PodSpec", "properties", "containers");
   expect(containers).toMatchObject({
     type: "array",
-    items: { $ref: "#/components/schemas/io.k8s.api.core.v1.Container" },
+    items: { allOf: [{ $ref: "#/components/schemas/io.k8s.api.core.v1.Container" }], default: {} },
     "x-kubernetes-list-type": "map",
     "x-kubernetes-list-map-keys": ["name"],
     "x-kubernetes-patch-strategy": "merge",
@@ -142,6 +142,107 @@ test("a document has what kubectl explain and apply look for", async () => {
   });
   expect(at(schemas, "io.k8s.api.core.v1.Volume", "properties", "emptyDir")).toBeDefined();
   expect(at(schemas, "io.k8s.api.core.v1.PodSpec", "required")).toEqual(["containers"]);
+});
+
+test("paths, names, texts and shared parameters of version 2 are upstream's", async () => {
+  const { get } = server([deployments, foos]);
+  const document = await json(get("/openapi/v2"));
+  const paths = document.paths as Record<string, Json>;
+  const base = "/apis/apps/v1/namespaces/{namespace}/deployments";
+  expect(Object.keys(paths).filter((path) => path.startsWith("/apis/apps"))).toEqual([
+    "/apis/apps/",
+    "/apis/apps/v1/",
+    base,
+    `${base}/{name}`,
+    "/apis/apps/v1/deployments",
+    `${base}/{name}/status`,
+    `${base}/{name}/scale`,
+    "/apis/apps/v1/watch/namespaces/{namespace}/deployments",
+    "/apis/apps/v1/watch/namespaces/{namespace}/deployments/{name}",
+    "/apis/apps/v1/watch/deployments",
+  ]);
+  const told = (path: string, method: string) => {
+    const operation = at(paths, path, method) as Json;
+    return [operation.operationId, operation.description, operation["x-kubernetes-action"]];
+  };
+  expect(told(base, "delete")).toEqual([
+    "deleteAppsV1CollectionNamespacedDeployment",
+    "delete collection of Deployment",
+    "deletecollection",
+  ]);
+  expect(told("/apis/apps/v1/deployments", "get")).toEqual([
+    "listAppsV1DeploymentForAllNamespaces",
+    "list or watch objects of kind Deployment",
+    "list",
+  ]);
+  expect(told(`${base}/{name}/scale`, "get")).toEqual([
+    "readAppsV1NamespacedDeploymentScale",
+    "read scale of the specified Deployment",
+    "get",
+  ]);
+  expect(told("/apis/apps/v1/watch/deployments", "get")[0]).toBe(
+    "watchAppsV1DeploymentListForAllNamespaces",
+  );
+  expect(told("/apis/example.com/v1/namespaces/{namespace}/foos", "post")).toEqual([
+    "createExampleComV1NamespacedFoo",
+    "create a Foo",
+    "post",
+  ]);
+  // Every operation has these, so that they stand at the path.
+  expect(at(paths, base, "parameters")).toEqual([
+    { $ref: "#/parameters/namespace-vgWSWtn3" },
+    { $ref: "#/parameters/pretty-tJGM1-ng" },
+  ]);
+  expect(at(document, "parameters", "watch-XNNPZGbK")).toMatchObject({
+    in: "query",
+    name: "watch",
+  });
+  expect(Object.keys(at(paths, base, "post", "responses") as Json)).toEqual([
+    "200",
+    "201",
+    "202",
+    "401",
+  ]);
+});
+
+test("connections to pods have the options of their kind, and proxies every method", async () => {
+  const core = { group: "", version: "v1" };
+  const connected = (name: string, kind: string, verbs: string[]) =>
+    ({ name, ...core, kind, verbs, connects: true }) as const;
+  const pods: OpenApiResource = {
+    ...core,
+    kind: "Pod",
+    plural: "pods",
+    namespaced: true,
+    verbs: ["get"],
+    returnsDeleted: true,
+    typeName: typeOf("", "v1", "Pod"),
+    subresources: [
+      connected("exec", "PodExecOptions", ["create", "get"]),
+      connected("proxy", "PodProxyOptions", ["create", "delete", "get"]),
+      { name: "log", ...core, kind: "Pod", verbs: ["get"], connects: false },
+    ],
+  };
+  const { paths } = await json(server([pods]).get("/openapi/v3/api/v1"));
+  const base = "/api/v1/namespaces/{namespace}/pods/{name}";
+  const names = (path: string) => (at(paths, path, "parameters") as Json[]).map(({ name }) => name);
+  const inPath = ["name", "namespace"];
+  expect(Object.keys(at(paths, `${base}/exec`) as Json)).toEqual(["get", "post", "parameters"]);
+  expect(names(`${base}/exec`)).toEqual([
+    "command",
+    "container",
+    ...inPath,
+    "stderr",
+    "stdin",
+    "stdout",
+    "tty",
+  ]);
+  expect(names(`${base}/proxy/{path}`)).toEqual([...inPath, "path", "path"]);
+  expect(at(paths, `${base}/proxy/{path}`, "head", "operationId")).toBe(
+    "connectCoreV1HeadNamespacedPodProxyWithPath",
+  );
+  expect(names(`${base}/log`)).toContain("tailLines");
+  expect(names(`${base}/log`)).not.toContain("sinceTime");
 });
 
 test("version 2 is swagger without what it does not know", async () => {
@@ -209,9 +310,16 @@ test("Go's discovery client gets version 2 as protobuf", async () => {
     const choice = fieldsOf(fieldsOf(item).get(1)?.[0]);
     if (choice.has(1)) return textOf(fieldsOf(choice.get(1)?.[0]).get(2)?.[0]);
     const query = fieldsOf(choice.get(2)?.[0]).get(3)?.[0];
-    return textOf(fieldsOf(query).get(4)?.[0]);
+    return (
+      textOf(fieldsOf(query).get(4)?.[0]) ||
+      textOf(fieldsOf(fieldsOf(item).get(2)?.[0]).get(1)?.[0])
+    );
   });
-  expect(places).toEqual(["dryRun", "fieldManager", "fieldValidation", "body"]);
+  const manager = "#/parameters/fieldManager-Qy4HdaTW";
+  expect(places).toEqual(["body", "dryRun", manager, "fieldValidation"]);
+  const shared = pair(document.get(10)?.[0], 1, "fieldManager-Qy4HdaTW");
+  const query = fieldsOf(fieldsOf(shared).get(2)?.[0]).get(3)?.[0];
+  expect(textOf(fieldsOf(query).get(4)?.[0])).toBe("fieldManager");
 });
 
 test("unchanged documents are not sent again", () => {

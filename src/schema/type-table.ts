@@ -19,15 +19,23 @@ export type Scalar =
   /** Any JSON: RawExtension, JSON, FieldsV1. */
   | "raw";
 
+export interface ScalarOf {
+  readonly scalar: Scalar;
+  /** The type's own name, of `raw` alone. */
+  readonly type?: TypeName;
+}
+
 export interface FieldType {
   /** JSON name. */
   readonly name: string;
   /** Protobuf field number. */
   readonly number: number;
   /** What one element is: a scalar or another message. */
-  readonly of: { readonly scalar: Scalar } | { readonly message: TypeName };
+  readonly of: ScalarOf | { readonly message: TypeName };
   readonly shape: "single" | "list" | "map";
   readonly required: boolean;
+  /** Clients must give it (`+required`), though upstream leaves an empty value out of JSON. */
+  readonly needed?: boolean;
   /** Upstream leaves an empty value out of JSON. */
   readonly omitEmpty?: boolean;
   /** Upstream leaves a struct without content out of JSON. */
@@ -59,6 +67,8 @@ export interface MessageType {
   readonly kind?: string;
   /** How the message is merged as a whole: the `+structType` marker. */
   readonly mapType?: "atomic" | "granular";
+  /** Fields of which one counts: the `+union` marker. */
+  readonly union?: { readonly discriminator?: string; readonly members: readonly string[] };
   /**
    * Set when the JSON form is not an object: `list` is the list of the only field, the others hold
    * a schema (the field `schema`) or a boolean, a list of schemas, a list of strings.
