@@ -133,7 +133,7 @@ export class OpenApiDocuments {
     const headers = {
       etag: built.etag,
       "content-type": form.contentType,
-      vary: "Accept",
+      vary: "Accept-Encoding, Accept",
       "cache-control": "no-cache, private",
     };
     if (request.headers.get("if-none-match") === built.etag) {
