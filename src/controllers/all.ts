@@ -32,6 +32,7 @@ import { createRootCaPublisher, createServiceAccountController } from "./service
 import { createServiceCidrController } from "./service-cidr.ts";
 import { createServiceLbController } from "./service-lb/service-lb.ts";
 import { createStatefulSetController } from "./stateful-set/stateful-set.ts";
+import { createAttachDetachController } from "./volume/attach-detach.ts";
 import { createVolumeBinder } from "./volume/binder.ts";
 import { createEphemeralVolumeController } from "./volume/ephemeral.ts";
 import { createExpandController } from "./volume/expand.ts";
@@ -94,6 +95,7 @@ const volumeRows: readonly Row[] = [
   ],
   ["ephemeral-volume-controller", "ephemeral_volume", createEphemeralVolumeController],
   ["expand-controller", "volume_expand", createExpandController],
+  ["attachdetach-controller", "attachdetach-controller", createAttachDetachController],
 ];
 
 function clusterRows(options: ControllerOptions): readonly Row[] {

@@ -1,6 +1,6 @@
 /** CSI volumes with a real driver on this machine: what it is asked for, and what pods get. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cluster, reasonToSkip } from "./cluster.ts";
@@ -241,6 +241,146 @@ describe.skipIf(skip !== undefined)("csi", () => {
       );
     });
     await cluster.run("delete pod burning absent");
+  });
+
+  test("a volume that its driver attaches is waited for, and let go before it is detached", async () => {
+    const attaching = new CsiDriver({
+      name: "attached.example.com",
+      dir,
+      capabilities: ["STAGE_UNSTAGE_VOLUME"],
+    });
+    await attaching.start();
+    const volume = "handle-attached";
+    const name = `csi-${sha256(`${volume}attached.example.comk3-e2e`)}`;
+    const unique = `kubernetes.io/csi/attached.example.com^${volume}`;
+    const uses = pod("attached", {
+      containers: [shell("main", "exec sleep 1000", { volumeMounts })],
+      volumes: ofClaim("attached"),
+    });
+    await apply(cluster, ...claimed("attached", { driver: "attached.example.com" }), uses);
+    const isThere = async () => (await cluster.kubectl(`get volumeattachment ${name}`)).code === 0;
+    await cluster.until("it is to be attached", isThere);
+    await cluster.until("the node waits for it", async () => {
+      return (await json("node k3-e2e")).status.volumesInUse?.includes(unique) === true;
+    });
+    expect(attaching.calls).toEqual([]);
+    const status = { attached: true, attachmentMetadata: { device: "/dev/seventh" } };
+    const line = `patch volumeattachment ${name} --subresource=status --type=merge -p`;
+    await cluster.run([...line.split(" "), JSON.stringify({ status })]);
+    await becomes(cluster, "attached", "{.status.phase}", "Running");
+    expect(attaching.staged.get(volume)?.publishContext).toEqual({ device: "/dev/seventh" });
+    expect((await json("node k3-e2e")).status.volumesAttached).toEqual([
+      { name: unique, devicePath: "" },
+    ]);
+    expect(await events(cluster, "attached")).toContain(
+      'SuccessfulAttachVolume: AttachVolume.Attach succeeded for volume "attached"',
+    );
+    await cluster.run("delete pod attached");
+    await cluster.until("it is detached", async () => !(await isThere()));
+    expect(attaching.count("unstage", volume)).toBe(1);
+    const node = await json("node k3-e2e");
+    expect([node.status.volumesInUse, node.status.volumesAttached]).toEqual([undefined, undefined]);
+    await attaching.stop();
+    await cluster.until("the driver is gone", async () => {
+      return (await json("csinode k3-e2e")).spec.drivers.length === 1;
+    });
+  });
+
+  test("a raw block volume is a device of its container", async () => {
+    const script =
+      "echo written | dd of=/dev/xvda conv=fsync 2>/dev/null; head -c 7 /dev/xvda; exec sleep 1000";
+    const volumeDevices = [{ name: "data", devicePath: "/dev/xvda" }];
+    const more = { volumeMode: "Block" };
+    const uses = (name: string, use: Readonly<Record<string, unknown>>) =>
+      pod(name, { containers: [shell("main", script, use)], volumes: ofClaim("block") });
+    await apply(cluster, ...claimed("block", {}, more), uses("block", { volumeDevices }));
+    await becomes(cluster, "block", "{.status.phase}", "Running");
+    await cluster.until("it was written to", async () => {
+      return (await lines(cluster, "block"))[0] === "written";
+    });
+    const image = `${driver.folderOf("handle-block")}.img`;
+    expect(readFileSync(image, "utf8").slice(0, 7)).toBe("written");
+    const uid = await uidOf("block");
+    const devices = `${kubeletDir}/plugins/kubernetes.io/csi/volumeDevices`;
+    const link = `${kubeletDir}/pods/${uid}/volumeDevices/kubernetes.io~csi/block`;
+    expect(readlinkSync(link)).toBe(`${devices}/publish/block/${uid}`);
+    const bound = `${devices}/block/dev/${uid}`;
+    expect(statSync(bound).isBlockDevice()).toBe(true);
+    expect(driver.staged.get("handle-block")?.stagingTargetPath).toBe(`${devices}/staging/block`);
+    const loopsOver = (file: string) => Bun.spawnSync(["losetup", "-j", file]).stdout.toString();
+    expect(loopsOver(bound)).not.toBe("");
+    await apply(cluster, uses("wrong", { volumeMounts }));
+    await cluster.until("a device cannot be mounted", async () => {
+      return (await events(cluster, "wrong")).includes(
+        "volume data has volumeMode Block, but is specified in volumeMounts",
+      );
+    });
+    await cluster.run("delete pod block wrong");
+    await gone("it is unstaged", () => driver.count("unstage", "handle-block") === 1);
+    await gone("nothing is left", () => !existsSync(`${devices}/block`));
+    expect(existsSync(`${devices}/publish/block`)).toBe(false);
+    expect([loopsOver(bound), loopsOver(image)]).toEqual(["", ""]);
+  });
+
+  test("a volume that has grown grows on the node too", async () => {
+    const uses = pod("growing", {
+      containers: [shell("main", "exec sleep 1000", { volumeMounts })],
+      volumes: ofClaim("growing"),
+    });
+    await apply(cluster, ...claimed("growing"), uses);
+    await becomes(cluster, "growing", "{.status.phase}", "Running");
+    const patch = async (line: string, body: object) =>
+      await cluster.run([...`patch ${line} --type=merge -p`.split(" "), JSON.stringify(body)]);
+    const capacity = { storage: "2Mi" };
+    await patch("pv growing", { spec: { capacity } });
+    // What the driver's resizer does once the volume itself has grown.
+    await patch("pvc growing --subresource=status", {
+      status: {
+        allocatedResources: capacity,
+        allocatedResourceStatuses: { storage: "NodeResizePending" },
+        conditions: [{ type: "FileSystemResizePending", status: "True" }],
+      },
+    });
+    await cluster.run("label pod growing looked=at");
+    await gone("the driver is asked", () => driver.count("expand", "handle-growing") === 1);
+    await cluster.until("the claim has its size", async () => {
+      const { status } = await json("pvc growing");
+      return status.capacity.storage === "2Mi" && status.allocatedResourceStatuses === undefined;
+    });
+    expect((await json("pvc growing")).status.conditions).toBeUndefined();
+    expect(await events(cluster, "growing")).toContain(
+      'FileSystemResizeSuccessful: MountVolume.NodeExpandVolume succeeded for volume "growing" k3-e2e',
+    );
+    await cluster.run("delete pod growing");
+  });
+
+  test("a kubelet that was killed goes on: nothing twice, and nothing forgotten", async () => {
+    const { Code, ConnectError } = await import("@connectrpc/connect");
+    const uses = (name: string) =>
+      pod(name, {
+        containers: [shell("main", "exec sleep 1000", { volumeMounts })],
+        volumes: ofClaim(name),
+      });
+    await apply(cluster, ...claimed("kept"), ...claimed("lost"), uses("kept"), uses("lost"));
+    await becomes(cluster, "kept", "{.status.phase}", "Running");
+    await becomes(cluster, "lost", "{.status.phase}", "Running");
+    const container = () => field(cluster, "kept", "{.status.containerStatuses[0].containerID}");
+    const before = await container();
+    driver.failures.set("unpublish", new ConnectError("not now", Code.Internal));
+    await cluster.run("delete pod lost --wait=false");
+    await gone("its end is begun", () => driver.count("unpublish", "handle-lost") === 1);
+    await cluster.crash();
+    await driver.stop();
+    await cluster.start();
+    await driver.start();
+    await gone("what was begun is ended", () => driver.count("unstage", "handle-lost") === 1);
+    await becomes(cluster, "kept", "{.status.conditions[?(@.type=='Ready')].status}", "True");
+    expect(await container()).toBe(before);
+    expect(driver.count("stage", "handle-kept")).toBe(1);
+    await cluster.run("delete pod kept");
+    await gone("it is taken back", () => driver.count("unstage", "handle-kept") === 1);
+    const mounts = readFileSync("/proc/self/mountinfo", "utf8");
+    expect(mounts.split("\n").filter((mount) => mount.includes("/csi/"))).toEqual([]);
   });
 });
 

@@ -5,7 +5,8 @@
 import type { Client } from "../../client/client.ts";
 import { nodes, volumeAttachments } from "../../client/resources.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import { attachmentName, uniqueName } from "./csi-paths.ts";
+import { attachmentName, uniqueName } from "../../schema/csi-names.ts";
+
 import type { CsiVolume } from "./csi-volume.ts";
 
 /** A volume cannot be had now, in upstream's words for the pod's events. */

@@ -10,19 +10,9 @@ function sha256(text: string): string {
   return new Bun.CryptoHasher("sha256").update(text).digest("hex");
 }
 
-/** The VolumeAttachment of a volume on a node. */
-export function attachmentName(handle: string, driver: string, nodeName: string): string {
-  return `csi-${sha256(`${handle}${driver}${nodeName}`)}`;
-}
-
 /** What an inline volume, which nobody has made before, is called towards its driver. */
 export function ephemeralHandle(podUid: string, volumeName: string): string {
   return `csi-${sha256(`${podUid}${volumeName}`)}`;
-}
-
-/** A volume in `volumesInUse` and `volumesAttached` of a node. */
-export function uniqueName(driver: string, handle: string): string {
-  return `${csiPlugin}/${driver}^${handle}`;
 }
 
 /** The directory of a volume that its driver stages once for all pods of the node. */

@@ -1,4 +1,5 @@
 /** Volumes as single pods have them: NodePublishVolume and its opposite. */
+import { attachmentName } from "../../schema/csi-names.ts";
 import { criMessage } from "../cri/client.ts";
 import { isMountPoint } from "../kubelet/mount-table.ts";
 import type { ServiceAccountTokens } from "../kubelet/service-account-tokens.ts";
@@ -7,7 +8,7 @@ import { giveToGroup } from "../kubelet/volume-ownership.ts";
 import type { BlockDevices, BlockVolume } from "./block-devices.ts";
 import { mountError } from "./csi-attachments.ts";
 import { type CsiClient, isFinal } from "./csi-client.ts";
-import { attachmentName, csiPlugin, dataFile, devicesDir, podVolumeDir } from "./csi-paths.ts";
+import { csiPlugin, dataFile, devicesDir, podVolumeDir } from "./csi-paths.ts";
 import { secretTexts } from "./csi-secrets.ts";
 import { type CsiStager, type CsiStagerOptions, clientOf, wishOf } from "./csi-stager.ts";
 import {

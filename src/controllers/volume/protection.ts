@@ -9,8 +9,10 @@ import {
 import type { Pod } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { type Controller, type ControllerContext, watchRule } from "../../live/controller.ts";
+import type { LiveSet } from "../../live/live-set.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { isDeleting, mutable } from "../objects.ts";
+import type { LivePod } from "../pod-state.ts";
 
 const claimFinalizer = "kubernetes.io/pvc-protection";
 const volumeFinalizer = "kubernetes.io/pv-protection";
@@ -47,13 +49,19 @@ export function claimKeysOf({ metadata, spec }: DeepReadonly<Pod>): string[] {
   });
 }
 
-const podsByClaim = "claimKey";
+/** Finds pods that have a node by the claims they use. */
+export function indexPodsByClaim(podSet: LiveSet<Pod>): (claimKey: string) => Iterable<LivePod> {
+  const index = "claimKey";
+  // A pod without a node does not use the claim yet: the kubelet refuses one that is going.
+  podSet.addIndex(index, (pod) => (pod.spec.nodeName ? claimKeysOf(pod) : []));
+  return function* (claimKey) {
+    for (const { object } of podSet.by(index, claimKey)) yield object;
+  };
+}
 
 /** Creates the controller that holds claims back while pods use them. */
 export function createClaimProtectionController(context: ControllerContext): Controller {
-  const podSet = context.live.of(pods);
-  // A pod without a node does not use the claim yet: the kubelet refuses one that is going.
-  podSet.addIndex(podsByClaim, (pod) => (pod.spec.nodeName ? claimKeysOf(pod) : []));
+  const usersOf = indexPodsByClaim(context.live.of(pods));
   return {
     name: "persistentvolumeclaim-protection",
     concurrent: 1,
@@ -71,7 +79,7 @@ export function createClaimProtectionController(context: ControllerContext): Con
         persistentVolumeClaims,
         key,
         claimFinalizer,
-        () => [...podSet.by(podsByClaim, key)].length > 0,
+        () => [...usersOf(key)].length > 0,
       ),
   };
 }
