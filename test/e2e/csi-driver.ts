@@ -2,7 +2,15 @@
  * A CSI driver of this process: its volumes are folders, mounted by bind mounts, and for raw block
  * volumes files below loop devices. It notes every call that it gets.
  */
-import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { serveSocket } from "../../src/agent/devices/socket-server.ts";
 import {
@@ -34,6 +42,11 @@ function isMounted(path: string): boolean {
 
 function unmount(path: string): void {
   if (isMounted(path)) run("umount", path);
+}
+
+/** Names of the loop devices over the file, a line for each. */
+export function loopsOver(file: string): string {
+  return run("losetup", "-j", file, "-O", "NAME", "-n");
 }
 
 export interface CsiDriverOptions {
@@ -104,6 +117,15 @@ export class CsiDriver {
 
   async stop(): Promise<void> {
     await this.#close();
+  }
+
+  /** Removes its volumes, loop devices among them that a failed test has left. */
+  async destroy(): Promise<void> {
+    await this.stop();
+    for (const name of readdirSync(this.#options.dir)) {
+      if (name.endsWith(".img")) this.#freeLoop(name.slice(0, -".img".length));
+    }
+    rmSync(this.#options.dir, { recursive: true });
   }
 
   #note(name: Call["name"], volume: string, path: string): void {
@@ -202,12 +224,12 @@ export class CsiDriver {
       writeFileSync(file, "");
       truncateSync(file, 1024 * 1024);
     }
-    const known = run("losetup", "-j", file, "-O", "NAME", "-n");
-    return known === "" ? run("losetup", "--show", "-f", file) : (known.split("\n")[0] ?? "");
+    const [known = ""] = loopsOver(file).split("\n");
+    return known === "" ? run("losetup", "--show", "-f", file) : known;
   }
 
   #freeLoop(volume: string): void {
     const file = `${this.folderOf(volume)}.img`;
-    if (existsSync(file)) run("losetup", "-d", this.#loop(volume));
+    if (existsSync(file) && loopsOver(file) !== "") run("losetup", "-d", this.#loop(volume));
   }
 }

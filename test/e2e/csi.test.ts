@@ -1,10 +1,10 @@
 /** CSI volumes with a real driver on this machine: what it is asked for, and what pods get. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cluster, reasonToSkip } from "./cluster.ts";
-import { CsiDriver } from "./csi-driver.ts";
+import { CsiDriver, loopsOver } from "./csi-driver.ts";
 import { apply, becomes, ended, events, field, lines, pod, shell } from "./pods.ts";
 
 const skip = reasonToSkip();
@@ -76,8 +76,7 @@ describe.skipIf(skip !== undefined)("csi", () => {
   });
   afterAll(async () => {
     await cluster?.destroy();
-    await driver.stop();
-    rmSync(dir, { recursive: true });
+    await driver.destroy();
   });
 
   const json = async (line: string) => JSON.parse(await cluster.run(`get ${line} -o json`));
@@ -288,7 +287,7 @@ describe.skipIf(skip !== undefined)("csi", () => {
 
   test("a raw block volume is a device of its container", async () => {
     const script =
-      "echo written | dd of=/dev/xvda conv=fsync 2>/dev/null; head -c 7 /dev/xvda; exec sleep 1000";
+      "echo written | dd of=/dev/xvda conv=fsync 2>/dev/null; head -n 1 /dev/xvda; exec sleep 1000";
     const volumeDevices = [{ name: "data", devicePath: "/dev/xvda" }];
     const more = { volumeMode: "Block" };
     const uses = (name: string, use: Readonly<Record<string, unknown>>) =>
@@ -307,7 +306,6 @@ describe.skipIf(skip !== undefined)("csi", () => {
     const bound = `${devices}/block/dev/${uid}`;
     expect(statSync(bound).isBlockDevice()).toBe(true);
     expect(driver.staged.get("handle-block")?.stagingTargetPath).toBe(`${devices}/staging/block`);
-    const loopsOver = (file: string) => Bun.spawnSync(["losetup", "-j", file]).stdout.toString();
     expect(loopsOver(bound)).not.toBe("");
     await apply(cluster, uses("wrong", { volumeMounts }));
     await cluster.until("a device cannot be mounted", async () => {
