@@ -129,7 +129,7 @@ test("a volume is attached for its pod, told of when it is, and detached after u
   ]);
 });
 
-test("one node at a time has a volume that is for one; the next pod is told whom it waits for", async () => {
+test("a volume for one node is on one at a time; the next pod is told what it waits for", async () => {
   const world = await start();
   await addPod(world, "one", "a");
   await attach(world, "a");
@@ -150,7 +150,7 @@ test("one node at a time has a volume that is for one; the next pod is told whom
   ]);
 });
 
-test("several nodes have a volume that is for many, and two at once never one that is not", async () => {
+test("several nodes have a volume for many, and never two at once one that is not", async () => {
   for (const [accessMode, count] of [
     ["ReadWriteMany", 2],
     ["ReadWriteOncePod", 1],
@@ -168,7 +168,7 @@ test("drivers that need no attaching get none", async () => {
   expect(held(world)).toEqual([]);
 });
 
-test("a node that is not ready loses its volumes after six minutes, a doomed one at once", async () => {
+test("a node that is not ready loses its volumes after six minutes, a doomed one now", async () => {
   const doom = async (world: World, taint: boolean): Promise<void> => {
     await addPod(world, "one", "a");
     await attach(world, "a");
