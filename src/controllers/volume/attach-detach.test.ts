@@ -129,7 +129,7 @@ test("a volume is attached for its pod, told of when it is, and detached after u
   ]);
 });
 
-test("a volume for one node is on one at a time; the next pod is told what it waits for", async () => {
+test("a volume for one node is on one at a time; the next pod is told why it waits", async () => {
   const world = await start();
   await addPod(world, "one", "a");
   await attach(world, "a");
