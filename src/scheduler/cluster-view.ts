@@ -15,6 +15,7 @@ import {
   services,
   statefulSets,
   storageClasses,
+  volumeAttachments,
 } from "../client/resources.ts";
 import {
   type LabelSelector,
@@ -36,6 +37,7 @@ export const volumeResources: readonly Resource<KubeObject>[] = [
   persistentVolumeClaims,
   persistentVolumes,
   storageClasses,
+  volumeAttachments,
 ];
 
 /** Changes of these may free or bring devices. */
@@ -54,6 +56,8 @@ export const viewResources: readonly Resource<KubeObject>[] = [
   statefulSets,
 ];
 
+const attachedNode = "nodeName";
+
 /** `taken` are the volumes promised to pods whose binding is under way. */
 export function createClusterView(
   live: LiveSets,
@@ -66,6 +70,8 @@ export function createClusterView(
   const nodes = live.of(csiNodes);
   const drivers = live.of(csiDrivers);
   const capacities = live.of(csiStorageCapacities);
+  const attachments = live.of(volumeAttachments);
+  attachments.addIndex(attachedNode, ({ spec }) => [spec.nodeName]);
   const namespaceSet = live.of(namespaces);
   return {
     namespaceLabels: (namespace) => namespaceSet.get(namespace)?.object.metadata.labels ?? {},
@@ -76,6 +82,7 @@ export function createClusterView(
       storageClass: (name) => classes.get(name)?.object,
       csiNode: (name) => nodes.get(name)?.object,
       csiDriver: (name) => drivers.get(name)?.object,
+      attachments: (node) => Array.from(attachments.by(attachedNode, node), (one) => one.object),
       capacities: () => Array.from(capacities.list(), ({ object }) => object),
       taken,
     },

@@ -1,6 +1,12 @@
 /** What decisions read of the cluster besides its nodes and the pods on them. */
 import type { PersistentVolume, PersistentVolumeClaim } from "../gen/core-v1.ts";
-import type { CSIDriver, CSINode, CSIStorageCapacity, StorageClass } from "../gen/storage-v1.ts";
+import type {
+  CSIDriver,
+  CSINode,
+  CSIStorageCapacity,
+  StorageClass,
+  VolumeAttachment,
+} from "../gen/storage-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { LabelSelector } from "../lib/selector.ts";
 import type { LivePod } from "./amounts.ts";
@@ -17,6 +23,8 @@ export interface VolumeView {
   readonly storageClass: (name: string) => LiveClass | undefined;
   readonly csiNode: (name: string) => DeepReadonly<CSINode> | undefined;
   readonly csiDriver: (name: string) => DeepReadonly<CSIDriver> | undefined;
+  /** What is attached to a node, or about to be. */
+  readonly attachments: (node: string) => Iterable<DeepReadonly<VolumeAttachment>>;
   readonly capacities: () => Iterable<DeepReadonly<CSIStorageCapacity>>;
   /** Volumes promised to pods whose binding is under way. */
   readonly taken: ReadonlySet<string>;
@@ -40,6 +48,7 @@ export const emptyView: ClusterView = {
     storageClass: () => undefined,
     csiNode: () => undefined,
     csiDriver: () => undefined,
+    attachments: () => [],
     capacities: () => [],
     taken: new Set(),
   },

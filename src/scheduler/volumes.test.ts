@@ -151,3 +151,75 @@ test("a claim for one pod only is not shared", () => {
     rejectedBy: ["VolumeRestrictions"],
   });
 });
+
+const driver = "d.example.com";
+
+/** A bound claim of the driver's volume of the same name. */
+function driven(name: string): readonly [PersistentVolumeClaim, PersistentVolume] {
+  const spec = { accessModes: ["ReadWriteOnce"], csi: { driver, volumeHandle: name } };
+  return [
+    claim(name, { volumeName: name }, true),
+    { apiVersion: "v1", kind: "PersistentVolume", metadata: { name }, spec },
+  ];
+}
+
+test("a node takes as many volumes of a driver as it says, attached ones without a pod too", () => {
+  const both = ["a", "b", "c"].map(driven);
+  const claims = both.map(([one]) => one);
+  const volumes = both.map(([, one]) => one);
+  const limited = (count: number, attached: readonly string[] = []): VolumeView => ({
+    ...viewOf({ claims, volumes }),
+    csiNode: (name) => ({
+      apiVersion: "storage.k8s.io/v1",
+      kind: "CSINode",
+      metadata: { name },
+      spec: { drivers: [{ name: driver, nodeID: "n", allocatable: { count } }] },
+    }),
+    attachments: (nodeName) =>
+      attached.map((persistentVolumeName) => ({
+        apiVersion: "storage.k8s.io/v1",
+        kind: "VolumeAttachment",
+        metadata: { name: persistentVolumeName },
+        spec: { attacher: driver, nodeName, source: { persistentVolumeName } },
+      })),
+  });
+  const other = (...names: string[]): Pod => {
+    const pod = using(...names);
+    return { ...pod, metadata: { ...pod.metadata, name: "other", uid: "other" } };
+  };
+  const full = "0/1 nodes are available: 1 node(s) exceed max volume count.";
+  const answer = (...args: Parameters<typeof run>): string => JSON.stringify(run(...args));
+  const fits = { node: "n1" };
+  expect(run(using("a", "b"), limited(2), [node("n1")])).toMatchObject(fits);
+  expect(answer(using("b"), limited(1), [node("n1"), other("a")])).toContain(full);
+  // What is there already needs no more room, even on a node that has too much.
+  expect(run(using("a"), limited(1), [node("n1"), other("a", "b")])).toMatchObject(fits);
+  expect(run(using("b"), limited(2, ["a"]), [node("n1"), other("a")])).toMatchObject(fits);
+  expect(answer(using("b"), limited(2, ["a", "c"]), [node("n1")])).toContain(full);
+});
+
+test("a driver that tells its capacity gets only claims that fit", () => {
+  const storageClass = late(driver);
+  const capacity = (quantity: string, host: string) => ({
+    apiVersion: "storage.k8s.io/v1",
+    kind: "CSIStorageCapacity",
+    metadata: { name: host },
+    storageClassName: "late",
+    nodeTopology: { matchLabels: { host } },
+    capacity: quantity,
+  });
+  const view: VolumeView = {
+    ...viewOf({ claims: [claim("a")], storageClass }),
+    csiDriver: (name) => ({
+      apiVersion: "storage.k8s.io/v1",
+      kind: "CSIDriver",
+      metadata: { name },
+      spec: { storageCapacity: true },
+    }),
+    capacities: () => [capacity("512Mi", "n1"), capacity("2Gi", "n2")],
+  };
+  expect(run(using("a"), view, [node("n1")], [node("n2")])).toMatchObject({ node: "n2" });
+  expect(run(using("a"), view, [node("n1")])).toMatchObject({
+    message: "0/1 nodes are available: 1 node(s) did not have enough free storage.",
+  });
+});

@@ -192,20 +192,29 @@ export function limitProblem(
   view: VolumeView,
 ): string | undefined {
   const drivers = view.csiNode(info.name)?.spec.drivers ?? [];
-  for (const { name, allocatable } of drivers) {
-    if (allocatable?.count === undefined) continue;
-    const wanted = attachments(claims, view).filter(([driver]) => driver === name);
-    if (wanted.length === 0) continue;
-    const attached = new Set<string>();
-    for (const pod of info.pods.values()) {
-      for (const [driver, handle] of attachments(claimsOf(pod, view), view)) {
-        if (driver === name) attached.add(handle);
-      }
-    }
-    for (const [, handle] of wanted) attached.add(handle);
-    if (attached.size > allocatable.count) return reasons.limit;
+  const limits = drivers.filter(({ allocatable }) => allocatable?.count !== undefined);
+  if (limits.length === 0) return undefined;
+  const wanted = attachments(claims, view);
+  if (wanted.length === 0) return undefined;
+  const used = [...info.pods.values()].flatMap((pod) => attachments(claimsOf(pod, view), view));
+  for (const { name, allocatable } of limits) {
+    const handles = (list: readonly (readonly [string, string])[]): readonly string[] =>
+      list.flatMap(([driver, handle]) => (driver === name ? [handle] : []));
+    const before = new Set(handles(used));
+    const fresh = new Set(handles(wanted).filter((handle) => !before.has(handle)));
+    if (fresh.size === 0) continue;
+    // What is attached counts, though its pod may be gone.
+    const held = new Set([...before, ...handles(attachedTo(info.name, view))]);
+    if (held.size + fresh.size > (allocatable?.count ?? 0)) return reasons.limit;
   }
   return undefined;
+}
+
+function attachedTo(node: string, view: VolumeView): readonly (readonly [string, string])[] {
+  return [...view.attachments(node)].flatMap(({ spec }) => {
+    const csi = view.volume(spec.source.persistentVolumeName ?? "")?.spec.csi;
+    return csi === undefined ? [] : [[spec.attacher, csi.volumeHandle] as const];
+  });
 }
 
 /** True when some pod already uses a claim that only one pod may use; `info` is where. */
