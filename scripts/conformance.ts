@@ -8,6 +8,7 @@
  *     --rest                only the tests that the score does not know as passed
  *     --procs=N             parallel processes (1)
  *     --content-type=TYPE   what the suite's clients send, instead of its default
+ *     --nodes=N             so many nodes, the second and further on machines of namespaces (1)
  *     --timeout=DURATION    end the run after this time (6h)
  *     --record              renew the score and its page in docs
  *     --server-flag=FLAG    one more flag for k3 server; may be repeated
@@ -35,6 +36,7 @@ import {
   runSuite,
   suiteVersion,
 } from "../test/conformance/suite.ts";
+import { Switch } from "../test/machines/machine.ts";
 import { ROOT } from "./deps.ts";
 
 const LADDER = join(ROOT, "test/conformance/ladder.json");
@@ -98,6 +100,7 @@ async function main(): Promise<number> {
       focus: { type: "string" },
       rest: { type: "boolean", default: false },
       procs: { type: "string", default: "1" },
+      nodes: { type: "string", default: "1" },
       "content-type": { type: "string" },
       timeout: { type: "string", default: "6h" },
       record: { type: "boolean", default: false },
@@ -118,9 +121,20 @@ async function main(): Promise<number> {
   const dir = join(OUT, `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "")}-${step}`);
   mkdirSync(dir, { recursive: true });
   const archive = node ? await buildImages() : undefined;
-  using registry = archive === undefined ? undefined : await serveImages(archive);
+  const nodes = Number(values.nodes);
+  await using network = node && nodes > 1 ? await Switch.open("k3-conf", "10.98.8") : undefined;
+  const place = network?.own ?? "127.0.0.1";
+  using registry = archive === undefined ? undefined : await serveImages(archive, place);
   const flags = values["server-flag"];
-  const cluster = new ConformanceCluster({ dir, node, archive, flags, registry });
+  const cluster = new ConformanceCluster({
+    dir,
+    node,
+    archive,
+    flags,
+    registry,
+    nodes,
+    network,
+  });
   try {
     await cluster.start();
     console.log(`Running ${names.length} tests; the log is ${dir}/e2e.log`);

@@ -21,8 +21,16 @@ async function main(): Promise<number> {
   const archive = await buildCritestImages();
   const dir = join(OUT, `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "")}-critest`);
   mkdirSync(dir, { recursive: true });
-  using registry = await serveImages(archive);
-  const cluster = new ConformanceCluster({ dir, node: true, archive, flags: [], registry });
+  using registry = await serveImages(archive, "127.0.0.1");
+  const cluster = new ConformanceCluster({
+    dir,
+    node: true,
+    archive,
+    flags: [],
+    registry,
+    nodes: 1,
+    network: undefined,
+  });
   try {
     await cluster.start();
     console.log(`The log is ${dir}/critest.log`);

@@ -16,8 +16,8 @@ export interface Registry extends Disposable {
   readonly hosts: readonly string[];
 }
 
-/** Serves the images of an archive that `buildImages` made, read-only, on the loopback address. */
-export async function serveImages(archive: string): Promise<Registry> {
+/** Serves the images of an archive that `buildImages` made, read-only, on one of our addresses. */
+export async function serveImages(archive: string, hostname: string): Promise<Registry> {
   const dir = join(OUT, "registry");
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true });
@@ -29,12 +29,12 @@ export async function serveImages(archive: string): Promise<Registry> {
     index.manifests.map((one) => [one.annotations["io.containerd.image.name"] ?? "", one]),
   );
   const server = Bun.serve({
-    hostname: "127.0.0.1",
+    hostname,
     port: 0,
     fetch: ({ url }) => answer(new URL(url).pathname, dir, named),
   });
   return {
-    url: `http://127.0.0.1:${server.port}`,
+    url: `http://${hostname}:${server.port}`,
     hosts: [...new Set([...named.keys()].map((name) => name.split("/")[0] ?? ""))],
     [Symbol.dispose]: () => void server.stop(true),
   };
