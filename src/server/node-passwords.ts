@@ -22,6 +22,13 @@ export class NodePasswords {
     private readonly random: Random,
   ) {}
 
+  /** Keeps a name for the machine that this process runs on. */
+  async claim(nodeName: string, password: string): Promise<void> {
+    const isKnown = (await this.#hashOf(nodePasswordSecret(nodeName))) !== undefined;
+    // The hash takes a while and much memory: not at each start.
+    if (!isKnown) await this.accepts(nodeName, password);
+  }
+
   /** Whether `password` is the node's; the first one that is told for a name is. */
   async accepts(nodeName: string, password: string): Promise<boolean> {
     const name = nodePasswordSecret(nodeName);

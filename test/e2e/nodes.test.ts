@@ -1,6 +1,6 @@
 /** Several nodes: how they join, and how their pods and everybody else reach the pods of others. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Machine, Switch } from "../machines/machine.ts";
 import { binary, Cluster, reasonToSkip, testImage, testImageArchive } from "./cluster.ts";
@@ -49,6 +49,26 @@ spec:
   externalTrafficPolicy: Local
   selector: {app: web}
   ports: [{port: 8081, targetPort: 8080, nodePort: 30081}]
+`;
+
+const claiming = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: claim}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: claiming}
+spec:
+  restartPolicy: Never
+  nodeSelector: {kubernetes.io/hostname: two}
+  containers:
+  - name: c
+    image: ${testImage}
+    command: [sh, -c, "echo kept > /data/file"]
+    volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: claim}}]
 `;
 
 const closed = `
@@ -191,6 +211,20 @@ describe.skipIf(skip !== undefined)("several nodes", () => {
     startAgent("two");
     await cluster.until("node two is Ready", () => isReady("two"));
   }, 60_000);
+
+  test("the server's own name is taken, too, and volumes are made where their pods run", async () => {
+    await cluster.until("the server has claimed its name", async () => {
+      const { code } = await cluster.kubectl("-n kube-system get secret k3-e2e.node-password.k3s");
+      return code === 0;
+    });
+    await cluster.run("apply -f -", claiming);
+    await cluster.run("wait --for=jsonpath={.status.phase}=Succeeded pod/claiming --timeout=60s");
+    const volumes = machineOf("two").folder("/var/lib/rancher/k3s/storage");
+    const [folder = ""] = readdirSync(volumes);
+    expect(readFileSync(join(volumes, folder, "file"), "utf8")).toBe("kept\n");
+    await cluster.run("delete pod/claiming pvc/claim");
+    await cluster.until("the volume is gone", async () => readdirSync(volumes).length === 0);
+  }, 90_000);
 
   test("pods of all nodes reach each other and services, over vxlan", async () => {
     await cluster.run("apply -f -", manifest);

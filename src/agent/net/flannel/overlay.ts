@@ -73,10 +73,9 @@ class Overlay {
     scope.defer(() => subscription[Symbol.dispose]());
     signal.addEventListener("abort", () => this.#wake(), { once: true });
     await set.ready(signal);
-    const podCidr = await this.#ownRange(signal);
     while (!signal.aborted) {
       try {
-        return await this.#follow(podCidr, signal);
+        await this.#follow(await this.#ownRange(signal), signal);
       } catch (error) {
         if (signal.aborted) return;
         const { backend } = this.#options.settings;
@@ -89,12 +88,12 @@ class Overlay {
   /** The node's part of the cluster's addresses, once the control plane has given it one. */
   async #ownRange(signal: AbortSignal): Promise<string> {
     const { live, nodeName } = this.#options;
-    while (!signal.aborted) {
+    for (;;) {
       const range = live.of(nodes).get(nodeName)?.object.spec?.podCIDR ?? "";
       if (range !== "") return range;
       await this.#rung(signal);
+      signal.throwIfAborted();
     }
-    return "";
   }
 
   async #rung(signal: AbortSignal): Promise<void> {
@@ -105,6 +104,7 @@ class Overlay {
     this.#wake = () => {};
   }
 
+  /** Ends when the node was made anew and has got other addresses. */
   async #follow(podCidr: string, signal: AbortSignal): Promise<void> {
     const { runtime, nodeIp, files } = this.#options;
     const conf = await this.#conf();
@@ -114,7 +114,7 @@ class Overlay {
     const context = { runtime, conf, iface, localIp, podCidr, mtu };
     const link = await prepareLink(context, signal);
     let applied = "";
-    while (!signal.aborted) {
+    while ((await this.#ownRange(signal)) === podCidr) {
       await this.#annotate(conf, link, localIp);
       const peers = peersOf(this.#nodes(), this.#options.nodeName, conf.type);
       const wanted = entriesOf(conf, peers, link.name);
