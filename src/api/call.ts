@@ -12,6 +12,7 @@ import type { WatchCounts } from "./flowcontrol/watch-counts.ts";
 import type { Registry } from "./registry.ts";
 import type { ApiRequest } from "./request.ts";
 import type { FieldError, ResourceDefinition, WriteContext } from "./resource-definition.ts";
+import type { WatchTimes } from "./watch-times.ts";
 
 /** What the pipeline is made of. */
 export interface Parts {
@@ -28,6 +29,8 @@ export interface Parts {
   readonly minRequestTimeoutSeconds?: number;
   /** Where watches under way are counted. */
   readonly watches?: WatchCounts;
+  /** Tells watches when it is time for them. */
+  readonly watchTimes: WatchTimes;
 }
 
 /** One request under way. */

@@ -78,8 +78,10 @@ export async function computedObjects(call: Call): Promise<readonly Stored[]> {
 /** The filled LiveSet of the resource, at `revision` or later. */
 export async function currentSet(call: Call, revision: Revision): Promise<LiveSet<KubeObject>> {
   const { definition, parts, request } = call;
-  const set = parts.live.filled(definition) ?? parts.live.of(definition);
-  await set.ready(request.signal);
+  const filled = parts.live.filled(definition);
+  const set = filled ?? parts.live.of(definition);
+  // Whoever need not wait does without a signal.
+  if (filled === undefined) await set.ready(request.signal);
   if (revision > set.revision) await waitFor(call, revision);
   return set;
 }

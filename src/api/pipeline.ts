@@ -33,6 +33,7 @@ import { answerStored, readStored } from "./stored.ts";
 import { update } from "./update.ts";
 import { planWatch, type WatchSink } from "./watch.ts";
 import { streamFormat, streamTypes, watchStream } from "./watch-stream.ts";
+import { WatchTimes } from "./watch-times.ts";
 
 export interface Pipeline {
   readonly registry: Registry;
@@ -58,7 +59,7 @@ export const serverUser: User = {
   extra: {},
 };
 
-export interface PipelineOptions extends Omit<Parts, "client"> {
+export interface PipelineOptions extends Omit<Parts, "client" | "watchTimes"> {
   readonly auditor?: Auditor | undefined;
 }
 
@@ -76,14 +77,17 @@ export function createPipeline(options: PipelineOptions): Pipeline {
     },
     async watch(request, sink) {
       const planned = await planWatch(await open(request));
-      planned.start(sink, request.signal);
+      const watch = planned.start(sink);
+      if (request.signal.aborted) watch.end();
+      else request.signal.addEventListener("abort", () => watch.end(), { once: true });
     },
     upgrade: async (request, socket) => upgrade(await open(request), socket),
     authorize: (attributes, audit) => authorize(parts.authorizer, attributes, audit),
     auditor: options.auditor,
     clientOf: (user) => createLocalClient(pipeline, user),
   };
-  const parts: Parts = { ...options, client: pipeline.clientOf(serverUser) };
+  const watchTimes = new WatchTimes(options.runtime.clock);
+  const parts: Parts = { ...options, client: pipeline.clientOf(serverUser), watchTimes };
   const open = (request: ApiRequest) => openCall(parts, request);
   return pipeline;
 }
@@ -120,7 +124,7 @@ async function dispatch(call: Call): Promise<ApiResponse> {
       return representList(call, wanted, await listObjects(call));
     case "watch": {
       const form = { format: streamFormat(wanted), shape: watchShape(call, wanted) };
-      const frames = watchStream(await planWatch(call), form, request.signal);
+      const frames = watchStream(await planWatch(call), form);
       const contentType = streamTypes[form.format];
       return { type: "stream", status: 200, contentType, frames, warnings: call.warnings };
     }

@@ -27,9 +27,8 @@ export interface Selection {
 /** Throws BadRequest for selectors that cannot be parsed or name unknown fields. */
 export function selectionOf(definition: ResourceDefinition, request: ApiRequest): Selection {
   const { query } = request;
-  const labels = parsed(() => parseLabelSelector(query.get("labelSelector") ?? ""));
-  const fieldText = query.get("fieldSelector") ?? "";
-  const fields = [...parsed(() => parseFieldSelector(fieldText))];
+  const labels = parsed(parseLabelSelector, query.get("labelSelector") ?? "");
+  const fields = [...parsed(parseFieldSelector, query.get("fieldSelector") ?? "")];
   if (request.name !== "") {
     fields.push({ field: "metadata.name", operator: "=", value: request.name });
   }
@@ -48,9 +47,9 @@ export function selectionOf(definition: ResourceDefinition, request: ApiRequest)
   };
 }
 
-function parsed<T>(parse: () => T): T {
+function parsed<T>(parse: (text: string) => T, text: string): T {
   try {
-    return parse();
+    return parse(text);
   } catch (error) {
     if (!(error instanceof SelectorError)) throw error;
     throw new ApiError("BadRequest", error.message);

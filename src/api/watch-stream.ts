@@ -10,7 +10,7 @@ import type { FrameReader, Frames, FrameWriter } from "./http-exchange.ts";
 import type { Wanted } from "./negotiate.ts";
 import { protobufOf } from "./protobuf-forms.ts";
 import type { Stored } from "./stored.ts";
-import type { PlannedWatch, WatchSink, WatchType } from "./watch.ts";
+import type { PlannedWatch, RunningWatch, WatchSink, WatchType } from "./watch.ts";
 
 const limits = {
   /** Frames that may wait for a slow reader before its stream is ended. */
@@ -41,14 +41,12 @@ export function streamFormat(wanted: Pick<Wanted, "format">): WatchForm["format"
   return wanted.format === "protobuf" ? "protobuf" : "json";
 }
 
-export function watchStream(planned: PlannedWatch, form: WatchForm, signal: AbortSignal): Frames {
+export function watchStream(planned: PlannedWatch, form: WatchForm): Frames {
   return {
     isEndless: true,
     start(out) {
-      const over = new AbortController();
-      const sink = new StreamSink(out, form, () => over.abort());
-      const all = AbortSignal.any([signal, over.signal]);
-      sink.together(() => planned.start(sink, all));
+      const sink = new StreamSink(out, form);
+      sink.follow(planned);
       return sink;
     },
   };
@@ -61,12 +59,20 @@ class StreamSink implements WatchSink, FrameReader {
   #queue: Uint8Array[] | undefined;
   #ended = false;
   #hasRoom: (() => void) | undefined;
+  #watch: RunningWatch | undefined;
+  #isLeft = false;
 
   constructor(
     private readonly out: FrameWriter,
     private readonly form: WatchForm,
-    private readonly stop: () => void,
   ) {}
+
+  follow(planned: PlannedWatch): void {
+    this.together(() => {
+      this.#watch = planned.start(this);
+    });
+    if (this.#isLeft) this.#watch?.end();
+  }
 
   together(work: () => void): void {
     if (this.#gathered !== undefined) {
@@ -127,7 +133,8 @@ class StreamSink implements WatchSink, FrameReader {
   }
 
   cancel(): void {
-    this.stop();
+    this.#isLeft = true;
+    this.#watch?.end();
   }
 
   #send(frame: Uint8Array): void {
@@ -142,7 +149,7 @@ class StreamSink implements WatchSink, FrameReader {
       if (!this.out.write(frame)) this.#queue = [];
     } else if (this.#queue.length < limits.watchQueueFramesMax) this.#queue.push(frame);
     // The reader gets what is queued, then asks again from where it was.
-    else this.stop();
+    else this.cancel();
   }
 
   /** Once all that waits has gone out. */

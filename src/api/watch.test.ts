@@ -7,8 +7,7 @@ type World = ReturnType<typeof createTestWorld>;
 
 /** Opens a watch as HTTP does, and reads its frames as they come. */
 async function open(world: World, query: Record<string, string>, accept = "") {
-  const abort = new AbortController();
-  const request = requestFor(things, "watch", { query, accept, signal: abort.signal });
+  const request = requestFor(things, "watch", { query, accept });
   const answer = await world.pipeline.handle(request);
   if (answer.type !== "stream") throw new Error("a watch is a stream");
   const { frames } = answer;
@@ -29,7 +28,7 @@ async function open(world: World, query: Record<string, string>, accept = "") {
   const ended = async () => {
     for (;;) if ((await reader.read()).done) return true;
   };
-  return { take, ended, abort };
+  return { take, ended, leave: () => reader.cancel() };
 }
 
 const shown = (events: { type: string; object: Thing }[]) =>
@@ -110,7 +109,7 @@ test("a watch of one name still heeds what else is asked of it", async () => {
   await world.client.patch(things, "default", "a", "merge", { metadata: { labels } });
   expect(shown(await labelled.take(1))).toEqual(["ADDED b"]);
   for (const watch of [never, neither]) {
-    watch.abort.abort();
+    await watch.leave();
     expect(await watch.take(1)).toEqual([]);
   }
 });

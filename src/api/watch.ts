@@ -9,13 +9,15 @@ import { nextTurn } from "../lib/turns.ts";
 import type { LiveChange, LiveSet } from "../live/live-set.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { Compacted, prefixRange, type Revision } from "../store/store.ts";
-import type { Call } from "./call.ts";
-import type { WatchCounts } from "./flowcontrol/watch-counts.ts";
+import type { Call, Parts } from "./call.ts";
+import type { CountedWatch } from "./flowcontrol/watch-counts.ts";
 import { currentSet, expired } from "./list.ts";
 import { type ListQuery, readListOptions } from "./list-options.ts";
 import { storagePrefixOf } from "./registry.ts";
+import type { ResourceDefinition } from "./resource-definition.ts";
 import { type Selection, selectionOf } from "./selection.ts";
 import { type Stored, storedAllFrom } from "./stored.ts";
+import type { Timed } from "./watch-times.ts";
 
 const limits = {
   bookmarkEveryMs: 60_000,
@@ -27,7 +29,7 @@ const limits = {
 
 export type WatchType = "ADDED" | "MODIFIED" | "DELETED";
 
-/** Who receives the events; it may end the watch by aborting the signal it was started with. */
+/** Who receives the events. */
 export interface WatchSink {
   /** `asOf` is set when the object is shown with the revision of a later change. */
   event(type: WatchType, object: Stored, asOf?: Revision): void;
@@ -42,8 +44,12 @@ export interface WatchSink {
 
 /** A watch that was checked and may be started. */
 export interface PlannedWatch {
-  /** Delivers the past, then follows; returns at once. Ends with the signal or by itself. */
-  start(sink: WatchSink, signal: AbortSignal): void;
+  /** Delivers the past, then follows; returns at once. It may end by itself. */
+  start(sink: WatchSink): RunningWatch;
+}
+
+export interface RunningWatch {
+  end(): void;
 }
 
 /** Checks the request; throws what is wrong with it. */
@@ -53,70 +59,81 @@ export async function planWatch(call: Call): Promise<PlannedWatch> {
   const selection = selectionOf(definition, request);
   const mustWait = options.sendInitialEvents === true || !options.hasResourceVersion;
   const set = await currentSet(call, mustWait ? options.notOlderThan : 0);
+  const { parts } = call;
   return {
-    start: (sink, signal) => new Watch(call, set, selection, options, sink, signal).start(),
+    start(sink) {
+      const counted = parts.watches?.add(request);
+      const watch = new Watch({ parts, definition, set, selection, options, counted }, sink);
+      watch.start();
+      // No closure: it would keep the request for as long as the watch lasts.
+      return watch;
+    },
   };
 }
 
-class Watch {
+/** What a watch keeps of its request: there may be many, and they last. */
+interface Watching {
+  readonly parts: Parts;
+  readonly definition: ResourceDefinition;
+  readonly set: LiveSet<KubeObject>;
+  readonly selection: Selection;
+  readonly options: ListQuery;
+  readonly counted: CountedWatch | undefined;
+}
+
+class Watch implements RunningWatch, Timed {
   #subscription: Disposable | undefined;
-  #counted: ReturnType<WatchCounts["add"]> | undefined;
+  /** While the store's log is read. */
+  #reading: AbortController | undefined;
+  readonly #onRemoved = (): void => this.end();
   #over = false;
   #seen: Revision = 0;
+  #slot = 0;
+  #endsMs = 0;
+  #nextBookmarkMs = 0;
 
   constructor(
-    private readonly call: Call,
-    private readonly set: LiveSet<KubeObject>,
-    private readonly selection: Selection,
-    private readonly options: ListQuery,
+    private readonly watching: Watching,
     private readonly sink: WatchSink,
-    private readonly signal: AbortSignal,
   ) {}
 
   start(): void {
-    if (this.signal.aborted) {
-      this.sink.end();
-      return;
-    }
-    this.signal.addEventListener("abort", () => this.#end(), { once: true });
-    const { parts, request } = this.call;
-    this.#counted = parts.watches?.add(request);
-    const { custom } = this.call.definition;
-    custom?.removed.addEventListener("abort", () => this.#end(), { signal: this.signal });
-    const { hasResourceVersion, notOlderThan, sendInitialEvents } = this.options;
+    const { definition, options, set } = this.watching;
+    definition.custom?.removed.addEventListener("abort", this.#onRemoved);
+    const { hasResourceVersion, notOlderThan, sendInitialEvents } = options;
     this.#keepTime();
     if (sendInitialEvents ?? !hasResourceVersion) this.#fromPresent();
-    else if (!hasResourceVersion) this.#follow(this.set.revision);
+    else if (!hasResourceVersion) this.#follow(set.revision);
     else this.#fromPast(notOlderThan);
   }
 
   #fromPast(from: Revision): void {
-    const missed = this.set.since(from);
+    const missed = this.watching.set.since(from);
     if (missed === "too-old") {
       this.#fromLog(from).catch((error: unknown) => this.#fail(error));
       return;
     }
     for (const change of missed) this.#deliver(change);
-    this.#follow(Math.max(from, this.set.revision));
+    this.#follow(Math.max(from, this.watching.set.revision));
   }
 
   #fromPresent(): void {
-    const { key, prefix } = this.selection;
-    const one = key === undefined ? undefined : this.set.get(key);
+    const { key, prefix } = this.watching.selection;
+    const one = key === undefined ? undefined : this.watching.set.get(key);
     const present =
-      key !== undefined ? (one === undefined ? [] : [one]) : [...this.set.list(prefix)];
+      key !== undefined ? (one === undefined ? [] : [one]) : [...this.watching.set.list(prefix)];
     if (present.length > limits.presentAtOnceMax) {
       this.#presentInTurns(present).catch((error: unknown) => this.#fail(error));
       return;
     }
     for (const object of present) this.#show(object);
-    this.#follow(this.set.revision);
+    this.#follow(this.watching.set.revision);
     this.#endOfPresent();
   }
 
   /** As fast as the reader takes them; what happens meanwhile comes after. */
   async #presentInTurns(present: readonly Stored[]): Promise<void> {
-    const { revision } = this.set;
+    const { revision } = this.watching.set;
     for (let at = 0; at < present.length; at += limits.presentAtOnceMax) {
       const slice = present.slice(at, at + limits.presentAtOnceMax);
       this.sink.together(() => {
@@ -132,21 +149,26 @@ class Watch {
   }
 
   #show(object: Stored): void {
-    if (this.#over || (this.selection.selects && !this.selection.matches(object))) return;
+    if (this.#over || (this.watching.selection.selects && !this.watching.selection.matches(object)))
+      return;
     this.sink.event("ADDED", object);
   }
 
   #endOfPresent(): void {
-    if (this.options.sendInitialEvents === true && this.options.allowWatchBookmarks) {
+    if (
+      this.watching.options.sendInitialEvents === true &&
+      this.watching.options.allowWatchBookmarks
+    ) {
       this.#bookmark({ "k8s.io/initial-events-end": "true" });
     }
   }
 
   /** The LiveSet has forgotten what the store's log still knows. */
   async #fromLog(from: Revision): Promise<void> {
-    const { definition, parts } = this.call;
+    const { definition, parts } = this.watching;
     const range = prefixRange(storagePrefixOf(definition));
-    for await (const batch of parts.store.watch(range, from, this.signal)) {
+    this.#reading = new AbortController();
+    for await (const batch of parts.store.watch(range, from, this.#reading.signal)) {
       for (const change of batch) {
         if (this.#over) return;
         if (change.type === "put") {
@@ -174,49 +196,61 @@ class Watch {
   #follow(from: Revision): void {
     this.#seen = from;
     if (this.#over) return;
-    this.#subscription = this.set.subscribe((change) => {
+    this.#subscription = this.watching.set.subscribe((change) => {
       if (change.now.revision > from) this.#deliver(change);
     });
   }
 
   #deliver(change: LiveChange<KubeObject>): void {
-    if (this.#over || !change.now.key.startsWith(this.selection.prefix)) return;
-    const { key } = this.selection;
+    if (this.#over || !change.now.key.startsWith(this.watching.selection.prefix)) return;
+    const { key } = this.watching.selection;
     if (key !== undefined && change.now.key !== key) return;
-    const { selectsBeyondKey, matches } = this.selection;
-    const selects = this.selection.selects && selectsBeyondKey;
+    const { selectsBeyondKey, matches } = this.watching.selection;
+    const selects = this.watching.selection.selects && selectsBeyondKey;
     const event = eventOf(change, { selects, matches });
     if (event === undefined) return;
-    if (this.#counted !== undefined) this.#counted.tally.events += 1;
+    if (this.watching.counted !== undefined) this.watching.counted.tally.events += 1;
     if (event.type === "left") this.sink.event("DELETED", event.object, change.now.revision);
     else this.sink.event(event.type, event.object);
   }
 
   #keepTime(): void {
-    const { runtime, minRequestTimeoutSeconds } = this.call.parts;
+    const { runtime, minRequestTimeoutSeconds } = this.watching.parts;
     const { clock, random } = runtime;
-    const { allowWatchBookmarks, timeoutSeconds } = this.options;
     const least = Math.max(minRequestTimeoutSeconds ?? limits.minRequestTimeoutSeconds, 1);
     // Watches that began together do not end together.
-    const seconds = timeoutSeconds || least + random.int(least);
-    const early = allowWatchBookmarks ? limits.lastBookmarkBeforeEndMs : 0;
-    const firstMs = Math.max(seconds * 1000 - early, 0);
-    const closing = async (): Promise<void> => {
-      await clock.sleep(firstMs, this.signal);
-      if (this.#over) return;
-      if (allowWatchBookmarks) this.#bookmark({});
-      await clock.sleep(seconds * 1000 - firstMs, this.signal);
-      this.#end();
-    };
-    closing().catch((error: unknown) => this.#fail(error));
-    if (!allowWatchBookmarks) return;
-    clock.every(limits.bookmarkEveryMs, this.signal, () => this.#bookmark({}));
+    const seconds = this.watching.options.timeoutSeconds || least + random.int(least);
+    const now = clock.monotonicMs();
+    this.#endsMs = now + seconds * 1000;
+    this.#nextBookmarkMs = now + limits.bookmarkEveryMs;
+    this.#wait(now);
+  }
+
+  /** For the next bookmark or the end; the last bookmark comes shortly before that. */
+  #wait(now: number): void {
+    const { options, parts } = this.watching;
+    const lastMs = this.#endsMs - limits.lastBookmarkBeforeEndMs;
+    const isLast = !options.allowWatchBookmarks || now >= lastMs;
+    const nextMs = isLast ? this.#endsMs : Math.min(this.#nextBookmarkMs, lastMs);
+    this.#slot = parts.watchTimes.add(this, nextMs - now);
+  }
+
+  due(): void {
+    if (this.#over) return;
+    const now = this.watching.parts.runtime.clock.monotonicMs();
+    if (now >= this.#endsMs) {
+      this.end();
+      return;
+    }
+    this.#bookmark({});
+    if (now >= this.#nextBookmarkMs) this.#nextBookmarkMs += limits.bookmarkEveryMs;
+    this.#wait(now);
   }
 
   #bookmark(annotations: Record<string, string>): void {
     if (this.#over || (this.#subscription === undefined && this.#seen === 0)) return;
-    const { definition } = this.call;
-    const revision = this.#subscription === undefined ? this.#seen : this.set.revision;
+    const { definition, set } = this.watching;
+    const revision = this.#subscription === undefined ? this.#seen : set.revision;
     const hasAnnotations = Object.keys(annotations).length > 0;
     this.sink.bookmark({
       kind: definition.kind,
@@ -231,18 +265,22 @@ class Watch {
   #fail(error: unknown): void {
     if (this.#over) return;
     if (error instanceof Compacted) {
-      this.sink.fail(expired(this.options.notOlderThan, error.compactRevision));
+      this.sink.fail(expired(this.watching.options.notOlderThan, error.compactRevision));
     } else {
-      this.call.parts.runtime.log.error("watch failed", { error: String(error) });
+      this.watching.parts.runtime.log.error("watch failed", { error: String(error) });
       this.sink.fail(new ApiError("InternalError", "Internal error occurred: the watch failed"));
     }
-    this.#end();
+    this.end();
   }
 
-  #end(): void {
+  end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#counted?.forget();
+    const { counted, definition, parts } = this.watching;
+    counted?.forget();
+    parts.watchTimes.remove(this, this.#slot);
+    definition.custom?.removed.removeEventListener("abort", this.#onRemoved);
+    this.#reading?.abort();
     this.#subscription?.[Symbol.dispose]();
     this.sink.end();
   }

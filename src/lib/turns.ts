@@ -30,7 +30,8 @@ export async function filterInTurns<T>(
   return wanted;
 }
 
-async function eachInTurns<T>(
+/** Visits all items, in turns. */
+export async function eachInTurns<T>(
   clock: MonotonicClock,
   items: Iterable<T>,
   visit: (item: T) => void,

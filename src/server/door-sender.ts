@@ -1,13 +1,24 @@
 /** Sends answers over a connection: whole bodies, streams as they come, and watches. */
-import { type Frames, type HttpAnswer, isFrames } from "../api/http-exchange.ts";
+import {
+  type FrameReader,
+  type Frames,
+  type FrameWriter,
+  type HttpAnswer,
+  isFrames,
+} from "../api/http-exchange.ts";
 import type { Logger } from "../runtime/runtime.ts";
 import { drained, leave, whole } from "./door-answer.ts";
 import type { Exchange } from "./door-exchange.ts";
 
+/** An answer under way that a stop ends. */
+interface Streaming {
+  cancel(): void;
+}
+
 export class DoorSender {
   readonly #log: Logger;
   /** Ends the answers that are being streamed. */
-  readonly #streaming = new Set<() => void>();
+  readonly #streaming = new Set<Streaming>();
   #stopping = false;
 
   constructor(log: Logger) {
@@ -17,7 +28,7 @@ export class DoorSender {
   /** What is endless ends now; answers from here on are waited for. */
   stop(): void {
     this.#stopping = true;
-    for (const end of this.#streaming) end();
+    for (const streaming of this.#streaming) streaming.cancel();
   }
 
   /** Resolves when all is sent; for a watch that begins before a stop, at once. */
@@ -46,27 +57,12 @@ export class DoorSender {
   }
 
   /** Frames go straight to the connection. */
-  #follow(frames: Frames, exchange: Exchange): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const { out } = exchange;
+  async #follow(frames: Frames, exchange: Exchange): Promise<void> {
     // A watch shows its head before its first event.
     if (frames.isEndless) exchange.flushHead();
-    const reader = frames.start({
-      write: (bytes) => out.write(bytes),
-      end: () => {
-        exchange.end();
-        resolve();
-      },
-    });
-    const end = (): void => reader.cancel();
-    if (!this.#stopping && frames.isEndless) this.#streaming.add(end);
-    out.on("drain", () => reader.drained());
-    out.on("close", () => {
-      this.#streaming.delete(end);
-      reader.cancel();
-      resolve();
-    });
-    return promise;
+    const sending = new FrameSending(exchange, this.#streaming);
+    sending.start(frames, frames.isEndless && !this.#stopping);
+    if (!frames.isEndless || this.#stopping) await sending.over();
   }
 
   async #stream(
@@ -81,7 +77,8 @@ export class DoorSender {
       ended = true;
       void reader.cancel().catch(() => {}); // the source's own failure is of no use any more
     };
-    if (!this.#stopping && isEndless) this.#streaming.add(end);
+    const streaming = { cancel: end };
+    if (!this.#stopping && isEndless) this.#streaming.add(streaming);
     out.on("close", end);
     // A watch shows its head before its first event.
     if (isEndless) exchange.flushHead();
@@ -93,8 +90,59 @@ export class DoorSender {
       }
       exchange.end();
     } finally {
-      this.#streaming.delete(end);
+      this.#streaming.delete(streaming);
       out.off("close", end);
     }
+  }
+}
+
+/** Frames under way. There may be many watches at rest: each is one object with two listeners. */
+class FrameSending implements FrameWriter {
+  #reader: FrameReader | undefined;
+  #isOver = false;
+  #onOver: (() => void) | undefined;
+
+  constructor(
+    private readonly exchange: Exchange,
+    private readonly streaming: Set<Streaming>,
+  ) {}
+
+  start(frames: Frames, endsWithDoor: boolean): void {
+    const { out } = this.exchange;
+    this.#reader = frames.start(this);
+    if (endsWithDoor && !this.#isOver) this.streaming.add(this);
+    out.on("drain", () => this.#reader?.drained());
+    out.on("close", () => this.#close());
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.exchange.out.write(bytes);
+  }
+
+  end(): void {
+    this.exchange.end();
+    this.#settle();
+  }
+
+  cancel(): void {
+    this.#reader?.cancel();
+  }
+
+  over(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isOver) resolve();
+      else this.#onOver = resolve;
+    });
+  }
+
+  #close(): void {
+    this.streaming.delete(this);
+    this.#reader?.cancel();
+    this.#settle();
+  }
+
+  #settle(): void {
+    this.#isOver = true;
+    this.#onOver?.();
   }
 }

@@ -152,7 +152,7 @@ test("WatchCounts counts who will be told of a write", () => {
       namespace,
       name,
       query: new URLSearchParams(query),
-    }).forget;
+    });
   const everywhere = watch("configmaps", "", "");
   watch("configmaps", "default", "");
   watch("configmaps", "other", "");
@@ -161,8 +161,8 @@ test("WatchCounts counts who will be told of a write", () => {
   const of = (more: Partial<DigestedResource>) => counts.interestedIn({ ...configMaps, ...more });
   expect([of({}), of({ name: "a" }), of({ name: "b" })]).toEqual([2, 3, 2]);
   expect(of({ plural: "pods" })).toBe(0);
-  everywhere();
-  everywhere();
+  everywhere.forget();
+  everywhere.forget();
   expect(of({})).toBe(1);
 });
 

@@ -13,6 +13,33 @@ export interface WatchTally {
   events: number;
 }
 
+/** One watch as it is counted. */
+export class CountedWatch {
+  #isOpen = true;
+
+  constructor(
+    readonly tally: WatchTally,
+    private readonly counts: Map<string, number>,
+    /** Undefined for one that few writes are told to. */
+    private readonly key: string | undefined,
+  ) {
+    tally.open += 1;
+    if (key !== undefined) counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+
+  /** May be called more than once. */
+  forget(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.tally.open -= 1;
+    const { counts, key } = this;
+    if (key === undefined) return;
+    const left = (counts.get(key) ?? 0) - 1;
+    if (left > 0) counts.set(key, left);
+    else counts.delete(key);
+  }
+}
+
 export class WatchCounts {
   readonly #counts = new Map<string, number>();
   readonly #tallies = new Map<string, WatchTally>();
@@ -21,21 +48,9 @@ export class WatchCounts {
     return this.#tallies.values();
   }
 
-  /** Counts a watch; `forget` may be called more than once. */
-  add(watched: Watched): { readonly tally: WatchTally; readonly forget: () => void } {
-    const tally = this.#tallyOf(watched.resource);
-    tally.open += 1;
-    const leave = this.#count(watched);
-    let isOpen = true;
-    return {
-      tally,
-      forget: () => {
-        if (!isOpen) return;
-        isOpen = false;
-        tally.open -= 1;
-        leave();
-      },
-    };
+  /** Counts a watch. */
+  add(watched: Watched): CountedWatch {
+    return new CountedWatch(this.#tallyOf(watched.resource), this.#counts, countedKeyOf(watched));
   }
 
   #tallyOf(resource: ResourceRef): WatchTally {
@@ -46,20 +61,6 @@ export class WatchCounts {
       this.#tallies.set(key, tally);
     }
     return tally;
-  }
-
-  #count({ resource, namespace, name, query }: Watched): () => void {
-    const { group, plural } = resource;
-    // Changes of one pod reach few of the watches that follow a node's pods.
-    if (plural === "pods" && (exactFieldOf(query, "spec.nodeName") ?? "") !== "") return () => {};
-    const named = name === "" ? (exactFieldOf(query, "metadata.name") ?? "") : name;
-    const key = keyOf(group, plural, namespace, named);
-    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
-    return () => {
-      const left = (this.#counts.get(key) ?? 0) - 1;
-      if (left > 0) this.#counts.set(key, left);
-      else this.#counts.delete(key);
-    };
   }
 
   /** Watches of everything, of the object's namespace and of the object itself. */
@@ -76,4 +77,12 @@ export class WatchCounts {
 
 function keyOf(group: string, plural: string, namespace: string, name: string): string {
   return `${group}/${plural}/${namespace}/${name}`;
+}
+
+function countedKeyOf({ resource, namespace, name, query }: Watched): string | undefined {
+  const { group, plural } = resource;
+  // Changes of one pod reach few of the watches that follow a node's pods.
+  if (plural === "pods" && (exactFieldOf(query, "spec.nodeName") ?? "") !== "") return undefined;
+  const named = name === "" ? (exactFieldOf(query, "metadata.name") ?? "") : name;
+  return keyOf(group, plural, namespace, named);
 }
