@@ -62,6 +62,11 @@ export interface Reinvocation {
  */
 export interface AdmissionPlugin {
   readonly name: string;
+  /**
+   * The plugin as its part of the file of `--admission-control-config-file` has it, undefined
+   * where that says nothing; throws for what cannot be used. Without it the plugin takes none.
+   */
+  configured?(config: unknown, runtime: Runtime): Promise<AdmissionPlugin>;
   mutate?(object: KubeObject, context: AdmissionContext): Promise<void>;
   validate?(object: DeepReadonly<KubeObject>, context: AdmissionContext): Promise<void>;
 }

@@ -48,6 +48,14 @@ export function durationAt(text: string, path: string): number {
   return Number(nanos) / 1e6;
 }
 
+/** Throws when a file is of another kind or version. */
+export function checkType(config: ConfigRecord, versions: readonly string[], kind: string): void {
+  const version = textAt(config.apiVersion, "apiVersion");
+  const given = textAt(config.kind, "kind");
+  if (given === kind && versions.includes(version)) return;
+  throw new Error(`no kind ${JSON.stringify(given)} is registered for version "${version}"`);
+}
+
 /** Strict decoding: throws for members that nobody knows. */
 export function knownMembers(record: ConfigRecord, path: string, names: readonly string[]): void {
   const unknown = unknownMembers(record, path, names);

@@ -282,7 +282,7 @@ class ApiServer {
       return openapi?.respond(request) ?? pageNotFound();
     }
     if (foreign !== undefined) return aggregator.forward(foreign, request, context.get("user"));
-    const response = openapi?.respond(request) ?? new Response(null, { status: 404 });
+    const response = openapi?.respond(request) ?? noDocument(path);
     return path === "/openapi/v3" ? withExternalPaths(response, aggregator) : response;
   }
 
@@ -404,6 +404,11 @@ async function withExternalPaths(response: Response, external: ExternalGroups): 
     }
   }
   return jsonResponse({ paths }, 200);
+}
+
+/** Upstream says nothing about documents of version 3 that it does not have. */
+function noDocument(path: string): Response {
+  return path.startsWith("/openapi/v3/") ? new Response(null, { status: 404 }) : pageNotFound();
 }
 
 function pageNotFound(): Response {

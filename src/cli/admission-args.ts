@@ -1,44 +1,40 @@
 /** Which admission plugins the API server runs: the arguments of kube-apiserver on that. */
-import { admissionPluginNames, admissionWith } from "../api/admission/default-plugins.ts";
-import type { AdmissionPlugin } from "../api/admission-plugin.ts";
-import { type ComponentValues, texts } from "./component-args.ts";
+import type { AdmissionSettings } from "../api/admission/admission-config.ts";
+import { admissionPluginNames } from "../api/admission/default-plugins.ts";
+import { type ComponentValues, text, texts } from "./component-args.ts";
 import { bad } from "./flags.ts";
 
-/** Upstream's plugins that k3 does not have yet; none of them is on by default. */
-const absent: ReadonlySet<string> = new Set([
+/** Upstream's plugins that have nothing to do: what they are about is not served, or off. */
+const idle: ReadonlySet<string> = new Set([
   "ClusterTrustBundleAttest",
-  "EventRateLimit",
-  "ImagePolicyWebhook",
-  "OwnerReferencesPermissionEnforcement",
-  "PodNodeSelector",
-  "PodTolerationRestriction",
+  "JobValidation",
+  "NodeDeclaredFeatureValidator",
+  "PodGroupProtection",
+  "PodGroupWorkloadExists",
 ]);
 
 export const admissionArgs = {
   "enable-admission-plugins": texts([]),
   "disable-admission-plugins": texts([]),
+  "admission-control-config-file": text(""),
 } as const;
 
-/** The chain that is asked for; throws UsageError for names that are none. */
+/**
+ * The chain that is asked for; `absolute` completes relative paths. Throws UsageError for names
+ * that are none.
+ */
 export function admissionOf(
   args: ComponentValues<typeof admissionArgs>,
-): readonly AdmissionPlugin[] {
+  absolute: (path: string) => string,
+): AdmissionSettings {
   const enabled = args["enable-admission-plugins"];
   const disabled = args["disable-admission-plugins"];
-  for (const name of enabled) {
-    if (admissionPluginNames.has(name)) continue;
-    const why = absent.has(name) ? "this version does not have it yet" : unknown;
-    throw refuse(`enable-admission-plugins=${name}`, why);
-  }
-  for (const name of disabled) {
-    if (admissionPluginNames.has(name) || absent.has(name)) continue;
-    throw refuse(`disable-admission-plugins=${name}`, unknown);
-  }
-  return admissionWith(enabled, disabled);
-}
-
-const unknown = "there is no plugin of that name";
-
-function refuse(argument: string, why: string): Error {
-  return bad("kube-apiserver-arg", argument, why);
+  for (const [argument, names] of Object.entries({ enable: enabled, disable: disabled }))
+    for (const name of names) {
+      if (admissionPluginNames.has(name) || idle.has(name)) continue;
+      const why = "there is no plugin of that name";
+      throw bad("kube-apiserver-arg", `${argument}-admission-plugins=${name}`, why);
+    }
+  const file = args["admission-control-config-file"];
+  return { enabled, disabled, configFile: file === "" ? undefined : absolute(file) };
 }

@@ -164,15 +164,16 @@ test("authenticationOptionsOf() reads oidc-* as upstream does", () => {
   expect(groups).toEqual({ claim: "roles", prefix: "g:", expression: "" });
 });
 
-test("admissionOf() leaves out what is disabled, and knows every plugin of upstream", () => {
-  const named = (...args: readonly string[]) =>
-    admissionOf(argsOf(...args)).map(({ name }) => name);
-  const all = named("enable-admission-plugins=NodeRestriction");
-  const some = named("disable-admission-plugins=ServiceAccount,AlwaysPullImages");
-  expect(all.filter((name) => !some.includes(name))).toEqual(["ServiceAccount"]);
-  const later = "this version does not have it yet";
-  expect(() => named("enable-admission-plugins=EventRateLimit")).toThrow(later);
-  expect(() => named("disable-admission-plugins=Nothing")).toThrow("no plugin of that name");
+test("admissionOf() knows every plugin of upstream, and where their configurations are", () => {
+  const of = (...args: readonly string[]) => admissionOf(argsOf(...args), complete);
+  expect(of()).toEqual({ enabled: [], disabled: [], configFile: undefined });
+  const named = of(
+    "enable-admission-plugins=EventRateLimit,ClusterTrustBundleAttest",
+    "admission-control-config-file=admission.yaml",
+  );
+  expect(named).toMatchObject({ enabled: ["EventRateLimit", "ClusterTrustBundleAttest"] });
+  expect(named.configFile).toBe(complete("admission.yaml"));
+  expect(() => of("disable-admission-plugins=Nothing")).toThrow("no plugin of that name");
 });
 
 test("controllerManagerArgsOf() knows whether nodes get ranges", () => {

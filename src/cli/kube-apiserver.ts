@@ -96,7 +96,7 @@ export async function loneApiServerOptionsOf(
         )
       ).join("\n"),
     },
-    admission: admissionOf(apiServer),
+    admission: admissionOf(apiServer, complete),
   };
 }
 

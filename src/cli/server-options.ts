@@ -68,7 +68,7 @@ export async function serverOptionsOf(
     schedulerConfigFile: schedulerConfigOf(flags, context.cwd),
     apiServer,
     accountTokens: accountTokenOptionsOf(apiServer, ownIssuer(domainOf(flags))),
-    admission: admissionOf(apiServer),
+    admission: admissionOf(apiServer, complete),
     audit: auditOptionsOf(apiServer, complete),
     authentication: authenticationOptionsOf(apiServer, complete),
     authorization: authorizationOptionsOf(apiServer, complete),

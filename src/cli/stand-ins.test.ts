@@ -106,16 +106,13 @@ test("loneApiServerOptionsOf() decodes what envtest passes", async () => {
       verificationPem: "certificate",
     },
   });
-  const plugins = options.admission.map(({ name }) => name);
-  expect(plugins).toContain("NamespaceLifecycle");
-  expect(plugins).not.toContain("ServiceAccount");
+  expect(options.admission.disabled).toEqual(["ServiceAccount", "AlwaysPullImages"]);
 });
 
 test("loneApiServerOptionsOf() refuses what it cannot do", async () => {
   const refusals: readonly (readonly [arg: string, message: string])[] = [
     ["--etcd-servers=http://a:1,http://b:1", "it must be one URL"],
     ["--authorization-mode=Sometimes", "it must be one of"],
-    ["--enable-admission-plugins=PodNodeSelector", "this version does not have it yet"],
     ["--enable-admission-plugins=Podd", "there is no plugin of that name"],
     ["--disable-admission-plugins=Podd", "there is no plugin of that name"],
     ["--client-ca-file=none.crt", "it cannot be read, or is empty"],

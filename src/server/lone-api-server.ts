@@ -2,7 +2,7 @@
  * What k3 is when it is called `kube-apiserver`: the API and what upstream's API server keeps by
  * itself, without scheduler, controllers and node. Its clients bring their own authority.
  */
-import type { AdmissionPlugin } from "../api/admission-plugin.ts";
+import type { AdmissionSettings } from "../api/admission/admission-config.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { ApiServer } from "../api/server.ts";
 import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
@@ -17,6 +17,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
+import { admissionFor } from "./admission.ts";
 import { type ApiSettings, openApiServer } from "./api-server.ts";
 import { openAuditor } from "./audit.ts";
 import { openAuthentication } from "./authentication.ts";
@@ -46,7 +47,7 @@ export interface LoneApiServerOptions {
   readonly settings: ApiSettings &
     Pick<ServerOptions, "audit" | "authentication" | "authorization">;
   readonly tokens: Pick<TokenOptions, "keyPem" | "verificationPem">;
-  readonly admission: readonly AdmissionPlugin[];
+  readonly admission: AdmissionSettings;
 }
 
 /** Starts the server; the promise resolves once `signal` aborts and all has stopped. */
@@ -129,7 +130,7 @@ class LoneApiServer {
     const world = { runtime, scope, tokens };
     const api = openApiServer({
       server: options.settings,
-      admission: options.admission,
+      admission: await admissionFor(options.admission, runtime),
       store: this.#store,
       runtime,
       tokens,

@@ -1,6 +1,6 @@
 import type { KubeletSettings } from "../agent/kubelet/kubelet-settings.ts";
 import type { FlannelSettings, OverlayFiles } from "../agent/net/flannel/settings.ts";
-import type { AdmissionPlugin } from "../api/admission-plugin.ts";
+import type { AdmissionSettings } from "../api/admission/admission-config.ts";
 import type { AuditOptions } from "../api/audit/audit-options.ts";
 import type { JwtSettings } from "../api/auth/authentication-config.ts";
 import type { AuthorizerSettings } from "../api/auth/authorization-config.ts";
@@ -147,8 +147,7 @@ export interface ServerOptions extends NodeOptions {
   readonly controllerManager: ControllerManagerArguments;
   readonly apiServer: ApiServerArguments;
   readonly accountTokens: AccountTokenOptions;
-  /** In the order in which they run. */
-  readonly admission: readonly AdmissionPlugin[];
+  readonly admission: AdmissionSettings;
   readonly audit: AuditOptions;
   readonly authentication: AuthenticationOptions;
   readonly authorization: AuthorizationOptions;

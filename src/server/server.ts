@@ -25,6 +25,7 @@ import type { Component, Health, Scope } from "../runtime/scope.ts";
 import { createScheduler } from "../scheduler/scheduler.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
+import { admissionFor } from "./admission.ts";
 import { openApiServer } from "./api-server.ts";
 import { openAuditor } from "./audit.ts";
 import { openAuthentication } from "./authentication.ts";
@@ -245,7 +246,7 @@ class Server {
     const auditor = await openAuditor(options.audit, runtime, scope);
     const api = openApiServer({
       server: options,
-      admission: options.admission,
+      admission: await admissionFor(options.admission, runtime),
       store: need(this.#made.store),
       runtime,
       tokens,

@@ -9,6 +9,8 @@ import {
   certificateSubjectRestriction,
 } from "./certificates.ts";
 import { defaultIngressClass } from "./default-ingress-class.ts";
+import { eventRateLimit } from "./event-rate-limit.ts";
+import { imagePolicyWebhook } from "./image-policy.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
@@ -22,8 +24,12 @@ import {
   namespaceAutoProvision,
   namespaceExists,
 } from "./optional-plugins.ts";
+import { ownerReferences } from "./owner-references.ts";
 import { defaultTolerationSeconds, priority, taintNodesByCondition } from "./pod-defaults.ts";
+import { podNodeSelector } from "./pod-node-selector.ts";
+import { podResizeValidator } from "./pod-resize.ts";
 import { podSecurity } from "./pod-security/plugin.ts";
+import { podTolerationRestriction } from "./pod-toleration-restriction.ts";
 import { podTopologyLabels } from "./pod-topology-labels.ts";
 import { rbacEscalation } from "./rbac-escalation.ts";
 import { resourceQuota } from "./resource-quota.ts";
@@ -47,12 +53,17 @@ const ordered: readonly (readonly [AdmissionPlugin, "on" | "off"])[] = [
   [nodeRestriction, "on"],
   [taintNodesByCondition, "on"],
   [alwaysPullImages, "off"],
+  [imagePolicyWebhook, "off"],
   [podSecurity, "on"],
+  [podNodeSelector, "off"],
   [priority, "on"],
   [defaultTolerationSeconds, "on"],
+  [podTolerationRestriction, "off"],
+  [eventRateLimit, "off"],
   [extendedResourceToleration, "off"],
   [defaultStorageClass, "on"],
   [storageObjectInUseProtection, "on"],
+  [ownerReferences, "off"],
   [persistentVolumeClaimResize, "on"],
   [runtimeClass, "on"],
   [certificateApproval, "on"],
@@ -61,6 +72,7 @@ const ordered: readonly (readonly [AdmissionPlugin, "on" | "off"])[] = [
   [defaultIngressClass, "on"],
   [denyServiceExternalIps, "off"],
   [podTopologyLabels, "on"],
+  [podResizeValidator, "on"],
   // Policies come here: they see what the plugins above made of the object.
   [mutatingPolicies, "on"],
   [mutatingWebhooks, "on"],

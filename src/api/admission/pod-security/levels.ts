@@ -30,16 +30,28 @@ const levels: readonly string[] = ["privileged", "baseline", "restricted"];
 
 type Labels = Readonly<Record<string, string>> | undefined;
 
-/** What a namespace's labels ask for, and what is wrong with them. */
-export function policyOf(labels: Labels): {
+const privileged: LevelVersion = { level: "privileged", version: "latest" };
+
+/** What holds where nothing else is asked for. */
+export const privilegedPolicy: Policy = {
+  enforce: privileged,
+  audit: privileged,
+  warn: privileged,
+};
+
+/** What a namespace's labels ask for, else what `defaults` do, and what is wrong with them. */
+export function policyOf(
+  labels: Labels,
+  defaults: Policy = privilegedPolicy,
+): {
   readonly policy: Policy;
   readonly problems: readonly LabelProblem[];
 } {
   const problems: LabelProblem[] = [];
   const of = (mode: Mode): LevelVersion => {
     const [levelLabel, versionLabel] = [`${prefix}${mode}`, `${prefix}${mode}-version`];
-    const level = labels?.[levelLabel] ?? "privileged";
-    const version = labels?.[versionLabel] ?? "latest";
+    const level = labels?.[levelLabel] ?? defaults[mode].level;
+    const version = labels?.[versionLabel] ?? defaults[mode].version;
     if (!levels.includes(level)) {
       const detail = `must be one of ${levels.join(", ")}`;
       problems.push({ label: levelLabel, value: level, detail });

@@ -8,35 +8,72 @@ import type { AdmissionContext, AdmissionPlugin } from "../../admission-plugin.t
 import { groupResource, invalid, refused } from "../../errors.ts";
 import { everyOf, lookUp } from "../look-up.ts";
 import type { ReadPod } from "./check.ts";
+import { type PodSecuritySettings, readPodSecurity } from "./config.ts";
 import { levelText, type Policy, policyOf, violations, violationsText } from "./levels.ts";
 
 const annotationPrefix = "pod-security.kubernetes.io/";
 const limits = { podsCheckedMax: 3000 } as const;
 
-export const podSecurity: AdmissionPlugin = {
-  name: "PodSecurity",
-  async validate(object, context) {
-    const { verb, subresource, definition } = context;
-    if (verb !== "CREATE" && verb !== "UPDATE") return;
-    const what = groupResource(definition);
-    if (what === "namespaces") {
-      if (subresource === "") await checkNamespace(object as DeepReadonly<Namespace>, context);
-      return;
-    }
-    if (what === "pods") {
-      const pod = object as DeepReadonly<Pod> as ReadPod;
-      if (isWorthChecking(pod, context)) await checkPod(pod, context);
-      return;
-    }
-    const template = subresource === "" ? templateOf(object, what) : undefined;
-    if (template?.spec === undefined) return;
-    const { metadata = {}, spec } = template;
-    const policy = await policyFor(context);
-    const audited = violations({ metadata, spec }, policy.audit);
-    if (audited.length > 0) noteViolations(policy, audited, context);
-    warnAbout({ metadata, spec }, policy, context);
-  },
-};
+function withSettings(settings: PodSecuritySettings): AdmissionPlugin {
+  return {
+    name: "PodSecurity",
+    configured: async (config) => withSettings(readPodSecurity(config)),
+    async validate(object, context) {
+      const { verb, subresource, definition } = context;
+      if (verb !== "CREATE" && verb !== "UPDATE") return;
+      const what = groupResource(definition);
+      if (what === "namespaces") {
+        if (subresource === "")
+          await checkNamespace(object as DeepReadonly<Namespace>, context, settings);
+        return;
+      }
+      const judged = judgedPod(object, what, context);
+      if (judged === undefined) return;
+      const exempt = exemptionOf(settings, context, judged.spec.runtimeClassName);
+      if (exempt !== undefined) {
+        context.annotate(`${annotationPrefix}exempt`, exempt);
+        return;
+      }
+      const policy = await policyFor(context, settings);
+      if (what === "pods") checkPod(judged, policy, context);
+      else checkTemplate(judged, policy, context);
+    },
+  };
+}
+
+export const podSecurity = withSettings(readPodSecurity(undefined));
+
+/** The pod, or the pod of a template, that a write is about. */
+function judgedPod(
+  object: DeepReadonly<KubeObject>,
+  what: string,
+  context: AdmissionContext,
+): ReadPod | undefined {
+  if (what === "pods") {
+    const pod = object as DeepReadonly<Pod> as ReadPod;
+    return isWorthChecking(pod, context) ? pod : undefined;
+  }
+  const template = context.subresource === "" ? templateOf(object, what) : undefined;
+  if (template?.spec === undefined) return undefined;
+  return { metadata: template.metadata ?? {}, spec: template.spec };
+}
+
+/** Why nothing is checked. */
+function exemptionOf(
+  { exemptions }: PodSecuritySettings,
+  { namespace, request }: AdmissionContext,
+  runtimeClass: string | undefined,
+): string | undefined {
+  if (exemptions.namespaces.includes(namespace)) return "namespace";
+  if (exemptions.usernames.includes(request.user.name)) return "user";
+  return exemptions.runtimeClasses.includes(runtimeClass ?? "") ? "runtimeClass" : undefined;
+}
+
+function checkTemplate(pod: ReadPod, policy: Policy, context: AdmissionContext): void {
+  const audited = violations(pod, policy.audit);
+  if (audited.length > 0) noteViolations(policy, audited, context);
+  warnAbout(pod, policy, context);
+}
 
 /** A change that no rule looks at needs no second judgement. */
 function isWorthChecking(pod: ReadPod, { verb, subresource, old }: AdmissionContext): boolean {
@@ -49,13 +86,15 @@ function isWorthChecking(pod: ReadPod, { verb, subresource, old }: AdmissionCont
   );
 }
 
-async function policyFor({ live, namespace }: AdmissionContext): Promise<Policy> {
+async function policyFor(
+  { live, namespace }: AdmissionContext,
+  { defaults }: PodSecuritySettings,
+): Promise<Policy> {
   const found = await lookUp(live, namespaces, "", namespace);
-  return policyOf(found?.metadata.labels).policy;
+  return policyOf(found?.metadata.labels, defaults).policy;
 }
 
-async function checkPod(pod: ReadPod, context: AdmissionContext): Promise<void> {
-  const policy = await policyFor(context);
+function checkPod(pod: ReadPod, policy: Policy, context: AdmissionContext): void {
   context.annotate(`${annotationPrefix}enforce-policy`, levelText(policy.enforce));
   const found = violations(pod, policy.enforce);
   const audited = violations(pod, policy.audit);
@@ -117,9 +156,11 @@ function templateOf(
 async function checkNamespace(
   namespace: DeepReadonly<Namespace>,
   context: AdmissionContext,
+  { defaults, exemptions }: PodSecuritySettings,
 ): Promise<void> {
-  const { policy, problems } = policyOf(namespace.metadata.labels);
-  const old = context.old === undefined ? undefined : policyOf(context.old.metadata.labels);
+  const { policy, problems } = policyOf(namespace.metadata.labels, defaults);
+  const old =
+    context.old === undefined ? undefined : policyOf(context.old.metadata.labels, defaults);
   // What was wrong before does not hinder other changes.
   if (problems.length > 0 && (old === undefined || old.problems.length === 0)) {
     throw invalid(
@@ -135,6 +176,7 @@ async function checkNamespace(
   }
   if (old === undefined || semanticEqual(old.policy.enforce, policy.enforce)) return;
   if (policy.enforce.level === "privileged") return;
+  if (exemptions.namespaces.includes(context.name)) return;
   await warnOfExisting(policy, context);
 }
 
