@@ -25,7 +25,7 @@ export type Reason = keyof typeof reasons;
 /** One entry of `details.causes`: `reason` is a `CauseType` such as FieldValueInvalid. */
 export interface Cause {
   readonly reason: string;
-  readonly message: string;
+  readonly message?: string;
   readonly field?: string;
 }
 
