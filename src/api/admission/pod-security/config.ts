@@ -1,4 +1,4 @@
-/** PodSecurityConfiguration: what holds where a namespace says nothing, and for whom nothing does. */
+/** PodSecurityConfiguration: what holds where a namespace says nothing, and who is exempt. */
 import {
   checkType,
   knownMembers,
