@@ -1,4 +1,4 @@
-/** PodTolerationRestriction: namespaces give their pods tolerations, and say which they may have. */
+/** PodTolerationRestriction: namespaces give pods tolerations, and say which they may have. */
 import { namespaces } from "../../client/resources.ts";
 import type { Pod, Toleration } from "../../gen/core-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
