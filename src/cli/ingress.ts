@@ -1,7 +1,7 @@
 /** `k3 ingress`: the process that serves ingress; k3 starts it by itself. */
 import { runIngressProcess } from "../agent/ingress/ingress-process.ts";
 import { createRuntime } from "../runtime/real.ts";
-import { realStreams } from "../runtime/stream-sockets.ts";
+import { createStreams } from "../runtime/stream-sockets.ts";
 import type { CommandContext } from "./command.ts";
 import { UsageError } from "./flags.ts";
 import { runUntilSignal } from "./until-signal.ts";
@@ -13,7 +13,7 @@ export async function runIngressCommand({ args }: CommandContext): Promise<numbe
   }
   const runtime = createRuntime();
   await runUntilSignal((signal) =>
-    runIngressProcess({ runtime, streams: realStreams, socketPath }, signal),
+    runIngressProcess({ runtime, streams: createStreams(runtime.log), socketPath }, signal),
   );
   return 0;
 }

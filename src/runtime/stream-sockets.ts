@@ -4,6 +4,8 @@
  */
 import { createSecureContext, createServer, type SecureContext, type TLSSocket } from "node:tls";
 
+import type { Logger } from "./runtime.ts";
+
 /** Who is told what happens on a socket. */
 export interface StreamOwner {
   data(bytes: Buffer): void;
@@ -140,14 +142,17 @@ class BunStream implements StreamSocket {
 
 const isWide = /[^\0-\x7f]/;
 
-const handlers = {
+const handlers = (log: Logger) => ({
   data: ({ data }: Bun.Socket<BunStream>, bytes: Buffer) => data.owner.data(bytes),
   drain: ({ data }: Bun.Socket<BunStream>) => data.drain(),
   end: ({ data }: Bun.Socket<BunStream>) => data.owner.ended(),
   close: ({ data }: Bun.Socket<BunStream>) => data.owner.closed(),
-  // A failed connection is closed too, and that is told.
-  error: () => {},
-};
+  // TLS that fails ends up here too, and is worth no more than a hint.
+  error: (socket: Bun.Socket<BunStream>, error: Error) => {
+    log.debug("A connection failed", { error: error.stack });
+    socket.terminate();
+  },
+});
 
 /** Made once for a pair: a handshake needs it at once. */
 const contexts = new WeakMap<TlsPair, SecureContext>();
@@ -160,84 +165,108 @@ function contextOf(pair: TlsPair): SecureContext {
   return made;
 }
 
-export const realStreams: Streams = {
-  listen(host, port, onOpen) {
-    const listener = Bun.listen<BunStream>({
-      hostname: host,
-      port,
-      allowHalfOpen: true,
-      socket: {
-        ...handlers,
-        open(socket) {
-          socket.data = new BunStream(socket);
-          socket.setNoDelay(true);
-          onOpen(socket.data);
-        },
-      },
-    });
-    return { port: listener.port, close: () => listener.stop(false) };
-  },
+/** The sockets of this machine. */
+export function createStreams(log: Logger): Streams {
+  const told = handlers(log);
+  return {
+    listen: (host, port, onOpen) => listen(told, { host, port }, onOpen),
+    listenTls,
+    connect: (dial, onOpen, onFailure) => connect(told, dial, onOpen, onFailure),
+  };
+}
 
-  listenTls(host, port, face, onOpen) {
-    const { promise, resolve, reject } = Promise.withResolvers<StreamListener>();
-    const server = createServer(
-      {
-        ...face.fallback,
-        ALPNProtocols: [...face.protocols],
-        allowHalfOpen: true,
-        SNICallback: (name, done) => {
-          const pair = face.certificateFor(name);
-          done(null, pair === undefined ? undefined : contextOf(pair));
-        },
-      },
-      (socket) => {
+type Handlers = ReturnType<typeof handlers>;
+
+function listen(
+  told: Handlers,
+  { host, port }: { readonly host: string; readonly port: number },
+  onOpen: (socket: StreamSocket) => void,
+): StreamListener {
+  const listener = Bun.listen<BunStream>({
+    hostname: host,
+    port,
+    allowHalfOpen: true,
+    socket: {
+      ...told,
+      open(socket) {
+        socket.data = new BunStream(socket);
         socket.setNoDelay(true);
-        const agreed = socket.alpnProtocol;
-        onOpen(socket, typeof agreed === "string" ? agreed : "");
+        onOpen(socket.data);
       },
-    );
-    // Strangers who speak no TLS are not worth a line.
-    server.on("tlsClientError", () => {});
-    server.once("error", reject);
-    server.listen({ host, port }, () => {
-      const at = server.address();
-      const bound = typeof at === "object" && at !== null ? at.port : port;
-      resolve({ port: bound, close: () => void server.close() });
-    });
-    return promise;
-  },
+    },
+  });
+  return { port: listener.port, close: () => listener.stop(false) };
+}
 
-  connect({ host, port, tls }, onOpen, onFailure) {
-    let isSettled = false;
-    const fail = (error: unknown): void => {
-      if (isSettled) return;
-      isSettled = true;
-      onFailure(error instanceof Error && "code" in error ? String(error.code) : "EFAILED");
-    };
-    const opened = (socket: Bun.Socket<BunStream>): void => {
-      if (isSettled) return;
-      isSettled = true;
-      socket.setNoDelay(true);
-      onOpen(socket.data);
-    };
-    Bun.connect<BunStream>({
-      hostname: host,
-      port,
+function listenTls(
+  host: string,
+  port: number,
+  face: TlsFace,
+  onOpen: (socket: TLSSocket, protocol: string) => void,
+): Promise<StreamListener> {
+  const { promise, resolve, reject } = Promise.withResolvers<StreamListener>();
+  const server = createServer(
+    {
+      ...face.fallback,
+      ALPNProtocols: [...face.protocols],
       allowHalfOpen: true,
-      ...(tls ? { tls: { rejectUnauthorized: false } } : {}),
-      socket: {
-        ...handlers,
-        open(socket) {
-          socket.data = new BunStream(socket);
-          if (!tls) opened(socket);
-        },
-        handshake: (socket, isDone) => (isDone ? opened(socket) : socket.terminate()),
-        close(socket) {
-          fail(new Error("closed"));
-          socket.data?.owner.closed();
-        },
-        connectError: (_, error) => fail(error),
+      SNICallback: (name, done) => {
+        const pair = face.certificateFor(name);
+        done(null, pair === undefined ? undefined : contextOf(pair));
       },
-    }).catch(fail);
-  },
-};
+    },
+    (socket) => {
+      socket.setNoDelay(true);
+      const agreed = socket.alpnProtocol;
+      onOpen(socket, typeof agreed === "string" ? agreed : "");
+    },
+  );
+  // Strangers who speak no TLS are not worth a line.
+  server.on("tlsClientError", () => {});
+  server.once("error", reject);
+  server.listen({ host, port }, () => {
+    const at = server.address();
+    const bound = typeof at === "object" && at !== null ? at.port : port;
+    resolve({ port: bound, close: () => void server.close() });
+  });
+  return promise;
+}
+
+function connect(
+  told: Handlers,
+  { host, port, tls }: StreamDial,
+  onOpen: (socket: StreamSocket) => void,
+  onFailure: (code: string) => void,
+): void {
+  let isSettled = false;
+  const fail = (error: unknown): void => {
+    if (isSettled) return;
+    isSettled = true;
+    onFailure(error instanceof Error && "code" in error ? String(error.code) : "EFAILED");
+  };
+  const opened = (socket: Bun.Socket<BunStream>): void => {
+    if (isSettled) return;
+    isSettled = true;
+    socket.setNoDelay(true);
+    onOpen(socket.data);
+  };
+  Bun.connect<BunStream>({
+    hostname: host,
+    port,
+    allowHalfOpen: true,
+    ...(tls ? { tls: { rejectUnauthorized: false } } : {}),
+    socket: {
+      ...told,
+      open(socket) {
+        socket.data = new BunStream(socket);
+        if (!tls) opened(socket);
+      },
+      handshake: (socket) => opened(socket),
+      close(socket) {
+        fail(new Error("closed"));
+        socket.data?.owner.closed();
+      },
+      connectError: (_, error) => fail(error),
+    },
+  }).catch(fail);
+}

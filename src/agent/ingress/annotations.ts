@@ -1,5 +1,14 @@
 /** What annotations of Traefik and of ingress-nginx mean for the routes of an Ingress. */
-import type { EntryPoint, RouteRules } from "./route-table.ts";
+import ipaddr from "ipaddr.js";
+import {
+  bytes,
+  defined,
+  isTrue,
+  milliseconds,
+  splitList,
+  wholeNumber,
+} from "./annotation-values.ts";
+import type { CanaryRules, CorsRules, EntryPoint, RouteRules } from "./route-table.ts";
 
 export type Annotations = Readonly<Record<string, string>>;
 
@@ -38,6 +47,17 @@ export interface RouterSettings {
   /** What backends speak, where their Service does not say. */
   readonly protocol: "http" | "https" | "h2c" | "h2" | undefined;
   readonly rules: RouteRules;
+  /** The Secret that knows the users. */
+  readonly auth: AuthWanted | undefined;
+  /** It serves part of what another Ingress routes. */
+  readonly canary: Omit<CanaryRules, "backend"> | undefined;
+}
+
+export interface AuthWanted {
+  readonly secretName: string;
+  readonly realm: string;
+  /** "file": lines of htpasswd under `auth`; "map": a hash for each user. */
+  readonly form: "file" | "map";
 }
 
 const bothEntryPoints: readonly EntryPoint[] = ["web", "websecure"];
@@ -57,8 +77,12 @@ export function routerSettings(annotations: Annotations, hasTls: boolean): Route
       pathMatcher === "Path" ? "exact" : pathMatcher === "PathRegexp" ? "regexp" : "start",
     protocol: protocols[nginxOf("backend-protocol")?.toUpperCase() ?? ""],
     rules: rulesOf(annotations, hasTls),
+    auth: authOf(nginxOf),
+    canary: canaryOf(nginxOf),
   };
 }
+
+type Read = (name: string) => string | undefined;
 
 const protocols: Readonly<Record<string, "http" | "https" | "h2c" | "h2">> = {
   HTTP: "http",
@@ -79,51 +103,99 @@ function entryPointsOf(annotations: Annotations): readonly EntryPoint[] {
 }
 
 function rulesOf(annotations: Annotations, hasTls: boolean): RouteRules {
-  const of = (name: string): string | undefined => annotations[`${nginx}${name}`]?.trim();
-  const guard = guards.find((name) => (annotations[name] ?? "") !== "");
-  const forces = isTrue(of("force-ssl-redirect"));
-  return defined({
-    refusal: guard === undefined ? undefined : `annotation ${guard} is not supported`,
+  const of: Read = (name) => annotations[`${nginx}${name}`]?.trim();
+  const logs = annotations[`${traefik}router.observability.accesslogs`];
+  return defined<RouteRules>({
+    refusal: refusalOf(annotations),
     rewriteTarget: of("rewrite-target") || undefined,
-    redirectsToTls: forces || (hasTls && isTrue(of("ssl-redirect"))) || undefined,
+    redirectsToTls:
+      isTrue(of("force-ssl-redirect")) || (hasTls && isTrue(of("ssl-redirect"))) || undefined,
+    redirect: redirectOf(of),
+    appRoot: /^\/[!-~]*$/.exec(of("app-root") ?? "")?.[0],
     bodyBytesMax: bytes(of("proxy-body-size")),
     connectMs: milliseconds(of("proxy-connect-timeout")),
     readMs: milliseconds(of("proxy-read-timeout")),
-    logsAccess: isTrue(annotations[`${traefik}router.observability.accesslogs`]) || undefined,
+    allowedSources: rangesOf(of("whitelist-source-range") ?? of("allowlist-source-range")),
+    deniedSources: rangesOf(of("denylist-source-range")),
+    cors: corsOf(of),
+    upstreamHost: /^[A-Za-z0-9.:_-]+$/.exec(of("upstream-vhost") ?? "")?.[0],
+    forwardedPrefix: /^[!-~]+$/.exec(of("x-forwarded-prefix") ?? "")?.[0],
+    logsAccess: isTrue(logs) || undefined,
   });
 }
 
-/** Without the members that are undefined: they say the same, and cost bytes in each message. */
-export function defined<T extends object>(value: { readonly [K in keyof T]: T[K] | undefined }): T {
-  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as T;
+/** What would let people in who were meant to stay outside. */
+function refusalOf(annotations: Annotations): string | undefined {
+  const of: Read = (name) => annotations[`${nginx}${name}`]?.trim();
+  const guard = guards.find((name) => (annotations[name] ?? "") !== "");
+  if (guard !== undefined) return `annotation ${guard} is not supported`;
+  for (const name of ["whitelist", "allowlist", "denylist"]) {
+    const value = of(`${name}-source-range`);
+    const wrong = splitList(value ?? "").find((range) => parsedRange(range) === undefined);
+    if (wrong !== undefined) return `${nginx}${name}-source-range: ${wrong} is no range`;
+  }
+  const type = of("auth-type") ?? "";
+  if (type !== "" && type !== "basic") return `${nginx}auth-type ${type} is not supported`;
+  return undefined;
 }
 
-export function isTrue(value: string | undefined): boolean {
-  return value?.trim().toLowerCase() === "true";
+function parsedRange(text: string): string | undefined {
+  const cidr = text.includes("/") ? text : `${text}/${text.includes(":") ? 128 : 32}`;
+  return ipaddr.isValidCIDR(cidr) ? cidr : undefined;
 }
 
-export function splitList(value: string): readonly string[] {
-  return value
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
+function rangesOf(value: string | undefined): readonly string[] | undefined {
+  const all = splitList(value ?? "").flatMap((range) => parsedRange(range) ?? []);
+  return all.length === 0 ? undefined : all;
 }
 
-function wholeNumber(value: string | undefined): number | undefined {
-  return value !== undefined && /^-?\d{1,9}$/.test(value) ? Number(value) : undefined;
+function redirectOf(of: Read): RouteRules["redirect"] {
+  const permanent = of("permanent-redirect");
+  const temporal = of("temporal-redirect");
+  const url = /^[!-~]+$/.exec(temporal ?? permanent ?? "")?.[0];
+  if (url === undefined) return undefined;
+  if (temporal !== undefined)
+    return { url, status: of("temporal-redirect-code") === "307" ? 307 : 302 };
+  return { url, status: of("permanent-redirect-code") === "308" ? 308 : 301 };
 }
 
-/** nginx's `8m`; 0 is no limit. */
-function bytes(value: string | undefined): number | undefined {
-  const [, count, unit = ""] = /^(\d{1,12})([kKmMgG]?)$/.exec(value ?? "") ?? [];
-  if (count === undefined || Number(count) === 0) return undefined;
-  const factors: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
-  return Number(count) * (factors[unit.toLowerCase()] ?? 1);
+const corsMethods = "GET, PUT, POST, DELETE, PATCH, OPTIONS";
+const corsHeaders =
+  "DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type," +
+  "Range,Authorization";
+
+function corsOf(of: Read): CorsRules | undefined {
+  if (!isTrue(of("enable-cors"))) return undefined;
+  const text = (name: string, otherwise: string): string =>
+    /^[ -~]+$/.exec(of(name) ?? "")?.[0] ?? otherwise;
+  return {
+    origins: splitList(text("cors-allow-origin", "*")),
+    methods: text("cors-allow-methods", corsMethods),
+    headers: text("cors-allow-headers", corsHeaders),
+    exposed: text("cors-expose-headers", ""),
+    credentials: of("cors-allow-credentials")?.toLowerCase() !== "false",
+    maxAge: /^\d+$/.exec(of("cors-max-age") ?? "")?.[0] ?? "1728000",
+  };
 }
 
-/** nginx's seconds, with or without their unit. */
-function milliseconds(value: string | undefined): number | undefined {
-  const [, count, unit = "s"] = /^(\d{1,8})(s|m|ms)?$/.exec(value ?? "") ?? [];
-  if (count === undefined) return undefined;
-  return Number(count) * (unit === "ms" ? 1 : unit === "m" ? 60_000 : 1000);
+function authOf(of: Read): AuthWanted | undefined {
+  if (of("auth-type") !== "basic") return undefined;
+  return {
+    secretName: of("auth-secret") ?? "",
+    realm: of("auth-realm") ?? "",
+    form: of("auth-secret-type") === "auth-map" ? "map" : "file",
+  };
+}
+
+function canaryOf(of: Read): RouterSettings["canary"] {
+  if (!isTrue(of("canary"))) return undefined;
+  const total = wholeNumber(of("canary-weight-total")) ?? 100;
+  const header = of("canary-by-header")?.toLowerCase();
+  return defined<Omit<CanaryRules, "backend">>({
+    header,
+    headerValue: of("canary-by-header-value"),
+    cookie: of("canary-by-cookie"),
+    weight: Math.max(0, wholeNumber(of("canary-weight")) ?? 0),
+    weightTotal: Math.max(1, total),
+  });
 }

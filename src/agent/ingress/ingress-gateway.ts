@@ -1,15 +1,16 @@
 /** What all connections of the ingress process share: routes, backends, limits, counts. */
-import type { Clock, Logger } from "../../runtime/runtime.ts";
+import type { Clock, Logger, Random } from "../../runtime/runtime.ts";
 import type { Streams } from "../../runtime/stream-sockets.ts";
 import { BackendPool } from "./backend-pool.ts";
 import { Balancer } from "./balancer.ts";
 import { type AnswerFields, type Decision, plainAnswer } from "./decision.ts";
+import { fieldOf } from "./header-fields.ts";
 import type { IngressMetrics } from "./ingress-metrics.ts";
 import { normalPath } from "./normal-path.ts";
 import type { Request } from "./request-out.ts";
 import { hostOf, type Match, RouteMatcher } from "./route-matcher.ts";
 import { checkRules } from "./route-rules.ts";
-import type { Backend, Route } from "./route-table.ts";
+import type { Backend, CanaryRules, Route } from "./route-table.ts";
 
 /** A connection that may take too long. */
 export interface Timed {
@@ -21,6 +22,7 @@ export interface Timed {
 
 export interface GatewayOptions {
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Logger;
   readonly streams: Streams;
   readonly metrics: IngressMetrics;
@@ -114,13 +116,20 @@ export class IngressGateway {
     );
   }
 
+  #backendFor({ backend, rules }: Route, request: Request): string {
+    const { canary } = rules;
+    if (canary === undefined) return backend;
+    const drawn = (below: number): number => this.options.random.int(below);
+    return isCanary(canary, request, drawn) ? canary.backend : backend;
+  }
+
   #forward(
     request: Request,
     { route, groups }: Match,
     to: { readonly path: string; readonly query: string; readonly fields: AnswerFields },
   ): Decision {
     const { rules } = route;
-    const balancer = this.#balancers.get(route.backends[0]?.name ?? "");
+    const balancer = this.#balancers.get(this.#backendFor(route, request));
     if (balancer === undefined || balancer.backend.endpoints.length === 0) {
       return plainAnswer(503, "no available server", route);
     }
@@ -141,6 +150,26 @@ export class IngressGateway {
   }
 }
 
+/** Fields and cookies decide before the lot does, as nginx has it. */
+function isCanary(
+  canary: CanaryRules,
+  { fields }: Request,
+  drawn: (below: number) => number,
+): boolean {
+  const { header, headerValue, cookie, weight, weightTotal } = canary;
+  const told = header === undefined ? undefined : fieldOf(fields, header);
+  if (told !== undefined) {
+    if (headerValue !== undefined) {
+      if (told === headerValue) return true;
+    } else if (told === "always" || told === "never") {
+      return told === "always";
+    }
+  }
+  const kept = cookie === undefined ? undefined : cookieOf(fields, cookie);
+  if (kept === "always" || kept === "never") return kept === "always";
+  return weight > 0 && drawn(weightTotal) < weight;
+}
+
 /** `$1` is what the first group caught; what was not caught is nothing. */
 function rewritten(target: string, groups: readonly string[]): string {
   const path = target.replace(/\$(\d)/g, (_, digit) => groups[Number(digit) - 1] ?? "");
@@ -155,7 +184,7 @@ function preferredOf(balancer: Balancer, { fields }: Request): string | undefine
 }
 
 /** The value of a cookie among the fields of a request. */
-export function cookieOf(fields: Request["fields"], name: string): string | undefined {
+function cookieOf(fields: Request["fields"], name: string): string | undefined {
   for (const { lower, value } of fields) {
     if (lower !== "cookie") continue;
     for (const part of value.split(";")) {

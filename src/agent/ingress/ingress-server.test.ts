@@ -313,3 +313,19 @@ test("metrics count requests by their Ingress", async () => {
   expect(text).toContain(`traefik_router_requests_total{${labels}} 1\n`);
   expect(text).toContain(`traefik_router_responses_bytes_total{${labels}} 3\n`);
 });
+
+test("a backend that speaks TLS is spoken to by TLS, whoever signed its certificate", async () => {
+  const { cert, key } = pairFor("inner.test");
+  const backend = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    tls: { cert, key },
+    fetch: async (request) => new Response(`inner ${await request.text()}`),
+  });
+  serve(world, [`127.0.0.1:${backend.port}`], {}, { protocol: "https" });
+  for (let i = 0; i < 3; i++) {
+    const answer = await fetch(url(), { method: "POST", body: "x".repeat(200_000) });
+    expect((await answer.text()).length).toBe(200_006);
+  }
+  await backend.stop(true);
+});

@@ -10,7 +10,7 @@ import { createIngressMetrics } from "./ingress-metrics.ts";
 import type { EntryPoint, IngressOrder, IngressReport } from "./route-table.ts";
 
 export interface IngressServerOptions {
-  readonly runtime: Pick<Runtime, "clock" | "log">;
+  readonly runtime: Pick<Runtime, "clock" | "log" | "random">;
   readonly streams: Streams;
   readonly host: string;
   /** 0 takes any. */

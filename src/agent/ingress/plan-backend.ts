@@ -2,7 +2,8 @@
 import type { Service, ServicePort } from "../../gen/core-v1.ts";
 import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { isTrue, traefik } from "./annotations.ts";
+import { isTrue } from "./annotation-values.ts";
+import { traefik } from "./annotations.ts";
 import type { Backend, StickyCookie } from "./route-table.ts";
 
 type LiveService = DeepReadonly<Service>;

@@ -3,6 +3,7 @@ import type { Service } from "../../gen/core-v1.ts";
 import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { Ingress, IngressClass } from "../../gen/networking-v1.ts";
 import { type ClusterView, planIngress } from "./plan-ingress.ts";
+import { pairFor } from "./testing/test-pairs.ts";
 
 const classes: readonly IngressClass[] = ["traefik", "other"].map((name) => ({
   apiVersion: "networking.k8s.io/v1",
@@ -81,7 +82,7 @@ test("planIngress() leads a path to the ready endpoints of the Service's port", 
       match: "prefix",
       isDefault: false,
       entryPoints: ["web", "websecure"],
-      backends: [{ name: "default/web:80/http", weight: 1 }],
+      backend: "default/web:80/http",
       rules: {},
     },
   ]);
@@ -134,7 +135,7 @@ test("planIngress() tells what it cannot do, and serves the rest", () => {
     "CertificateNotFound: Secret s does not exist",
   ]);
   // Without a backend the route stands, so that no other Ingress takes its path.
-  expect(routes.map(({ host, backends: [one] }) => `${host} ${one?.name}`)).toEqual([
+  expect(routes.map(({ host, backend }) => `${host} ${backend}`)).toEqual([
     "a ",
     "b ",
     "d default/web:80/http",
@@ -142,15 +143,20 @@ test("planIngress() tells what it cannot do, and serves the rest", () => {
 });
 
 test("planIngress() reads certificates from Secrets, the rules' hosts where none are named", () => {
+  const pair = pairFor("a.test");
   const secret = {
     apiVersion: "v1",
     kind: "Secret",
     metadata: {},
-    data: { "tls.crt": btoa("cert"), "tls.key": btoa("key") },
+    data: { "tls.crt": btoa(pair.cert), "tls.key": btoa(pair.key) },
   } as const;
   const spec = { rules: [rule("A.test"), rule("b.test")], tls: [{ secretName: "s" }] };
+  const torn = { ...secret, data: { ...secret.data, "tls.key": btoa(pairFor("b").key) } };
+  expect(planned([ingress(spec)], { secret: () => torn }).problems[0]?.message).toBe(
+    "Secret s has a key of another certificate",
+  );
   expect(planned([ingress(spec)], { secret: () => secret }).certificates).toEqual([
-    { hosts: ["a.test", "b.test"], cert: "cert", key: "key" },
+    { hosts: ["a.test", "b.test"], ...pair },
   ]);
 });
 

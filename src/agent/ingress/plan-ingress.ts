@@ -1,12 +1,21 @@
 /** From Ingresses, Services, slices and Secrets to what the process that serves them is told. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Secret, Service } from "../../gen/core-v1.ts";
 import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { Ingress, IngressBackend, IngressClass } from "../../gen/networking-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { TlsPair } from "../../runtime/stream-sockets.ts";
 import { isServedIngress } from "../../schema/served-ingress.ts";
 import { type RouterSettings, routerSettings } from "./annotations.ts";
 import { backendOf } from "./plan-backend.ts";
-import type { Backend, PathMatch, Route, TlsCertificate } from "./route-table.ts";
+import type {
+  Backend,
+  CanaryRules,
+  PathMatch,
+  Route,
+  RouteRules,
+  TlsCertificate,
+} from "./route-table.ts";
 
 export interface ClusterView {
   /** In any order. */
@@ -35,7 +44,28 @@ export function planIngress(view: ClusterView): IngressPlan {
   const planner = new Planner(view);
   const served = view.ingresses.filter((one) => isServedIngress(one, view.classes));
   for (const ingress of [...served].sort(byAge)) planner.add(ingress);
-  return planner.plan();
+  const { canaries, ...plan } = planner.plan();
+  return { ...plan, routes: plan.routes.map((route) => withCanary(route, canaries)) };
+}
+
+/** A route whose canary names another backend for part of what it gets. */
+interface CanaryRoute {
+  readonly route: Route;
+  readonly canary: CanaryRules;
+}
+
+/** The canary of the same namespace, host and path, if there is one. */
+function withCanary(route: Route, canaries: readonly CanaryRoute[]): Route {
+  const namespaceOf = ({ ingress }: Route): string => ingress.slice(0, ingress.indexOf("/"));
+  const found = canaries.find(
+    ({ route: one }) =>
+      one.host === route.host &&
+      one.path === route.path &&
+      one.match === route.match &&
+      namespaceOf(one) === namespaceOf(route),
+  );
+  if (found === undefined) return route;
+  return { ...route, rules: { ...route.rules, canary: found.canary } };
 }
 
 /** Who came first keeps a path that two want. */
@@ -51,15 +81,17 @@ function keyOf({ metadata }: DeepReadonly<Ingress>): string {
 
 class Planner {
   readonly #routes: Route[] = [];
+  readonly #canaries: CanaryRoute[] = [];
   readonly #backends = new Map<string, Backend>();
   readonly #certificates: TlsCertificate[] = [];
   readonly #problems: Problem[] = [];
 
   constructor(private readonly view: ClusterView) {}
 
-  plan(): IngressPlan {
+  plan(): IngressPlan & { readonly canaries: readonly CanaryRoute[] } {
     return {
       routes: this.#routes,
+      canaries: this.#canaries,
       backends: [...this.#backends.values()],
       certificates: this.#certificates,
       problems: this.#problems,
@@ -68,7 +100,8 @@ class Planner {
 
   add(ingress: DeepReadonly<Ingress>): void {
     const { metadata, spec } = ingress;
-    const settings = routerSettings(metadata.annotations ?? {}, (spec.tls ?? []).length > 0);
+    const asked = routerSettings(metadata.annotations ?? {}, (spec.tls ?? []).length > 0);
+    const settings = { ...asked, rules: this.#withUsers(ingress, asked) };
     if (settings.rules.refusal !== undefined) {
       this.#tell(ingress, "UnsupportedAnnotation", settings.rules.refusal);
     }
@@ -92,9 +125,19 @@ class Planner {
     this.#addCertificates(ingress);
   }
 
+  /** Without its users a guarded route would be open to all: it is closed to all instead. */
+  #withUsers(ingress: DeepReadonly<Ingress>, { rules, auth }: RouterSettings): RouteRules {
+    if (auth === undefined) return rules;
+    const { secretName, realm, form } = auth;
+    const secret = this.view.secret(`${ingress.metadata.namespace}/${secretName}`);
+    const users = secret === undefined ? undefined : usersOf(secret, form);
+    if (users !== undefined) return { ...rules, basicAuth: { realm, users } };
+    return { ...rules, refusal: `Secret ${JSON.stringify(secretName)} has no users` };
+  }
+
   #route(
     ingress: DeepReadonly<Ingress>,
-    { entryPoints, priority, rules, protocol }: RouterSettings,
+    { entryPoints, priority, rules, protocol, canary }: RouterSettings,
     to: Pick<Route, "host" | "path" | "match" | "isDefault"> & {
       readonly backend: DeepReadonly<IngressBackend>;
     },
@@ -114,14 +157,16 @@ class Planner {
     if (typeof found === "string") this.#tell(ingress, "BackendNotFound", found);
     else this.#backends.set(found.name, found);
     const name = typeof found === "string" ? "" : found.name;
-    this.#routes.push({
+    const route: Route = {
       ingress: keyOf(ingress),
       ...place,
       ...(priority === undefined ? {} : { priority }),
       entryPoints,
-      backends: [{ name, weight: 1 }],
+      backend: name,
       rules,
-    });
+    };
+    if (canary === undefined) this.#routes.push(route);
+    else this.#canaries.push({ route, canary: { ...canary, backend: name } });
   }
 
   #addCertificates(ingress: DeepReadonly<Ingress>): void {
@@ -129,20 +174,56 @@ class Planner {
     for (const { hosts = [], secretName } of ingress.spec.tls ?? []) {
       if (secretName === undefined || secretName === "") continue;
       const secret = this.view.secret(`${ingress.metadata.namespace}/${secretName}`);
-      const cert = textOf(secret?.data?.["tls.crt"]);
-      const key = textOf(secret?.data?.["tls.key"]);
-      if (cert === "" || key === "") {
-        const what = secret === undefined ? "does not exist" : "has no tls.crt and tls.key";
-        this.#tell(ingress, "CertificateNotFound", `Secret ${secretName} ${what}`);
+      const pair = secret === undefined ? "does not exist" : pairOf(secret);
+      if (typeof pair === "string") {
+        this.#tell(ingress, "CertificateNotFound", `Secret ${secretName} ${pair}`);
         continue;
       }
       const names = hosts.length > 0 ? hosts : ofRules;
-      this.#certificates.push({ hosts: names.map((name) => name.toLowerCase()), cert, key });
+      this.#certificates.push({ hosts: names.map((name) => name.toLowerCase()), ...pair });
     }
   }
 
   #tell(ingress: DeepReadonly<Ingress>, reason: string, message: string): void {
     this.#problems.push({ ingress, reason, message });
+  }
+}
+
+/** Users and their hashes, of lines as htpasswd writes them or of the Secret's own keys. */
+function usersOf(
+  { data }: DeepReadonly<Secret>,
+  form: "file" | "map",
+): Readonly<Record<string, string>> | undefined {
+  const users =
+    form === "map"
+      ? Object.entries(data ?? {}).map(([user, hash]) => [user, textOf(hash).trim()])
+      : textOf(data?.auth)
+          .split("\n")
+          .map((line) => line.trim())
+          .filter((line) => line.includes(":") && !line.startsWith("#"))
+          .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]);
+  return users.length === 0 ? undefined : Object.fromEntries(users);
+}
+
+const pairs = new WeakMap<DeepReadonly<Secret>, TlsPair | string>();
+
+/** What TLS can be served with; a text tells what is wrong. Read once for each Secret. */
+function pairOf(secret: DeepReadonly<Secret>): TlsPair | string {
+  const known = pairs.get(secret);
+  if (known !== undefined) return known;
+  const cert = textOf(secret.data?.["tls.crt"]);
+  const key = textOf(secret.data?.["tls.key"]);
+  const found = cert === "" || key === "" ? "has no tls.crt and tls.key" : checkedPair(cert, key);
+  pairs.set(secret, found);
+  return found;
+}
+
+function checkedPair(cert: string, key: string): TlsPair | string {
+  try {
+    const fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+    return fits ? { cert, key } : "has a key of another certificate";
+  } catch {
+    return "has no certificate and key that can be read";
   }
 }
 

@@ -12,7 +12,7 @@ function route(host: string, path: string, given: Given): Route {
     path,
     isDefault: false,
     entryPoints: ["web", "websecure"],
-    backends: [],
+    backend: "",
     rules: {},
     ...given,
   };

@@ -17,14 +17,9 @@ export interface Route {
   /** The annotation's; undefined goes by length. */
   readonly priority?: number;
   readonly entryPoints: readonly EntryPoint[];
-  /** Names of backends, taken by weight. */
-  readonly backends: readonly WeightedBackend[];
+  /** The name of the backend; "" where there is none. */
+  readonly backend: string;
   readonly rules: RouteRules;
-}
-
-export interface WeightedBackend {
-  readonly name: string;
-  readonly weight: number;
 }
 
 /** What annotations ask for; absent is what happens without. */
@@ -73,6 +68,7 @@ export interface CanaryRules {
   readonly cookie?: string;
   /** The backend of those who are chosen. */
   readonly backend: string;
+  /** How many of `weightTotal` go there by lot. */
   readonly weight: number;
   readonly weightTotal: number;
 }

@@ -1,7 +1,7 @@
 /** An ingress server on loopback, backends that answer as a test wants, clients that send bytes. */
 import { connect, type Socket } from "node:net";
 import { createRuntime } from "../../../runtime/real.ts";
-import { realStreams } from "../../../runtime/stream-sockets.ts";
+import { createStreams } from "../../../runtime/stream-sockets.ts";
 import { IngressServer } from "../ingress-server.ts";
 import type { Backend, IngressReport, Route } from "../route-table.ts";
 import { testPairs } from "./test-pairs.ts";
@@ -21,7 +21,7 @@ export async function startWorld(): Promise<IngressWorld> {
   const { promise: up, resolve } = Promise.withResolvers<void>();
   const server = new IngressServer({
     runtime,
-    streams: realStreams,
+    streams: createStreams(runtime.log),
     host: "127.0.0.1",
     ports: { web: 0, websecure: 0 },
     fallback: testPairs().fallback,
@@ -55,7 +55,7 @@ export function routeTo(backend: string, given: Partial<Route> = {}): Route {
     match: "prefix",
     isDefault: false,
     entryPoints: ["web", "websecure"],
-    backends: [{ name: backend, weight: 1 }],
+    backend,
     rules: {},
     ...given,
   };
