@@ -2,6 +2,12 @@
  * Sockets driven by calls instead of streams, for what must move many small messages: a proxy's
  * connections. Kept apart from `Runtime`, as `Host` is: only an agent needs them.
  */
+import {
+  type ClientHttp2Session,
+  connect as connectHttp2,
+  createServer as createHttp2Server,
+  type ServerHttp2Session,
+} from "node:http2";
 import { createSecureContext, createServer, type SecureContext, type TLSSocket } from "node:tls";
 
 import type { Logger } from "./runtime.ts";
@@ -68,6 +74,15 @@ export interface Streams {
     face: TlsFace,
     onOpen: (socket: TLSSocket, protocol: string) => void,
   ): Promise<StreamListener>;
+  /** Speaks HTTP/2 on the sockets it is given. */
+  http2Server(
+    onSession: (client: {
+      readonly session: ServerHttp2Session;
+      readonly remoteAddress: string;
+    }) => void,
+  ): (socket: TLSSocket) => void;
+  /** Speaks HTTP/2 with `host:port`, and by TLS does not ask who answers. */
+  connectHttp2(endpoint: string, tls: boolean): ClientHttp2Session;
   /** Calls `onOpen`, or `onFailure` with the system's code for it. */
   connect(
     dial: StreamDial,
@@ -171,9 +186,31 @@ export function createStreams(log: Logger): Streams {
   return {
     listen: (host, port, onOpen) => listen(told, { host, port }, onOpen),
     listenTls,
+    http2Server,
+    connectHttp2: (endpoint, tls) =>
+      connectHttp2(`${tls ? "https" : "http"}://${endpoint}`, {
+        rejectUnauthorized: false,
+        settings: { enablePush: false },
+      }),
     connect: (dial, onOpen, onFailure) => connect(told, dial, onOpen, onFailure),
   };
 }
+
+const http2Limits = {
+  maxConcurrentStreams: 250,
+  maxHeaderListSize: 32 * 1024,
+  initialWindowSize: 256 * 1024,
+} as const;
+
+const http2Server: Streams["http2Server"] = (onSession) => {
+  const server = createHttp2Server({ settings: http2Limits });
+  server.on("session", (session) => {
+    onSession({ session, remoteAddress: session.socket.remoteAddress ?? "" });
+  });
+  // A session tells its own errors.
+  server.on("sessionError", () => {});
+  return (socket) => void server.emit("connection", socket);
+};
 
 type Handlers = ReturnType<typeof handlers>;
 

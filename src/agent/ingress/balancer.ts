@@ -51,8 +51,12 @@ export class Balancer {
     return this.#byMark.get(mark);
   }
 
-  markFor(endpoint: string): string {
-    return markOf(endpoint);
+  /** What keeps a client with the endpoint; undefined where nobody asked for that. */
+  cookieFor(endpoint: string): string | undefined {
+    const { sticky } = this.#backend;
+    return sticky === undefined
+      ? undefined
+      : `${sticky.name}=${markOf(endpoint)}${sticky.attributes}`;
   }
 
   setAside(endpoint: string, nowMs: number): void {

@@ -1,12 +1,8 @@
-/**
- * One request on its way to a backend and its answer back. Tries another endpoint as long as
- * nothing has been sent that must not be sent twice.
- */
-
-import type { AnswerReader, BackendConnection } from "./backend-connection.ts";
-import type { BackendPool } from "./backend-pool.ts";
+/** One request on its way to a backend, and its answer on the way back: who speaks to whom. */
 import type { Balancer } from "./balancer.ts";
+import type { Field } from "./header-fields.ts";
 import type { Framing } from "./request-head.ts";
+import type { Outgoing, Request } from "./request-out.ts";
 import type { ResponseHead } from "./response-head.ts";
 
 /** Who asked: gets the answer, in whatever protocol it speaks. */
@@ -16,7 +12,7 @@ export interface Asker {
   /** False: hold on until `resume` is called. */
   body(piece: Buffer): boolean;
   flush(): void;
-  finish(): void;
+  finish(trailers: readonly Field[]): void;
   /** Bytes pass as they are from here on. */
   switched(head: ResponseHead): void;
   /** The backend sends no more after `switched`. */
@@ -31,6 +27,7 @@ export interface Asker {
 
 /** What an asker may do with its exchange. */
 export interface Exchange {
+  start(): void;
   /** A piece of the request's body; false: hold on until `more`. */
   write(piece: Buffer): boolean;
   end(): void;
@@ -43,12 +40,10 @@ export interface Exchange {
 }
 
 export interface ExchangeOptions {
-  readonly pool: BackendPool;
   readonly balancer: Balancer;
   readonly nowMs: () => number;
-  readonly method: string;
-  /** The head up to its framing. */
-  readonly text: string;
+  readonly request: Request;
+  readonly outgoing: Outgoing;
   readonly framing: Framing;
   /** The protocol to change to; "" for none. */
   readonly upgrade: string;
@@ -59,252 +54,9 @@ export interface ExchangeOptions {
   readonly readMs: number | undefined;
 }
 
-const attemptsMax = 4;
+/** What a server does once when it is asked twice. */
 const repeatable: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
-const lastChunk = "0\r\n\r\n";
 
-/** "parked": all endpoints refused, others may be on their way. */
-type Stage = "connecting" | "parked" | "waiting" | "answering" | "raw" | "over";
-
-export class Http1Exchange implements Exchange, AnswerReader {
-  readonly #options: ExchangeOptions;
-  readonly #asker: Asker;
-  readonly #tried: string[] = [];
-  #attempts = 0;
-  #stage: Stage = "connecting";
-  #connection: BackendConnection | undefined;
-  /** Counts connections that were asked for: one that comes too late is recognized. */
-  #attempt = 0;
-  #hasSentBody = false;
-  /** What came of the body before there was a connection. */
-  #early: Buffer[] = [];
-  #isWhole: boolean;
-  #sinceMs = 0;
-
-  constructor(options: ExchangeOptions, asker: Asker) {
-    this.#options = options;
-    this.#asker = asker;
-    this.#isWhole = options.framing.type === "none";
-  }
-
-  start(): void {
-    const { balancer, pool, method, nowMs, preferred } = this.#options;
-    const first = this.#tried.length === 0 ? preferred : undefined;
-    const endpoint = first ?? balancer.pick(this.#tried, nowMs());
-    if (endpoint === undefined) {
-      this.#fail(this.#tried.length === 0 ? 503 : 502);
-      return;
-    }
-    this.#tried.push(endpoint);
-    const mayRepeat = repeatable.has(method) && this.#options.framing.type === "none";
-    const idle = pool.take(endpoint, mayRepeat);
-    if (idle === undefined) this.#dial(endpoint);
-    else this.#use(idle);
-  }
-
-  #dial(endpoint: string): void {
-    const { pool, balancer, nowMs } = this.#options;
-    const attempt = ++this.#attempt;
-    this.#stage = "connecting";
-    this.#sinceMs = nowMs();
-    pool.dial(
-      endpoint,
-      balancer.backend.protocol === "https",
-      (connection) => {
-        if (attempt !== this.#attempt || this.#stage !== "connecting") connection.destroy();
-        else this.#use(connection);
-      },
-      () => {
-        if (attempt === this.#attempt && this.#stage === "connecting") this.#refused(502);
-      },
-    );
-  }
-
-  #refused(status: 502 | 504): void {
-    const { balancer, nowMs } = this.#options;
-    balancer.setAside(this.#tried.at(-1) ?? "", nowMs());
-    this.#again(status);
-  }
-
-  /** Nothing has been sent: the next endpoint, or all again when there may be new ones. */
-  #again(status: 502 | 504): void {
-    const { balancer, nowMs } = this.#options;
-    this.#attempt += 1;
-    this.#attempts += 1;
-    if (this.#attempts >= attemptsMax) {
-      this.#fail(status);
-      return;
-    }
-    const hasOther = balancer.pick(this.#tried, nowMs()) !== undefined;
-    if (hasOther) {
-      this.start();
-      return;
-    }
-    this.#tried.length = 0;
-    this.#stage = "parked";
-  }
-
-  #use(connection: BackendConnection): void {
-    const { method, text, nowMs } = this.#options;
-    this.#connection = connection;
-    this.#stage = "waiting";
-    this.#sinceMs = nowMs();
-    const isFree = connection.request(this, method, text + framingText(this.#options));
-    const early = this.#early;
-    this.#early = [];
-    for (const piece of early) this.#send(piece);
-    if (this.#isWhole) this.#sendEnd();
-    if (isFree) this.#asker.more();
-  }
-
-  write(piece: Buffer): boolean {
-    if (this.#stage === "connecting" || this.#stage === "parked") {
-      this.#early.push(piece);
-      return false;
-    }
-    if (this.#stage === "over") return true;
-    return this.#send(piece);
-  }
-
-  #send(piece: Buffer): boolean {
-    const socket = this.#connection?.socket;
-    if (socket === undefined || piece.length === 0) return true;
-    this.#hasSentBody = true;
-    this.#sinceMs = this.#options.nowMs();
-    if (this.#options.framing.type !== "chunked" || this.#stage === "raw") {
-      return socket.write(piece);
-    }
-    socket.write(`${piece.length.toString(16)}\r\n`);
-    socket.write(piece);
-    return socket.write("\r\n");
-  }
-
-  end(): void {
-    if (this.#stage === "raw") {
-      this.#connection?.socket.end();
-      return;
-    }
-    if (this.#isWhole) return;
-    this.#isWhole = true;
-    if (this.#connection !== undefined) this.#sendEnd();
-  }
-
-  #sendEnd(): void {
-    if (this.#options.framing.type === "chunked") this.#connection?.socket.write(lastChunk);
-  }
-
-  pause(): void {
-    this.#connection?.socket.pause();
-  }
-
-  resume(): void {
-    this.#connection?.socket.resume();
-  }
-
-  abort(): void {
-    this.#stage = "over";
-    this.#connection?.destroy();
-    this.#connection = undefined;
-  }
-
-  tick(nowMs: number): void {
-    const { connectMs, readMs } = this.#options;
-    const lasts = nowMs - this.#sinceMs;
-    if (this.#stage === "parked") this.start();
-    else if (this.#stage === "connecting" && lasts > connectMs) this.#refused(504);
-    else if (readMs === undefined || lasts <= readMs) return;
-    else if (this.#stage === "waiting" || this.#stage === "answering") {
-      const hadHead = this.#stage === "answering";
-      this.abort();
-      if (hadHead) this.#asker.cut();
-      else this.#asker.fail(504);
-    }
-  }
-
-  interim(head: ResponseHead): void {
-    this.#asker.interim(head);
-  }
-
-  head(head: ResponseHead): void {
-    this.#stage = "answering";
-    this.#asker.head(head, this.#tried.at(-1) ?? "");
-  }
-
-  body(piece: Buffer): void {
-    this.#sinceMs = this.#options.nowMs();
-    if (!this.#asker.body(piece)) this.pause();
-  }
-
-  flush(): void {
-    this.#asker.flush();
-  }
-
-  whole(): void {
-    const connection = this.#connection;
-    this.#stage = "over";
-    this.#connection = undefined;
-    // The rest of a body that the backend did not wait for must not reach the next answer.
-    if (!this.#isWhole) connection?.destroy();
-    this.#asker.finish();
-  }
-
-  switched(head: ResponseHead): void {
-    if (this.#options.upgrade === "") {
-      this.abort();
-      this.#asker.fail(502);
-      return;
-    }
-    this.#stage = "raw";
-    this.#asker.switched(head);
-  }
-
-  drained(): void {
-    this.#asker.more();
-  }
-
-  ended(): void {
-    this.#asker.halfClosed();
-  }
-
-  broken(): void {
-    const { method } = this.#options;
-    const wasReused = this.#connection?.isReused === true;
-    const stage = this.#stage;
-    this.#connection = undefined;
-    if (stage === "over") return;
-    if (stage !== "waiting") {
-      this.#stage = "over";
-      this.#asker.cut();
-      return;
-    }
-    const mayRepeat = repeatable.has(method) && !this.#hasSentBody;
-    if (!mayRepeat) {
-      this.#fail(502);
-      return;
-    }
-    // The endpoint may be well: it only closed a connection that had waited.
-    if (wasReused) this.#dial(this.#tried.at(-1) ?? "");
-    else this.#again(502);
-  }
-
-  #fail(status: 502 | 503 | 504): void {
-    this.#stage = "over";
-    this.#attempt += 1;
-    this.#asker.fail(status);
-  }
-}
-
-function framingText({ framing, upgrade, method }: ExchangeOptions): string {
-  if (upgrade !== "") return `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`;
-  switch (framing.type) {
-    case "none":
-      // Some servers wait for a body where the method usually has one.
-      return method === "POST" || method === "PUT" || method === "PATCH"
-        ? "Content-Length: 0\r\n\r\n"
-        : "\r\n";
-    case "length":
-      return `Content-Length: ${framing.bytes}\r\n\r\n`;
-    case "chunked":
-      return "Transfer-Encoding: chunked\r\n\r\n";
-  }
+export function mayRepeat({ method }: Request): boolean {
+  return repeatable.has(method);
 }

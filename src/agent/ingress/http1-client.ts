@@ -2,12 +2,12 @@
 import type { StreamOwner, StreamSocket } from "../../runtime/stream-sockets.ts";
 import { type BodyReader, bodyReader } from "./body-reader.ts";
 import type { AnswerFields, Decision, Forward } from "./decision.ts";
-import { type Asker, type Exchange, Http1Exchange } from "./exchange.ts";
+import type { Asker, Exchange } from "./exchange.ts";
 import { headLimits } from "./header-fields.ts";
-import { gatewayLimits, type IngressGateway, type Timed } from "./ingress-gateway.ts";
+import type { IngressGateway, Timed } from "./ingress-gateway.ts";
 import { OutBytes } from "./out-bytes.ts";
 import { parseRequestHead, type Refusal, type RequestHead } from "./request-head.ts";
-import { answerFieldsOf, type Request, requestText } from "./request-out.ts";
+import { answerFieldsOf, type Request } from "./request-out.ts";
 import { RequestRecord } from "./request-record.ts";
 import { type ResponseHead, reasonOf } from "./response-head.ts";
 import type { EntryPoint } from "./route-table.ts";
@@ -154,7 +154,7 @@ export class Http1Client implements StreamOwner, Asker, Timed {
       this.#answer(decision.status, decision.fields, decision.body);
       return;
     }
-    const { bodyBytesMax = Number.POSITIVE_INFINITY, connectMs, readMs } = decision.route.rules;
+    const { bodyBytesMax = Number.POSITIVE_INFINITY } = decision.route.rules;
     if (head.framing.type === "length" && head.framing.bytes > bodyBytesMax) {
       this.#answer(413, [], "");
       return;
@@ -163,21 +163,8 @@ export class Http1Client implements StreamOwner, Asker, Timed {
     this.#forward = decision;
     this.#stage = "busy";
     const upgrade = head.framing.type === "none" ? head.upgrade : "";
-    const exchange = new Http1Exchange(
-      {
-        pool: this.#gateway.pool,
-        balancer: decision.balancer,
-        nowMs: () => this.#gateway.nowMs(),
-        method: head.method,
-        text: requestText(request, decision.outgoing),
-        framing: head.framing,
-        upgrade,
-        preferred: decision.preferred,
-        connectMs: connectMs ?? gatewayLimits.connectMs,
-        readMs,
-      },
-      this,
-    );
+    const { framing } = head;
+    const exchange = this.#gateway.exchange(decision, { request, framing, upgrade }, this);
     this.#exchange = exchange;
     exchange.start();
     if (this.#exchange === exchange && this.#reader !== undefined) this.#startBody(head);
@@ -313,7 +300,9 @@ export class Http1Client implements StreamOwner, Asker, Timed {
     this.#keeps = this.#keeps && !isLast && this.#reader === undefined;
     let text = this.#headText(head);
     for (const [name, value] of this.#forward?.fields ?? []) text += `${name}: ${value}\r\n`;
-    text += this.#stickyText(endpoint);
+    const { balancer, preferred } = this.#forward ?? {};
+    const cookie = preferred === endpoint ? undefined : balancer?.cookieFor(endpoint);
+    if (cookie !== undefined) text += `Set-Cookie: ${cookie}\r\n`;
     if (framing.type === "length") text += `Content-Length: ${framing.bytes}\r\n`;
     else if (framing.type !== "none" && !isOld) text += "Transfer-Encoding: chunked\r\n";
     else if (framing.type === "none") text += emptyFraming(head, this.#head?.method ?? "");
@@ -335,13 +324,6 @@ export class Http1Client implements StreamOwner, Asker, Timed {
     for (const { name, value } of answerFieldsOf(fields, connection, this.#forward?.fields))
       text += `${name}: ${value}\r\n`;
     return text;
-  }
-
-  #stickyText(endpoint: string): string {
-    const { balancer, preferred } = this.#forward ?? {};
-    const sticky = balancer?.backend.sticky;
-    if (sticky === undefined || balancer === undefined || preferred === endpoint) return "";
-    return `Set-Cookie: ${sticky.name}=${balancer.markFor(endpoint)}${sticky.attributes}\r\n`;
   }
 
   body(piece: Buffer): boolean {

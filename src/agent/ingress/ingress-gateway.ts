@@ -3,8 +3,12 @@ import type { Clock, Logger, Random } from "../../runtime/runtime.ts";
 import type { Streams } from "../../runtime/stream-sockets.ts";
 import { BackendPool } from "./backend-pool.ts";
 import { Balancer } from "./balancer.ts";
-import { type AnswerFields, type Decision, plainAnswer } from "./decision.ts";
+import { type AnswerFields, type Decision, type Forward, plainAnswer } from "./decision.ts";
+import type { Asker, Exchange, ExchangeOptions } from "./exchange.ts";
 import { fieldOf } from "./header-fields.ts";
+import { Http1Exchange } from "./http1-exchange.ts";
+import { Http2Exchange } from "./http2-exchange.ts";
+import { Http2Pool } from "./http2-pool.ts";
 import type { IngressMetrics } from "./ingress-metrics.ts";
 import { normalPath } from "./normal-path.ts";
 import type { Request } from "./request-out.ts";
@@ -29,7 +33,7 @@ export interface GatewayOptions {
   readonly logAccess: (line: string) => void;
 }
 
-export const gatewayLimits = {
+const gatewayLimits = {
   clientsMax: 10_000,
   tickMs: 250,
   connectMs: 5000,
@@ -38,6 +42,7 @@ export const gatewayLimits = {
 export class IngressGateway {
   readonly options: GatewayOptions;
   readonly pool: BackendPool;
+  readonly http2Pool: Http2Pool;
   #matcher = new RouteMatcher([]);
   readonly #balancers = new Map<string, Balancer>();
   readonly #clients = new Set<Timed>();
@@ -45,6 +50,7 @@ export class IngressGateway {
   constructor(options: GatewayOptions) {
     this.options = options;
     this.pool = new BackendPool(options.streams, () => this.nowMs());
+    this.http2Pool = new Http2Pool(options.streams, () => this.nowMs());
   }
 
   nowMs(): number {
@@ -60,7 +66,9 @@ export class IngressGateway {
     const nowMs = this.nowMs();
     for (const client of this.#clients) client.tick(nowMs);
     const known = new Set([...this.#balancers.values()].flatMap((one) => one.backend.endpoints));
-    this.pool.sweep((endpoint) => known.has(endpoint));
+    const isKnown = (endpoint: string): boolean => known.has(endpoint);
+    this.pool.sweep(isKnown);
+    this.http2Pool.sweep(isKnown);
   }
 
   /** False: there are too many clients already. */
@@ -82,9 +90,11 @@ export class IngressGateway {
     for (;;) {
       const isLate = clock.monotonicMs() >= deadlineMs;
       for (const client of [...this.#clients]) if (isLate || client.isIdle) client.destroy();
-      if (this.#clients.size === 0) return this.pool.close();
+      if (this.#clients.size === 0) break;
       await clock.sleep(pollMs, never);
     }
+    this.pool.close();
+    this.http2Pool.close();
   }
 
   setRoutes(routes: readonly Route[]): void {
@@ -114,6 +124,21 @@ export class IngressGateway {
     return checkRules({ request, match: found, path, query }, (fields) =>
       this.#forward(request, found, { path, query, fields }),
     );
+  }
+
+  /** Begins nothing yet. */
+  exchange(
+    { balancer, outgoing, preferred, route }: Forward,
+    asked: Pick<ExchangeOptions, "request" | "framing" | "upgrade">,
+    asker: Asker,
+  ): Exchange {
+    const { connectMs = gatewayLimits.connectMs, readMs } = route.rules;
+    const nowMs = (): number => this.nowMs();
+    const options = { ...asked, balancer, outgoing, preferred, connectMs, readMs, nowMs };
+    const { protocol } = balancer.backend;
+    return protocol === "h2c" || protocol === "h2"
+      ? new Http2Exchange(options, this.http2Pool, asker)
+      : new Http1Exchange(options, this.pool, asker);
   }
 
   #backendFor({ backend, rules }: Route, request: Request): string {

@@ -5,6 +5,7 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import type { StreamListener, Streams, TlsPair } from "../../runtime/stream-sockets.ts";
 import { Certificates } from "./certificates.ts";
 import { Http1Client } from "./http1-client.ts";
+import { Http2Client } from "./http2-client.ts";
 import { IngressGateway } from "./ingress-gateway.ts";
 import { createIngressMetrics } from "./ingress-metrics.ts";
 import type { EntryPoint, IngressOrder, IngressReport } from "./route-table.ts";
@@ -99,6 +100,9 @@ export class IngressServer {
   async #open(entryPoint: EntryPoint): Promise<StreamListener> {
     const { streams, host, ports, fallback } = this.#options;
     const gateway = this.#gateway;
+    const acceptHttp2 = streams.http2Server(({ session, remoteAddress }) => {
+      new Http2Client(gateway, session, remoteAddress);
+    });
     if (entryPoint === "web") {
       return streams.listen(host, ports.web, (socket) => {
         new Http1Client(gateway, socket, "web");
@@ -107,10 +111,11 @@ export class IngressServer {
     const face = {
       fallback,
       certificateFor: (name: string) => this.#certificates.find(name),
-      protocols: ["http/1.1"],
+      protocols: ["h2", "http/1.1"],
     };
-    return await streams.listenTls(host, ports.websecure, face, (socket) => {
-      new Http1Client(gateway, new NodeStream(socket), "websecure");
+    return await streams.listenTls(host, ports.websecure, face, (socket, protocol) => {
+      if (protocol === "h2") acceptHttp2(socket);
+      else new Http1Client(gateway, new NodeStream(socket), "websecure");
     });
   }
 }

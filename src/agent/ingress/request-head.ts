@@ -40,6 +40,15 @@ export interface Refusal {
 
 export const noBody: Framing = { type: "none" };
 const chunked: Framing = { type: "chunked" };
+export function isHost(text: string): boolean {
+  return hostForm.test(text);
+}
+
+/** What a target may consist of. */
+export function isTarget(text: string): boolean {
+  return text.length <= headLimits.targetBytesMax && targetForm.test(text) && !text.includes("#");
+}
+
 const hostForm = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])?(:\d{0,5})?$/;
 const targetForm = /^[!-~]+$/;
 
@@ -58,7 +67,7 @@ export function parseRequestHead(head: string): RequestHead | Refusal {
     return { status: /^HTTP\/\d\.\d$/.test(version) ? 505 : 400 };
   }
   if (target.length > headLimits.targetBytesMax) return { status: 414 };
-  if (!targetForm.test(target) || target.includes("#")) return { status: 400 };
+  if (!isTarget(target)) return { status: 400 };
   const fields = parseFields(head, end === -1 ? head.length : end + 2);
   if (fields === undefined) return { status: 400 };
   if (fields === "too-many") return { status: 431 };
@@ -149,12 +158,12 @@ function placeOf(
   host: string | undefined,
 ): { readonly host: string; readonly target: string } | Refusal {
   if (host === undefined && minor === 1) return { status: 400 };
-  if (host !== undefined && !hostForm.test(host)) return { status: 400 };
+  if (host !== undefined && !isHost(host)) return { status: 400 };
   if (target.startsWith("/")) return { host: host ?? "", target };
   if (method === "OPTIONS" && target === "*") return { host: host ?? "", target: "/" };
   const absolute = /^https?:\/\/([^/?]*)(.*)$/i.exec(target);
   const [, authority = "", rest = ""] = absolute ?? [];
   // Tunnels (CONNECT) are for forward proxies.
-  if (authority === "" || !hostForm.test(authority)) return { status: 400 };
+  if (authority === "" || !isHost(authority)) return { status: 400 };
   return { host: authority, target: rest.startsWith("/") ? rest : `/${rest}` };
 }

@@ -1,0 +1,82 @@
+/** Connections to backends that speak HTTP/2: one for each, shared by all requests. */
+import type { ClientHttp2Session } from "node:http2";
+import type { Streams } from "../../runtime/stream-sockets.ts";
+
+const limits = { idleMsMax: 30_000 } as const;
+
+interface Kept {
+  readonly session: ClientHttp2Session;
+  /** Who waits for it to be connected; undefined when it is. */
+  waiting: { readonly open: () => void; readonly fail: () => void }[] | undefined;
+  streams: number;
+  idleSinceMs: number;
+}
+
+export class Http2Pool {
+  readonly #kept = new Map<string, Kept>();
+
+  constructor(
+    private readonly streams: Streams,
+    private readonly nowMs: () => number,
+  ) {}
+
+  /** Calls one of the two, at once when there is a connection. */
+  session(
+    endpoint: string,
+    tls: boolean,
+    onOpen: (session: ClientHttp2Session) => void,
+    onFailure: () => void,
+  ): void {
+    const kept = this.#kept.get(endpoint) ?? this.#connect(endpoint, tls);
+    const { session } = kept;
+    if (kept.waiting === undefined) onOpen(session);
+    else kept.waiting.push({ open: () => onOpen(session), fail: onFailure });
+  }
+
+  #connect(endpoint: string, tls: boolean): Kept {
+    const session = this.streams.connectHttp2(endpoint, tls);
+    const kept: Kept = { session, waiting: [], streams: 0, idleSinceMs: this.nowMs() };
+    const gone = (): void => {
+      if (this.#kept.get(endpoint) === kept) this.#kept.delete(endpoint);
+      const { waiting = [] } = kept;
+      kept.waiting = [];
+      for (const { fail } of waiting) fail();
+    };
+    session.on("connect", () => {
+      const { waiting = [] } = kept;
+      kept.waiting = undefined;
+      for (const { open } of waiting) open();
+    });
+    session.on("error", gone);
+    session.on("close", gone);
+    // It finishes what it has, and takes no more.
+    session.on("goaway", gone);
+    this.#kept.set(endpoint, kept);
+    return kept;
+  }
+
+  /** Counts a request that begins on it, and the end of one. */
+  count(endpoint: string, by: 1 | -1): void {
+    const kept = this.#kept.get(endpoint);
+    if (kept === undefined) return;
+    kept.streams += by;
+    kept.idleSinceMs = this.nowMs();
+  }
+
+  /** Closes what nobody has used for long, or what leads to no endpoint any more. */
+  sweep(isKnown: (endpoint: string) => boolean): void {
+    const since = this.nowMs() - limits.idleMsMax;
+    for (const [endpoint, { session, streams, idleSinceMs }] of this.#kept) {
+      const isOld = streams <= 0 && idleSinceMs < since;
+      if (isKnown(endpoint) && !isOld) continue;
+      this.#kept.delete(endpoint);
+      // It ends when its last request has.
+      session.close();
+    }
+  }
+
+  close(): void {
+    for (const { session } of this.#kept.values()) session.destroy();
+    this.#kept.clear();
+  }
+}
