@@ -127,7 +127,7 @@ test("gRPC passes: HTTP/2 on both sides, with trailers", async () => {
   ]);
 });
 
-test("streams of both sides are open at once: what is sent is answered before the end", async () => {
+test("both sides of a stream are open at once: what is sent is answered at once", async () => {
   await using backend = await http2Backend((stream) => {
     stream.respond({ ":status": 200 });
     stream.on("data", (piece) => stream.write(`echo ${piece}`));
