@@ -167,3 +167,11 @@ export function isExtendedResourceName(name: string): boolean {
   if (isNative || name.startsWith("requests.")) return false;
   return labelKeyErrors(`requests.${name}`).length === 0;
 }
+
+/** Resources of these names are devices of the class of the rest of the name. */
+export const implicitDevicePrefix = "deviceclass.resource.kubernetes.io/";
+
+/** True for resources that a class of devices may stand for. */
+export function mayBeDeviceResource(name: string): boolean {
+  return name.startsWith(implicitDevicePrefix) || isExtendedResourceName(name);
+}

@@ -9,10 +9,10 @@ import { Registration } from "../../gen/cri/pluginregistration_pb.ts";
 import { realHost } from "../../runtime/host.ts";
 import { createRuntime } from "../../runtime/real.ts";
 import { serveSocket } from "../devices/socket-server.ts";
+import { PluginRegistry } from "../plugin-registry.ts";
 import { MemoryApi } from "../testing/memory-api.ts";
 import { CsiDrivers } from "./csi-drivers.ts";
 import { CsiNodeReport } from "./csi-node.ts";
-import { PluginRegistry } from "./plugin-registry.ts";
 
 const runtime = createRuntime({ logLevel: "error" });
 const dir = mkdtempSync(join(tmpdir(), "k3-csi-"));

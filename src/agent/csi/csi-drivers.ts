@@ -4,9 +4,9 @@ import type { CSIDriver } from "../../gen/storage-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { LiveSet, LiveSets } from "../../live/live-set.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import type { Plugin, PluginHandler, Registered } from "../plugin-registry.ts";
 import { CsiClient } from "./csi-client.ts";
 import type { CsiNodeReport } from "./csi-node.ts";
-import type { Plugin, PluginHandler } from "./plugin-registry.ts";
 
 export interface CsiDriversOptions {
   readonly runtime: Runtime;
@@ -61,7 +61,7 @@ export class CsiDrivers implements PluginHandler {
     try {
       await this.#options.report.install(await client.nodeInfo(name));
     } catch (error) {
-      await this.deregister(name).catch((failure: unknown) => {
+      await this.#remove(name).catch((failure: unknown) => {
         this.#options.runtime.log.warn("Cannot take a CSI driver back", { name, error: failure });
       });
       throw error;
@@ -69,7 +69,11 @@ export class CsiDrivers implements PluginHandler {
     this.#options.runtime.log.info("A CSI driver has registered", { name, endpoint });
   }
 
-  async deregister(name: string): Promise<void> {
+  async deregister({ name }: Registered): Promise<void> {
+    await this.#remove(name);
+  }
+
+  async #remove(name: string): Promise<void> {
     this.#drivers.get(name)?.client.close();
     this.#drivers.delete(name);
     await this.#options.report.uninstall(name);

@@ -175,7 +175,8 @@ test("the pod resources API tells who holds what", async () => {
   const holder = pod("a", 1);
   await manager.allocate(holder);
   const options = { host: realHost, scope: life, rootDir, store: manager.store };
-  await servePodResources({ ...options, pods: () => [holder] });
+  const claims = { usedBy: () => [] };
+  await servePodResources({ ...options, claims, pods: () => [holder] });
   const { transport, close } = openSocket(`${rootDir}/pod-resources/kubelet.sock`);
   const lister = createClient(PodResourcesLister, transport);
   const devices = [

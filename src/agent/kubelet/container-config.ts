@@ -24,6 +24,8 @@ export interface ContainerOptions {
   readonly blockDevices: NonNullable<ContainerConfig["devices"]>;
   /** What comes with the devices that the container holds. */
   readonly grants: readonly DeviceGrant[];
+  /** Names of the devices of its claims. */
+  readonly cdiDevices: readonly string[];
   readonly memoryCapacityBytes: number;
   readonly seccompRoot: string;
   readonly hash: string;
@@ -54,9 +56,10 @@ export function containerConfig(options: ContainerOptions): ContainerConfig {
           permissions,
         })),
     ],
-    CDIDevices: options.grants
-      .flatMap(({ cdiDevices }) => cdiDevices)
-      .map(({ name }) => ({ name })),
+    CDIDevices: [
+      ...options.cdiDevices.map((name) => ({ name })),
+      ...options.grants.flatMap(({ cdiDevices }) => cdiDevices).map(({ name }) => ({ name })),
+    ],
     labels: { ...podLabels(pod), [criNames.containerName]: container.name },
     annotations: {
       ...Object.fromEntries(options.grants.flatMap((one) => Object.entries(one.annotations))),

@@ -3,6 +3,8 @@ import type { Client } from "../../client/client.ts";
 import type { EventRecorder } from "../../live/events.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import type { DraDrivers } from "../claims/dra-drivers.ts";
+import type { PodClaims } from "../claims/pod-claims.ts";
 import type { CriClient } from "../cri/client.ts";
 import type { Csi } from "../csi/csi.ts";
 import type { DeviceManager } from "../devices/device-manager.ts";
@@ -32,6 +34,8 @@ export interface KubeletContext {
   readonly csi: Csi;
   readonly prober: Prober;
   readonly devices: DeviceManager;
+  readonly claims: PodClaims;
+  readonly draDrivers: DraDrivers;
   readonly resources: ResourceState;
   /** Absent where network policies are not enforced. */
   readonly policy?: PodAdmission | undefined;

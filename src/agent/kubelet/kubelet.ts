@@ -6,10 +6,11 @@ import type { LiveSets } from "../../live/live-set.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
+import { DraDrivers } from "../claims/dra-drivers.ts";
+import { PodClaims } from "../claims/pod-claims.ts";
 import type { CriClient } from "../cri/client.ts";
 import { createCsi } from "../csi/csi.ts";
 import { DeviceManager } from "../devices/device-manager.ts";
-import { servePodResources } from "../devices/pod-resources.ts";
 import { ImageManager, type ImageSources } from "../images.ts";
 import type { PodAdmission } from "../net/policy.ts";
 import { prepareCgroups } from "./cgroups.ts";
@@ -23,6 +24,7 @@ import { defaultSettings, type KubeletSettings } from "./kubelet-settings.ts";
 import { logLimits, rotateLogs } from "./log-rotation.ts";
 import { type Machine, readMachine } from "./machine.ts";
 import { type NodeIdentity, nodeAllocatable, reservedOf } from "./node-object.ts";
+import { followDrivers, servePlugins } from "./node-plugins.ts";
 import { NodeReporter, type NodeReporterOptions } from "./node-reporter.ts";
 import { ObjectSource } from "./object-source.ts";
 import type { PodRecord } from "./pod-record.ts";
@@ -127,11 +129,11 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   wake = (uid) => workers.wake(uid);
   objectsChanged = (uids) => workers.objectsChanged(uids);
   const live = options.live.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
-  if (options.servesPlugins === true) await startPlugins(options, devices, workers);
+  if (options.servesPlugins === true) await servePlugins(context, workers, options);
   await reporter.register(scope.signal);
   scope.task("node-status", (signal) => reporter.run(signal));
   scope.task("node-lease", (signal) => reporter.renewLease(signal));
-  if (options.servesPlugins === true) context.csi.start(scope);
+  if (options.servesPlugins === true) followDrivers(context, workers, scope);
   scope.task("pods", (signal) => workers.follow(live, signal));
   const watchdog = startWatch(options, context, workers, live);
   startLoops(scope, context, workers);
@@ -307,17 +309,6 @@ function makeReporter(
   return { reporter, devices };
 }
 
-async function startPlugins(
-  { host, scope, settings = defaultSettings }: KubeletOptions,
-  devices: DeviceManager,
-  workers: PodWorkers,
-): Promise<void> {
-  const { rootDir } = settings;
-  const pods = (): readonly Pod[] => workers.evictions.active().map(({ pod }) => pod);
-  await devices.start();
-  await servePodResources({ host, scope, rootDir, store: devices.store, pods });
-}
-
 interface Found {
   readonly devices: DeviceManager;
   readonly rootDir: string;
@@ -340,6 +331,9 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
   const liveServices = options.live.of(services);
   const resources = new ResourceState(runtime, rootDir, options.scope.signal);
   await resources.load();
+  const draDrivers = new DraDrivers({ ...options, onHealth: () => {} });
+  const claims = new PodClaims({ runtime, client, rootDir, drivers: draDrivers });
+  await claims.store.load();
   const onInUse = found.onVolumesInUse;
   const csi = createCsi({ ...options, objects, tokens, rootDir, onInUse });
   return {
@@ -358,6 +352,8 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     prober: new Prober({ runtime, cri, events, onChange: onProbe }),
     resources,
     devices: found.devices,
+    claims,
+    draDrivers,
     cgroups: {
       host,
       log: runtime.log,

@@ -101,12 +101,25 @@ async function prepareVolumes(context: KubeletContext, record: PodRecord): Promi
   }
   try {
     await context.volumes.prepare(pod, placeOf(context, pod, ips), record.starting.signal);
-    record.volumes = "ready";
   } catch (error) {
     const message = error instanceof Error ? error.message : `${error}`;
     if (!record.starting.signal.aborted) {
       context.events.event(pod, "Warning", "FailedMount", message);
     }
+    throw error;
+  }
+  await prepareClaims(context, record);
+  record.volumes = "ready";
+}
+
+async function prepareClaims(context: KubeletContext, { pod, starting }: PodRecord): Promise<void> {
+  try {
+    await context.claims.prepare(pod);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : `${error}`;
+    const message = `Failed to prepare dynamic resources: ${why}`;
+    if (!starting.signal.aborted)
+      context.events.event(pod, "Warning", "FailedPrepareDynamicResources", message);
     throw error;
   }
 }
@@ -272,6 +285,7 @@ async function removeContainer(
 
 async function cleanUp(context: KubeletContext, record: PodRecord): Promise<void> {
   context.objects.follow(record.uid, []);
+  await context.claims.unprepare(record.uid);
   await context.volumes.tearDown(record.uid);
   await removePodCgroup(context.cgroups, record.pod);
   await context.devices.release(record.uid);

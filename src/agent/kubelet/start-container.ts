@@ -165,6 +165,7 @@ async function configOf(
     mounts,
     blockDevices: [...blockDevices(volumes, pod, container)],
     grants,
+    cdiDevices: context.claims.cdiDevicesFor(pod, container),
     memoryCapacityBytes: context.memoryCapacityBytes,
     seccompRoot: context.seccompRoot,
     hash: containerHash(container),

@@ -2,9 +2,10 @@
 import type { Container, ContainerExtendedResourceRequest } from "../../gen/core-v1.ts";
 import type { DeviceRequest, ResourceClaim } from "../../gen/resource-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { mayBeDeviceResource } from "../../lib/names.ts";
 import { claimOwner, extendedClaimAnnotation } from "../../schema/pod-claims.ts";
 import { type Amounts, amountOf, type LivePod, podRequests } from "../amounts.ts";
-import { classOfResource, type DeviceClaim, type DeviceView, mayBeDevice } from "./view.ts";
+import { classOfResource, type DeviceClaim, type DeviceView } from "./view.ts";
 
 /** The name of a claim that is not written yet: none that a claim could have. */
 export const unwrittenName = "<extended-resources>";
@@ -46,7 +47,7 @@ export function resourcesFromDevices(
 ): readonly string[] | string {
   const names: string[] = [];
   for (const [name, amount] of Object.entries(podRequests(pod))) {
-    if (amount === 0 || !mayBeDevice(name)) continue;
+    if (amount === 0 || !mayBeDeviceResource(name)) continue;
     const own = allocatable[name];
     if (!own && classOfResource(name, view) !== undefined) names.push(name);
     else if (own === undefined) return "cannot fit resource";

@@ -1,7 +1,7 @@
 /** What decisions read of devices: claims, slices, classes, and what is promised already. */
 import type { Device, DeviceClass, ResourceClaim, ResourceSlice } from "../../gen/resource-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { isExtendedResourceName } from "../../lib/names.ts";
+import { implicitDevicePrefix, mayBeDeviceResource } from "../../lib/names.ts";
 
 export type DeviceClaim = DeepReadonly<ResourceClaim>;
 export type LiveSlice = DeepReadonly<ResourceSlice>;
@@ -20,18 +20,11 @@ export interface DeviceView {
   readonly now: () => Date;
 }
 
-/** Resources of these names are devices of the class of the rest of the name. */
-const implicitPrefix = "deviceclass.resource.kubernetes.io/";
-
-export function mayBeDevice(resource: string): boolean {
-  return resource.startsWith(implicitPrefix) || isExtendedResourceName(resource);
-}
-
 /** The class whose devices stand behind a resource; of several the newest. */
 export function classOfResource(resource: string, view: DeviceView): LiveDeviceClass | undefined {
-  if (!mayBeDevice(resource)) return undefined;
-  if (resource.startsWith(implicitPrefix))
-    return view.deviceClass(resource.slice(implicitPrefix.length));
+  if (!mayBeDeviceResource(resource)) return undefined;
+  if (resource.startsWith(implicitDevicePrefix))
+    return view.deviceClass(resource.slice(implicitDevicePrefix.length));
   let best: LiveDeviceClass | undefined;
   for (const one of view.classes())
     if (one.spec.extendedResourceName === resource && isPreferred(one, best)) best = one;

@@ -3,22 +3,26 @@
  * handed to those who know its type, and taken back when its socket goes.
  */
 import { createClient } from "@connectrpc/connect";
-import { type PluginInfo, Registration } from "../../gen/cri/pluginregistration_pb.ts";
-import type { Host } from "../../runtime/host.ts";
-import type { Runtime } from "../../runtime/runtime.ts";
-import { criMessage, openSocket } from "../cri/client.ts";
+import { type PluginInfo, Registration } from "../gen/cri/pluginregistration_pb.ts";
+import type { Host } from "../runtime/host.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { criMessage, openSocket } from "./cri/client.ts";
 
 /** Who takes plugins of one type; what it throws is told to the plugin. */
 export interface PluginHandler {
   validate(plugin: Plugin): void;
   register(plugin: Plugin): Promise<void>;
-  deregister(name: string): Promise<void>;
+  deregister(plugin: Registered): Promise<void>;
 }
 
-export interface Plugin {
+/** One instance of a plugin: there may be two of a name while it is replaced. */
+export interface Registered {
   readonly name: string;
   /** The socket to talk to it by. */
   readonly endpoint: string;
+}
+
+export interface Plugin extends Registered {
   readonly versions: readonly string[];
 }
 
@@ -27,7 +31,7 @@ export interface PluginRegistryOptions {
   readonly host: Host;
   /** /var/lib/kubelet/plugins_registry */
   readonly dir: string;
-  /** By type: CSIPlugin. */
+  /** By type: CSIPlugin, DRAPlugin. */
   readonly handlers: ReadonlyMap<string, PluginHandler>;
 }
 
@@ -39,6 +43,10 @@ const limits = {
   retryMsMax: 122_000,
 } as const;
 
+interface Taken extends Registered {
+  readonly handler: PluginHandler;
+}
+
 type Known =
   | { readonly state: "registering"; readonly stamp: string }
   | {
@@ -47,12 +55,7 @@ type Known =
       readonly retryAtMs: number;
       readonly waitMs: number;
     }
-  | {
-      readonly state: "registered";
-      readonly stamp: string;
-      readonly name: string;
-      readonly handler: PluginHandler;
-    };
+  | ({ readonly state: "registered"; readonly stamp: string } & Taken);
 
 export class PluginRegistry {
   readonly #options: PluginRegistryOptions;
@@ -138,9 +141,7 @@ export class PluginRegistry {
     this.#wake.abort();
   }
 
-  async #introduce(
-    path: string,
-  ): Promise<{ readonly name: string; readonly handler: PluginHandler }> {
+  async #introduce(path: string): Promise<Taken> {
     const { transport, close } = openSocket(path);
     const client = createClient(Registration, transport);
     const options = { timeoutMs: limits.callMs };
@@ -149,13 +150,14 @@ export class PluginRegistry {
       const handler = this.#options.handlers.get(info.type);
       try {
         if (handler === undefined) throw new Error(noHandler(info, path));
-        await take(handler, info, path);
+        await take(handler, pluginOf(info, path));
       } catch (error) {
         const message = `RegisterPlugin error -- ${criMessage(error)}`;
         await client.notifyRegistrationStatus({ error: message }, options);
         throw error;
       }
-      const taken = { name: info.name, handler };
+      const { name, endpoint } = pluginOf(info, path);
+      const taken = { name, endpoint, handler };
       try {
         await client.notifyRegistrationStatus({ pluginRegistered: true }, options);
       } catch (error) {
@@ -168,22 +170,18 @@ export class PluginRegistry {
     }
   }
 
-  async #deregister({
-    name,
-    handler,
-  }: {
-    readonly name: string;
-    readonly handler: PluginHandler;
-  }): Promise<void> {
-    await handler.deregister(name).catch((error: unknown) => {
+  async #deregister({ name, endpoint, handler }: Taken): Promise<void> {
+    await handler.deregister({ name, endpoint }).catch((error: unknown) => {
       this.#options.runtime.log.warn("Cannot take a plugin back", { name, error: `${error}` });
     });
   }
 }
 
-async function take(handler: PluginHandler, info: PluginInfo, path: string): Promise<void> {
-  const { name, supportedVersions: versions } = info;
-  const plugin = { name, versions, endpoint: info.endpoint === "" ? path : info.endpoint };
+function pluginOf({ name, supportedVersions, endpoint }: PluginInfo, path: string): Plugin {
+  return { name, versions: supportedVersions, endpoint: endpoint === "" ? path : endpoint };
+}
+
+async function take(handler: PluginHandler, plugin: Plugin): Promise<void> {
   try {
     handler.validate(plugin);
   } catch (error) {
