@@ -199,7 +199,7 @@ test("planPreemption() takes the least important victims and spares the rest", (
   expect(planPreemption({ ...input, rejections })).toEqual({ node: "n", victims: [low] });
   const never = pod("never", { ...asks("1"), priority: 10, preemptionPolicy: "Never" });
   expect(planPreemption({ ...input, rejections, pod: never })).toMatchObject({
-    message: "no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.",
+    message: "preemption: not eligible due to preemptionPolicy=Never.",
   });
 });
 

@@ -32,8 +32,7 @@ export interface Candidate {
   readonly violations: number;
 }
 
-/** Why a plain failure cannot even be helped by resource claims: upstream's constant words. */
-const prefix = "no new claims to deallocate, preemption: ";
+const prefix = "preemption: ";
 
 export function planPreemption(input: PreemptionInput): Preemption {
   const found = findCandidates(input);

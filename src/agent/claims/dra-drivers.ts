@@ -120,10 +120,13 @@ export class DraDrivers implements PluginHandler {
     this.#look(name);
   }
 
+  #isThere(name: string): boolean {
+    return (this.#instances.get(name) ?? []).some(({ isConnected }) => isConnected);
+  }
+
   /** Slices of a driver that stays away go; they are its own to bring back. */
   #look(name: string): void {
-    const isThere = (this.#instances.get(name) ?? []).some(({ isConnected }) => isConnected);
-    if (isThere) {
+    if (this.#isThere(name)) {
       this.#leaving.get(name)?.abort();
       this.#leaving.delete(name);
       return;
@@ -148,8 +151,10 @@ export class DraDrivers implements PluginHandler {
     for (let waitMs: number = limits.wipeRetryMsMin; !signal.aborted; waitMs *= 2) {
       try {
         const { items } = await client.list(resourceSlices, "", { fieldSelector });
-        for (const { metadata } of items)
-          await client.delete(resourceSlices, "", metadata.name ?? "");
+        // A driver that came back meanwhile has just told of its devices.
+        for (const { metadata, spec } of items)
+          if (!this.#isThere(spec.driver))
+            await client.delete(resourceSlices, "", metadata.name ?? "");
         return;
       } catch (error) {
         runtime.log.debug("Cannot delete ResourceSlices", { fieldSelector, error: `${error}` });

@@ -106,7 +106,7 @@ function exchange(stream: ClientHttp2Stream, signal: AbortSignal | undefined): P
     signal?.addEventListener("abort", onAbort);
     stream.on("response", (headers) => {
       // An error without an answer comes in the headers alone.
-      if (headers["grpc-status"] !== undefined) status = headers;
+      if (isLast(headers)) status = headers;
     });
     stream.on("trailers", (trailers) => {
       status = trailers;
@@ -132,7 +132,7 @@ async function* messagesOf<T>(
   let status: IncomingHttpHeaders = {};
   let failure: Error | undefined;
   const noteStatus = (headers: IncomingHttpHeaders): void => {
-    if (headers["grpc-status"] !== undefined) status = headers;
+    if (isLast(headers)) status = headers;
   };
   const onAbort = (): void => {
     failure = canceled(signal);
@@ -189,9 +189,18 @@ class FrameReader {
   }
 }
 
+/** True for headers after which nothing comes. */
+function isLast(headers: IncomingHttpHeaders): boolean {
+  const { ":status": http = 200 } = headers;
+  return headers["grpc-status"] !== undefined || Number(http) !== 200;
+}
+
 function failureOf(status: IncomingHttpHeaders): ConnectError | undefined {
   const code = status["grpc-status"];
   if (code === "0") return undefined;
+  // Who does not even know the path has no such service.
+  if (Number(status[":status"]) === 404)
+    return new ConnectError("unknown service", Code.Unimplemented);
   if (code === undefined) return new ConnectError("the answer broke off", Code.Unavailable);
   return new ConnectError(decodeURIComponent(`${status["grpc-message"] ?? ""}`), Number(code));
 }
