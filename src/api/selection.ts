@@ -2,8 +2,8 @@
 import { ApiError } from "../lib/api-error.ts";
 import {
   type FieldTerm,
+  labelMatcher,
   matchesFields,
-  matchesLabels,
   parseFieldSelector,
   parseLabelSelector,
   SelectorError,
@@ -35,6 +35,7 @@ export function selectionOf(definition: ResourceDefinition, request: ApiRequest)
   for (const { field } of fields) checkField(definition, field);
   const namespace = definition.namespaced ? request.namespace : "";
   const key = keyNamed(definition, namespace, fields);
+  const matchesOne = labelMatcher(labels);
   return {
     prefix: namespace === "" ? "" : `${namespace}/`,
     selects: labels.requirements.length > 0 || fields.length > 0,
@@ -43,7 +44,10 @@ export function selectionOf(definition: ResourceDefinition, request: ApiRequest)
       key === undefined ||
       labels.requirements.length > 0 ||
       fields.some((term) => !isInKey(key, term)),
-    matches: (live) => matchesLabels(labels, live.labels) && matchesAll(definition, fields, live),
+    matches:
+      fields.length === 0
+        ? (live) => matchesOne(live.labels)
+        : (live) => matchesOne(live.labels) && matchesAll(definition, fields, live),
   };
 }
 
@@ -96,7 +100,6 @@ function matchesAll(
   fields: readonly FieldTerm[],
   live: Stored,
 ): boolean {
-  if (fields.length === 0) return true;
   return matchesFields(fields, (field) => {
     if (field === "metadata.name") return live.key.slice(live.key.indexOf("/") + 1);
     if (field === "metadata.namespace" && definition.namespaced) {

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import {
+  everything,
   formatSelector,
+  labelMatcher,
   labelSelectorOf,
   matchesFields,
   matchesLabels,
+  nothing,
   parseFieldSelector,
   parseLabelSelector,
   selectorOfMap,
@@ -87,4 +90,13 @@ describe("parseFieldSelector()", () => {
     expect(matchesFields(parseFieldSelector("a=1,b="), read)).toBe(true);
     expect(matchesFields(parseFieldSelector("a!=1"), read)).toBe(false);
   });
+});
+
+test("labelMatcher() says what matchesLabels() says", () => {
+  const texts = ["", "a=x", "a==x", "a=", "a=x,b=y", "a!=x", "a in (x,z)", "a", "!a", "toString=x"];
+  const given = [undefined, {}, { a: "x" }, { a: "" }, { a: "x", b: "y" }, { a: "z" }];
+  for (const selector of [nothing, everything, ...texts.map(parseLabelSelector)]) {
+    const matches = labelMatcher(selector);
+    for (const labels of given) expect(matches(labels)).toBe(matchesLabels(selector, labels));
+  }
 });

@@ -220,6 +220,22 @@ function holds({ key, operator, values }: Requirement, labels: Labels): boolean 
 
 const noLabels: Labels = {};
 
+/**
+ * `matchesLabels` for many objects: what most selectors ask (one label with one value) is looked at
+ * without further ado.
+ */
+export function labelMatcher(selector: LabelSelector): (labels: Labels | undefined) => boolean {
+  const [first, second] = selector.requirements;
+  const isPlain = first?.operator === "=" || first?.operator === "==";
+  const value = first?.values[0];
+  if (selector.nothing || first === undefined || second !== undefined || !isPlain || !value) {
+    return (labels) => matchesLabels(selector, labels);
+  }
+  // No inherited property is a string, and no empty value is asked for.
+  const { key } = first;
+  return (labels) => labels !== undefined && labels[key] === value;
+}
+
 /** True when `labels` fulfil every requirement. */
 export function matchesLabels(selector: LabelSelector, labels: Labels | undefined): boolean {
   if (selector.nothing) return false;
