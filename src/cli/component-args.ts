@@ -144,7 +144,7 @@ interface Given {
 
 /** Reads what the user gave by the list flag `flag`; of single values the last one wins. */
 export function componentArgsOf<Rows extends ComponentArgs>(
-  flags: FlagValues,
+  flags: Pick<FlagValues, "list">,
   flag: string,
   rows: Rows,
 ): ComponentValues<Rows> {

@@ -25,7 +25,7 @@ export const node = rows("node", [
     "kubelet-arg",
     "list",
     "Argument for the kubelet: name=value",
-    { note: "the arguments in `src/cli/kubelet-args.ts`; any other is refused" },
+    { note: "all of them; who cannot be changed says so (`src/cli/kubelet-fixed.ts`)" },
   ],
   ["kube-proxy-arg", "list", "Argument for the proxy", { unsupported: later.passThrough }],
   [

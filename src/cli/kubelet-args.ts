@@ -6,10 +6,28 @@ import {
   thresholdValue,
 } from "../agent/kubelet/eviction-thresholds.ts";
 import { defaultSettings, type KubeletSettings } from "../agent/kubelet/kubelet-settings.ts";
+import { gracesOf, type ShutdownGrace } from "../agent/shutdown/plan-shutdown.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { parseQuantity } from "../lib/quantity.ts";
-import { type ComponentArg, componentArgsOf, count, duration } from "./component-args.ts";
+import {
+  type ComponentArg,
+  type ComponentValues,
+  componentArgsOf,
+  count,
+  duration,
+  switched,
+  texts,
+} from "./component-args.ts";
 import { bad, type FlagValues } from "./flags.ts";
+import {
+  type ConfigFiles,
+  configArguments,
+  type FieldText,
+  listText,
+  pairsText,
+  readKubeletConfig,
+} from "./kubelet-config-files.ts";
+import { fixedKubeletArgs, fixedRows } from "./kubelet-fixed.ts";
 
 type Pairs<T> = Readonly<Record<string, T>>;
 
@@ -70,6 +88,57 @@ function path(fallback: string): ComponentArg<string> {
 
 const base = defaultSettings;
 
+/** A quantity of bytes. */
+function bytes(fallback: number): ComponentArg<number> {
+  return {
+    default: fallback,
+    read(text) {
+      const value = Number(parseQuantity(text).nano / 1_000_000_000n);
+      if (value <= 0) throw new RangeError("it must be a positive quantity");
+      return value;
+    },
+  };
+}
+
+/** A number, or -1 for as many as there are. */
+function countOrAll(fallback: number): ComponentArg<number> {
+  const { read } = count(fallback);
+  return { default: fallback, read: (value) => (value === "-1" ? -1 : read(value)) };
+}
+
+const sysctlPattern =
+  /^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*([./]\*)?$/;
+
+function sysctls(text: string): readonly string[] {
+  const patterns = texts([]).read(text);
+  for (const one of patterns) {
+    if (!sysctlPattern.test(one)) throw new RangeError(`invalid sysctl pattern ${one}`);
+  }
+  return patterns;
+}
+
+const none: readonly ShutdownGrace[] = [];
+
+/** What only a file can set: upstream has no flags for these. */
+const fieldArgs = {
+  shutdownGracePeriod: duration(0),
+  shutdownGracePeriodCriticalPods: duration(0),
+  shutdownGracePeriodByPodPriority: { default: none, read: gracesByPriority },
+  containerLogMonitorInterval: duration(base.containerLog.everyMs),
+} as const;
+
+function gracesByPriority(text: string): readonly ShutdownGrace[] {
+  const rows: unknown = JSON.parse(text);
+  if (!Array.isArray(rows)) throw new RangeError("it must be a list");
+  return rows.map((row) => {
+    const { priority, shutdownGracePeriodSeconds: seconds } = row ?? {};
+    if (!Number.isInteger(priority) || !Number.isInteger(seconds) || seconds < 0) {
+      throw new RangeError("each entry needs a priority and shutdownGracePeriodSeconds");
+    }
+    return { priority, seconds };
+  });
+}
+
 export const kubeletArgs = {
   "eviction-hard": pairs(base.evictionHard, "<", threshold),
   "eviction-soft": pairs(base.evictionSoft, "<", threshold),
@@ -90,10 +159,67 @@ export const kubeletArgs = {
   "kube-reserved": pairs(base.kubeReserved, "=", reservation),
   "max-pods": count(base.maxPods),
   "root-dir": path(base.rootDir),
+  "pods-per-core": count(base.podsPerCore),
+  "seccomp-default": switched(base.seccompDefault),
+  "allowed-unsafe-sysctls": { default: base.allowedUnsafeSysctls, read: sysctls },
+  "node-status-max-images": countOrAll(base.nodeStatusMaxImages),
+  "node-status-update-frequency": duration(base.nodeStatusUpdateMs),
+  "container-log-max-size": bytes(base.containerLog.bytesMax),
+  "container-log-max-files": count(base.containerLog.filesMax),
+  config: path(""),
+  "config-dir": path(""),
 } as const;
 
-export function kubeletSettingsOf(flags: FlagValues): KubeletSettings {
-  const args = componentArgsOf(flags, "kubelet-arg", kubeletArgs);
+/** Fields of KubeletConfiguration by the argument that they stand for. */
+const fields: Readonly<Record<string, { readonly argument: string; readonly text?: FieldText }>> = {
+  evictionHard: { argument: "eviction-hard", text: pairsText("<") },
+  evictionSoft: { argument: "eviction-soft", text: pairsText("<") },
+  evictionSoftGracePeriod: { argument: "eviction-soft-grace-period", text: pairsText("=") },
+  evictionMinimumReclaim: { argument: "eviction-minimum-reclaim", text: pairsText("=") },
+  evictionPressureTransitionPeriod: { argument: "eviction-pressure-transition-period" },
+  evictionMaxPodGracePeriod: { argument: "eviction-max-pod-grace-period" },
+  imageGCHighThresholdPercent: { argument: "image-gc-high-threshold" },
+  imageGCLowThresholdPercent: { argument: "image-gc-low-threshold" },
+  imageMinimumGCAge: { argument: "minimum-image-ttl-duration" },
+  imageMaximumGCAge: { argument: "maximum-image-ttl-duration" },
+  systemReserved: { argument: "system-reserved", text: pairsText("=") },
+  kubeReserved: { argument: "kube-reserved", text: pairsText("=") },
+  maxPods: { argument: "max-pods" },
+  podsPerCore: { argument: "pods-per-core" },
+  seccompDefault: { argument: "seccomp-default" },
+  allowedUnsafeSysctls: { argument: "allowed-unsafe-sysctls", text: listText },
+  nodeStatusMaxImages: { argument: "node-status-max-images" },
+  nodeStatusUpdateFrequency: { argument: "node-status-update-frequency" },
+  containerLogMaxSize: { argument: "container-log-max-size" },
+  containerLogMaxFiles: { argument: "container-log-max-files" },
+};
+
+const fieldRows = new Map([
+  ...Object.entries(fields),
+  ...Object.keys(fieldArgs).map((name) => [name, { argument: name }] as const),
+  ...fixedKubeletArgs
+    .filter(({ field }) => field !== "")
+    .map(
+      ({ flag, field }) =>
+        [field, { argument: flag === "" ? field : flag, text: listText }] as const,
+    ),
+]);
+
+/** Files first, then the arguments themselves: who starts k3 has the last word. */
+export async function kubeletSettingsOf(
+  flags: FlagValues,
+  { files, dropInDir }: Pick<ConfigFiles, "files" | "dropInDir">,
+): Promise<KubeletSettings> {
+  const own = { ...kubeletArgs, ...fixedRows };
+  const { config, "config-dir": dir } = componentArgsOf(flags, "kubelet-arg", own);
+  const told = await readKubeletConfig({
+    files,
+    dropInDir,
+    file: config || undefined,
+    dir: dir || undefined,
+  });
+  const given = [...configArguments(told, fieldRows), ...flags.list("kubelet-arg")];
+  const args = componentArgsOf({ list: () => given }, "kubelet-arg", { ...own, ...fieldArgs });
   const settings: KubeletSettings = {
     evictionHard: args["eviction-hard"],
     evictionSoft: args["eviction-soft"],
@@ -109,9 +235,35 @@ export function kubeletSettingsOf(flags: FlagValues): KubeletSettings {
     kubeReserved: args["kube-reserved"],
     maxPods: args["max-pods"],
     rootDir: args["root-dir"],
+    podsPerCore: args["pods-per-core"],
+    seccompDefault: args["seccomp-default"],
+    allowedUnsafeSysctls: args["allowed-unsafe-sysctls"],
+    nodeStatusMaxImages: args["node-status-max-images"],
+    nodeStatusUpdateMs: args["node-status-update-frequency"],
+    containerLog: {
+      bytesMax: args["container-log-max-size"],
+      filesMax: args["container-log-max-files"],
+      everyMs: args.containerLogMonitorInterval,
+    },
+    shutdownGraces: shutdownGracesOf(args),
   };
   checkTogether(settings);
   return settings;
+}
+
+function shutdownGracesOf(args: ComponentValues<typeof fieldArgs>): readonly ShutdownGrace[] {
+  const { shutdownGracePeriod: total, shutdownGracePeriodCriticalPods: critical } = args;
+  const { shutdownGracePeriodByPodPriority: listed } = args;
+  const refuse = (why: string) => bad("kubelet-arg", "config: shutdownGracePeriod", why);
+  if (critical > total) {
+    throw refuse("shutdownGracePeriodCriticalPods must be <= shutdownGracePeriod");
+  }
+  for (const ms of [total, critical]) {
+    if (ms > 0 && ms < 1000) throw refuse("it must be either zero or otherwise >= 1 sec");
+  }
+  if (listed.length === 0) return gracesOf(total, critical);
+  if (total === 0) return listed;
+  throw refuse("cannot be used together with shutdownGracePeriodByPodPriority");
 }
 
 /** What no argument can be blamed for alone. */

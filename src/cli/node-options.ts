@@ -40,7 +40,10 @@ export async function nodeOptionsOf(
     nodeAddresses: nodeAddressesOf(flags),
     bindAddress: bindAddressOf(flags),
     token: await tokenOf(flags, context, "token"),
-    kubelet: kubeletSettingsOf(flags),
+    kubelet: await kubeletSettingsOf(flags, {
+      files: context.files,
+      dropInDir: `${dataDirOf(flags, context)}/agent/etc/kubelet.conf.d`,
+    }),
     credentialProviders: {
       config: complete(flags.string("image-credential-provider-config")),
       binDir: complete(flags.string("image-credential-provider-bin-dir")),

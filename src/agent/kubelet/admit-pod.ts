@@ -14,6 +14,10 @@ export interface AdmissionFacts {
   readonly allocatable: Readonly<Record<string, string>>;
   /** Pressures that the node is under. */
   readonly conditions: readonly string[];
+  /** Names of sysctls, or their beginnings with a *, that this node allows besides. */
+  readonly allowedSysctls?: readonly string[];
+  /** The machine goes down. */
+  readonly isShuttingDown?: boolean;
 }
 
 /** What a pod may change in namespaces of its own without harm to others. */
@@ -35,13 +39,19 @@ const safeSysctls: ReadonlySet<string> = new Set([
   "net.ipv6.conf.all.forwarding",
 ]);
 
+const shutdown: Rejection = {
+  reason: "NodeShutdown",
+  message: "Pod was rejected as the node is shutting down.",
+};
+
 const systemCritical = 2_000_000_000;
 
 /** Undefined for a pod that may run. */
 export function rejectPod(pod: Pod, facts: AdmissionFacts): Rejection | undefined {
+  if (facts.isShuttingDown === true) return shutdown;
   return (
     underPressure(pod, facts.conditions) ??
-    forbiddenSysctl(pod) ??
+    forbiddenSysctl(pod, facts.allowedSysctls ?? []) ??
     takenPort(pod, facts.others) ??
     missingResource(pod, facts)
   );
@@ -98,16 +108,22 @@ function hostPorts({ spec }: Pod) {
   );
 }
 
-function forbiddenSysctl(pod: Pod): Rejection | undefined {
+function forbiddenSysctl(pod: Pod, allowed: readonly string[]): Rejection | undefined {
   const { hostNetwork, hostIPC, securityContext } = pod.spec;
   for (const { name } of securityContext?.sysctls ?? []) {
     const dotted = name.replaceAll("/", ".");
     const onHost = dotted.startsWith("net.") ? hostNetwork === true : hostIPC === true;
     const why = onHost ? "not allowed with host namespaces" : "not allowlisted";
-    if (!onHost && safeSysctls.has(dotted)) continue;
+    const isAllowed = safeSysctls.has(dotted) || allowed.some((one) => fits(one, dotted));
+    if (!onHost && isAllowed) continue;
     return { reason: "SysctlForbidden", message: `forbidden sysctl: "${name}" ${why}` };
   }
   return undefined;
+}
+
+function fits(pattern: string, dotted: string): boolean {
+  const plain = pattern.replaceAll("/", ".");
+  return plain.endsWith("*") ? dotted.startsWith(plain.slice(0, -1)) : dotted === plain;
 }
 
 function missingResource(pod: Pod, facts: AdmissionFacts): Rejection | undefined {

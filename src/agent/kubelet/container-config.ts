@@ -28,6 +28,7 @@ export interface ContainerOptions {
   readonly cdiDevices: readonly string[];
   readonly memoryCapacityBytes: number;
   readonly seccompRoot: string;
+  readonly seccompDefault: boolean;
   readonly hash: string;
   readonly targetId: string | undefined;
   readonly cgroupV2: boolean;
@@ -76,6 +77,7 @@ export function containerConfig(options: ContainerOptions): ContainerConfig {
         container,
         image: options.imageUser,
         seccompRoot: options.seccompRoot,
+        seccompDefault: options.seccompDefault,
         targetId: options.targetId,
       }),
     },

@@ -1,7 +1,6 @@
 /** The settings this kubelet works with, as `/configz` shows them. Pure. */
 import { formatDuration } from "../../lib/duration.ts";
 import type { KubeletSettings } from "./kubelet-settings.ts";
-import { logLimits } from "./log-rotation.ts";
 
 export interface ConfigFacts {
   readonly port: number;
@@ -36,7 +35,7 @@ export function kubeletConfig(facts: ConfigFacts): Record<string, unknown> {
     healthzBindAddress: "127.0.0.1",
     clusterDomain: facts.clusterDomain,
     clusterDNS: facts.clusterDns,
-    nodeStatusUpdateFrequency: "10s",
+    nodeStatusUpdateFrequency: formatDuration(settings.nodeStatusUpdateMs),
     nodeStatusReportFrequency: "5m0s",
     nodeLeaseDurationSeconds: 40,
     cgroupsPerQOS: true,
@@ -49,12 +48,32 @@ export function kubeletConfig(facts: ConfigFacts): Record<string, unknown> {
     serializeImagePulls: false,
     failSwapOn: false,
     configMapAndSecretChangeDetectionStrategy: "Watch",
-    containerLogMaxSize: `${logLimits.bytesMax / 2 ** 20}Mi`,
-    containerLogMaxFiles: logLimits.filesMax,
-    containerLogMonitorInterval: `${logLimits.everyMs / 1000}s`,
+    containerLogMaxSize: sizeText(settings.containerLog.bytesMax),
+    containerLogMaxFiles: settings.containerLog.filesMax,
+    containerLogMonitorInterval: formatDuration(settings.containerLog.everyMs),
+    ...(settings.podsPerCore === 0 ? {} : { podsPerCore: settings.podsPerCore }),
+    seccompDefault: settings.seccompDefault,
+    ...(settings.allowedUnsafeSysctls.length === 0
+      ? {}
+      : { allowedUnsafeSysctls: settings.allowedUnsafeSysctls }),
+    nodeStatusMaxImages: settings.nodeStatusMaxImages,
+    ...shutdownConfig(settings),
     enforceNodeAllocatable: ["pods"],
     containerRuntimeEndpoint: facts.criSocket,
   };
+}
+
+function sizeText(bytes: number): string {
+  return bytes % 2 ** 20 === 0 ? `${bytes / 2 ** 20}Mi` : `${bytes}`;
+}
+
+function shutdownConfig({ shutdownGraces }: KubeletSettings): Record<string, unknown> {
+  if (shutdownGraces.length === 0) return {};
+  const shutdownGracePeriodByPodPriority = shutdownGraces.map(({ priority, seconds }) => ({
+    priority,
+    shutdownGracePeriodSeconds: seconds,
+  }));
+  return { shutdownGracePeriodByPodPriority };
 }
 
 function evictionConfig(settings: KubeletSettings): Record<string, unknown> {

@@ -13,6 +13,7 @@ import type { PodAdmission } from "../net/policy.ts";
 import type { CgroupOptions } from "./cgroups.ts";
 import type { CriCache } from "./cri-cache.ts";
 import type { ClusterDns } from "./dns-config.ts";
+import type { KubeletSettings } from "./kubelet-settings.ts";
 import type { ObjectSource } from "./object-source.ts";
 import type { Prober } from "./prober.ts";
 import type { ResourceState } from "./resource-state.ts";
@@ -46,6 +47,7 @@ export interface KubeletContext {
   readonly nodeName: string;
   readonly nodeIps: readonly string[];
   readonly rootDir: string;
+  readonly settings: KubeletSettings;
   readonly logRoot: string;
   readonly seccompRoot: string;
   readonly memoryCapacityBytes: number;
@@ -53,5 +55,7 @@ export interface KubeletContext {
   readonly allocatable: Readonly<Record<string, string>>;
   /** Pressures that the node is under. */
   conditions(): readonly string[];
+  /** The machine goes down: no pod is taken any more. */
+  isShuttingDown(): boolean;
   services(): Iterable<Service>;
 }

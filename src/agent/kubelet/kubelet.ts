@@ -10,7 +10,7 @@ import { DraDrivers } from "../claims/dra-drivers.ts";
 import { PodClaims } from "../claims/pod-claims.ts";
 import type { CriClient } from "../cri/client.ts";
 import { createCsi } from "../csi/csi.ts";
-import { DeviceManager } from "../devices/device-manager.ts";
+import type { DeviceManager } from "../devices/device-manager.ts";
 import { ImageManager, type ImageSources } from "../images.ts";
 import type { PodAdmission } from "../net/policy.ts";
 import { prepareCgroups } from "./cgroups.ts";
@@ -20,12 +20,12 @@ import { EvictionManager } from "./eviction-manager.ts";
 import { ImageGc } from "./image-gc.ts";
 import { kubeletConfig } from "./kubelet-config.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
+import { identityOf, makeReporter, shutdownOf } from "./kubelet-node.ts";
 import { defaultSettings, type KubeletSettings } from "./kubelet-settings.ts";
-import { logLimits, rotateLogs } from "./log-rotation.ts";
+import { rotateLogs } from "./log-rotation.ts";
 import { type Machine, readMachine } from "./machine.ts";
 import { type NodeIdentity, nodeAllocatable, reservedOf } from "./node-object.ts";
 import { followDrivers, servePlugins } from "./node-plugins.ts";
-import { NodeReporter, type NodeReporterOptions } from "./node-reporter.ts";
 import { ObjectSource } from "./object-source.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { PodWorkers } from "./pod-workers.ts";
@@ -88,24 +88,30 @@ export interface Kubelet {
   findPod(namespace: string, name: string): PodRecord | undefined;
 }
 
+/** The pods of this node, once they are known. */
+interface LivePods {
+  ready(signal: AbortSignal): Promise<void>;
+}
+
 const limits = { volumesRefreshMs: 60_000, storageEveryMs: 10_000 } as const;
 
 /** Resolves once the node is registered; pods are run until the scope ends. */
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
-  const { runtime, host, scope, cri } = options;
+  const { runtime, host, scope } = options;
   const settings = options.settings ?? defaultSettings;
   const { rootDir } = settings;
   await host.mkdir(`${rootDir}/pods`, 0o750);
   await host.mkdir(options.logRoot ?? "/var/log/pods", 0o755);
   const machine = await readMachine(runtime, host);
   const identity = identityOf(options);
-  const imageDir = options.imageDir ?? rootDir;
   let pressures = (): readonly string[] => [];
+  let isShuttingDown = (): boolean => false;
   let volumesInUse = (): readonly string[] => [];
   const facts = {
     identity,
     machine,
     pressures: () => pressures(),
+    isShuttingDown: () => isShuttingDown(),
     volumesInUse: () => volumesInUse(),
   };
   const { reporter, devices } = makeReporter(options, facts, rootDir);
@@ -118,6 +124,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     memoryCapacityBytes: machine.memoryBytes,
     devices,
     conditions: () => pressures(),
+    isShuttingDown: () => isShuttingDown(),
     onProbe: (uid) => wake(uid),
     onObjects: (uids) => objectsChanged(uids),
     onVolumesInUse: () => reporter.update(false),
@@ -137,18 +144,12 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   scope.task("pods", (signal) => workers.follow(live, signal));
   const watchdog = startWatch(options, context, workers, live);
   startLoops(scope, context, workers);
-  const { logRoot } = context;
-  const stats = new StatsReader({ runtime, host, cri, rootDir, imageDir, logRoot });
-  const images = new ImageGc({ ...options, imageDir, settings });
-  scope.task("image-gc", (signal) => images.run(signal));
   const onLook = (): Promise<void> => reporter.update(false);
-  const held = { pods: workers.evictions, stats, images, imageDir };
-  const eviction = new EvictionManager({ context, settings, onLook, ...held });
+  const { stats, eviction } = watchPressure(options, context, workers, { live, onLook });
   pressures = () => eviction.conditions();
-  scope.task("evictions", async (signal) => {
-    await live.ready(signal);
-    await eviction.run(signal);
-  });
+  const shutdown = shutdownOf(options, settings, reporter, workers);
+  isShuttingDown = () => shutdown.isBegun();
+  scope.task("node-shutdown", (signal) => shutdown.run(signal));
   scope.defer(() => closeAll(context));
   return {
     context,
@@ -160,6 +161,28 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     pods: () => [...workers.list()].filter((record) => !record.removed).map(({ pod }) => pod),
     findPod: (namespace, name) => workers.find(namespace, name),
   };
+}
+
+/** Makes room on a node that runs short of something. */
+function watchPressure(
+  options: KubeletOptions,
+  context: KubeletContext,
+  workers: PodWorkers,
+  { live, onLook }: { readonly live: LivePods; readonly onLook: () => Promise<void> },
+): { readonly stats: StatsReader; readonly eviction: EvictionManager } {
+  const { scope } = options;
+  const { settings, rootDir } = context;
+  const imageDir = options.imageDir ?? rootDir;
+  const stats = new StatsReader({ ...context, imageDir });
+  const images = new ImageGc({ ...options, imageDir, settings });
+  scope.task("image-gc", (signal) => images.run(signal));
+  const held = { pods: workers.evictions, stats, images, imageDir };
+  const eviction = new EvictionManager({ context, settings, onLook, ...held });
+  scope.task("evictions", async (signal) => {
+    await live.ready(signal);
+    await eviction.run(signal);
+  });
+  return { stats, eviction };
 }
 
 function closeAll({ prober, objects, cri }: KubeletContext): void {
@@ -202,7 +225,7 @@ function startWatch(
   options: KubeletOptions,
   context: KubeletContext,
   workers: PodWorkers,
-  live: { ready(signal: AbortSignal): Promise<void> },
+  live: LivePods,
 ): Watchdog {
   const { scope, runtime } = options;
   const watch = { context, workers, watchdog: new Watchdog(runtime.clock) };
@@ -262,51 +285,19 @@ function startStaticPods(options: KubeletOptions, workers: PodWorkers): Promise<
 }
 
 async function rotationLoop(
-  { runtime, host, cri }: KubeletContext,
+  { runtime, host, cri, settings }: KubeletContext,
   workers: PodWorkers,
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, log } = runtime;
+  const limits = settings.containerLog;
   const reopen = async (containerId: string): Promise<void> => {
     await cri.runtime.reopenContainerLog({ containerId });
   };
   while (!signal.aborted) {
-    await clock.sleep(logLimits.everyMs, signal);
-    await rotateLogs({ host, clock, log, reopen }, workers.logs());
+    await clock.sleep(limits.everyMs, signal);
+    await rotateLogs({ host, clock, log, limits, reopen }, workers.logs());
   }
-}
-
-function identityOf(options: KubeletOptions): NodeIdentity {
-  return {
-    name: options.nodeName,
-    ips: options.nodeIps,
-    addresses: options.nodeAddresses ?? { externalIps: [], internalDns: [], externalDns: [] },
-    isServer: options.isServer,
-    labels: options.nodeLabels ?? {},
-    taints: options.nodeTaints ?? [],
-    annotations: options.nodeAnnotations ?? {},
-    kubeletVersion: options.kubeletVersion,
-    kubeletPort: options.kubeletPort ?? 10250,
-    settings: options.settings ?? defaultSettings,
-  };
-}
-
-/** What the node tells of itself, devices of plugins among it. */
-function makeReporter(
-  options: KubeletOptions,
-  facts: Pick<NodeReporterOptions, "identity" | "machine" | "pressures" | "volumesInUse">,
-  rootDir: string,
-): { readonly reporter: NodeReporter; readonly devices: DeviceManager } {
-  const { log } = options.runtime;
-  const onChange = (): void => {
-    void reporter.update(false).catch((error: unknown) => {
-      log.warn("Cannot report the devices of the node", { error: `${error}` });
-    });
-  };
-  const devices = new DeviceManager({ ...options, rootDir, onChange });
-  const totals = () => devices.store.totals();
-  const reporter = new NodeReporter({ ...options, ...facts, devices: totals });
-  return { reporter, devices };
 }
 
 interface Found {
@@ -315,6 +306,7 @@ interface Found {
   readonly allocatable: Readonly<Record<string, string>>;
   readonly memoryCapacityBytes: number;
   readonly conditions: () => readonly string[];
+  readonly isShuttingDown: () => boolean;
   readonly onProbe: (uid: string) => void;
   readonly onObjects: (uids: Iterable<string>) => void;
   readonly onVolumesInUse: () => Promise<void>;
@@ -369,11 +361,13 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     nodeName: options.nodeName,
     nodeIps: options.nodeIps,
     rootDir,
+    settings: options.settings ?? defaultSettings,
     logRoot: options.logRoot ?? "/var/log/pods",
     seccompRoot: `${rootDir}/seccomp`,
     memoryCapacityBytes: found.memoryCapacityBytes,
     allocatable: found.allocatable,
     conditions: found.conditions,
+    isShuttingDown: found.isShuttingDown,
     signal: options.scope.signal,
     *services() {
       for (const entry of liveServices.list()) yield entry.object;

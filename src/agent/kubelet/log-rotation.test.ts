@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { realHost } from "../../runtime/host.ts";
 import { createRuntime } from "../../runtime/real.ts";
 import { readLog } from "./log-reader.ts";
-import { logLimits, rotateLogs } from "./log-rotation.ts";
+import { rotateLogs } from "./log-rotation.ts";
 
 const { clock, log } = createRuntime({ logLevel: "error" });
+const limits = { bytesMax: 1000, filesMax: 5, everyMs: 1 };
 let dir = "";
 beforeAll(async () => {
   dir = await mkdtemp(`${tmpdir()}/k3-logs-`);
@@ -27,11 +28,11 @@ test("a large log is set aside, older ones are compressed, the oldest go", async
     opened.push(id);
     await writeFile(path, "");
   };
-  const options = { host: realHost, clock: steps, log, reopen };
+  const options = { host: realHost, clock: steps, log, limits, reopen };
   for (second = 1; second <= 6; second += 1) {
     await writeFile(path, `${second}`);
     await rotateLogs(options, [{ containerId: "small", path }]);
-    await truncate(path, logLimits.bytesMax + 1);
+    await truncate(path, limits.bytesMax + 1);
     await rotateLogs(options, [{ containerId: "c", path }]);
   }
   expect(opened).toEqual(["c", "c", "c", "c", "c", "c"]);
@@ -50,10 +51,12 @@ test("a large log is set aside, older ones are compressed, the oldest go", async
 test("a file stays where it is when the runtime cannot open a new one", async () => {
   const path = `${dir}/1.log`;
   await writeFile(path, "x");
-  await truncate(path, logLimits.bytesMax + 1);
+  await truncate(path, limits.bytesMax + 1);
   const reopen = (): Promise<void> => Promise.reject(new Error("no"));
   const quiet = { ...log, warn: () => {} };
-  await rotateLogs({ host: realHost, clock, log: quiet, reopen }, [{ containerId: "c", path }]);
+  await rotateLogs({ host: realHost, clock, log: quiet, limits, reopen }, [
+    { containerId: "c", path },
+  ]);
   expect((await readdir(dir)).filter((name) => name.startsWith("1."))).toEqual(["1.log"]);
 });
 

@@ -7,8 +7,12 @@ import { gzip } from "node:zlib";
 import type { Host } from "../../runtime/host.ts";
 import type { Clock, Logger } from "../../runtime/runtime.ts";
 
-/** Upstream's defaults: containerLogMaxSize, containerLogMaxFiles and the monitor's interval. */
-export const logLimits = { bytesMax: 10 * 2 ** 20, filesMax: 5, everyMs: 10_000 } as const;
+/** containerLogMaxSize, containerLogMaxFiles and the monitor's interval. */
+export interface LogLimits {
+  readonly bytesMax: number;
+  readonly filesMax: number;
+  readonly everyMs: number;
+}
 
 const compress = promisify(gzip);
 
@@ -16,6 +20,7 @@ export interface RotationOptions {
   readonly host: Host;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly limits: LogLimits;
   /** Makes the runtime write to a new file at the same path. */
   reopen(containerId: string): Promise<void>;
 }
@@ -33,7 +38,7 @@ export async function rotateLogs(
   for (const one of logs) {
     try {
       const size = (await options.host.stat(one.path, false))?.size ?? 0;
-      if (size > logLimits.bytesMax) await rotate(options, one);
+      if (size > options.limits.bytesMax) await rotate(options, one);
     } catch (error) {
       options.log.warn("Cannot rotate a log", { path: one.path, error: `${error}` });
     }
@@ -51,12 +56,12 @@ export async function logFiles(host: Host, path: string): Promise<readonly strin
 }
 
 async function rotate(options: RotationOptions, { containerId, path }: RotatedLog): Promise<void> {
-  const { host, clock } = options;
+  const { host, clock, limits } = options;
   const others = (await logFiles(host, path)).filter((file) => file !== path);
   for (const file of others.filter((name) => name.endsWith(".tmp"))) await host.remove(file);
   // Stamps sort by age. Beside those kept there are the live file and the one set aside now.
   const old = others.filter((name) => !name.endsWith(".tmp"));
-  const kept = old.slice(Math.max(0, old.length - (logLimits.filesMax - 2)));
+  const kept = old.slice(Math.max(0, old.length - (limits.filesMax - 2)));
   for (const file of old) if (!kept.includes(file)) await host.remove(file);
   for (const file of kept) if (!file.endsWith(".gz")) await compressFile(host, file);
   const aside = `${path}.${stampOf(clock.now())}`;

@@ -31,6 +31,7 @@ export interface NodeFacts {
   readonly disk: FileSystemInfo;
   /** Conditions that hold now: MemoryPressure and the like. */
   readonly pressures: readonly string[];
+  readonly isShuttingDown: boolean;
   /** Extended resources of device plugins. */
   /** Unique names of volumes that pods of the node use, or still have staged. */
   readonly volumesInUse: readonly string[];
@@ -116,8 +117,12 @@ export function nodeCapacity(
     "ephemeral-storage": `${Math.floor(disk.totalBytes / 1024)}Ki`,
     ...Object.fromEntries(huge),
     memory: `${Math.floor(machine.memoryBytes / 1024)}Ki`,
-    pods: `${identity.settings.maxPods}`,
+    pods: `${podsMax(identity.settings, machine.cpus)}`,
   };
+}
+
+function podsMax({ maxPods, podsPerCore }: KubeletSettings, cpus: number): number {
+  return podsPerCore === 0 ? maxPods : Math.min(maxPods, podsPerCore * cpus);
 }
 
 /** What pods may ask for: reservations and what eviction keeps free are taken off. */
@@ -206,7 +211,7 @@ function nodeConditions(facts: NodeFacts, before: Node | undefined): core.NodeCo
     pressure("MemoryPressure", pressures.includes("MemoryPressure"), "Memory", "memory available"),
     pressure("DiskPressure", pressures.includes("DiskPressure"), "Disk", "disk space available"),
     pressure("PIDPressure", pressures.includes("PIDPressure"), "PID", "PID available"),
-    readyCondition(facts.runtime),
+    readyCondition(facts),
   ];
   const now = timeOf(facts.nowMs);
   return verdicts.map((verdict) => {
@@ -225,7 +230,7 @@ function pressure(type: string, low: boolean, word: string, what: string): Verdi
   return { type, status: low ? "True" : "False", reason: diskReason, message: text };
 }
 
-function readyCondition(runtime: NodeFacts["runtime"]): Verdict {
+function readyCondition({ runtime, isShuttingDown }: NodeFacts): Verdict {
   if (runtime === undefined) {
     const message = "container runtime is down";
     return { type: "Ready", status: "False", reason: "KubeletNotReady", message };
@@ -237,8 +242,9 @@ function readyCondition(runtime: NodeFacts["runtime"]): Verdict {
     const { reason = "Unknown", message = "" } = found ?? {};
     return [`${word} not ready: ${type}=false reason:${reason} message:${message}`];
   });
+  if (isShuttingDown) problems.push("node is shutting down");
   if (problems.length > 0) {
-    const message = problems.join(", ");
+    const message = problems.length > 1 ? `[${problems.join(", ")}]` : problems.join();
     return { type: "Ready", status: "False", reason: "KubeletNotReady", message };
   }
   const message = "kubelet is posting ready status";

@@ -23,8 +23,7 @@ import { sameJson } from "./status-patch.ts";
 const limits = {
   leaseSeconds: 40,
   leaseEveryMs: 10_000,
-  /** How often the status is looked at, and how often an unchanged one is written. */
-  statusEveryMs: 10_000,
+  /** How often an unchanged status is written. */
   unchangedEveryMs: 300_000,
   notReadyEveryMs: 50,
   notReadyFastMs: 30_000,
@@ -41,6 +40,7 @@ export interface NodeReporterOptions {
   readonly events: EventRecorder;
   /** Conditions of the node that hold now. */
   readonly pressures: () => readonly string[];
+  readonly isShuttingDown: () => boolean;
   readonly volumesInUse: () => readonly string[];
   /** What device plugins offer. */
   readonly devices: () => NodeFacts["devices"];
@@ -89,11 +89,12 @@ export class NodeReporter {
 
   /** Keeps the status current: fast while the node is not ready yet, slowly after. */
   async run(signal: AbortSignal): Promise<void> {
-    const { runtime } = this.#options;
+    const { runtime, identity } = this.#options;
+    const { nodeStatusUpdateMs } = identity.settings;
     const begun = runtime.clock.monotonicMs();
     while (!signal.aborted) {
       const young = runtime.clock.monotonicMs() - begun < limits.notReadyFastMs;
-      const pause = !this.#ready && young ? limits.notReadyEveryMs : limits.statusEveryMs;
+      const pause = !this.#ready && young ? limits.notReadyEveryMs : nodeStatusUpdateMs;
       await runtime.clock.sleep(pause, signal);
       if (signal.aborted) return;
       await this.update(false).catch((error: unknown) => {
@@ -147,10 +148,12 @@ export class NodeReporter {
       cri.images.listImages({}).catch(() => undefined),
     ]);
     const name = version?.runtimeName ?? "containerd";
+    const imagesMax = identity.settings.nodeStatusMaxImages;
     return {
       machine,
       disk,
       pressures: this.#options.pressures(),
+      isShuttingDown: this.#options.isShuttingDown(),
       devices: this.#options.devices(),
       volumesInUse: this.#options.volumesInUse(),
       runtimeVersion: `${name}://${version?.runtimeVersion ?? "unknown"}`,
@@ -162,7 +165,8 @@ export class NodeReporter {
           names: [...repoDigests, ...repoTags],
           sizeBytes: Number(size),
         }))
-        .toSorted((a, b) => b.sizeBytes - a.sizeBytes),
+        .toSorted((a, b) => b.sizeBytes - a.sizeBytes)
+        .slice(0, imagesMax === -1 ? undefined : imagesMax),
       nowMs: runtime.clock.now().getTime(),
     };
   }

@@ -7,6 +7,11 @@ import { limitsStorage, storageProblem, storageUse } from "./storage-limits.ts";
 
 const limits = { removePollMs: 100, removeMs: 10_000, graceSeconds: 1 } as const;
 
+const shutdown = {
+  reason: "Terminated",
+  message: "Pod was terminated in response to imminent node shutdown.",
+} as const;
+
 export class PodEvictions {
   readonly #context: KubeletContext;
   readonly #records: ReadonlyMap<string, PodRecord>;
@@ -36,6 +41,13 @@ export class PodEvictions {
   evict(record: PodRecord, { message, graceSeconds, annotations }: Eviction): void {
     record.failed = { reason: "Evicted", message, graceSeconds, disrupts: true };
     this.#context.events.event(record.pod, "Warning", "Evicted", message, { annotations });
+    this.#wake(record.uid, 0);
+  }
+
+  /** The machine goes down: the pod gets `seconds`, or its own grace when that is shorter. */
+  endForShutdown(record: PodRecord, seconds: number): void {
+    const own = record.pod.spec.terminationGracePeriodSeconds ?? seconds;
+    record.failed = { ...shutdown, graceSeconds: Math.min(own, seconds), disrupts: true };
     this.#wake(record.uid, 0);
   }
 

@@ -194,13 +194,15 @@ export class PodWorkers {
     const { pod } = record;
     if (hasEnded(pod)) return;
     const isNew = pod.status?.startTime === undefined;
-    const { allocatable, events } = this.#context;
+    const { allocatable, events, settings } = this.#context;
     const rejection =
       isNew && pod.metadata.deletionTimestamp === undefined
         ? rejectPod(pod, {
             others: othersOf(this.#records, record.uid),
             allocatable,
             conditions: this.#context.conditions(),
+            allowedSysctls: settings.allowedUnsafeSysctls,
+            isShuttingDown: this.#context.isShuttingDown(),
           })
         : undefined;
     if (rejection === undefined) {

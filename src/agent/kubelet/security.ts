@@ -101,12 +101,15 @@ export interface ContainerSecurityOptions {
   readonly container: Container;
   readonly image: ImageUser;
   readonly seccompRoot: string;
+  /** What names no profile gets the runtime's own. */
+  readonly seccompDefault: boolean;
   /** The container an ephemeral container shares processes with. */
   readonly targetId: string | undefined;
 }
 
 export function containerSecurity(options: ContainerSecurityOptions): ContainerSecurity {
   const { pod, container, seccompRoot, targetId } = options;
+  const fallback = options.seccompDefault ? { type: "RuntimeDefault" } : undefined;
   const own = container.securityContext ?? {};
   const shared = pod.spec.securityContext ?? {};
   verifyNonRoot(options);
@@ -130,7 +133,7 @@ export function containerSecurity(options: ContainerSecurityOptions): ContainerS
     supplementalGroupsPolicy: groupsPolicy(pod),
     seccomp: privileged
       ? { profileType: SecurityProfile_ProfileType.Unconfined }
-      : seccomp(own.seccompProfile ?? shared.seccompProfile, seccompRoot),
+      : seccomp(own.seccompProfile ?? shared.seccompProfile ?? fallback, seccompRoot),
     maskedPaths: unmasked ? [] : maskedPaths,
     readonlyPaths: unmasked ? [] : readonlyPaths,
     ...(own.capabilities === undefined ? {} : { capabilities: capabilitiesOf(own.capabilities) }),

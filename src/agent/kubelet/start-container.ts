@@ -168,6 +168,7 @@ async function configOf(
     cdiDevices: context.claims.cdiDevicesFor(pod, container),
     memoryCapacityBytes: context.memoryCapacityBytes,
     seccompRoot: context.seccompRoot,
+    seccompDefault: context.settings.seccompDefault,
     hash: containerHash(container),
     targetId: target === "" ? undefined : latestOf(context.cache.peek(record.uid), target)?.id,
     cgroupV2: context.cgroups.v2,
