@@ -8,6 +8,7 @@ import { createClusterRoleAggregationController } from "./cluster-role-aggregati
 import { createCronJobController } from "./cron-job.ts";
 import { createDaemonSetController } from "./daemon-set/daemon-set.ts";
 import { createDeploymentController } from "./deployment/deployment.ts";
+import { createDeviceTaintEvictionController } from "./device-taint-eviction.ts";
 import {
   createDisruptionController,
   createStaleDisruptionController,
@@ -121,6 +122,11 @@ function clusterRows(options: ControllerOptions): readonly Row[] {
     ["node-controller", "node-controller", createNodeLifecycleController],
     ...(options.allocatesNodeCidrs ? [ipamRow(options)] : []),
     ["ttl-controller", "ttl-controller", createTtlController],
+    [
+      "device-taint-eviction-controller",
+      "device_taint_eviction_controller",
+      (own) => createDeviceTaintEvictionController(own, options.metrics),
+    ],
     [
       "resource-claim-controller",
       "resource_claim",

@@ -1,6 +1,6 @@
 /** Dynamic resource allocation with a real driver: from a claim to what a container sees. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { createClient } from "@connectrpc/connect";
 import { openSocket } from "../../src/agent/cri/client.ts";
 import { PodResourcesLister } from "../../src/gen/cri/podresources_pb.ts";
@@ -14,6 +14,7 @@ if (skip !== undefined) console.log(`left out: dra: ${skip}`);
 
 const driverName = "gpu.example.com";
 const className = "gpu";
+const checkpoint = "/var/lib/kubelet/dra_manager_state";
 
 function slice(devices: readonly object[], generation = 1) {
   return {
@@ -72,6 +73,8 @@ describe.skipIf(skip !== undefined)("dra", () => {
   const remove = (...names: readonly string[]) => cluster.run(["delete", "pod", ...names]);
 
   beforeAll(async () => {
+    // What an earlier cluster of this machine left behind.
+    rmSync(checkpoint, { force: true });
     cluster = new Cluster();
     await cluster.start();
     await driver.start();
@@ -129,7 +132,7 @@ describe.skipIf(skip !== undefined)("dra", () => {
     expect(podResources.find((one) => one.name === "one")?.containers).toMatchObject([
       { dynamicResources: [{ claimName: "shared", claimResources: [{ driverName }] }] },
     ]);
-    expect(existsSync("/var/lib/kubelet/dra_manager_state")).toBe(true);
+    expect(existsSync(checkpoint)).toBe(true);
     await remove("one");
     expect(driver.count("unprepare shared")).toBe(0);
     await remove("two");
