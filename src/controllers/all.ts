@@ -99,6 +99,21 @@ const volumeRows: readonly Row[] = [
   ["attachdetach-controller", "attachdetach-controller", createAttachDetachController],
 ];
 
+function deviceRows({ metrics }: ControllerOptions): readonly Row[] {
+  return [
+    [
+      "device-taint-eviction-controller",
+      "device_taint_eviction_controller",
+      (own) => createDeviceTaintEvictionController(own, metrics),
+    ],
+    [
+      "resource-claim-controller",
+      "resource_claim",
+      (own) => createResourceClaimController(own, metrics),
+    ],
+  ];
+}
+
 function clusterRows(options: ControllerOptions): readonly Row[] {
   return [
     [
@@ -122,16 +137,6 @@ function clusterRows(options: ControllerOptions): readonly Row[] {
     ["node-controller", "node-controller", createNodeLifecycleController],
     ...(options.allocatesNodeCidrs ? [ipamRow(options)] : []),
     ["ttl-controller", "ttl-controller", createTtlController],
-    [
-      "device-taint-eviction-controller",
-      "device_taint_eviction_controller",
-      (own) => createDeviceTaintEvictionController(own, options.metrics),
-    ],
-    [
-      "resource-claim-controller",
-      "resource_claim",
-      (own) => createResourceClaimController(own, options.metrics),
-    ],
     ["pod-garbage-collector", "pod-garbage-collector", createPodGarbageCollector],
     ...(options.servesIngress
       ? ([["traefik", "ingress-controller", createIngressStatusController]] as const)
@@ -179,6 +184,7 @@ export function allControllers(
   context: ActingContext,
   options: ControllerOptions,
 ): readonly Controller[] {
-  const rows = [...workloadRows, ...clusterRows(options), ...volumeRows];
+  const own = [...clusterRows(options), ...deviceRows(options)];
+  const rows = [...workloadRows, ...own, ...volumeRows];
   return rows.map(([account, component, create]) => create(contextAs(context, account, component)));
 }
