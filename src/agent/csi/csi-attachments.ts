@@ -2,6 +2,7 @@
  * Volumes that pods of this node want attached: told of in the Node's status, so that nobody
  * detaches them, and waited for.
  */
+import { Code } from "@connectrpc/connect";
 import type { Client } from "../../client/client.ts";
 import { nodes, volumeAttachments } from "../../client/resources.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -12,6 +13,11 @@ import type { CsiVolume } from "./csi-volume.ts";
 /** A volume cannot be had now, in upstream's words for the pod's events. */
 export class MountError extends Error {
   override readonly name = "MountError";
+}
+
+/** The node cannot have the volume attached: the pod has to go elsewhere. */
+export class AttachLimitError extends Error {
+  override readonly name = "AttachLimitError";
 }
 
 export function mountError(step: string, { specName }: CsiVolume, why: string): MountError {
@@ -85,17 +91,28 @@ export class CsiAttachments {
       const { status } = await client.get(nodes, "", nodeName);
       if (status?.volumesAttached?.some((one) => one.name === name) === true) break;
       if (runtime.clock.monotonicMs() > deadlineMs) {
-        const lists = `unmounted volumes=[${podVolume}], unattached volumes=[${podVolume}], `;
-        throw new MountError(
-          `Unable to attach or mount volumes: ${lists}failed to process volumes=[]: ` +
-            "context deadline exceeded",
-        );
+        const text =
+          `unmounted volumes=[${podVolume}], unattached volumes=[${podVolume}], failed to ` +
+          "process volumes=[]: context deadline exceeded";
+        if (!(await this.#isExhausted(volume))) {
+          throw new MountError(`Unable to attach or mount volumes: ${text}`);
+        }
+        const full = "Node has reached its volume attachment limit, rejecting pod.";
+        throw new AttachLimitError(`${full} ${text}`);
       }
       await runtime.clock.sleep(pauseMs, signal);
       signal.throwIfAborted();
       pauseMs = Math.min(pauseMs * 2, limits.pollMsMax);
     }
     return await this.contextOf(volume);
+  }
+
+  /** Whether the driver's controller has said that the node has no room for it. */
+  async #isExhausted({ driver, handle }: CsiVolume): Promise<boolean> {
+    const { client, nodeName } = this.#options;
+    const id = attachmentName(handle, driver, nodeName);
+    const found = await client.get(volumeAttachments, "", id).catch(() => undefined);
+    return found?.status?.attachError?.errorCode === Code.ResourceExhausted;
   }
 
   /** What the driver's controller has said of an attached volume. */

@@ -91,22 +91,26 @@ export class CsiDrivers implements PluginHandler {
     while (!signal.aborted) {
       await runtime.clock.sleep(limits.periodLookMs, signal);
       const nowMs = runtime.clock.monotonicMs();
-      for (const [name, { client }] of this.#drivers) {
+      for (const name of this.#drivers.keys()) {
         const period =
           this.#objects().get(name)?.object.spec.nodeAllocatableUpdatePeriodSeconds ?? 0;
         const lastMs = askedMs.get(name) ?? nowMs;
         if (!askedMs.has(name) || period === 0) askedMs.set(name, nowMs);
         if (period === 0 || nowMs - lastMs < period * 1000) continue;
         askedMs.set(name, nowMs);
-        await this.#refresh(name, client).catch((error: unknown) => {
-          runtime.log.warn("Cannot update a CSI driver's limits", { name, error: `${error}` });
-        });
+        await this.refreshLimits(name);
       }
     }
   }
 
-  async #refresh(name: string, client: CsiClient): Promise<void> {
-    await this.#options.report.update(await client.nodeInfo(name));
+  /** A failure is only told: it is asked again. */
+  async refreshLimits(name: string): Promise<void> {
+    const { runtime, report } = this.#options;
+    try {
+      await report.update(await this.client(name).nodeInfo(name));
+    } catch (error) {
+      runtime.log.warn("Cannot update a CSI driver's limits", { name, error: `${error}` });
+    }
   }
 
   /** Watched only where somebody asks. */

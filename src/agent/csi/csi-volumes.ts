@@ -16,12 +16,17 @@ import type { ServiceAccountTokens } from "../kubelet/service-account-tokens.ts"
 import { type Pod, uidOf } from "../kubelet/types.ts";
 import type { DriverUse } from "../kubelet/volume-stats.ts";
 import { BlockDevices } from "./block-devices.ts";
-import { CsiAttachments, mountError } from "./csi-attachments.ts";
+import { AttachLimitError, CsiAttachments, MountError, mountError } from "./csi-attachments.ts";
 import type { CsiDrivers } from "./csi-drivers.ts";
 import { CsiExpander } from "./csi-expander.ts";
 import { CsiPublisher } from "./csi-publisher.ts";
 import { CsiStager, type StagedPlace } from "./csi-stager.ts";
-import { type CsiVolume, isAttachable, type PersistentVolume } from "./csi-volume.ts";
+import {
+  type CsiVolume,
+  type DriverObject,
+  isAttachable,
+  type PersistentVolume,
+} from "./csi-volume.ts";
 import { VolumeNotes } from "./volume-data.ts";
 
 export interface CsiVolumesOptions {
@@ -105,9 +110,7 @@ export class CsiVolumes {
       this.#held.set(key, { of, size: of.claim?.status?.capacity?.storage });
       return path;
     }
-    const publishContext = needsAttach
-      ? await this.attachments.attached(volume, of.name, signal)
-      : {};
+    const publishContext = needsAttach ? await this.#attached(of, object, signal) : {};
     await this.#lanes.run(name, async () => {
       signal.throwIfAborted();
       const group = pod.spec.securityContext?.fsGroup;
@@ -200,6 +203,25 @@ export class CsiVolumes {
         freeInodes: inodes.free,
       },
     };
+  }
+
+  /** Where limits may change a full node is told of at once, and its pod is not kept waiting. */
+  async #attached(
+    { volume, name }: VolumeOfPod,
+    object: DriverObject | undefined,
+    signal: AbortSignal,
+  ): Promise<Readonly<Record<string, string>>> {
+    try {
+      return await this.attachments.attached(volume, name, signal);
+    } catch (error) {
+      if (!(error instanceof AttachLimitError)) throw error;
+      if (object?.spec.nodeAllocatableUpdatePeriodSeconds === undefined) {
+        const why = error.message.slice(error.message.indexOf("unmounted"));
+        throw new MountError(`Unable to attach or mount volumes: ${why}`);
+      }
+      await this.#options.drivers.refreshLimits(volume.driver);
+      throw error;
+    }
   }
 
   /** A volume for one pod alone is that, whatever the scheduler has done. */

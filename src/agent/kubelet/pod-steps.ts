@@ -2,6 +2,7 @@
 import { pods, runtimeClasses } from "../../client/resources.ts";
 import { isReason } from "../../lib/api-error.ts";
 import { criMessage, isCriNotFound } from "../cri/client.ts";
+import { AttachLimitError } from "../csi/csi-attachments.ts";
 import { createPodCgroup, removePodCgroup } from "./cgroups.ts";
 import { runHandler } from "./handlers.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
@@ -93,16 +94,14 @@ async function prepareVolumes(context: KubeletContext, record: PodRecord): Promi
   const { pod } = record;
   const ips = context.cache.peek(record.uid).sandboxes[0]?.ips ?? [];
   const refusal = await context.devices.allocate(pod);
-  if (refusal !== undefined) {
-    const reason = "UnexpectedAdmissionError";
-    record.failed = { reason, message: `Pod was rejected: ${refusal}` };
-    context.events.event(pod, "Warning", reason, refusal);
-    return;
-  }
+  if (refusal !== undefined) return reject(context, record, "UnexpectedAdmissionError", refusal);
   try {
     await context.volumes.prepare(pod, placeOf(context, pod, ips), record.starting.signal);
   } catch (error) {
     const message = error instanceof Error ? error.message : `${error}`;
+    if (error instanceof AttachLimitError) {
+      return reject(context, record, "VolumeAttachmentLimitExceeded", message);
+    }
     if (!record.starting.signal.aborted) {
       context.events.event(pod, "Warning", "FailedMount", message);
     }
@@ -122,6 +121,17 @@ async function prepareClaims(context: KubeletContext, { pod, starting }: PodReco
       context.events.event(pod, "Warning", "FailedPrepareDynamicResources", message);
     throw error;
   }
+}
+
+/** The node cannot run the pod, though it has taken it. */
+function reject(
+  { events }: KubeletContext,
+  record: PodRecord,
+  reason: string,
+  message: string,
+): void {
+  record.failed = { reason, message: `Pod was rejected: ${message}` };
+  events.event(record.pod, "Warning", reason, message);
 }
 
 async function createSandbox(

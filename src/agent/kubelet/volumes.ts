@@ -1,13 +1,14 @@
 /** Sets up the volumes of pods, keeps their contents fresh, removes them. */
 import type { Client } from "../../client/client.ts";
-import { persistentVolumeClaims, persistentVolumes } from "../../client/resources.ts";
+import { nodes, persistentVolumeClaims, persistentVolumes } from "../../client/resources.ts";
 import type { PersistentVolumeClaim } from "../../gen/core-v1.ts";
 import { isReason } from "../../lib/api-error.ts";
 import { Lanes } from "../../lib/lanes.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { reaches } from "../../schema/volume-match.ts";
 import { BlockDevices, localBlock } from "../csi/block-devices.ts";
-import { MountError } from "../csi/csi-attachments.ts";
+import { AttachLimitError, MountError } from "../csi/csi-attachments.ts";
 import { claimedVolume, inlineVolume, type PersistentVolume } from "../csi/csi-volume.ts";
 import type { CsiVolumes, VolumeOfPod } from "../csi/csi-volumes.ts";
 import { writePayload } from "./atomic-writer.ts";
@@ -175,7 +176,7 @@ export class Volumes {
       if (volume.emptyDir !== undefined) return await this.#emptyDir(pod, volume);
       if (volume.image !== undefined) return;
       if (volume.persistentVolumeClaim !== undefined || volume.ephemeral !== undefined) {
-        return await this.#claim(pod, volume, signal);
+        return await this.#claim(pod, volume, place, signal);
       }
       if (volume.csi !== undefined) {
         const of = this.#csiOf(pod, volume, undefined);
@@ -191,6 +192,7 @@ export class Volumes {
       await this.#writeFiles(pod, volume, place);
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof AttachLimitError) throw error;
       if (error instanceof MountError) throw new VolumeError(error.message);
       const message = error instanceof Error ? error.message : `${error}`;
       throw new VolumeError(`MountVolume.SetUp failed for volume "${volume.name}" : ${message}`);
@@ -247,12 +249,19 @@ export class Volumes {
   }
 
   /** A claim is usable here when its volume is a path of this machine or a CSI driver's. */
-  async #claim(pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
-    const { host } = this.#options;
+  async #claim(pod: Pod, volume: Volume, place: PodPlace, signal: AbortSignal): Promise<void> {
+    const { client, host } = this.#options;
     const objects = await this.#claimOf(pod, volume);
     const { persistent } = objects;
     const isBlock = persistent.spec.volumeMode === "Block";
     refuseMode(pod, volume, isBlock);
+    const isPlaced = persistent.spec.nodeAffinity !== undefined;
+    if (isPlaced && !reaches(persistent, await client.get(nodes, "", place.nodeName))) {
+      const step = `${isBlock ? "MapVolume" : "MountVolume"}.NodeAffinity check failed`;
+      throw new MountError(
+        `${step} for volume "${persistent.metadata.name}" : no matching NodeSelectorTerms`,
+      );
+    }
     const of = this.#csiOf(pod, volume, objects);
     if (of !== undefined) return await this.#setUpCsi(of, signal);
     const { hostPath, local } = persistent.spec;
