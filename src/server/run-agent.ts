@@ -8,7 +8,15 @@ import { createKubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
 import type { Client } from "../client/client.ts";
 import { createHttpClient } from "../client/http-client.ts";
-import { endpointSlices } from "../client/resources.ts";
+import {
+  configMaps,
+  endpointSlices,
+  namespaces,
+  networkPolicies,
+  nodes,
+  pods,
+  services,
+} from "../client/resources.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { createClientLiveSets } from "../live/http-feed.ts";
 import type { LiveSets } from "../live/live-set.ts";
@@ -27,6 +35,13 @@ import { refuseSecondNode } from "./single.ts";
 import { k3Version } from "./version.ts";
 
 const limits = { retryMs: 5000, eventLagMs: 20, kubeletPort: 10250 } as const;
+
+/** A kubelet may see what is its own; services, DNS and policies need more, as somebody else. */
+const ofEverybody: ReadonlySet<string> = new Set(
+  [configMaps, services, endpointSlices, namespaces, networkPolicies, nodes, pods].map(
+    ({ plural }) => plural,
+  ),
+);
 
 /** Resolves once `signal` aborts and all has stopped; pods stay. */
 export async function runAgent(
@@ -210,11 +225,11 @@ class Agent {
       scope,
       client,
       events,
-      // A kubelet may see what is its own; for the rest there is a second identity.
       live: {
         of: (resource, more) => {
           const isOwn = more?.fieldSelector?.startsWith("spec.nodeName=") ?? false;
-          return (isOwn ? ofNode : ofCluster).of(resource, more);
+          const isShared = ofEverybody.has(resource.plural) && !isOwn;
+          return (isShared ? ofCluster : ofNode).of(resource, more);
         },
       },
       bundle: need(this.#bundle),

@@ -141,7 +141,11 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   scope.task("node-status", (signal) => reporter.run(signal));
   scope.task("node-lease", (signal) => reporter.renewLease(signal));
   if (options.servesPlugins === true) followDrivers(context, workers, scope);
-  scope.task("pods", (signal) => workers.follow(live, signal));
+  scope.task("pods", async (signal) => {
+    // Containers are told of services as they start.
+    await options.live.of(services).ready(signal);
+    await workers.follow(live, signal);
+  });
   const watchdog = startWatch(options, context, workers, live);
   startLoops(scope, context, workers);
   const onLook = (): Promise<void> => reporter.update(false);

@@ -57,7 +57,11 @@ export function createLocalPathProvisioner(options: LocalPathOptions): Controlle
       watchRule(persistentVolumeClaims, ({ now }) => [`${claimPrefix}${now.key}`]),
       watchRule(persistentVolumes, ({ now }) => [`${volumePrefix}${now.key}`]),
     ],
-    reconcile: (key) => provisioner.reconcile(key),
+    reconcile: async (key, signal) => {
+      // On a node without a server beside it, classes come later than the claims that name them.
+      await options.context.live.of(storageClasses).ready(signal);
+      return await provisioner.reconcile(key);
+    },
   };
 }
 

@@ -89,10 +89,10 @@ class Overlay {
   async #ownRange(signal: AbortSignal): Promise<string> {
     const { live, nodeName } = this.#options;
     for (;;) {
+      signal.throwIfAborted();
       const range = live.of(nodes).get(nodeName)?.object.spec?.podCIDR ?? "";
       if (range !== "") return range;
       await this.#rung(signal);
-      signal.throwIfAborted();
     }
   }
 
