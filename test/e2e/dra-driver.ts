@@ -5,6 +5,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { serveSocket } from "../../src/agent/devices/socket-server.ts";
+import { DRAResourceHealth, HealthStatus } from "../../src/gen/cri/dra-health_pb.ts";
 import { DRAPlugin } from "../../src/gen/cri/dra-v1_pb.ts";
 import { Registration } from "../../src/gen/cri/pluginregistration_pb.ts";
 import type { DeviceRequestAllocationResult } from "../../src/gen/resource-v1.ts";
@@ -21,6 +22,9 @@ export class DraDriver {
   readonly calls: string[] = [];
   /** Said instead of preparing, once. */
   failure = "";
+  /** What it says of its devices, by pool and name. */
+  readonly #ill = new Set<string>();
+  #news = Promise.withResolvers<void>();
   readonly #resultsOf: ResultsOf;
   #close = async (): Promise<void> => {};
 
@@ -45,6 +49,7 @@ export class DraDriver {
       mkdirSync(dir, { recursive: true });
     const closePlugin = await serveSocket(endpoint, (router) => {
       router.service(DRAPlugin, this.#plugin());
+      router.service(DRAResourceHealth, { nodeWatchResources: () => this.#tellHealth() });
     });
     const registry = `${kubeletDir}/plugins_registry/${this.name}-reg.sock`;
     const closeRegistration = await serveSocket(registry, (router) => {
@@ -71,6 +76,26 @@ export class DraDriver {
 
   async stop(): Promise<void> {
     await this.#close();
+  }
+
+  /** From now on the device is ill. */
+  sicken(pool: string, device: string): void {
+    this.#ill.add(`${pool}/${device}`);
+    this.#news.resolve();
+    this.#news = Promise.withResolvers();
+  }
+
+  async *#tellHealth() {
+    for (;;) {
+      yield {
+        devices: [...this.#ill].map((key) => {
+          const [poolName = "", deviceName = ""] = key.split("/");
+          const device = { poolName, deviceName };
+          return { device, health: HealthStatus.UNHEALTHY, message: "too hot" };
+        }),
+      };
+      await this.#news.promise;
+    }
   }
 
   #plugin(): ServiceImpl<typeof DRAPlugin> {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, rmSync } from "node:fs";
 import { createClient } from "@connectrpc/connect";
 import { openSocket } from "../../src/agent/cri/client.ts";
+import type { Pod } from "../../src/gen/core-v1.ts";
 import { PodResourcesLister } from "../../src/gen/cri/podresources_pb.ts";
 import type { ResourceClaim } from "../../src/gen/resource-v1.ts";
 import { Cluster, reasonToSkip } from "./cluster.ts";
@@ -133,6 +134,11 @@ describe.skipIf(skip !== undefined)("dra", () => {
       { dynamicResources: [{ claimName: "shared", claimResources: [{ driverName }] }] },
     ]);
     expect(existsSync(checkpoint)).toBe(true);
+    const health = "{.status.containerStatuses[0].allocatedResourcesStatus[0].resources[0].health}";
+    await becomes(cluster, "one", health, "Unknown");
+    const [result] = shared?.status?.allocation?.devices?.results ?? [];
+    driver.sicken(result?.pool ?? "", result?.device ?? "");
+    await becomes(cluster, "one", health, "Unhealthy");
     await remove("one");
     expect(driver.count("unprepare shared")).toBe(0);
     await remove("two");
@@ -182,6 +188,17 @@ describe.skipIf(skip !== undefined)("dra", () => {
     const mapping = "{.status.extendedResourceClaimStatus.requestMappings[0].requestName}";
     expect(await field(cluster, "extended", mapping)).toBe("container-0-request-0");
     await cluster.until("the claim is gone", async () => (await claims()).length === 0);
+  });
+
+  test("pods leave a device with a taint", async () => {
+    await apply(cluster, claim("tainted"), uses("leaves", { resourceClaimName: "tainted" }));
+    await becomes(cluster, "leaves", "{.status.phase}", "Running");
+    const taints = [{ key: "sick", effect: "NoExecute" }];
+    await apply(cluster, slice(devices.map((device) => ({ ...device, taints }))));
+    await cluster.until("the pod is gone", async () => {
+      return (await json("pods")).items.every((one: Pod) => one.metadata.name !== "leaves");
+    });
+    await cluster.run("delete resourceclaim tainted");
   });
 
   test("slices of a driver that is away go", async () => {

@@ -161,6 +161,12 @@ export class PodClaims {
     return used;
   }
 
+  /** The uids of the pods that use devices of a driver. */
+  usersOf(driver: string): ReadonlySet<string> {
+    const claims = this.store.list().filter(({ drivers }) => drivers.has(driver));
+    return new Set(claims.flatMap(({ podUids }) => [...podUids]));
+  }
+
   /** Names of CDI devices that the container is to have. */
   cdiDevicesFor(pod: Pod, container: ReadContainer): readonly string[] {
     const names = this.usedBy(pod, container).flatMap(({ claim, request }) =>

@@ -3,6 +3,7 @@ import type { Client } from "../../client/client.ts";
 import type { EventRecorder } from "../../live/events.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import type { DeviceHealth } from "../claims/device-health.ts";
 import type { DraDrivers } from "../claims/dra-drivers.ts";
 import type { PodClaims } from "../claims/pod-claims.ts";
 import type { CriClient } from "../cri/client.ts";
@@ -37,6 +38,7 @@ export interface KubeletContext {
   readonly devices: DeviceManager;
   readonly claims: PodClaims;
   readonly draDrivers: DraDrivers;
+  readonly deviceHealth: DeviceHealth;
   readonly resources: ResourceState;
   /** Absent where network policies are not enforced. */
   readonly policy?: PodAdmission | undefined;

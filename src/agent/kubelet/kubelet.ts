@@ -6,6 +6,7 @@ import type { LiveSets } from "../../live/live-set.ts";
 import type { Host } from "../../runtime/host.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
+import { DeviceHealth } from "../claims/device-health.ts";
 import { DraDrivers } from "../claims/dra-drivers.ts";
 import { PodClaims } from "../claims/pod-claims.ts";
 import type { CriClient } from "../cri/client.ts";
@@ -327,7 +328,13 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
   const liveServices = options.live.of(services);
   const resources = new ResourceState(runtime, rootDir, options.scope.signal);
   await resources.load();
-  const draDrivers = new DraDrivers({ ...options, onHealth: () => {} });
+  const deviceHealth = new DeviceHealth(runtime.clock);
+  const draDrivers = new DraDrivers({
+    ...options,
+    onHealth: (driver, told) => {
+      if (deviceHealth.update(driver, told)) for (const uid of claims.usersOf(driver)) onProbe(uid);
+    },
+  });
   const claims = new PodClaims({ runtime, client, rootDir, drivers: draDrivers });
   await claims.store.load();
   const onInUse = found.onVolumesInUse;
@@ -350,6 +357,7 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     devices: found.devices,
     claims,
     draDrivers,
+    deviceHealth,
     cgroups: {
       host,
       log: runtime.log,

@@ -32,6 +32,8 @@ export interface StatusFacts extends PodFacts {
   readonly startedMs: number;
   /** Conditions of a resize that is under way. */
   readonly resizes: readonly core.PodCondition[];
+  /** What a container was given, and how that is. */
+  readonly allocated: (named: NamedContainer) => readonly core.ResourceStatus[];
   /** True when nothing of the pod runs or will run: deleted and stopped, failed and stopped. */
   readonly stopped: boolean;
 }
@@ -109,6 +111,15 @@ export function reportedRestarts(status: PodStatus | undefined): ReadonlyMap<str
   );
 }
 
+/** Told of the containers proper only. */
+function allocatedOf(
+  { allocated }: StatusFacts,
+  named: NamedContainer,
+): Pick<core.ContainerStatus, "allocatedResourcesStatus"> {
+  const found = named.kind === "app" ? allocated(named) : [];
+  return found.length === 0 ? {} : { allocatedResourcesStatus: [...found] };
+}
+
 function containerStatus(facts: StatusFacts, named: NamedContainer): core.ContainerStatus {
   const { name, image = "" } = named.container;
   const latest = latestOf(facts.cri, name);
@@ -124,6 +135,7 @@ function containerStatus(facts: StatusFacts, named: NamedContainer): core.Contai
     restartCount: latest.restartCount,
     ...containerResourceStatus(named.container, latest, facts.actuated),
     ...mountsOf(named, latest),
+    ...allocatedOf(facts, named),
     ...(latest.user === undefined ? {} : { user: userStatus(latest.user) }),
   };
   // What will not be started again waits for nothing: it has ended, however it came to that.

@@ -1,6 +1,8 @@
 /** Tells the API what became of pods: one write at a time per pod, nothing that it knows. */
+
 import { pods } from "../../client/resources.ts";
 import { isReason } from "../../lib/api-error.ts";
+import { allocatedResources } from "./allocated-resources.ts";
 import type { PodCri } from "./cri-state.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import { hasEnded, isEnding, type PodFacts, type Waiting } from "./plan-pod.ts";
@@ -64,6 +66,7 @@ export class StatusReporter {
       nodeIps,
       startedMs: record.startedMs,
       stopped,
+      allocated: (named) => allocatedResources(this.#context, record.pod, named),
       resizes: [record.resizePending, record.resizing].filter((one) => one !== undefined),
     });
     return statusPatch(told, status);
