@@ -7,7 +7,7 @@ import { type Allocated, addConsumed, type Consumed, consumedOf, deviceKey } fro
 import { consumption, hasCapacity } from "./capacity.ts";
 import { Constraint } from "./constraints.ts";
 import { Counters } from "./counters.ts";
-import { gatherPools, type Pool } from "./pools.ts";
+import { gatherPools, type Pool, type SliceIndex } from "./pools.ts";
 import {
   AllocationError,
   type Candidate,
@@ -59,6 +59,7 @@ export interface AllocateInput {
   readonly claims: readonly DeviceClaim[];
   readonly node: LiveNode;
   readonly view: DeviceView;
+  readonly slices: SliceIndex;
   readonly allocated: Allocated;
 }
 
@@ -92,11 +93,11 @@ class Search {
   readonly #all = new Map<Wanted, readonly Candidate[]>();
   #steps = 0;
 
-  constructor({ claims, node, view, allocated }: AllocateInput) {
+  constructor({ claims, node, view, slices, allocated }: AllocateInput) {
     this.#claims = claims;
     this.#node = node;
     this.#allocated = allocated;
-    this.#pools = gatherPools(view.slices(), node);
+    this.#pools = gatherPools(slices, node);
     this.#counters = new Counters(allocated);
     this.#requests = claims.map((claim) =>
       wantedBy(claim, view).map((alternatives) => ({ alternatives, tried: 0 })),

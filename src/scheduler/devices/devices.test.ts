@@ -7,6 +7,7 @@ import { allocate } from "./allocator.ts";
 import { readinessOf } from "./binding-conditions.ts";
 import { extendedClaim, withRequests } from "./extended.ts";
 import { devicesOn, planDevices, preferenceOf, reliefFor } from "./plan.ts";
+import { indexSlices } from "./pools.ts";
 import { allocationOf } from "./result.ts";
 import {
   type DeviceClaim,
@@ -72,6 +73,16 @@ function claim(requests: readonly DeviceRequest[], more: object = {}, status = {
 
 const free: Allocated = { devices: new Set(), shared: new Map() };
 
+function allocateOn(
+  world: World,
+  claims: readonly DeviceClaim[],
+  allocated = free,
+  on = node("n"),
+) {
+  const slices = indexSlices(world.slices ?? []);
+  return allocate({ claims, node: on, view: viewOf(world), slices, allocated });
+}
+
 /** The names of the devices, by claim; undefined when there are not enough. */
 function found(
   world: World,
@@ -79,7 +90,7 @@ function found(
   allocated = free,
   on = node("n"),
 ): string[] | undefined {
-  return allocate({ claims, node: on, view: viewOf(world), allocated })?.map(({ devices }) =>
+  return allocateOn(world, claims, allocated, on)?.map(({ devices }) =>
     devices
       .map(({ wanted, candidate }) => `${wanted.name.request}:${candidate.device.name}`)
       .join(),
@@ -329,13 +340,7 @@ describe("shared devices", () => {
   const asking = (bandwidth: string) => request("x", { capacity: { requests: { bandwidth } } });
 
   test("serve as many as have room, by steps", () => {
-    const [result] =
-      allocate({
-        claims: [claim([asking("1500Mi")])],
-        node: node("n"),
-        view: viewOf({ slices }),
-        allocated: free,
-      }) ?? [];
+    const [result] = allocateOn({ slices }, [claim([asking("1500Mi")])]) ?? [];
     expect(result && allocationOf(result, "n", () => "share").devices?.results).toEqual([
       {
         request: "x",
@@ -381,8 +386,7 @@ describe("what is written down", () => {
       { requests: ["z"], ...opaque("z") },
     ];
     const asked = claim([request("x"), request("y")], { config });
-    const [result] =
-      allocate({ claims: [asked], node: node("n"), view: viewOf(world), allocated: free }) ?? [];
+    const [result] = allocateOn(world, [asked]) ?? [];
     const allocation = result && allocationOf(result, "n", () => "");
     expect(allocation?.devices?.config).toEqual([
       { source: "FromClass", requests: ["x", "y"], ...opaque("class") },

@@ -20,6 +20,7 @@ import {
   usesDevices,
   withRequests,
 } from "./extended.ts";
+import { indexSlices, type SliceIndex } from "./pools.ts";
 import { allocationOf } from "./result.ts";
 import type { DeviceClaim, DeviceView } from "./view.ts";
 
@@ -51,6 +52,7 @@ export interface DevicePlan {
   /** The claim for extended resources, where there are any. */
   readonly extended: DeviceClaim | undefined;
   readonly inUse: Allocated;
+  readonly slices: SliceIndex;
 }
 
 /** Undefined when the pod needs no devices; a message when no node can do. */
@@ -69,6 +71,7 @@ export function planDevices(pod: LivePod, view: DeviceView): DevicePlan | string
     open: claims.filter((claim) => !isAllocated(claim)),
     extended,
     inUse: allocatedDevices(view),
+    slices: indexSlices(view.slices()),
   };
 }
 
@@ -104,7 +107,7 @@ export interface NodeDevices {
  * @throws AllocationError when no node could.
  */
 export function devicesOn(plan: DevicePlan, info: NodeInfo): NodeDevices | string {
-  const { pod, view, open, extended, inUse } = plan;
+  const { pod, view, open, extended, inUse, slices } = plan;
   if (unavailable(plan, info).length > 0) return "resourceclaim not available on the node";
   let wanted = open;
   let mappings: NodeDevices["mappings"];
@@ -120,7 +123,13 @@ export function devicesOn(plan: DevicePlan, info: NodeInfo): NodeDevices | strin
   }
   if (wanted.length === 0) return { results: [], mappings };
   try {
-    const results = allocate({ claims: wanted, node: info.node, view, allocated: inUse });
+    const results = allocate({
+      claims: wanted,
+      node: info.node,
+      view,
+      slices,
+      allocated: inUse,
+    });
     return results === undefined ? "cannot allocate all claims" : { results, mappings };
   } catch (error) {
     if (error instanceof NodeAllocationError) return error.message;

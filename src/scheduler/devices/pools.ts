@@ -68,15 +68,33 @@ function newest(slices: readonly LiveSlice[]): { slices: LiveSlice[]; generation
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
+/** Slices as they are looked for: most belong to one node. */
+export interface SliceIndex {
+  readonly pools: ReadonlyMap<string, readonly LiveSlice[]>;
+  readonly ofNode: ReadonlyMap<string, readonly LiveSlice[]>;
+  readonly ofSeveral: readonly LiveSlice[];
+}
+
+export function indexSlices(all: readonly LiveSlice[]): SliceIndex {
+  const isLocal = (slice: LiveSlice): boolean =>
+    Boolean(slice.spec.nodeName) && !sharesCounters(slice);
+  return {
+    pools: byPool(all),
+    ofNode: Map.groupBy(all.filter(isLocal), ({ spec }) => spec.nodeName ?? ""),
+    ofSeveral: all.filter((slice) => !isLocal(slice)),
+  };
+}
+
 /** The pools with devices for the node, in the order in which their devices are tried. */
-export function gatherPools(all: readonly LiveSlice[], node: LiveNode): readonly Pool[] {
-  const everything = byPool(all);
+export function gatherPools(index: SliceIndex, node: LiveNode): readonly Pool[] {
   const pools: Pool[] = [];
-  for (const slices of byPool(all.filter((slice) => isRelevant(slice, node))).values()) {
+  const own = index.ofNode.get(node.metadata.name ?? "") ?? [];
+  const shared = index.ofSeveral.filter((slice) => isRelevant(slice, node));
+  for (const slices of byPool([...own, ...shared]).values()) {
     const seen = newest(slices);
     const [first] = seen.slices;
     if (first === undefined) continue;
-    const whole = newest(everything.get(poolKey(first)) ?? []);
+    const whole = newest(index.pools.get(poolKey(first)) ?? []);
     const isComplete = seen.slices.length === first.spec.pool.resourceSliceCount;
     // The driver is about to replace what is there, by what is not for this node.
     if (!isComplete && whole.generation > seen.generation) continue;
