@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { emptyTable, type NftTable, updateScript } from "./nft.ts";
-import { planProxy } from "./proxy-plan.ts";
-import { servicePortRows } from "./service-ports.ts";
+import { ProxyPlanner } from "./proxy-plan.ts";
+import { servicePortRows as rowsAt } from "./service-ports.ts";
 import { staleFlows } from "./stale-flows.ts";
 import { endpoint, service, slice } from "./testing/objects.ts";
 
@@ -12,8 +12,15 @@ const node = {
   bridgeNetfilter: true,
 };
 
+type Rows = ReturnType<typeof rowsAt>;
+type Lists = Parameters<typeof rowsAt>;
+
+function servicePortRows(services: Lists[0], slices: Lists[1], nodeName: string): Rows {
+  return rowsAt(services, slices, { name: nodeName, zone: "east" });
+}
+
 function plan(...args: Parameters<typeof servicePortRows>): NftTable {
-  return planProxy(servicePortRows(...args), node);
+  return new ProxyPlanner(node).plan(servicePortRows(...args));
 }
 
 test("a service without endpoints is refused, one with endpoints balanced", () => {
@@ -25,8 +32,11 @@ test("a service without endpoints is refused, one with endpoints balanced", () =
   const full = plan(services, [slice("a", [endpoint("10.42.0.2"), endpoint("10.42.0.3")])], "here");
   expect(full.chains.get("service/default/a/tcp/80")?.rules).toEqual([
     "ip daddr 10.43.0.5 ip saddr != 10.42.0.0/16 jump mark-for-masquerade",
-    "numgen random mod 2 vmap { 0 : goto endpoint/default/a/tcp/80/10.42.0.2/8080, " +
-      "1 : goto endpoint/default/a/tcp/80/10.42.0.3/8080 }",
+    "meta l4proto tcp dnat to numgen random mod 2 offset 0 map @targets-0",
+  ]);
+  expect([...(full.sets.get("targets-0")?.elements ?? [])]).toEqual([
+    ["0", "10.42.0.2 . 8080"],
+    ["1", "10.42.0.3 . 8080"],
   ]);
   expect(full.sets.get("refused-ips")?.elements.size).toBe(0);
 });
@@ -96,9 +106,9 @@ test("an update touches only what changed, and keeps affinity", () => {
   const after = plan([sticky], slices, "here");
   expect(updateScript("ip t", before, after).trim().split("\n")).toEqual([
     "delete element ip t service-ips { 10.43.0.6 . tcp . 80 : goto service/default/b/tcp/80 }",
-    "flush chain ip t endpoint/default/b/tcp/80/10.42.0.3/8080",
+    "delete element ip t local-endpoints { 10.42.0.3 }",
+    "delete element ip t hairpins { 10.42.0.3 . 10.42.0.3 }",
     "flush chain ip t service/default/b/tcp/80",
-    "delete chain ip t endpoint/default/b/tcp/80/10.42.0.3/8080",
     "delete chain ip t service/default/b/tcp/80",
   ]);
   expect([...after.dynamicSets.keys()]).toEqual(["affinity10800/default/a/tcp/80/10.42.0.2/8080"]);
@@ -134,4 +144,59 @@ test("flows of UDP endpoints that are gone are cut", () => {
   ]);
   expect(staleFlows(rows([]), rows(["10.42.0.3"]))).toHaveLength(1);
   expect(staleFlows(rows(["10.42.0.3"]), rows(["10.42.0.3"]))).toEqual([]);
+});
+
+test("hints keep clients near, while every ready endpoint has them and one is for here", () => {
+  const services = [service("a", { clusterIP: "10.43.0.5" })];
+  const east = { hints: { forZones: [{ name: "east" }] } };
+  const west = { hints: { forZones: [{ name: "west" }] } };
+  const mine = { hints: { ...west.hints, forNodes: [{ name: "here" }] } };
+  const ips = (...hints: readonly object[]): string[] => {
+    const endpoints = hints.map((more, i) => endpoint(`10.42.0.${i + 1}`, more));
+    return (
+      servicePortRows(services, [slice("a", endpoints)], "here")[0]?.all.map((t) => t.ip) ?? []
+    );
+  };
+  expect(ips(east, west, east)).toEqual(["10.42.0.1", "10.42.0.3"]);
+  expect(ips(east, west, {})).toHaveLength(3);
+  expect(ips(west, west)).toHaveLength(2);
+  expect(ips(mine, { hints: { ...east.hints, forNodes: [{ name: "there" }] } })).toEqual([
+    "10.42.0.1",
+  ]);
+  expect(ips(mine, east)).toEqual(["10.42.0.2"]);
+});
+
+test("what did not change is the same as before, and numbers are given out again", () => {
+  const planner = new ProxyPlanner(node);
+  const of = (name: string, ip: string, ...ips: readonly string[]): Rows =>
+    servicePortRows(
+      [service(name, { clusterIP: ip })],
+      [
+        slice(
+          name,
+          ips.map((one) => endpoint(one)),
+        ),
+      ],
+      "here",
+    );
+  const a = of("a", "10.43.0.5", "10.42.0.1", "10.42.0.2");
+  const b = of("b", "10.43.0.6", "10.42.0.3", "10.42.0.4");
+  const both = planner.plan([...a, ...b]);
+  const moved = planner.plan([...a, ...of("b", "10.43.0.6", "10.42.0.3", "10.42.0.5")]);
+  const name = "service/default/a/tcp/80";
+  expect(moved.chains.get(name)).toBe(both.chains.get(name) as never);
+  expect(updateScript("ip t", both, moved).trim().split("\n")).toEqual([
+    "delete element ip t local-endpoints { 10.42.0.4 }",
+    "add element ip t local-endpoints { 10.42.0.5 }",
+    "delete element ip t hairpins { 10.42.0.4 . 10.42.0.4 }",
+    "add element ip t hairpins { 10.42.0.5 . 10.42.0.5 }",
+    "delete element ip t targets-1 { 4097 : 10.42.0.4 . 8080 }",
+    "add element ip t targets-1 { 4097 : 10.42.0.5 . 8080 }",
+  ]);
+  planner.plan(a);
+  const again = planner.plan([...a, ...of("c", "10.43.0.7", "10.42.0.7", "10.42.0.8")]);
+  expect([...again.sets.keys()].filter((set) => set.startsWith("targets"))).toEqual([
+    "targets-0",
+    "targets-1",
+  ]);
 });

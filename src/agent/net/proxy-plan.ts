@@ -1,212 +1,217 @@
 /** From service ports to one nftables table: what kube-proxy does, in its nftables manner. */
+import { IndexRanges } from "./index-ranges.ts";
 import type { NftChain, NftSet, NftTable } from "./nft.ts";
+import { baseChains, fromOutside, type ProxyNode } from "./proxy-base.ts";
 import type { ServicePortRow, Target, Targets } from "./service-ports.ts";
 
 export const proxyTable = "ip k3-proxy";
 
-export interface ProxyNode {
-  readonly clusterCidr: string;
-  readonly serviceCidr: string;
-  /** Addresses that this node serves itself although they look like a service's: the DNS. */
-  readonly ownServiceIps: readonly string[];
-  /** False when bridged packets bypass the IP hooks: answers must then be forced through us. */
-  readonly bridgeNetfilter: boolean;
-}
-
-/** The bit that asks for masquerading, the same that kube-proxy uses. */
-const masqueradeMark = "0x4000";
-/** The kernel limits ICMP to one answer a second; a reset always arrives. */
-const refusals = ["meta l4proto tcp reject with tcp reset", "reject"];
 const addressMap = "type ipv4_addr . inet_proto . inet_service : verdict";
 const portMap = "type inet_proto . inet_service : verdict";
+/** Kinds of the sets that are there from the start; those of endpoints come as they are needed. */
+const standing: Readonly<Record<string, Pick<NftSet, "kind" | "type">>> = {
+  "service-ips": { kind: "map", type: addressMap },
+  "service-node-ports": { kind: "map", type: portMap },
+  "refused-ips": { kind: "map", type: addressMap },
+  "refused-node-ports": { kind: "map", type: portMap },
+  "guarded-ips": { kind: "map", type: addressMap },
+  "local-endpoints": { kind: "set", type: "type ipv4_addr" },
+  hairpins: { kind: "set", type: "type ipv4_addr . ipv4_addr" },
+};
+/** Endpoints under their numbers, and the chains of those that clients stick to. */
+const targetMap = { kind: "map", type: "type mark : ipv4_addr . inet_service" } as const;
+const lotMap = { kind: "map", type: "type mark : verdict" } as const;
 
-class Builder {
-  readonly chains = new Map<string, NftChain>();
-  readonly dynamicSets = new Map<string, string>();
-  readonly serviceIps = new Map<string, string>();
-  readonly servicePorts = new Map<string, string>();
-  readonly refusedIps = new Map<string, string>();
-  readonly refusedPorts = new Map<string, string>();
-  readonly guardedIps = new Map<string, string>();
+/** What one service port adds to the table. */
+interface Fragment {
+  readonly chains: readonly (readonly [name: string, chain: NftChain])[];
+  readonly dynamicSets: readonly (readonly [name: string, declaration: string])[];
+  readonly elements: readonly (readonly [set: string, key: string, value: string])[];
+  /** Keys of its ranges of endpoint numbers. */
+  readonly ranges: readonly string[];
+}
 
-  sets(): ReadonlyMap<string, NftSet> {
-    const map = (type: string, elements: ReadonlyMap<string, string>): NftSet => ({
-      kind: "map",
-      type,
-      elements,
-    });
-    return new Map([
-      ["service-ips", map(addressMap, this.serviceIps)],
-      ["service-node-ports", map(portMap, this.servicePorts)],
-      ["refused-ips", map(addressMap, this.refusedIps)],
-      ["refused-node-ports", map(portMap, this.refusedPorts)],
-      ["guarded-ips", map(addressMap, this.guardedIps)],
-    ]);
+/** Plans the table again and again; what did not change is not worked out anew. */
+export class ProxyPlanner {
+  readonly #node: ProxyNode;
+  readonly #base: ReadonlyMap<string, NftChain>;
+  readonly #ranges = new IndexRanges();
+  readonly #fragments = new WeakMap<ServicePortRow, Fragment>();
+
+  constructor(node: ProxyNode) {
+    this.#node = node;
+    this.#base = baseChains(node);
+  }
+
+  plan(rows: readonly ServicePortRow[]): NftTable {
+    const chains = new Map(this.#base);
+    const dynamicSets = new Map<string, string>();
+    const elements = new Map<string, Map<string, string>>();
+    for (const set of Object.keys(standing)) elements.set(set, new Map());
+    const used = new Set<string>();
+    for (const row of rows) {
+      if (this.#node.ownServiceIps.includes(row.clusterIp)) continue;
+      const fragment = this.#fragmentOf(row);
+      for (const [name, chain] of fragment.chains) chains.set(name, chain);
+      for (const [name, declaration] of fragment.dynamicSets) dynamicSets.set(name, declaration);
+      for (const [set, key, value] of fragment.elements) {
+        const held = elements.get(set);
+        if (held === undefined) elements.set(set, new Map([[key, value]]));
+        else held.set(key, value);
+      }
+      for (const range of fragment.ranges) used.add(range);
+    }
+    this.#ranges.keepOnly((key) => used.has(key));
+    const sets = [...elements].map(([name, held]) => [name, setOf(name, held)] as const);
+    return { chains, sets: new Map(sets), dynamicSets };
+  }
+
+  #fragmentOf(row: ServicePortRow): Fragment {
+    const known = this.#fragments.get(row);
+    if (known !== undefined) return known;
+    const made = new FragmentBuilder(row, this.#node, this.#ranges).build();
+    this.#fragments.set(row, made);
+    return made;
   }
 }
 
-export function planProxy(rows: readonly ServicePortRow[], node: ProxyNode): NftTable {
-  const builder = new Builder();
-  addBaseChains(builder, node);
-  for (const row of rows) {
-    if (!node.ownServiceIps.includes(row.clusterIp)) addService(builder, row, node);
+function setOf(name: string, elements: ReadonlyMap<string, string>): NftSet {
+  const known = standing[name] ?? (name.startsWith("lots") ? lotMap : targetMap);
+  return { ...known, elements };
+}
+
+class FragmentBuilder {
+  readonly #chains = new Map<string, NftChain>();
+  readonly #dynamicSets = new Map<string, string>();
+  readonly #elements: [string, string, string][] = [];
+  readonly #ranges: string[] = [];
+
+  constructor(
+    private readonly row: ServicePortRow,
+    private readonly node: ProxyNode,
+    private readonly numbers: IndexRanges,
+  ) {}
+
+  build(): Fragment {
+    const { row, node } = this;
+    const lists = [row.internal, row.all, row.external].filter((one) => typeof one !== "string");
+    for (const target of distinct(lists.flat())) this.#addEndpoint(target);
+    const inside = `service/${row.id}`;
+    const ipKey = `${row.clusterIp} . ${row.protocol} . ${row.port}`;
+    const { served, verdict } = verdictOf(row.internal, inside);
+    if (served) {
+      this.#chains.set(inside, {
+        rules: [
+          `ip daddr ${row.clusterIp} ip saddr != ${node.clusterCidr} jump mark-for-masquerade`,
+          ...this.#balance(row.internal),
+        ],
+      });
+    }
+    this.#elements.push([served ? "service-ips" : "refused-ips", ipKey, verdict]);
+    if (row.externalIps.length > 0 || row.nodePort > 0) this.#addExternal();
+    return {
+      chains: [...this.#chains],
+      dynamicSets: [...this.#dynamicSets],
+      elements: this.#elements,
+      ranges: this.#ranges,
+    };
   }
-  return {
-    chains: builder.chains,
-    sets: builder.sets(),
-    dynamicSets: builder.dynamicSets,
-  };
-}
 
-function addBaseChains(builder: Builder, node: ProxyNode): void {
-  const { clusterCidr, serviceCidr } = node;
-  const at = "ip daddr . meta l4proto . th dport";
-  const atNodePort = "fib daddr type local meta l4proto . th dport";
-  const chain = (name: string, hook: string, rules: readonly string[]): void =>
-    void builder.chains.set(name, { hook, rules });
-  builder.chains.set("mark-for-masquerade", {
-    rules: [`meta mark set meta mark or ${masqueradeMark}`],
-  });
-  builder.chains.set("refuse", { rules: refusals });
-  builder.chains.set("services", {
-    rules: [`${at} vmap @service-ips`, `${atNodePort} vmap @service-node-ports`],
-  });
-  const refuse = [`ct state new ${at} vmap @refused-ips`];
-  const refuseNodePort = [`ct state new ${atNodePort} vmap @refused-node-ports`];
-  const own = [...node.ownServiceIps].map((ip) => `ip daddr ${ip} return`);
-  // What is left of the service range belongs to nobody, and must not leave the node.
-  const unassigned = [...own, `ct state new ip daddr ${serviceCidr} goto refuse`];
-  chain("guard", "type filter hook prerouting priority -110", [
-    `ct state new ${at} vmap @guarded-ips`,
-  ]);
-  // Routing of 127.0.0.0/8 is on for node ports on localhost: nobody else may send there.
-  chain("martians", "type filter hook prerouting priority -300", [
-    'iifname != "lo" ip daddr 127.0.0.0/8 drop',
-  ]);
-  chain("refuse-input", "type filter hook input priority 0", [...refuse, ...refuseNodePort]);
-  chain("refuse-forward", "type filter hook forward priority 0", [...refuse, ...unassigned]);
-  chain("refuse-output", "type filter hook output priority -110", [...refuse, ...refuseNodePort]);
-  chain("unassigned-output", "type filter hook output priority 0", unassigned);
-  chain("nat-prerouting", "type nat hook prerouting priority -100", ["jump services"]);
-  chain("nat-output", "type nat hook output priority -100", ["jump services"]);
-  chain("nat-postrouting", "type nat hook postrouting priority 100", [
-    `meta mark and ${masqueradeMark} == ${masqueradeMark} ` +
-      `meta mark set meta mark xor ${masqueradeMark} masquerade fully-random`,
-    // A server on localhost is reached by node port through the bridge: it needs a real source.
-    'oifname != "lo" ip saddr 127.0.0.0/8 ct status dnat masquerade fully-random',
-    ...(node.bridgeNetfilter
-      ? []
-      : [`ip saddr ${clusterCidr} ip daddr ${clusterCidr} ct status dnat masquerade`]),
-    `ip saddr ${clusterCidr} ip daddr != { ${clusterCidr}, 224.0.0.0/4 } masquerade fully-random`,
-  ]);
-}
-
-function addService(builder: Builder, row: ServicePortRow, node: ProxyNode): void {
-  const { id, protocol, port } = row;
-  const targetsUsed = [row.internal, row.all, row.external].filter(
-    (one) => typeof one !== "string",
-  );
-  for (const target of distinct(targetsUsed.flat())) addEndpoint(builder, row, target);
-
-  const inside = `service/${id}`;
-  const ipKey = `${row.clusterIp} . ${protocol} . ${port}`;
-  const insideVerdict = verdictOf(row.internal, inside);
-  if (insideVerdict.served) {
-    builder.chains.set(inside, {
+  #addEndpoint(target: Target): void {
+    const { row } = this;
+    this.#elements.push(["hairpins", `${target.ip} . ${target.ip}`, ""]);
+    if (target.isLocal) this.#elements.push(["local-endpoints", target.ip, ""]);
+    if (row.affinitySeconds === 0) return;
+    const set = affinitySet(row, target);
+    const timeout = `timeout ${row.affinitySeconds}s`;
+    this.#dynamicSets.set(set, `type ipv4_addr; flags dynamic,timeout; ${timeout};`);
+    this.#chains.set(endpointChain(row, target), {
       rules: [
-        `ip daddr ${row.clusterIp} ip saddr != ${node.clusterCidr} jump mark-for-masquerade`,
-        ...balance(row, row.internal),
+        `update @${set} { ip saddr }`,
+        `meta l4proto ${row.protocol} dnat to ${target.ip}:${target.port}`,
       ],
     });
-    builder.serviceIps.set(ipKey, insideVerdict.verdict);
-  } else {
-    builder.refusedIps.set(ipKey, insideVerdict.verdict);
   }
-  if (row.externalIps.length > 0 || row.nodePort > 0) addExternal(builder, row, node);
-}
 
-function addExternal(builder: Builder, row: ServicePortRow, node: ProxyNode): void {
-  const { id, protocol, port } = row;
-  const outside = `external/${id}`;
-  const targets = row.external === "all" ? row.all : row.external;
-  // Under a Local policy this node's own clients may still go anywhere.
-  const wanted = row.external === "drop" && row.all.length > 0 ? row.all : targets;
-  const { served, verdict } = verdictOf(wanted, outside);
-  if (served) {
-    builder.chains.set(outside, { rules: externalRules(builder, row, node) });
+  #addExternal(): void {
+    const { row } = this;
+    const { id, protocol, port } = row;
+    const outside = `external/${id}`;
+    const targets = row.external === "all" ? row.all : row.external;
+    // Under a Local policy this node's own clients may still go anywhere.
+    const wanted = row.external === "drop" && row.all.length > 0 ? row.all : targets;
+    const { served, verdict } = verdictOf(wanted, outside);
+    if (served) this.#chains.set(outside, { rules: this.#externalRules() });
+    const ips = served ? "service-ips" : "refused-ips";
+    const ports = served ? "service-node-ports" : "refused-node-ports";
+    for (const ip of row.externalIps) {
+      this.#elements.push([ips, `${ip} . ${protocol} . ${port}`, verdict]);
+    }
+    if (row.nodePort > 0) this.#elements.push([ports, `${protocol} . ${row.nodePort}`, verdict]);
+    if (row.sourceRanges.length === 0 || row.loadBalancerIps.length === 0) return;
+    const guard = `guard/${id}`;
+    this.#chains.set(guard, {
+      rules: [`ip saddr { ${row.sourceRanges.join(", ")} } return`, "drop"],
+    });
+    for (const ip of row.loadBalancerIps) {
+      this.#elements.push(["guarded-ips", `${ip} . ${protocol} . ${port}`, `goto ${guard}`]);
+    }
   }
-  const ips = served ? builder.serviceIps : builder.refusedIps;
-  const ports = served ? builder.servicePorts : builder.refusedPorts;
-  for (const ip of row.externalIps) ips.set(`${ip} . ${protocol} . ${port}`, verdict);
-  if (row.nodePort > 0) ports.set(`${protocol} . ${row.nodePort}`, verdict);
-  if (row.sourceRanges.length === 0 || row.loadBalancerIps.length === 0) return;
-  const guard = `guard/${id}`;
-  builder.chains.set(guard, {
-    rules: [`ip saddr { ${row.sourceRanges.join(", ")} } return`, "drop"],
-  });
-  for (const ip of row.loadBalancerIps) {
-    builder.guardedIps.set(`${ip} . ${protocol} . ${port}`, `goto ${guard}`);
-  }
-}
 
-function externalRules(builder: Builder, row: ServicePortRow, node: ProxyNode): readonly string[] {
-  if (row.external === "all") {
-    return ["fib saddr type local jump mark-for-masquerade", ...fromOutside(builder, row)];
+  /** What an endpoint on this node answers comes by here anyway: the client's address may stay. */
+  #externalRules(): readonly string[] {
+    const { row, node } = this;
+    const ofNode = "fib saddr type local jump mark-for-masquerade";
+    if (row.external === "all") return [ofNode, fromOutside, ...this.#balance(row.all)];
+    const anywhere = `anywhere/${row.id}`;
+    this.#chains.set(anywhere, { rules: this.#balance(row.all) });
+    return [
+      `ip saddr ${node.clusterCidr} goto ${anywhere}`,
+      ofNode,
+      `fib saddr type local goto ${anywhere}`,
+      ...(row.external === "drop" ? ["drop"] : this.#balance(row.external)),
+    ];
   }
-  const anywhere = `anywhere/${row.id}`;
-  builder.chains.set(anywhere, { rules: balance(row, row.all) });
-  return [
-    `ip saddr ${node.clusterCidr} goto ${anywhere}`,
-    "fib saddr type local jump mark-for-masquerade",
-    `fib saddr type local goto ${anywhere}`,
-    ...(row.external === "drop" ? ["drop"] : balance(row, row.external)),
-  ];
+
+  /** First the endpoint a client sticks to, then any by lot. */
+  #balance(targets: Targets): readonly string[] {
+    const { row } = this;
+    if (targets === "drop" || targets.length === 0) return [];
+    const isSticky = row.affinitySeconds > 0;
+    const sticky = isSticky
+      ? targets.map((t) => `ip saddr @${affinitySet(row, t)} goto ${endpointChain(row, t)}`)
+      : [];
+    const [first] = targets;
+    if (targets.length === 1 && first !== undefined) {
+      return [
+        ...sticky,
+        isSticky
+          ? `goto ${endpointChain(row, first)}`
+          : `meta l4proto ${row.protocol} dnat to ${first.ip}:${first.port}`,
+      ];
+    }
+    const range = `${row.id} ${targets === row.all ? "all" : "local"}`;
+    this.#ranges.push(range);
+    const { base, shard } = this.numbers.of(range, targets.length);
+    const map = `${isSticky ? "lots" : "targets"}-${shard}`;
+    for (const [lot, target] of targets.entries()) {
+      const to = isSticky ? `goto ${endpointChain(row, target)}` : `${target.ip} . ${target.port}`;
+      this.#elements.push([map, String(base + lot), to]);
+    }
+    const lots = `numgen random mod ${targets.length} offset ${base}`;
+    return [
+      ...sticky,
+      isSticky
+        ? `${lots} vmap @${map}`
+        : `meta l4proto ${row.protocol} dnat to ${lots} map @${map}`,
+    ];
+  }
 }
 
 function verdictOf(targets: Targets, chain: string): { served: boolean; verdict: string } {
   if (targets === "drop") return { served: false, verdict: "drop" };
   if (targets.length === 0) return { served: false, verdict: "goto refuse" };
   return { served: true, verdict: `goto ${chain}` };
-}
-
-/** What an endpoint on this node answers comes by here anyway: the client's address may stay. */
-function fromOutside(builder: Builder, row: ServicePortRow): readonly string[] {
-  return balance(row, row.all, (target) => {
-    const near = endpointChain(row, target);
-    if (target.isLocal) return near;
-    const far = `far/${row.id}/${target.ip}/${target.port}`;
-    builder.chains.set(far, { rules: ["jump mark-for-masquerade", `goto ${near}`] });
-    return far;
-  });
-}
-
-/** First the endpoint a client sticks to, then any by lot. */
-function balance(
-  row: ServicePortRow,
-  targets: Targets,
-  chainOf = (target: Target): string => endpointChain(row, target),
-): readonly string[] {
-  if (targets === "drop" || targets.length === 0) return [];
-  const sticky =
-    row.affinitySeconds > 0
-      ? targets.map((t) => `ip saddr @${affinitySet(row, t)} goto ${chainOf(t)}`)
-      : [];
-  const lots = targets.map((target, lot) => `${lot} : goto ${chainOf(target)}`);
-  return [...sticky, `numgen random mod ${targets.length} vmap { ${lots.join(", ")} }`];
-}
-
-function addEndpoint(builder: Builder, row: ServicePortRow, target: Target): void {
-  const rules = [`ip saddr ${target.ip} jump mark-for-masquerade`];
-  if (row.affinitySeconds > 0) {
-    const set = affinitySet(row, target);
-    builder.dynamicSets.set(
-      set,
-      `type ipv4_addr; flags dynamic,timeout; timeout ${row.affinitySeconds}s;`,
-    );
-    rules.push(`update @${set} { ip saddr }`);
-  }
-  rules.push(`meta l4proto ${row.protocol} dnat to ${target.ip}:${target.port}`);
-  builder.chains.set(endpointChain(row, target), { rules });
 }
 
 function endpointChain(row: ServicePortRow, target: Target): string {

@@ -120,6 +120,7 @@ describe.skipIf(reason !== undefined)("service rules in a kernel", () => {
     expect(await ask(pod1, "192.0.2.1", 30080)).toBe("two 10.42.0.2");
     const far = endpoint("10.42.0.3", { nodeName: "there" });
     live.of(endpointSlices).put(slice("np", [far]));
+    live.of(endpointSlices).put(slice("a", [endpoint("10.42.0.2"), far]));
     await until(() => ask(outside, "192.0.2.1", 30080), "two 10.42.0.1");
   });
 

@@ -1,10 +1,10 @@
 /** Keeps the kernel's service table equal to the cluster's services and endpoint slices. */
-import { endpointSlices, services } from "../../client/resources.ts";
 import type { LiveSets } from "../../live/live-set.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
-import { type ProxyNode, planProxy, proxyTable } from "./proxy-plan.ts";
-import { type ServicePortRow, servicePortRows } from "./service-ports.ts";
+import { ProxyPlanner, proxyTable } from "./proxy-plan.ts";
+import type { ServicePortRow } from "./service-ports.ts";
+import { ServiceRows } from "./service-rows.ts";
 import { staleFlows } from "./stale-flows.ts";
 import { TableKeeper } from "./table-keeper.ts";
 
@@ -19,37 +19,31 @@ export interface ProxyContext {
   readonly ownServiceIps: readonly string[];
 }
 
-/** Begins to follow services; the first table stands once both lists are in. */
+/** Begins to follow services; the first table stands once all lists are in. */
 export function startProxy(context: ProxyContext): void {
   const { live, runtime, scope } = context;
-  const serviceSet = live.of(services);
-  const sliceSet = live.of(endpointSlices);
-  let node: ProxyNode = { ...context, bridgeNetfilter: true };
+  const services = new ServiceRows(live, context.nodeName);
+  let planner = new ProxyPlanner({ ...context, bridgeNetfilter: true });
   let planned: readonly ServicePortRow[] = [];
   let applied: readonly ServicePortRow[] = [];
   const keeper = new TableKeeper({
     runtime,
     name: proxyTable,
     plan: () => {
-      planned = servicePortRows(
-        objectsOf(serviceSet.list()),
-        objectsOf(sliceSet.list()),
-        context.nodeName,
-      );
-      return planProxy(planned, node);
+      planned = services.all();
+      return planner.plan(planned);
     },
     onApplied: async (signal) => {
       await cutStaleFlows(runtime, applied, planned, signal);
       applied = planned;
     },
   });
-  for (const set of [serviceSet, sliceSet]) {
-    const subscription = set.subscribe(() => keeper.ring());
-    scope.defer(() => subscription[Symbol.dispose]());
-  }
+  const following = services.follow(() => keeper.ring());
+  scope.defer(() => following[Symbol.dispose]());
   scope.task("proxy", async (signal) => {
-    await Promise.all([serviceSet.ready(signal), sliceSet.ready(signal)]);
-    node = { ...context, bridgeNetfilter: await hasBridgeNetfilter(runtime) };
+    await services.ready(signal);
+    const bridgeNetfilter = await hasBridgeNetfilter(runtime);
+    planner = new ProxyPlanner({ ...context, bridgeNetfilter });
     await keeper.run(signal);
   });
 }
@@ -75,8 +69,4 @@ async function cutStaleFlows(
 async function hasBridgeNetfilter(runtime: Runtime): Promise<boolean> {
   const path = "/proc/sys/net/bridge/bridge-nf-call-iptables";
   return (await runtime.files.readText(path))?.trim() === "1";
-}
-
-function* objectsOf<T>(items: Iterable<{ readonly object: T }>): Iterable<T> {
-  for (const { object } of items) yield object;
 }

@@ -37,10 +37,17 @@ export interface ServicePortRow {
   readonly external: Targets | "all";
 }
 
+/** Where this node is: endpoints may be meant for clients near to them. */
+export interface NodePlace {
+  readonly name: string;
+  /** "" when the node does not say. */
+  readonly zone: string;
+}
+
 export function servicePortRows(
   services: Iterable<DeepReadonly<Service>>,
   slices: Iterable<DeepReadonly<EndpointSlice>>,
-  nodeName: string,
+  place: NodePlace,
 ): readonly ServicePortRow[] {
   const byService = slicesByService(slices);
   const rows: ServicePortRow[] = [];
@@ -49,7 +56,7 @@ export function servicePortRows(
     if (type === "ExternalName" || !isIpv4(clusterIP)) continue;
     const key = `${service.metadata.namespace ?? ""}/${service.metadata.name ?? ""}`;
     for (const port of service.spec?.ports ?? []) {
-      rows.push(rowOf(service, key, port, byService.get(key) ?? [], nodeName));
+      rows.push(rowOf(service, key, port, byService.get(key) ?? [], place));
     }
   }
   return rows.sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -75,12 +82,12 @@ function rowOf(
   key: string,
   port: DeepReadonly<ServicePort>,
   slices: readonly DeepReadonly<EndpointSlice>[],
-  nodeName: string,
+  place: NodePlace,
 ): ServicePortRow {
   const spec = service.spec ?? {};
   const protocol = protocolOf(port.protocol);
-  const all = candidates(slices, port, nodeName);
-  const cluster = usable(all);
+  const all = candidates(slices, port, place);
+  const cluster = usable(near(all));
   const local = usable(all.filter(({ isLocal }) => isLocal));
   const onlyLocal = (): Targets => (local.length === 0 && cluster.length > 0 ? "drop" : local);
   const loadBalancerIps = ingressIps(service);
@@ -108,12 +115,15 @@ function rowOf(
 interface Candidate extends Target {
   readonly ready: boolean;
   readonly draining: boolean;
+  /** Whether it is meant for clients of this node or zone; undefined when it does not say. */
+  readonly forNode: boolean | undefined;
+  readonly forZone: boolean | undefined;
 }
 
 function candidates(
   slices: readonly DeepReadonly<EndpointSlice>[],
   port: DeepReadonly<ServicePort>,
-  nodeName: string,
+  place: NodePlace,
 ): readonly Candidate[] {
   const found = new Map<string, Candidate>();
   for (const slice of slices) {
@@ -126,17 +136,41 @@ function candidates(
         const ip = endpoint.addresses[0];
         if (ip === undefined) continue;
         const { ready, serving, terminating } = endpoint.conditions ?? {};
+        const { forNodes, forZones } = endpoint.hints ?? {};
         found.set(`${ip}:${slicePort.port}`, {
           ip,
           port: slicePort.port,
-          isLocal: endpoint.nodeName === nodeName,
+          isLocal: endpoint.nodeName === place.name,
           ready: ready !== false,
           draining: serving !== false && terminating === true,
+          forNode: hinted(forNodes, place.name),
+          forZone: hinted(forZones, place.zone),
         });
       }
     }
   }
   return [...found.values()];
+}
+
+function hinted(
+  hints: readonly { readonly name: string }[] | undefined,
+  name: string,
+): boolean | undefined {
+  if (hints === undefined || hints.length === 0) return undefined;
+  return hints.some((hint) => hint.name === name);
+}
+
+/**
+ * Those meant for this node, else for its zone (KEP-2433, KEP-4444). Hints count only while every
+ * ready endpoint has them and one is for here: else some client would be left without.
+ */
+function near(all: readonly Candidate[]): readonly Candidate[] {
+  const ready = all.filter((one) => one.ready);
+  for (const hint of ["forNode", "forZone"] as const) {
+    const isWhole = ready.every((one) => one[hint] !== undefined);
+    if (isWhole && ready.some((one) => one[hint])) return all.filter((one) => one[hint]);
+  }
+  return all;
 }
 
 /** Ready endpoints; when there are none, those that end but still serve keep the service up. */

@@ -10,7 +10,7 @@ export function staleFlows(
   const was = new Map(before.map((row) => [row.id, row]));
   const commands: string[][] = [];
   for (const row of before) {
-    if (row.protocol !== "udp") continue;
+    if (row.protocol !== "udp" || now.get(row.id) === row) continue;
     const kept = new Set(now.get(row.id)?.all.map(keyOf));
     for (const target of row.all) {
       if (kept.has(keyOf(target))) continue;

@@ -1,15 +1,26 @@
 /** A node made of network namespaces: a bridge, and pods behind it. */
+import { join } from "node:path";
+import { payloadFile, unpackBundle } from "../../../runtime/bundle.ts";
 import { createRuntime } from "../../../runtime/real.ts";
 import type { Runtime } from "../../../runtime/runtime.ts";
 import { prepareNodeNetwork } from "../node-network.ts";
 
 const never = new AbortController().signal;
 
+/** The nft that k3 carries: that of the machine may be older. */
+async function bundledNft(): Promise<string> {
+  const payload = payloadFile();
+  if (payload === undefined) throw new Error("there are no bundled programs");
+  const dataDir = join(import.meta.dir, "../../../../build/programs");
+  return join((await unpackBundle({ dataDir, payload })).bin, "nft");
+}
+
 export class NodeNamespace {
   readonly #real = createRuntime({ logLevel: "warn" });
   /** The namespace's name. */
   readonly name: string;
   readonly #others: string[] = [];
+  #nft = "nft";
 
   /** `prefix` keeps the namespaces of tests that run side by side apart; at most 4 letters. */
   constructor(prefix: string) {
@@ -19,8 +30,8 @@ export class NodeNamespace {
   /** Why no such node can be made here, or undefined. */
   static reasonToSkip(): string | undefined {
     if (process.getuid?.() !== 0) return "needs root: network namespaces are made";
-    if (Bun.which("nft") === null || Bun.which("ip") === null) return "needs nft and ip in PATH";
-    return undefined;
+    if (Bun.which("ip") === null) return "needs ip in PATH";
+    return payloadFile() === undefined ? "needs the bundled nft: scripts/build makes it" : undefined;
   }
 
   /** The world as seen from inside the node's namespace. */
@@ -31,8 +42,11 @@ export class NodeNamespace {
       ...real,
       exec: {
         ...real.exec,
-        run: (command, signal) =>
-          real.exec.run({ ...command, argv: [...enter, ...command.argv] }, signal),
+        run: (command, signal) => {
+          const [program, ...args] = command.argv;
+          const argv = [...enter, program === "nft" ? this.#nft : program, ...args] as const;
+          return real.exec.run({ ...command, argv }, signal);
+        },
       },
       files: {
         ...real.files,
@@ -43,6 +57,7 @@ export class NodeNamespace {
   }
 
   async create(): Promise<void> {
+    this.#nft = await bundledNft();
     await this.sh(`ip netns add ${this.name}
       ip -n ${this.name} link set lo up
       ip -n ${this.name} link add cni0 type bridge
