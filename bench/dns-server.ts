@@ -1,41 +1,21 @@
 /** The cluster's DNS alone, over a made-up cluster: `dns-server.ts SERVICES`; prints its port. */
 import { startDns } from "../src/agent/dns/dns-server.ts";
 import { endpoint, service, slice } from "../src/agent/net/testing/objects.ts";
-import type { Resource } from "../src/client/client.ts";
 import { endpointSlices, namespaces, services } from "../src/client/resources.ts";
-import type { LiveSet, LiveSets } from "../src/live/live-set.ts";
-import { LiveSetImpl } from "../src/live/live-set-impl.ts";
 import { createExecutor } from "../src/runtime/executor.ts";
 import { createRuntime } from "../src/runtime/real.ts";
-import { type KubeObject, keyOf } from "../src/schema/object.ts";
+import { MemoryLive } from "./memory-live.ts";
 
 const count = Number(process.argv[2]);
 const runtime = createRuntime({ logLevel: "warn" });
-const sets = new Map<string, LiveSetImpl<KubeObject>>();
-
-function setOf(plural: string): LiveSetImpl<KubeObject> {
-  const set = sets.get(plural) ?? new LiveSetImpl<KubeObject>();
-  if (!sets.has(plural)) sets.set(plural, set);
-  return set;
-}
-
-function fill({ plural }: { readonly plural: string }, objects: readonly KubeObject[]): void {
-  const live = objects.map((object) => ({
-    key: keyOf(object),
-    revision: 1,
-    object,
-    labels: object.metadata.labels,
-    json: () => new TextEncoder().encode(JSON.stringify(object)),
-  }));
-  setOf(plural).reset(live, 1);
-}
+const live = new MemoryLive();
 
 /** The address of service `i`; dnsmasq gets the same. */
 const addressOf = (i: number): string => `10.43.${i >> 8}.${i & 255}`;
 
 const numbers = Array.from({ length: count }, (_, i) => i);
-fill(namespaces, [{ apiVersion: "v1", kind: "Namespace", metadata: { name: "default" } }]);
-fill(
+live.fill(namespaces, [{ apiVersion: "v1", kind: "Namespace", metadata: { name: "default" } }]);
+live.fill(
   services,
   numbers.map((i) =>
     i % 10 === 0
@@ -43,7 +23,7 @@ fill(
       : service(`s${i}`, { clusterIP: addressOf(i), clusterIPs: [addressOf(i)] }),
   ),
 );
-fill(
+live.fill(
   endpointSlices,
   numbers.map((i) =>
     slice(
@@ -52,13 +32,6 @@ fill(
     ),
   ),
 );
-const live: LiveSets = {
-  of: <T extends KubeObject>({ plural }: Resource<T>): LiveSet<T> => {
-    const set = setOf(plural);
-    if (!set.filled) set.reset([], 1);
-    return set as unknown as LiveSet<T>;
-  },
-};
 const executor = createExecutor(runtime);
 await executor.start([
   {

@@ -27,6 +27,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   store: async () => (await import("./store.ts")).storeBench,
   crowd: async () => (await import("./crowd.ts")).crowdBench,
   nodes: async () => (await import("./nodes.ts")).nodesBench,
+  proxy: async () => (await import("./proxy.ts")).proxyBench,
   dns: async () => (await import("./dns.ts")).dnsBench,
   scheduler: async () => (await import("./scheduler.ts")).schedulerBench,
 };

@@ -1,4 +1,5 @@
 /** A table of nftables as data, and the script that turns one state of it into another. */
+import { type Layers, lookUp, touchedKeys } from "./layers.ts";
 
 export interface NftChain {
   /** For base chains: `type nat hook output priority -100`. */
@@ -11,17 +12,17 @@ export interface NftSet {
   /** For example `type ipv4_addr . inet_proto . inet_service : verdict; flags interval`. */
   readonly type: string;
   /** The verdict by its key; "" in a set. */
-  readonly elements: ReadonlyMap<string, string>;
+  readonly elements: Layers<string>;
 }
 export interface NftTable {
-  readonly chains: ReadonlyMap<string, NftChain>;
+  readonly chains: Layers<NftChain>;
   readonly sets: ReadonlyMap<string, NftSet>;
   /** Sets that only rules fill, by their declaration; their elements outlive an update. */
   readonly dynamicSets: ReadonlyMap<string, string>;
 }
 
 export const emptyTable: NftTable = {
-  chains: new Map(),
+  chains: [],
   sets: new Map(),
   dynamicSets: new Map(),
 };
@@ -49,8 +50,14 @@ function changes(name: string, before: NftTable, after: NftTable): readonly stri
     if (!before.sets.has(set)) lines.push(`add ${kind} ${name} ${set} { ${type}; }`);
   }
   const filled: [string, NftChain][] = [];
-  for (const [chain, wanted] of after.chains) {
-    const known = before.chains.get(chain);
+  const goneChains: string[] = [];
+  for (const chain of touchedKeys(before.chains, after.chains)) {
+    const known = lookUp(before.chains, chain);
+    const wanted = lookUp(after.chains, chain);
+    if (wanted === undefined) {
+      if (known !== undefined) goneChains.push(chain);
+      continue;
+    }
     if (known !== undefined && sameChain(known, wanted)) continue;
     if (known !== undefined) lines.push(`flush chain ${name} ${chain}`);
     else lines.push(`add chain ${name} ${chain}${wanted.hook ? ` { ${wanted.hook}; }` : ""}`);
@@ -62,7 +69,6 @@ function changes(name: string, before: NftTable, after: NftTable): readonly stri
   for (const [set, { elements }] of after.sets) {
     lines.push(...elementChanges(`${name} ${set}`, before.sets.get(set)?.elements, elements));
   }
-  const goneChains = [...before.chains.keys()].filter((chain) => !after.chains.has(chain));
   // A chain may be named by another one that goes too: empty all before deleting any.
   for (const chain of goneChains) lines.push(`flush chain ${name} ${chain}`);
   for (const chain of goneChains) lines.push(`delete chain ${name} ${chain}`);
@@ -77,15 +83,20 @@ function changes(name: string, before: NftTable, after: NftTable): readonly stri
 
 function elementChanges(
   set: string,
-  before: ReadonlyMap<string, string> = new Map(),
-  after: ReadonlyMap<string, string>,
+  before: Layers<string> = [],
+  after: Layers<string>,
 ): readonly string[] {
-  const changed = (from: ReadonlyMap<string, string>, to: ReadonlyMap<string, string>) =>
-    [...from]
-      .filter(([key, verdict]) => to.get(key) !== verdict)
-      .map(([key, verdict]) => (verdict === "" ? key : `${key} : ${verdict}`));
-  const gone = changed(before, after);
-  const come = changed(after, before);
+  const gone: string[] = [];
+  const come: string[] = [];
+  const told = (key: string, verdict: string): string =>
+    verdict === "" ? key : `${key} : ${verdict}`;
+  for (const key of touchedKeys(before, after)) {
+    const was = lookUp(before, key);
+    const is = lookUp(after, key);
+    if (was === is) continue;
+    if (was !== undefined) gone.push(told(key, was));
+    if (is !== undefined) come.push(told(key, is));
+  }
   return [
     ...(gone.length === 0 ? [] : [`delete element ${set} { ${gone.join(", ")} }`]),
     ...(come.length === 0 ? [] : [`add element ${set} { ${come.join(", ")} }`]),
@@ -93,5 +104,5 @@ function elementChanges(
 }
 
 function sameChain(a: NftChain, b: NftChain): boolean {
-  return a.hook === b.hook && a.rules.join("\n") === b.rules.join("\n");
+  return a === b || (a.hook === b.hook && a.rules.join("\n") === b.rules.join("\n"));
 }

@@ -63,7 +63,7 @@ export function selects(
 export function planPolicies(world: PolicyWorld): NftTable {
   const plan = new Plan(world);
   for (const direction of ["egress", "ingress"] as const) plan.addDirection(direction);
-  return { chains: plan.chains, sets: plan.sets, dynamicSets: new Map() };
+  return { chains: [plan.chains], sets: plan.sets, dynamicSets: new Map() };
 }
 
 class Plan {
@@ -89,11 +89,11 @@ class Plan {
         selves.set(`${ip} . ${ip}`, "");
       }
     }
-    this.sets.set(`${direction}-pods`, { kind: "map", type: addressMap, elements: pods });
+    this.sets.set(`${direction}-pods`, { kind: "map", type: addressMap, elements: [pods] });
     this.sets.set(`${direction}-selves`, {
       kind: "set",
       type: "type ipv4_addr . ipv4_addr",
-      elements: selves,
+      elements: [selves],
     });
     // Two base chains: what one accepts, the other still has its say on.
     const priority = direction === "egress" ? -20 : -10;
@@ -225,7 +225,7 @@ class Plan {
 
   #addSet(name: string, type: string, elements: readonly string[]): void {
     const keys = new Map(elements.map((element) => [element, ""]));
-    this.sets.set(name, { kind: "set", type, elements: keys });
+    this.sets.set(name, { kind: "set", type, elements: [keys] });
   }
 }
 

@@ -31,12 +31,34 @@ interface Fragment {
   readonly ranges: readonly string[];
 }
 
+/** Services are kept in so many parts: only a part in which something changed is put together. */
+const partCount = 64;
+
+/** What the services of one part add to the table. */
+interface Part {
+  readonly rows: readonly ServicePortRow[];
+  readonly chains: ReadonlyMap<string, NftChain>;
+  readonly dynamicSets: ReadonlyMap<string, string>;
+  readonly elements: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  readonly ranges: readonly string[];
+}
+
+const emptyPart: Part = {
+  rows: [],
+  chains: new Map(),
+  dynamicSets: new Map(),
+  elements: new Map(),
+  ranges: [],
+};
+const noElements: ReadonlyMap<string, string> = new Map();
+
 /** Plans the table again and again; what did not change is not worked out anew. */
 export class ProxyPlanner {
   readonly #node: ProxyNode;
   readonly #base: ReadonlyMap<string, NftChain>;
-  readonly #ranges = new IndexRanges();
+  readonly #numbers = new IndexRanges();
   readonly #fragments = new WeakMap<ServicePortRow, Fragment>();
+  #parts: readonly Part[] = Array.from({ length: partCount }, () => emptyPart);
 
   constructor(node: ProxyNode) {
     this.#node = node;
@@ -44,13 +66,33 @@ export class ProxyPlanner {
   }
 
   plan(rows: readonly ServicePortRow[]): NftTable {
-    const chains = new Map(this.#base);
+    const divided: ServicePortRow[][] = Array.from({ length: partCount }, () => []);
+    for (const row of rows) {
+      if (!this.#node.ownServiceIps.includes(row.clusterIp)) divided[partOf(row)]?.push(row);
+    }
+    this.#parts = this.#parts.map((part, i) => {
+      const own = divided[i] ?? [];
+      const isSame = own.length === part.rows.length && own.every((row, k) => row === part.rows[k]);
+      return isSame ? part : this.#partOf(own);
+    });
+    const parts = this.#parts;
+    const used = new Set(parts.flatMap(({ ranges }) => ranges));
+    this.#numbers.keepOnly((key) => used.has(key));
+    const names = new Set(Object.keys(standing));
+    for (const { elements } of parts) for (const name of elements.keys()) names.add(name);
+    return {
+      chains: [this.#base, ...parts.map(({ chains }) => chains)],
+      sets: new Map([...names].map((name) => [name, setOf(name, parts)])),
+      dynamicSets: new Map(parts.flatMap(({ dynamicSets }) => [...dynamicSets])),
+    };
+  }
+
+  #partOf(rows: readonly ServicePortRow[]): Part {
+    const chains = new Map<string, NftChain>();
     const dynamicSets = new Map<string, string>();
     const elements = new Map<string, Map<string, string>>();
-    for (const set of Object.keys(standing)) elements.set(set, new Map());
-    const used = new Set<string>();
+    const ranges: string[] = [];
     for (const row of rows) {
-      if (this.#node.ownServiceIps.includes(row.clusterIp)) continue;
       const fragment = this.#fragmentOf(row);
       for (const [name, chain] of fragment.chains) chains.set(name, chain);
       for (const [name, declaration] of fragment.dynamicSets) dynamicSets.set(name, declaration);
@@ -59,25 +101,30 @@ export class ProxyPlanner {
         if (held === undefined) elements.set(set, new Map([[key, value]]));
         else held.set(key, value);
       }
-      for (const range of fragment.ranges) used.add(range);
+      ranges.push(...fragment.ranges);
     }
-    this.#ranges.keepOnly((key) => used.has(key));
-    const sets = [...elements].map(([name, held]) => [name, setOf(name, held)] as const);
-    return { chains, sets: new Map(sets), dynamicSets };
+    return { rows, chains, dynamicSets, elements, ranges };
   }
 
   #fragmentOf(row: ServicePortRow): Fragment {
     const known = this.#fragments.get(row);
     if (known !== undefined) return known;
-    const made = new FragmentBuilder(row, this.#node, this.#ranges).build();
+    const made = new FragmentBuilder(row, this.#node, this.#numbers).build();
     this.#fragments.set(row, made);
     return made;
   }
 }
 
-function setOf(name: string, elements: ReadonlyMap<string, string>): NftSet {
+/** Any number will do, if it stays the same. */
+function partOf({ id }: ServicePortRow): number {
+  let sum = 0;
+  for (let i = 0; i < id.length; i++) sum = (sum * 31 + id.charCodeAt(i)) >>> 0;
+  return sum % partCount;
+}
+
+function setOf(name: string, parts: readonly Part[]): NftSet {
   const known = standing[name] ?? (name.startsWith("lots") ? lotMap : targetMap);
-  return { ...known, elements };
+  return { ...known, elements: parts.map(({ elements }) => elements.get(name) ?? noElements) };
 }
 
 class FragmentBuilder {

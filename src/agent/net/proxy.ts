@@ -2,6 +2,7 @@
 import type { LiveSets } from "../../live/live-set.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
+import { HealthCheckPorts, healthChecked } from "./health-check-ports.ts";
 import { ProxyPlanner, proxyTable } from "./proxy-plan.ts";
 import type { ServicePortRow } from "./service-ports.ts";
 import { ServiceRows } from "./service-rows.ts";
@@ -25,6 +26,8 @@ export function startProxy(context: ProxyContext): void {
   const services = new ServiceRows(live, context.nodeName);
   let planner = new ProxyPlanner({ ...context, bridgeNetfilter: true });
   let planned: readonly ServicePortRow[] = [];
+  const healthPorts = new HealthCheckPorts(runtime);
+  scope.defer(() => healthPorts.update([]));
   let applied: readonly ServicePortRow[] = [];
   const keeper = new TableKeeper({
     runtime,
@@ -36,6 +39,7 @@ export function startProxy(context: ProxyContext): void {
     onApplied: async (signal) => {
       await cutStaleFlows(runtime, applied, planned, signal);
       applied = planned;
+      await healthPorts.update(healthChecked(planned));
     },
   });
   const following = services.follow(() => keeper.ring());

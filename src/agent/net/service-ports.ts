@@ -33,6 +33,10 @@ export interface ServicePortRow {
   readonly internal: Targets;
   /** All usable endpoints: for pods and the node itself under a Local external policy. */
   readonly all: readonly Target[];
+  /** Where balancers ask whether this node has endpoints; 0: nowhere. */
+  readonly healthCheckPort: number;
+  /** Ready endpoints on this node. */
+  readonly localReady: number;
   /** Traffic from outside; "all" under the Cluster policy: `all`, far ones by masquerading. */
   readonly external: Targets | "all";
 }
@@ -108,6 +112,11 @@ function rowOf(
     affinitySeconds: sticky ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800) : 0,
     internal: spec.internalTrafficPolicy === "Local" ? onlyLocal() : cluster,
     all: cluster,
+    healthCheckPort:
+      spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local"
+        ? (spec.healthCheckNodePort ?? 0)
+        : 0,
+    localReady: all.filter(({ isLocal, ready }) => isLocal && ready).length,
     external: spec.externalTrafficPolicy === "Local" ? onlyLocal() : "all",
   };
 }

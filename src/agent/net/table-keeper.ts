@@ -13,7 +13,7 @@ export interface TableKeeperOptions {
 }
 
 /** Changes come in bursts: an update waits this long for its companions. */
-const gatherMs = 20;
+const gatherMs = 10;
 const retryMs = 1000;
 /** Other programs flush the ruleset; the table is looked for this often. */
 const checkEveryMs = 30_000;

@@ -31,7 +31,9 @@ export class NodeNamespace {
   static reasonToSkip(): string | undefined {
     if (process.getuid?.() !== 0) return "needs root: network namespaces are made";
     if (Bun.which("ip") === null) return "needs ip in PATH";
-    return payloadFile() === undefined ? "needs the bundled nft: scripts/build makes it" : undefined;
+    return payloadFile() === undefined
+      ? "needs the bundled nft: scripts/build makes it"
+      : undefined;
   }
 
   /** The world as seen from inside the node's namespace. */
