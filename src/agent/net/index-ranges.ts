@@ -1,5 +1,5 @@
 /**
- * Numbers for the endpoints of services. All endpoints stand in a few maps under their number, and a
+ * Numbers for the endpoints of services. All endpoints stand in a few maps under their number; a
  * service draws lots among its own range: one map for each service would make the kernel search
  * through all of them for each rule, minutes for some thousand services.
  */
