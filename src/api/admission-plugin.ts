@@ -4,6 +4,7 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { LiveSets } from "../live/live-set.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
+import type { AdmissionMetrics } from "./admission-metrics.ts";
 import type { AuditLevel } from "./audit/event.ts";
 import type { Authorizer } from "./authorizer.ts";
 import type { Registry } from "./registry.ts";
@@ -29,6 +30,7 @@ export interface AdmissionContext {
   readonly runtime: Runtime;
   readonly registry: Registry;
   readonly authorizer: Authorizer;
+  readonly metrics?: AdmissionMetrics | undefined;
   readonly reinvocation: Reinvocation;
   /** Prunes and defaults an object that came from outside, as if it had just been decoded. */
   normalize(object: KubeObject): void;

@@ -5,7 +5,13 @@ import type { MergeType } from "../schema/merge-type.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { mergeValues } from "../schema/typed-merge.ts";
 import { problemsText, validateValue } from "../schema/typed-validate.ts";
-import type { AdmissionContext, AdmissionVerb, Reinvocation } from "./admission-plugin.ts";
+import type { AdmissionWork } from "./admission-metrics.ts";
+import type {
+  AdmissionContext,
+  AdmissionPlugin,
+  AdmissionVerb,
+  Reinvocation,
+} from "./admission-plugin.ts";
 import { normalizeObject } from "./body.ts";
 import type { Call } from "./call.ts";
 
@@ -34,7 +40,9 @@ export async function admitMutating(
   for (const isSecond of [false, true]) {
     if (isSecond && !first.isWanted) return;
     const context = contextOf(call, verb, object, old, Object.assign(first, { isSecond }));
-    for (const plugin of call.parts.admission) await plugin.mutate?.(object, context);
+    await inSteps(call, { type: "admit", operation: verb }, (plugin) =>
+      plugin.mutate?.(object, context),
+    );
   }
 }
 
@@ -45,7 +53,30 @@ export async function admitValidating(
   old: Stored,
 ): Promise<void> {
   const context = contextOf(call, verb, object, old, firstRun());
-  for (const plugin of call.parts.admission) await plugin.validate?.(object, context);
+  await inSteps(call, { type: "validate", operation: verb }, (plugin) =>
+    plugin.validate?.(object, context),
+  );
+}
+
+/** One plugin after the other; what has no half of the kind is not counted. */
+async function inSteps(
+  { parts }: Call,
+  step: Pick<AdmissionWork, "type" | "operation">,
+  run: (plugin: AdmissionPlugin) => Promise<void> | undefined,
+): Promise<void> {
+  const { admission, admissionMetrics } = parts;
+  const half = step.type === "admit" ? "mutate" : "validate";
+  if (admissionMetrics === undefined) {
+    for (const plugin of admission) await run(plugin);
+    return;
+  }
+  await admissionMetrics.timed({ of: "step", ...step }, async () => {
+    for (const plugin of admission) {
+      if (plugin[half] === undefined) continue;
+      const work = { of: "controller", name: plugin.name, ...step } as const;
+      await admissionMetrics.timed(work, async () => run(plugin));
+    }
+  });
 }
 
 function contextOf(
@@ -70,6 +101,7 @@ function contextOf(
     runtime: parts.runtime,
     registry: parts.registry,
     authorizer: parts.authorizer,
+    metrics: parts.admissionMetrics,
     reinvocation,
     merge: (live, change) => mergedBy(parts.codec.mergeType(definition), live, change),
     normalize: (changed) => {

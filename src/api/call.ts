@@ -5,6 +5,7 @@ import type { StoreLiveSets } from "../live/store-feed.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Store } from "../store/store.ts";
+import type { AdmissionMetrics } from "./admission-metrics.ts";
 import type { AdmissionPlugin } from "./admission-plugin.ts";
 import type { Authorizer } from "./authorizer.ts";
 import type { Codec } from "./codec.ts";
@@ -21,6 +22,9 @@ export interface Parts {
   readonly runtime: Runtime;
   readonly authorizer: Authorizer;
   readonly admission: readonly AdmissionPlugin[];
+  readonly admissionMetrics?: AdmissionMetrics;
+  /** Is told of each use of a kind that is deprecated. */
+  readonly deprecated?: (request: ApiRequest) => void;
   readonly live: StoreLiveSets;
   readonly codec: Codec;
   /** The server itself as a client, for admission and actions. */

@@ -98,6 +98,8 @@ async function openCall(parts: Parts, request: ApiRequest): Promise<Call> {
   await authorizeRequest(parts.authorizer, request);
   const now = parts.runtime.clock.now();
   const warnings = definition.deprecation === undefined ? [] : [definition.deprecation];
+  if (definition.deprecation !== undefined && definition.custom === undefined)
+    parts.deprecated?.(request);
   return { parts, request, definition, ...readWriteQuery(request), now, warnings };
 }
 

@@ -55,11 +55,20 @@ export class ResourceRequests {
     try {
       const answer = await this.#inTime(asked, () => this.#handle(request, asked));
       record(answer.status);
-      return httpAnswer(answer, encodingOf(request));
+      const sent = httpAnswer(answer, encodingOf(request));
+      this.#size(asked, sent);
+      return sent;
     } catch (error) {
       record(error instanceof ApiError ? error.code : 500);
       throw error;
     }
+  }
+
+  /** Only answers to reads, and only those that are known as a whole. */
+  #size(asked: OpenRequest, { headers }: HttpAnswer): void {
+    if (this.#metrics === undefined || (asked.verb !== "get" && asked.verb !== "list")) return;
+    const length = headers.get("content-length");
+    if (length !== undefined && length !== null) this.#metrics.sized(asked, Number(length));
   }
 
   async #handle(request: HttpRequest, asked: OpenRequest): Promise<ApiResponse> {

@@ -5,6 +5,7 @@ import { prefixRange, type Store } from "../store/store.ts";
 import { groupResource } from "./errors.ts";
 import type { WatchCounts } from "./flowcontrol/watch-counts.ts";
 import { type Registry, storagePrefixOf } from "./registry.ts";
+import type { ApiRequest } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 
 export interface ServerMetricsOptions {
@@ -52,6 +53,19 @@ export function collectServerMetrics(options: ServerMetricsOptions): () => Promi
   };
   metrics.collect("kubernetes_build_info", buildHelp, () => [[build, 1]]);
   return () => countObjects(options, counts);
+}
+
+/** Notes which deprecated kinds have been asked for. */
+export function deprecatedUses(metrics: Metrics): (request: ApiRequest) => void {
+  const uses = metrics.gauge(
+    "apiserver_requested_deprecated_apis",
+    "Deprecated APIs that have been requested, by group, version, resource, subresource and the " +
+      "release that will not have them.",
+  );
+  return ({ resource, subresource }) => {
+    const { group, version, plural } = resource;
+    uses.set({ group, removed_release: "", resource: plural, subresource, version }, 1);
+  };
 }
 
 const objectsHelp =

@@ -7,6 +7,7 @@ import { createMetrics, type Metrics } from "../runtime/metrics.ts";
 import { collectProcessMetrics } from "../runtime/process-metrics.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Store } from "../store/store.ts";
+import { AdmissionMetrics } from "./admission-metrics.ts";
 import type { AdmissionPlugin } from "./admission-plugin.ts";
 import { Aggregator } from "./aggregation/aggregator.ts";
 import type { FrontProxyIdentity } from "./aggregation/backend.ts";
@@ -23,7 +24,7 @@ import { createPipeline, type Pipeline, serverUser } from "./pipeline.ts";
 import { createRegistry, locateIn, type Registry } from "./registry.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 import { createSchemaCodec } from "./schema-codec.ts";
-import { collectServerMetrics } from "./server-metrics.ts";
+import { collectServerMetrics, deprecatedUses } from "./server-metrics.ts";
 import { zPage } from "./zpages.ts";
 
 export interface ApiServerOptions
@@ -85,8 +86,11 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   });
   const authorizer = options.authorizer(live);
   const watches = new WatchCounts();
+  const metrics = createMetrics();
   const pipeline = createPipeline({
     watches,
+    admissionMetrics: new AdmissionMetrics(metrics, runtime.clock),
+    deprecated: deprecatedUses(metrics),
     store,
     registry,
     runtime,
@@ -100,7 +104,6 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const client = pipeline.clientOf(serverUser);
   const { frontProxy: identity = () => undefined } = options;
   const aggregator = new Aggregator({ runtime, live, registry, client, identity });
-  const metrics = createMetrics();
   options.auditor?.countIn(metrics);
   collectProcessMetrics(metrics);
   collectLoopDelay(metrics);

@@ -86,7 +86,25 @@ interface Waiting {
   readonly rejectedBy: readonly RejectedBy[];
 }
 
+/** A pod came to a queue. */
+export interface QueueMove {
+  readonly event: string;
+  readonly queue: "active" | "backoff" | "unschedulable";
+}
+
+/** What brings pods back, as metrics call it. */
+const eventNames: Readonly<Record<ClusterEvent["type"], string>> = {
+  node: "NodeChange",
+  volume: "VolumeChange",
+  device: "DeviceChange",
+  claim: "ResourceClaimChange",
+  "pod-gone": "AssignedPodDelete",
+  "pod-placed": "AssignedPodAdd",
+};
+
 export class SchedulingQueue {
+  /** Told of every move. */
+  onMove: ((move: QueueMove) => void) | undefined;
   readonly #active = new Heap<QueuedPod>(
     (a, b) => b.priority - a.priority || a.sinceMs - b.sinceMs,
   );
@@ -111,6 +129,14 @@ export class SchedulingQueue {
     };
   }
 
+  /** How many pods wait because of each plugin. */
+  turnedAway(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const { rejectedBy } of this.#waiting.values())
+      for (const plugin of new Set(rejectedBy)) counts.set(plugin, (counts.get(plugin) ?? 0) + 1);
+    return counts;
+  }
+
   has(uid: string): boolean {
     return this.#known.has(uid);
   }
@@ -121,7 +147,7 @@ export class SchedulingQueue {
     const priority = pod.spec.priority ?? 0;
     const entry = { uid, key, priority, sinceMs: nowMs, attempts: 0, failedAtMs: 0 };
     this.#known.set(uid, entry);
-    this.#activate(entry);
+    this.#activate(entry, "PodAdd");
   }
 
   remove(uid: string): void {
@@ -151,33 +177,38 @@ export class SchedulingQueue {
   ): void {
     if (this.#known.get(entry.uid) !== entry) return;
     entry.failedAtMs = nowMs;
-    if (rejectedBy.length > 0) this.#waiting.set(entry.uid, { entry, pod, rejectedBy });
-    else this.#backOff(entry, nowMs + this.#backoffMs(entry.attempts));
+    const event = "ScheduleAttemptFailure";
+    if (rejectedBy.length === 0) {
+      this.#backOff(entry, nowMs + this.#backoffMs(entry.attempts), event);
+      return;
+    }
+    this.#waiting.set(entry.uid, { entry, pod, rejectedBy });
+    this.onMove?.({ event, queue: "unschedulable" });
   }
 
   /** The pod itself changed in a way that may help. */
   wakePod(uid: string, nowMs: number): void {
     const waiting = this.#waiting.get(uid);
-    if (waiting !== undefined) this.#moveOn(waiting.entry, nowMs);
+    if (waiting !== undefined) this.#moveOn(waiting.entry, nowMs, "PodUpdate");
   }
 
   wake(event: ClusterEvent, nowMs: number): void {
     for (const { entry, pod, rejectedBy } of this.#waiting.values()) {
       const isHelped = pod === undefined || rejectedBy.some((by) => hints[by](pod, event));
-      if (isHelped) this.#moveOn(entry, nowMs);
+      if (isHelped) this.#moveOn(entry, nowMs, eventNames[event.type]);
     }
   }
 
   /** Moves on what is due; returns when to come back, undefined when nothing waits for time. */
   flush(nowMs: number): number | undefined {
     let nextMs: number | undefined;
-    const due = (entry: QueuedPod, dueMs: number) => {
-      if (dueMs <= nowMs) this.#moveOn(entry, nowMs);
+    const due = (entry: QueuedPod, dueMs: number, event: string) => {
+      if (dueMs <= nowMs) this.#moveOn(entry, nowMs, event);
       else nextMs = Math.min(nextMs ?? dueMs, dueMs);
     };
-    for (const { entry, untilMs } of this.#backoff.values()) due(entry, untilMs);
+    for (const { entry, untilMs } of this.#backoff.values()) due(entry, untilMs, "BackoffComplete");
     for (const { entry } of this.#waiting.values()) {
-      due(entry, entry.failedAtMs + unschedulableMsMax);
+      due(entry, entry.failedAtMs + unschedulableMsMax, "UnschedulableTimeout");
     }
     return nextMs;
   }
@@ -187,20 +218,22 @@ export class SchedulingQueue {
     return Math.min(this.backoff.initialMs * 2 ** (attempts - 1), this.backoff.maxMs);
   }
 
-  #moveOn(entry: QueuedPod, nowMs: number): void {
+  #moveOn(entry: QueuedPod, nowMs: number, event: string): void {
     this.#waiting.delete(entry.uid);
     this.#backoff.delete(entry.uid);
     const untilMs = entry.failedAtMs + this.#backoffMs(entry.attempts);
-    if (untilMs > nowMs) this.#backOff(entry, untilMs);
-    else this.#activate(entry);
+    if (untilMs > nowMs) this.#backOff(entry, untilMs, event);
+    else this.#activate(entry, event);
   }
 
-  #backOff(entry: QueuedPod, untilMs: number): void {
+  #backOff(entry: QueuedPod, untilMs: number, event: string): void {
     this.#backoff.set(entry.uid, { entry, untilMs });
+    this.onMove?.({ event, queue: "backoff" });
   }
 
-  #activate(entry: QueuedPod): void {
+  #activate(entry: QueuedPod, event: string): void {
     this.#isActive.add(entry.uid);
     this.#active.push(entry);
+    this.onMove?.({ event, queue: "active" });
   }
 }

@@ -300,7 +300,8 @@ class DefaultScheduler implements Scheduler {
     const devices = this.#promise(entry, input, decision.node);
     if (devices === "failed") return;
     this.#startIndex = (this.#startIndex + decision.looked) % input.snapshot.nodes.length;
-    const order = { pod: input.pod, node: decision.node, devices };
+    const { schedulerName } = input.profile;
+    const order = { pod: input.pod, node: decision.node, devices, schedulerName };
     this.#start(this.#bind(entry, order, signal));
   }
 
@@ -353,17 +354,22 @@ class DefaultScheduler implements Scheduler {
   /** The pod counts for the node from now on, so that the next decision sees it there. */
   async #bind(
     entry: QueuedPod,
-    { pod, node, devices }: Pick<BindOrder, "pod" | "node" | "devices">,
+    order: Pick<BindOrder, "pod" | "node" | "devices"> & { readonly schedulerName: string },
     signal: AbortSignal,
   ): Promise<void> {
+    const { pod, node, devices, schedulerName } = order;
     const volumes = this.#volumesFor(pod, node);
     const promised = (volumes?.bind ?? []).map(({ volume }) => volume.metadata.name ?? "");
     for (const name of promised) this.#taken.add(name);
     this.#cache.setPod(pod, node);
     const bindBy = this.#extenders.binderOf(pod);
+    const begunMs = this.#nowMs;
     const result = await this.#binder.bind({ pod, node, volumes, devices, bindBy }, signal);
+    const status = result === "bound" ? "Success" : "Error";
+    this.#metrics?.reached("Bind", schedulerName, status, this.#nowMs - begunMs);
     for (const name of promised) this.#taken.delete(name);
     if (result === "bound") {
+      this.#metrics?.scheduled(entry.attempts, this.#nowMs - entry.sinceMs);
       this.#forget(entry.uid);
       return;
     }
@@ -391,9 +397,15 @@ class DefaultScheduler implements Scheduler {
     this.#queue.sendBack(entry, refusal.rejectedBy, this.#nowMs, pod);
     const relief = refusal.rejections.size > 0 ? this.#relief(input) : undefined;
     const mayPreempt = refusal.rejections.size > 0 && profile.preempts;
+    const begunMs = this.#nowMs;
     const planned = mayPreempt ? this.#preemption(input, refusal) : undefined;
     // Without extenders the promise of a node must stand before the next pod is decided.
     const preemption = planned instanceof Promise ? await planned : planned;
+    if (preemption !== undefined) {
+      const status = preemption.node === undefined ? "Error" : "Success";
+      this.#metrics?.reached("PostFilter", profile.schedulerName, status, this.#nowMs - begunMs);
+      this.#metrics?.preempted("victims" in preemption ? preemption.victims.length : undefined);
+    }
     if (preemption?.node === undefined) {
       const told = [relief, preemption].flatMap((one) => (one === undefined ? [] : [one.message]));
       const message = [refusal.message, told.join(", ")].filter((text) => text !== "").join(" ");

@@ -1,5 +1,6 @@
 /** Calls one webhook: who is asked, over what connection, and what its silence means. */
 import { ApiError } from "../../lib/api-error.ts";
+import type { AdmissionType } from "../admission-metrics.ts";
 import type { AdmissionContext } from "../admission-plugin.ts";
 import { callWebhook } from "./call-webhook.ts";
 import type { Webhook } from "./match.ts";
@@ -16,7 +17,20 @@ import {
 const defaults = { timeoutSeconds: 10 } as const;
 
 /** Asks `webhook`; undefined when it failed and its policy is to ignore that. */
-export async function ask(
+export function ask(
+  webhook: Webhook,
+  request: Omit<ReviewRequest, "uid" | "version">,
+  context: AdmissionContext,
+  { type, failedOpen }: { readonly type: AdmissionType; readonly failedOpen: () => void },
+): Promise<Verdict | undefined> {
+  const asked = () => askUntimed(webhook, request, context, failedOpen);
+  const { metrics, verb: operation } = context;
+  if (metrics === undefined) return asked();
+  const work = { of: "webhook", name: webhook.name, type, operation } as const;
+  return metrics.timed(work, asked, (verdict) => verdict?.allowed === false);
+}
+
+async function askUntimed(
   webhook: Webhook,
   request: Omit<ReviewRequest, "uid" | "version">,
   context: AdmissionContext,

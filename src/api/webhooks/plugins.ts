@@ -139,7 +139,10 @@ async function mutateBy(
   if (!(await passes(webhook, request, context))) return false;
   let isChanged = false;
   try {
-    const verdict = await ask(webhook, request, context, note.failedOpen);
+    const verdict = await ask(webhook, request, context, {
+      type: "admit",
+      failedOpen: note.failedOpen,
+    });
     if (verdict === undefined) return false;
     takeNotes(webhook, verdict, context);
     if (!verdict.allowed) throw refuse(webhook, verdict);
@@ -225,9 +228,10 @@ export const validatingWebhooks: AdmissionPlugin = {
     const answers = await Promise.allSettled(
       relevant.map(async ({ webhook, request }, index) => {
         const failedOpen = `failed-open.validating.webhook.admission.k8s.io/round_0_index_${index}`;
-        const verdict = await ask(webhook, request, context, () =>
-          context.annotate(failedOpen, webhook.name),
-        );
+        const verdict = await ask(webhook, request, context, {
+          type: "validating",
+          failedOpen: () => context.annotate(failedOpen, webhook.name),
+        });
         if (verdict === undefined) return;
         takeNotes(webhook, verdict, context);
         if (!verdict.allowed) throw refuse(webhook, verdict);
