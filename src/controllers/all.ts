@@ -70,20 +70,22 @@ function ipamRow(options: NodeIpamOptions): Row {
   return ["node-controller", "cidrAllocator", (own) => createNodeIpamController(own, options)];
 }
 
-const workloadRows: readonly Row[] = [
-  ["deployment-controller", "deployment-controller", createDeploymentController],
-  ["replicaset-controller", "replicaset-controller", createReplicaSetController],
-  ["replication-controller", "replication-controller", createReplicationControllerController],
-  ["daemon-set-controller", "daemonset-controller", createDaemonSetController],
-  ["statefulset-controller", "statefulset-controller", createStatefulSetController],
-  ["cronjob-controller", "cronjob-controller", createCronJobController],
-  ["job-controller", "job-controller", createJobController],
-  [
-    "ttl-after-finished-controller",
-    "ttl-after-finished-controller",
-    createTtlAfterFinishedController,
-  ],
-];
+function workloadRows({ metrics }: ControllerOptions): readonly Row[] {
+  return [
+    ["deployment-controller", "deployment-controller", createDeploymentController],
+    ["replicaset-controller", "replicaset-controller", createReplicaSetController],
+    ["replication-controller", "replication-controller", createReplicationControllerController],
+    ["daemon-set-controller", "daemonset-controller", createDaemonSetController],
+    ["statefulset-controller", "statefulset-controller", createStatefulSetController],
+    ["cronjob-controller", "cronjob-controller", (own) => createCronJobController(own, metrics)],
+    ["job-controller", "job-controller", (own) => createJobController(own, metrics)],
+    [
+      "ttl-after-finished-controller",
+      "ttl-after-finished-controller",
+      createTtlAfterFinishedController,
+    ],
+  ];
+}
 
 const volumeRows: readonly Row[] = [
   ["persistent-volume-binder", "persistentvolume-controller", createVolumeBinder],
@@ -134,7 +136,11 @@ function clusterRows(options: ControllerOptions): readonly Row[] {
       "garbage-collector-controller",
       (own) => createGarbageCollector(own, options),
     ],
-    ["node-controller", "node-controller", createNodeLifecycleController],
+    [
+      "node-controller",
+      "node-controller",
+      (own) => createNodeLifecycleController(own, options.metrics),
+    ],
     ...(options.allocatesNodeCidrs ? [ipamRow(options)] : []),
     ["ttl-controller", "ttl-controller", createTtlController],
     ["pod-garbage-collector", "pod-garbage-collector", createPodGarbageCollector],
@@ -185,6 +191,6 @@ export function allControllers(
   options: ControllerOptions,
 ): readonly Controller[] {
   const own = [...clusterRows(options), ...deviceRows(options)];
-  const rows = [...workloadRows, ...own, ...volumeRows];
+  const rows = [...workloadRows(options), ...own, ...volumeRows];
   return rows.map(([account, component, create]) => create(contextAs(context, account, component)));
 }

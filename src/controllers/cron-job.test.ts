@@ -1,12 +1,13 @@
 import { expect, test } from "bun:test";
 import { cronJobs, jobs } from "../client/resources.ts";
 import type { CronJob } from "../gen/batch-v1.ts";
+import { createMetrics } from "../runtime/metrics.ts";
 import { createCronJobController, planSchedule } from "./cron-job.ts";
 import { World } from "./testing/world.ts";
 
 async function start(spec: Partial<CronJob["spec"]>) {
   const world = new World();
-  world.run(createCronJobController(world.context));
+  world.run(createCronJobController(world.context, createMetrics()));
   await world.client.create(cronJobs, {
     apiVersion: "batch/v1",
     kind: "CronJob",

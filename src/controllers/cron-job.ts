@@ -11,6 +11,7 @@ import {
   watchRule,
 } from "../live/controller.ts";
 import type { LiveSet } from "../live/live-set.ts";
+import type { Histogram, Metrics } from "../runtime/metrics.ts";
 import { indexByController, ownedBy } from "./claim.ts";
 import { conditionOf, isFinished } from "./job/job-state.ts";
 import {
@@ -63,11 +64,11 @@ export function planSchedule(cronJob: LiveCronJob, nowMs: number): Schedule {
 }
 
 /** Creates the CronJob controller. */
-export function createCronJobController(context: ControllerContext): Controller {
+export function createCronJobController(context: ControllerContext, metrics: Metrics): Controller {
   const cronJobSet = context.live.of(cronJobs);
   const jobSet = context.live.of(jobs);
   indexByController(jobSet);
-  const reconciler = new CronReconciler(context, cronJobSet, jobSet);
+  const reconciler = new CronReconciler(context, { cronJobs: cronJobSet, jobs: jobSet }, metrics);
   return {
     name: "cronjob",
     concurrent: 5,
@@ -79,6 +80,9 @@ export function createCronJobController(context: ControllerContext): Controller 
   };
 }
 
+/** From a second to four minutes and a half, each twice the one before. */
+const skewBuckets = Array.from({ length: 10 }, (_, exponent) => 2 ** exponent);
+
 class CronReconciler {
   readonly #context: ControllerContext;
   readonly #cronJobs: LiveSet<CronJob>;
@@ -86,7 +90,19 @@ class CronReconciler {
   readonly #writes: OwnWrites<CronJob>;
   readonly #jobWrites: OwnWrites<Job>;
 
-  constructor(context: ControllerContext, cronJobSet: LiveSet<CronJob>, jobSet: LiveSet<Job>) {
+  readonly #skew: Histogram;
+
+  constructor(
+    context: ControllerContext,
+    sets: { readonly cronJobs: LiveSet<CronJob>; readonly jobs: LiveSet<Job> },
+    metrics: Metrics,
+  ) {
+    const { cronJobs: cronJobSet, jobs: jobSet } = sets;
+    this.#skew = metrics.histogram(
+      "cronjob_controller_job_creation_skew_duration_seconds",
+      "Seconds from the time a Job was due until it was made.",
+      skewBuckets,
+    );
     this.#context = context;
     this.#cronJobs = cronJobSet;
     this.#jobs = jobSet;
@@ -235,6 +251,8 @@ class CronReconciler {
   async #start(cronJob: LiveCronJob, dueMs: number, status: CronJobStatus): Promise<void> {
     try {
       const job = await this.#jobWrites.create(jobAt(cronJob, dueMs));
+      const { clock } = this.#context.runtime;
+      this.#skew.observe({}, (clock.now().getTime() - dueMs) / 1000);
       const message = `Created job ${job.metadata.name}`;
       this.#context.events.event(cronJob, "Normal", "SuccessfulCreate", message);
       status.active = [...(status.active ?? []), referenceTo(job)];

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { jobs, pods } from "../../client/resources.ts";
 import type { Job } from "../../gen/batch-v1.ts";
+import { createMetrics } from "../../runtime/metrics.ts";
 import { World } from "../testing/world.ts";
 import { formatIndexes, parseIndexes } from "./indexes.ts";
 import { createJobController, createTtlAfterFinishedController } from "./job.ts";
@@ -8,7 +9,10 @@ import { failuresKey, indexKey } from "./job-state.ts";
 
 async function start(spec: Partial<Job["spec"]>) {
   const world = new World();
-  world.run(createJobController(world.context), createTtlAfterFinishedController(world.context));
+  world.run(
+    createJobController(world.context, createMetrics()),
+    createTtlAfterFinishedController(world.context),
+  );
   await world.client.create(jobs, {
     apiVersion: "batch/v1",
     kind: "Job",

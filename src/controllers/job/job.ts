@@ -10,6 +10,7 @@ import {
   watchRule,
 } from "../../live/controller.ts";
 import type { LiveSet } from "../../live/live-set.ts";
+import type { Metrics } from "../../runtime/metrics.ts";
 import { splitKey } from "../../schema/object.ts";
 import { claim, indexByController } from "../claim.ts";
 import { controllerOf, isDeleting, mutable, parseTime, sameJson } from "../objects.ts";
@@ -30,16 +31,17 @@ import {
   type LiveJob,
   trackingFinalizer,
 } from "./job-state.ts";
+import { JobMetrics } from "./metrics.ts";
 import { type JobPlan, planJob } from "./plan.ts";
 import type { NewPod } from "./pods.ts";
 
 /** Creates the Job controller. */
-export function createJobController(context: ControllerContext): Controller {
+export function createJobController(context: ControllerContext, metrics: Metrics): Controller {
   const jobSet = context.live.of(jobs);
   const podSet = context.live.of(pods);
   indexByController(podSet);
   podSet.addIndex(trackedByJob, makerOf);
-  const reconciler = new JobReconciler(context, jobSet, podSet);
+  const reconciler = new JobReconciler(context, { jobs: jobSet, pods: podSet }, metrics);
   return {
     name: "job",
     concurrent: 5,
@@ -62,8 +64,16 @@ class JobReconciler {
   readonly #podWrites: OwnWrites<Pod>;
   readonly #podControl: PodControl;
 
-  constructor(context: ControllerContext, jobSet: LiveSet<Job>, podSet: LiveSet<Pod>) {
+  readonly #metrics: JobMetrics;
+
+  constructor(
+    context: ControllerContext,
+    sets: { readonly jobs: LiveSet<Job>; readonly pods: LiveSet<Pod> },
+    metrics: Metrics,
+  ) {
+    const { jobs: jobSet, pods: podSet } = sets;
     this.#context = context;
+    this.#metrics = new JobMetrics(metrics);
     this.#jobs = jobSet;
     this.#pods = podSet;
     this.#jobWrites = new OwnWrites(context.client, jobs, jobSet);
@@ -89,8 +99,16 @@ class JobReconciler {
       finalizer: trackingFinalizer,
       readOwner: () => this.#context.client.get(jobs, namespace, name),
     });
-    const plan = planJob(job, present, this.#context.runtime.clock.now());
-    await this.#apply(job, plan);
+    const { clock } = this.#context.runtime;
+    const plan = planJob(job, present, clock.now());
+    const begunMs = clock.monotonicMs();
+    let result: "success" | "error" = "error";
+    try {
+      await this.#apply(job, plan);
+      result = "success";
+    } finally {
+      this.#metrics.synced(job, plan, result, clock.monotonicMs() - begunMs);
+    }
     return plan.againInMs === undefined ? "done" : { againInMs: plan.againInMs };
   }
 

@@ -12,6 +12,7 @@ import {
   watchRule,
 } from "../../live/controller.ts";
 import type { LiveSet } from "../../live/live-set.ts";
+import type { Counter, Metrics } from "../../runtime/metrics.ts";
 import { formatTime, isDeleting, mutable, timeNow } from "../objects.ts";
 import { isPodReady, type LivePod } from "../pod-state.ts";
 import {
@@ -22,7 +23,7 @@ import {
   taintId,
   wantsEviction,
 } from "./taints.ts";
-import { type Permission, ZonePace, zonesOf } from "./zones.ts";
+import { type Permission, ZonePace, zoneOf, zonesOf } from "./zones.ts";
 
 /** How long a silent node counts as alive (upstream's node-monitor-grace-period). */
 const graceMs = 50_000;
@@ -37,11 +38,14 @@ interface Heartbeat {
 }
 
 /** Creates the node lifecycle controller. */
-export function createNodeLifecycleController(context: ControllerContext): Controller {
+export function createNodeLifecycleController(
+  context: ControllerContext,
+  metrics: Metrics,
+): Controller {
   const nodeSet = context.live.of(nodes);
   const podSet = context.live.of(pods);
   podSet.addIndex(podsByNode, ({ spec }) => (spec.nodeName ? [spec.nodeName] : []));
-  const reconciler = new NodeReconciler(context, podSet);
+  const reconciler = new NodeReconciler(context, podSet, metrics);
   return {
     name: "node-lifecycle",
     concurrent: 5,
@@ -69,9 +73,15 @@ class NodeReconciler {
   readonly #pace = new ZonePace();
   readonly #taints = new Map<string, ReadonlyMap<string, number>>();
 
-  constructor(context: ControllerContext, podSet: LiveSet<Pod>) {
+  readonly #evictions: Counter;
+
+  constructor(context: ControllerContext, podSet: LiveSet<Pod>, metrics: Metrics) {
     this.#context = context;
     this.#pods = podSet;
+    this.#evictions = metrics.counter(
+      "node_collector_evictions_total",
+      "Nodes that began to lose their pods, by zone.",
+    );
   }
 
   forget(name: string): void {
@@ -120,7 +130,9 @@ class NodeReconciler {
     const copy = mutable<Node>(node);
     copy.metadata.labels = { ...copy.metadata.labels, ...labels };
     if (taints !== undefined) copy.spec = { ...copy.spec, taints };
-    return await this.#context.client.update(nodes, copy);
+    const updated = await this.#context.client.update(nodes, copy);
+    if (wantsEviction(node) && !wantsEviction(updated)) this.#evictions.add({ zone: zoneOf(node) });
+    return updated;
   }
 
   /** Asked only where it matters: a permission to add is used up. */

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { leases, nodes, pods } from "../../client/resources.ts";
+import { createMetrics } from "../../runtime/metrics.ts";
 import { World } from "../testing/world.ts";
 import { createNodeIpamController, nextCidr } from "./ipam.ts";
 import { createNodeLifecycleController } from "./lifecycle.ts";
@@ -23,7 +24,7 @@ async function passing(world: World, seconds: number): Promise<void> {
 async function start(isAlone = false) {
   const world = new World();
   world.run(
-    createNodeLifecycleController(world.context),
+    createNodeLifecycleController(world.context, createMetrics()),
     createNodeIpamController(world.context, { clusterCidr: "10.42.0.0/16" }),
   );
   await world.client.create(leases, {
