@@ -28,6 +28,10 @@ export function collectServerMetrics(options: ServerMetricsOptions): () => Promi
   metrics.collect("apiserver_resource_objects", objectsHelp, () =>
     [...counts].map(([row, count]) => [{ group: row.group, resource: row.plural }, count] as const),
   );
+  const size = { bytes: 0 };
+  metrics.collect("apiserver_storage_size_bytes", "Bytes that the store's data takes.", () => [
+    [{ storage_cluster_id: "k3" }, size.bytes],
+  ]);
   metrics.collect(
     "apiserver_longrunning_requests",
     "Gauge of all active long-running apiserver requests broken out by verb, group, version, " +
@@ -52,7 +56,10 @@ export function collectServerMetrics(options: ServerMetricsOptions): () => Promi
     platform: version.platform ?? "",
   };
   metrics.collect("kubernetes_build_info", buildHelp, () => [[build, 1]]);
-  return () => countObjects(options, counts);
+  return async () => {
+    size.bytes = await options.store.sizeBytes().catch(() => -1);
+    await countObjects(options, counts);
+  };
 }
 
 /** Notes which deprecated kinds have been asked for. */

@@ -32,6 +32,7 @@ export interface Backend {
   get(key: string, at: Revision | undefined): Entry | undefined;
   list(range: KeyRange, limit: number, at: Revision | undefined): Page;
   count(range: KeyRange): number;
+  sizeBytes(): number;
   /** The first `limit` changes of the range after `from`. */
   changes(range: KeyRange, from: Revision, limit: number): readonly Change[];
   /** Forgets what only revisions below `before` need; at most `limit` log rows are visited. */

@@ -81,6 +81,11 @@ export class LocalStore implements Store {
     return this.backend.count(range);
   }
 
+  async sizeBytes(): Promise<number> {
+    this.#refuseClosed();
+    return this.backend.sizeBytes();
+  }
+
   put(
     key: string,
     value: Uint8Array,

@@ -73,6 +73,10 @@ class MemoryBackend implements Backend {
     return this.#current.count(range);
   }
 
+  sizeBytes(): number {
+    return 0;
+  }
+
   changes(range: KeyRange, from: Revision, limit: number): readonly Change[] {
     const found: Change[] = [];
     for (let i = from - this.#compacted; i < this.#log.length && found.length < limit; i++) {

@@ -185,6 +185,11 @@ class SqliteBackend implements Backend {
     return this.#index.count(range);
   }
 
+  sizeBytes(): number {
+    const sql = "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
+    return (this.database.query(sql).get() as { readonly bytes: number }).bytes;
+  }
+
   changes(range: KeyRange, from: Revision, limit: number): readonly Change[] {
     return this.#sql.changes
       .all(from, range.start, range.end, limit)

@@ -53,6 +53,8 @@ export interface Store extends AsyncDisposable {
   /** `limit` 0 means all. Throws Compacted when `at` is older than the log. */
   list(range: KeyRange, options: { readonly limit: number; readonly at?: Revision }): Promise<Page>;
   count(range: KeyRange): Promise<number>;
+  /** What the data takes where it is kept; 0 where that is memory. */
+  sizeBytes(): Promise<number>;
   /**
    * Compare-and-set: `expected` 0 means "the key must not exist". Resolves once durable, or with
    * "soon" once everybody can see it.

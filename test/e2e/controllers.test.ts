@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Cluster, reasonToSkip } from "./cluster.ts";
 import { FakeKubelet } from "./fake-kubelet.ts";
+import { absentMetrics, betaMetrics, stableElsewhere, stableMetrics } from "./stable-metrics.ts";
 
 const skip = reasonToSkip();
 if (skip !== undefined) console.log(`left out: controllers: ${skip}`);
@@ -239,6 +240,30 @@ describe.skipIf(skip !== undefined)("controllers", () => {
     await cluster.run("create deployment web --image=i --replicas=2 -n team");
     await cluster.run("rollout status deployment/web -n team --timeout=30s");
     await cluster.run("delete namespace team --timeout=30s");
+  });
+
+  test("what upstream promises to tell of its work is told", async () => {
+    const text = await cluster.run("get --raw /metrics");
+    const told = new Set(Array.from(text.matchAll(/^# TYPE (\S+)/gm), ([, name]) => name));
+    const lacking = [...stableMetrics, ...betaMetrics].filter((name) => !told.has(name));
+    expect(lacking).toEqual([]);
+    expect(absentMetrics.filter((name) => told.has(name))).toEqual([]);
+    const slis = await cluster.run("get --raw /metrics/slis");
+    for (const name of stableElsewhere["/metrics/slis"] ?? []) expect(slis).toContain(`${name}{`);
+    const count = (sample: string): number =>
+      Number(
+        text
+          .split("\n")
+          .find((line) => line.startsWith(sample))
+          ?.split(" ")
+          .at(-1) ?? 0,
+      );
+    const indexed = 'completion_mode="Indexed"';
+    expect(count(`job_controller_job_pods_finished_total{${indexed},result="succeeded"}`)).toBe(4);
+    expect(count("scheduler_pod_scheduling_attempts_count")).toBeGreaterThan(10);
+    const admit = 'name="NamespaceLifecycle",operation="CREATE",rejected="false",type="admit"';
+    const name = "apiserver_admission_controller_admission_duration_seconds_count";
+    expect(count(`${name}{${admit}}`)).toBeGreaterThan(10);
   });
 
   test("no controller was refused anything, and none lost its way", () => {
