@@ -49,6 +49,13 @@ const packages = [
   "metrics/pkg/apis/metrics/v1beta1",
 ];
 
+/** Packages of which only scalars are used. */
+const scalarPackages = [
+  "apimachinery/pkg/api/resource",
+  "apimachinery/pkg/runtime",
+  "apimachinery/pkg/util/intstr",
+];
+
 /** Services of the kubelet besides CRI. */
 const serviceProtos = [
   "csi.proto",
@@ -115,7 +122,9 @@ function generateTypes(): void {
     writeFileSync(join(output, `${model.file}.ts`), emitTypes(model, files));
   }
   const messages = models.flatMap((model) => model.messages);
-  writeFileSync(join(output, "table.ts"), emitTable(messages));
+  const scalars = [...upstream, ...scalarPackages.map((path) => readPackage(path, core))];
+  const scalarDocs = new Map(scalars.flatMap((model) => [...model.scalarDocs]));
+  writeFileSync(join(output, "table.ts"), emitTable(messages, scalarDocs));
   console.log(`${messages.length} types of ${models.length} packages`);
 }
 

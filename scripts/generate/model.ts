@@ -59,6 +59,8 @@ export interface Model {
   /** `core-v1`, the name of the generated file. */
   readonly file: string;
   readonly messages: readonly MessageType[];
+  /** Texts of the messages that are scalars here. */
+  readonly scalarDocs: ReadonlyMap<string, string>;
   readonly withTypeMeta: ReadonlySet<string>;
 }
 
@@ -192,10 +194,14 @@ export function buildModel(proto: ProtoFile, go: GoPackage): Model {
   const prefix = modelPrefix(proto.package);
   const withTypeMeta = new Set(go.withTypeMeta);
   const messages: MessageType[] = [];
+  const scalarDocs = new Map<string, string>();
   for (const message of proto.messages) {
     const name = `${prefix}.${message.name}`;
-    if (hidden.has(name)) continue;
     const comment = readComment(message.comment);
+    if (hidden.has(name)) {
+      scalarDocs.set(name, comment.doc);
+      continue;
+    }
     if (comment.flags.has("kind")) withTypeMeta.add(message.name);
     const json = jsonForm(message, comment, go);
     const mapType = comment.markers.get("structType") as MessageType["mapType"];
@@ -211,5 +217,5 @@ export function buildModel(proto: ProtoFile, go: GoPackage): Model {
     });
   }
   const file = prefix.split(".").slice(-2).join("-");
-  return { prefix, file, messages, withTypeMeta };
+  return { prefix, file, messages, scalarDocs, withTypeMeta };
 }

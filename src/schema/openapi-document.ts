@@ -121,7 +121,7 @@ class DocumentBuilder {
       object,
       list: listed ? this.#definitions.reference(`${type}List`) : object,
       meta: (kind) => this.meta(kind),
-      patch: () => this.define(`${meta}.Patch`, patchSchema()),
+      patch: () => this.meta("Patch"),
     };
   }
 
@@ -154,13 +154,6 @@ const security = {
     in: "header",
   },
 };
-
-function patchSchema(): Json {
-  return {
-    description: "Patch is provided to give a concrete name and type to the Kubernetes PATCH body.",
-    type: "object",
-  };
-}
 
 const isBuiltIn = ({ typeName }: OpenApiResource): boolean => typeName !== undefined;
 

@@ -1,4 +1,5 @@
 /** The types of the table as OpenAPI schemas, for documents of version 2 and 3. */
+import { scalarDoc } from "../gen/table.ts";
 import { copyJson } from "./copy.ts";
 import type { FieldType, MessageType, Scalar, TypeName } from "./type-table.ts";
 import { fieldsOf, messageOf } from "./types.ts";
@@ -35,16 +36,8 @@ const emptyScalars: Readonly<Record<string, unknown>> = {
   double: 0,
 };
 
-/** Types that hold any JSON. */
+/** Types that hold any JSON and whose sources are not published. */
 const rawDefinitions: Readonly<Record<TypeName, Json>> = {
-  "io.k8s.apimachinery.pkg.runtime.RawExtension": {
-    description: "RawExtension holds an object of a kind that is not known here.",
-    type: "object",
-  },
-  [`${meta}.FieldsV1`]: {
-    description: "FieldsV1 is a set of fields as a tree: f:, k:, v: and i: before what names each.",
-    type: "object",
-  },
   "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON": {
     description: "JSON is any JSON value.",
   },
@@ -54,42 +47,28 @@ function choice(version: OpenApiVersion, v2: Json, v3: Json): Json {
   return version === "v2" ? v2 : v3;
 }
 
-function scalarDefinition(scalar: Scalar, version: OpenApiVersion): Json {
+function scalarDefinition(name: TypeName, scalar: Scalar, version: OpenApiVersion): Json {
+  const description = scalarDoc(name);
   switch (scalar) {
     case "Time":
-      return {
-        description: "Time is a point in time as RFC 3339 text with whole seconds.",
-        type: "string",
-        format: "date-time",
-      };
     case "MicroTime":
-      return {
-        description: "MicroTime is a point in time as RFC 3339 text with microseconds.",
-        type: "string",
-        format: "date-time",
-      };
+      return { description, type: "string", format: "date-time" };
     case "Duration":
-      return {
-        description: "Duration is a span of time as text, for example 1h30m.",
-        type: "string",
-      };
-    case "Quantity": {
-      const description =
-        "Quantity is a fixed-point number with an optional suffix, for example 100m or 1.5Gi.";
+      return { description, type: "string" };
+    case "raw":
+      return rawDefinitions[name] ?? { description, type: "object" };
+    case "Quantity":
       return choice(
         version,
         { description, type: "string" },
         { description, oneOf: [{ type: "string" }, { type: "number" }] },
       );
-    }
-    default: {
-      const description = "IntOrString is a type that can hold an int32 or a string.";
+    default:
       return choice(
         version,
         { description, type: "string", format: "int-or-string" },
         { description, format: "int-or-string", oneOf: [{ type: "integer" }, { type: "string" }] },
       );
-    }
   }
 }
 
@@ -191,7 +170,7 @@ export class Definitions {
     const name = type ?? scalarDefinitions[scalar];
     if (name === undefined) return { ...plainScalars[scalar] };
     if (!this.#found.has(name)) {
-      this.#found.set(name, rawDefinitions[name] ?? scalarDefinition(scalar, this.#version));
+      this.#found.set(name, scalarDefinition(name, scalar, this.#version));
     }
     return this.referenceTo(name);
   }
