@@ -8,10 +8,14 @@ import {
   clusterRoles,
   leases,
   nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
   pods,
   roleBindings,
+  secrets,
   serviceAccounts,
   subjectAccessReviews,
+  volumeAttachments,
 } from "../client/resources.ts";
 import type { Node, Pod } from "../gen/core-v1.ts";
 import type { ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding } from "../gen/rbac-v1.ts";
@@ -323,6 +327,63 @@ describe("a node", () => {
       refusal("node 'n1' cannot read all nodes, only its own Node object"),
     );
     for (const name of ["on-n1", "on-n2"]) await world.client.delete(pods, "default", name);
+  });
+
+  test("reads what drivers need for the volumes of its pods", async () => {
+    const { client } = world;
+    const metadata = { namespace: "default" };
+    const secretRef = (name: string) => ({ namespace: "default", name });
+    for (const name of ["for-node", "for-controller"]) {
+      const secret = { apiVersion: "v1", kind: "Secret", metadata: { ...metadata, name } };
+      await client.create(secrets, secret);
+    }
+    const common = { accessModes: ["ReadWriteOnce"], storageClassName: "" };
+    await client.create(persistentVolumes, {
+      apiVersion: "v1",
+      kind: "PersistentVolume",
+      metadata: { name: "driven" },
+      spec: {
+        ...common,
+        capacity: { storage: "1Mi" },
+        csi: {
+          driver: "d.example.com",
+          volumeHandle: "h",
+          nodeStageSecretRef: secretRef("for-node"),
+          controllerPublishSecretRef: secretRef("for-controller"),
+        },
+      },
+    });
+    await client.create(persistentVolumeClaims, {
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: { ...metadata, name: "driven" },
+      spec: { ...common, volumeName: "driven", resources: { requests: { storage: "1Mi" } } },
+    });
+    for (const nodeName of ["n1", "n2"]) {
+      await client.create(volumeAttachments, {
+        apiVersion: "storage.k8s.io/v1",
+        kind: "VolumeAttachment",
+        metadata: { name: `of-${nodeName}` },
+        spec: { attacher: "d", nodeName, source: { persistentVolumeName: "driven" } },
+      });
+    }
+    const unrelated = refusal("no relationship found between node 'n1' and this object");
+    await expect(own().get(secrets, "default", "for-node")).rejects.toMatchObject(unrelated);
+    await client.create<Pod>(pods, {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { ...metadata, name: "driven" },
+      spec: {
+        nodeName: "n1",
+        containers: [{ name: "a", image: "b" }],
+        volumes: [{ name: "v", persistentVolumeClaim: { claimName: "driven" } }],
+      },
+    });
+    expect((await own().get(secrets, "default", "for-node")).metadata.name).toBe("for-node");
+    await expect(own().get(secrets, "default", "for-controller")).rejects.toMatchObject(unrelated);
+    await expect(own().get(volumeAttachments, "", "of-n2")).rejects.toMatchObject(unrelated);
+    expect((await own().get(volumeAttachments, "", "of-n1")).spec.nodeName).toBe("n1");
+    await client.delete(pods, "default", "driven", { gracePeriodSeconds: 0 });
   });
 
   test("takes tokens for its own pods, and leases of its own name", async () => {

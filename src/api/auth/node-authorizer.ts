@@ -5,6 +5,7 @@ import {
   persistentVolumes,
   pods,
   resourceSlices,
+  volumeAttachments,
 } from "../../client/resources.ts";
 import type { Pod } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
@@ -45,7 +46,6 @@ const always: Readonly<Record<string, readonly string[]>> = {
   "node.k8s.io/runtimeclasses": reads,
   "storage.k8s.io/csidrivers": reads,
   "storage.k8s.io/storageclasses": reads,
-  "storage.k8s.io/volumeattachments": ["get"],
   "certificates.k8s.io/certificatesigningrequests": ["create", ...reads],
   "authentication.k8s.io/tokenreviews": ["create"],
   "authorization.k8s.io/subjectaccessreviews": ["create"],
@@ -178,6 +178,21 @@ export function createNodeAuthorizer(live: LiveSets): Authorizer {
     return usesOnNode(nodeName, claim.namespace, claim.name, claimsOf);
   }
 
+  /** Drivers of volumes are given secrets that the volumes name. */
+  function mayReadVolumeSecret(nodeName: string, namespace: string, name: string): boolean {
+    for (const { object: pod } of podSet.by(byNode, nodeName)) {
+      for (const claimName of claimsOf(pod)) {
+        const key = `${pod.metadata.namespace}/${claimName}`;
+        const claim = live.of(persistentVolumeClaims).get(key)?.object;
+        const csi = live.of(persistentVolumes).get(claim?.spec.volumeName ?? "")?.object.spec.csi;
+        const { nodeStageSecretRef, nodePublishSecretRef, nodeExpandSecretRef } = csi ?? {};
+        const refs = [nodeStageSecretRef, nodePublishSecretRef, nodeExpandSecretRef];
+        if (refs.some((ref) => ref?.namespace === namespace && ref.name === name)) return true;
+      }
+    }
+    return false;
+  }
+
   /** Its own, by name; or those that a selector narrows to its own. */
   function mayReadPods(
     nodeName: string,
@@ -208,6 +223,10 @@ export function createNodeAuthorizer(live: LiveSets): Authorizer {
     if (what === "/persistentvolumes" && verb === "get") return mayReadVolume(nodeName, name);
     if (what === "/pods" && reads.includes(verb)) return mayReadPods(nodeName, attributes);
     if (what === "resource.k8s.io/resourceslices") return mayUseSlices(nodeName, attributes);
+    if (what === "storage.k8s.io/volumeattachments" && verb === "get")
+      return live.of(volumeAttachments).get(name)?.object.spec.nodeName === nodeName;
+    const isSecret = what === "/secrets" && reads.includes(verb) && name !== "";
+    if (isSecret && mayReadVolumeSecret(nodeName, namespace, name)) return true;
     const reference = referenced[what];
     if (reference?.verbs.includes(verb) && name !== "")
       return usesOnNode(nodeName, namespace, name, reference.uses);
