@@ -157,41 +157,54 @@ export function unknownRules(error: string): UserRules {
   return { resourceRules: [], nonResourceRules: [], isIncomplete: true, errors: [error] };
 }
 
+/** Whether some pod of a node uses an object of that name. */
+function usesOf(live: LiveSets) {
+  return (nodeName: string, namespace: string, name: string, uses: Uses): boolean => {
+    for (const { object } of live.of(pods).by(byNode, nodeName)) {
+      if (object.metadata.namespace !== namespace) continue;
+      for (const used of uses(object)) if (used !== "" && used === name) return true;
+    }
+    return false;
+  };
+}
+
+/** What a node may read of the storage behind its pods. */
+function storageReads(live: LiveSets) {
+  const uses = usesOf(live);
+  return {
+    volume(nodeName: string, name: string): boolean {
+      const claim = live.of(persistentVolumes).get(name)?.object.spec.claimRef;
+      if (!claim?.namespace || !claim.name) return false;
+      const bound = live.of(persistentVolumeClaims).get(`${claim.namespace}/${claim.name}`);
+      if (bound === undefined) return false;
+      return uses(nodeName, claim.namespace, claim.name, claimsOf);
+    },
+    attachment: (nodeName: string, name: string): boolean =>
+      live.of(volumeAttachments).get(name)?.object.spec.nodeName === nodeName,
+    /** Drivers of volumes are given secrets that the volumes name. */
+    secret(nodeName: string, namespace: string, name: string): boolean {
+      for (const { object: pod } of live.of(pods).by(byNode, nodeName)) {
+        for (const claimName of claimsOf(pod)) {
+          const key = `${pod.metadata.namespace}/${claimName}`;
+          const claim = live.of(persistentVolumeClaims).get(key)?.object;
+          const csi = live.of(persistentVolumes).get(claim?.spec.volumeName ?? "")?.object.spec.csi;
+          const { nodeStageSecretRef, nodePublishSecretRef, nodeExpandSecretRef } = csi ?? {};
+          const refs = [nodeStageSecretRef, nodePublishSecretRef, nodeExpandSecretRef];
+          if (refs.some((ref) => ref?.namespace === namespace && ref.name === name)) return true;
+        }
+      }
+      return false;
+    },
+  };
+}
+
 /** Authorizes the users `system:node:<name>` of group `system:nodes`; silent on all others. */
 export function createNodeAuthorizer(live: LiveSets): Authorizer {
   const podSet = live.of(pods);
   podSet.addIndex(byNode, (pod) => (pod.spec.nodeName ? [pod.spec.nodeName] : []));
 
-  function usesOnNode(nodeName: string, namespace: string, name: string, uses: Uses): boolean {
-    for (const { object } of podSet.by(byNode, nodeName)) {
-      if (object.metadata.namespace !== namespace) continue;
-      for (const used of uses(object)) if (used !== "" && used === name) return true;
-    }
-    return false;
-  }
-
-  function mayReadVolume(nodeName: string, name: string): boolean {
-    const claim = live.of(persistentVolumes).get(name)?.object.spec.claimRef;
-    if (!claim?.namespace || !claim.name) return false;
-    const bound = live.of(persistentVolumeClaims).get(`${claim.namespace}/${claim.name}`);
-    if (bound === undefined) return false;
-    return usesOnNode(nodeName, claim.namespace, claim.name, claimsOf);
-  }
-
-  /** Drivers of volumes are given secrets that the volumes name. */
-  function mayReadVolumeSecret(nodeName: string, namespace: string, name: string): boolean {
-    for (const { object: pod } of podSet.by(byNode, nodeName)) {
-      for (const claimName of claimsOf(pod)) {
-        const key = `${pod.metadata.namespace}/${claimName}`;
-        const claim = live.of(persistentVolumeClaims).get(key)?.object;
-        const csi = live.of(persistentVolumes).get(claim?.spec.volumeName ?? "")?.object.spec.csi;
-        const { nodeStageSecretRef, nodePublishSecretRef, nodeExpandSecretRef } = csi ?? {};
-        const refs = [nodeStageSecretRef, nodePublishSecretRef, nodeExpandSecretRef];
-        if (refs.some((ref) => ref?.namespace === namespace && ref.name === name)) return true;
-      }
-    }
-    return false;
-  }
+  const uses = usesOf(live);
+  const storage = storageReads(live);
 
   /** Its own, by name; or those that a selector narrows to its own. */
   function mayReadPods(
@@ -220,16 +233,16 @@ export function createNodeAuthorizer(live: LiveSets): Authorizer {
     // The name of what is being created stands in the body: admission checks it.
     const isOwn = name === nodeName || (verb === "create" && name === "");
     if (own[what]?.includes(verb) && isOwn) return true;
-    if (what === "/persistentvolumes" && verb === "get") return mayReadVolume(nodeName, name);
+    if (what === "/persistentvolumes" && verb === "get") return storage.volume(nodeName, name);
     if (what === "/pods" && reads.includes(verb)) return mayReadPods(nodeName, attributes);
     if (what === "resource.k8s.io/resourceslices") return mayUseSlices(nodeName, attributes);
     if (what === "storage.k8s.io/volumeattachments" && verb === "get")
-      return live.of(volumeAttachments).get(name)?.object.spec.nodeName === nodeName;
+      return storage.attachment(nodeName, name);
     const isSecret = what === "/secrets" && reads.includes(verb) && name !== "";
-    if (isSecret && mayReadVolumeSecret(nodeName, namespace, name)) return true;
+    if (isSecret && storage.secret(nodeName, namespace, name)) return true;
     const reference = referenced[what];
     if (reference?.verbs.includes(verb) && name !== "")
-      return usesOnNode(nodeName, namespace, name, reference.uses);
+      return uses(nodeName, namespace, name, reference.uses);
     return false;
   }
 
