@@ -2,6 +2,7 @@
 import { createMetrics } from "../../runtime/metrics.ts";
 import type { Clock } from "../../runtime/runtime.ts";
 import type { Over } from "./ask-server.ts";
+import { rcodes } from "./reply.ts";
 
 export interface DnsMetrics {
   /** Counts a question; what it returns takes the reply. */
@@ -11,7 +12,8 @@ export interface DnsMetrics {
 }
 
 const buckets = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.064, 0.25, 1, 4] as const;
-const codes = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"] as const;
+/** In the order of their numbers. */
+const codes = Object.keys(rcodes);
 
 export function createDnsMetrics(clock: Clock): DnsMetrics {
   const metrics = createMetrics();

@@ -3,7 +3,8 @@ import type { Answer, Question } from "dns-packet";
 import { CorefileError, type Directive } from "./corefile.ts";
 import { type NamePattern, namePattern } from "./name-pattern.ts";
 import { parseRecord } from "./record-text.ts";
-import { isWithin, zoneName } from "./zone-name.ts";
+import { rcodes } from "./reply.ts";
+import { isWithin, zoneName, zonesPast } from "./zone-name.ts";
 
 export interface TemplateReply {
   readonly rcode: number;
@@ -16,15 +17,6 @@ export interface Template {
   /** "not-mine" when another template or plugin is to answer. */
   reply(question: Question): TemplateReply | "not-mine";
 }
-
-const rcodes: Readonly<Record<string, number>> = {
-  NOERROR: 0,
-  FORMERR: 1,
-  SERVFAIL: 2,
-  NXDOMAIN: 3,
-  NOTIMP: 4,
-  REFUSED: 5,
-};
 
 interface Parts {
   readonly zones: readonly string[];
@@ -50,7 +42,7 @@ export function parseTemplate(directive: Directive, zones: readonly string[]): T
       const found = firstMatch(parts.patterns, name);
       if (found === undefined) {
         if (parts.fallsThrough(name.slice(0, -1))) return "not-mine";
-        return { rcode: rcodes.SERVFAIL ?? 2, answers: [], authorities: [], more: [] };
+        return { rcode: rcodes.SERVFAIL, answers: [], authorities: [], more: [] };
       }
       const values = { Name: name, Zone: `${zone}.`, Type: question.type, Class: "IN" };
       const made = (section: Section): readonly Answer[] =>
@@ -73,7 +65,7 @@ function partsOf(directive: Directive, zones: readonly string[]): Parts {
   }
   const records: Record<Section, string[]> = { answer: [], authority: [], additional: [] };
   const patterns: NamePattern[] = [];
-  let rcode = 0;
+  let rcode: number = rcodes.NOERROR;
   let fallsThrough: Parts["fallsThrough"] = () => false;
   for (const one of block) {
     const section = sections.find((known) => known === one.name);
@@ -84,14 +76,14 @@ function partsOf(directive: Directive, zones: readonly string[]): Parts {
     } else if (one.name === "match") {
       patterns.push(...one.args.map((source) => namePattern(source, one)));
     } else if (one.name === "rcode") {
-      const code = rcodes[one.args[0]?.toUpperCase() ?? ""];
+      const names = Object.keys(rcodes) as (keyof typeof rcodes)[];
+      const code = names.find((name) => name === one.args[0]?.toUpperCase());
       if (code === undefined) {
-        throw new CorefileError(`line ${one.line}: rcode is one of ${Object.keys(rcodes)}`);
+        throw new CorefileError(`line ${one.line}: rcode is one of ${names.join(", ")}`);
       }
-      rcode = code;
+      rcode = rcodes[code];
     } else if (one.name === "fallthrough") {
-      const below = one.args.map(zoneName);
-      fallsThrough = (name) => below.length === 0 || below.some((zone) => isWithin(name, zone));
+      fallsThrough = zonesPast(one.args);
     } else {
       throw new CorefileError(`line ${one.line}: template does not know "${one.name}"`);
     }

@@ -12,3 +12,9 @@ export function zoneName(key: string): string {
 export function isWithin(name: string, zone: string): boolean {
   return zone === "" || name === zone || name.endsWith(`.${zone}`);
 }
+
+/** `fallthrough [ZONE…]`: which names are left to the next rule; without zones all are. */
+export function zonesPast(args: readonly string[]): (name: string) => boolean {
+  const zones = args.map(zoneName);
+  return (name) => zones.length === 0 || zones.some((zone) => isWithin(name, zone));
+}

@@ -3,7 +3,7 @@ import { canonicalAddress } from "./address.ts";
 import type { Over, Server } from "./ask-server.ts";
 import { CorefileError, type Directive } from "./corefile.ts";
 import { type Hosts, noHosts, parseHosts } from "./hosts.ts";
-import { isWithin, zoneName } from "./zone-name.ts";
+import { zoneName, zonesPast } from "./zone-name.ts";
 
 export interface HostsRule {
   readonly zones: readonly string[];
@@ -33,8 +33,7 @@ export function hostsRule({ args, block, line }: Directive, names: readonly stri
     else if (one.name === "ttl" && Number(one.args[0]) > 0) settings.ttl = Number(one.args[0]);
     else if (one.name === "no_reverse") settings.hasReverse = false;
     else if (one.name === "fallthrough") {
-      const below = one.args.map(zoneName);
-      fallsThrough = (name) => below.length === 0 || below.some((zone) => isWithin(name, zone));
+      fallsThrough = zonesPast(one.args);
     } else if (one.name !== "reload") {
       throw new CorefileError(`line ${one.line}: hosts does not know "${one.name}"`);
     }
