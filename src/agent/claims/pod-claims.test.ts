@@ -90,8 +90,7 @@ const devices = (one: Pod) => claims.cdiDevicesFor(one, containerOf(one));
 
 test("a claim is prepared once for all who use it, and given back by the last", async () => {
   await addClaim("u", "1", "2");
-  await claims.prepare(pod("1"));
-  await claims.prepare(pod("2"));
+  await Promise.all([claims.prepare(pod("1")), claims.prepare(pod("2"))]);
   expect(devices(pod("1"))).toEqual(["example.com/gpu=u-a", "example.com/gpu=u-b"]);
   expect(devices(pod("2", "b"))).toEqual(["example.com/gpu=u-b"]);
   await claims.unprepare("1");

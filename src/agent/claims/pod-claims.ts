@@ -37,6 +37,8 @@ export interface ContainerClaim {
 export class PodClaims {
   readonly store: ClaimStore;
   readonly #options: PodClaimsOptions;
+  /** What is under way, by claim: pods that share one prepare it once. */
+  readonly #busy = new Map<string, Promise<void>>();
 
   constructor(options: PodClaimsOptions) {
     this.#options = options;
@@ -46,10 +48,26 @@ export class PodClaims {
   /** Throws where a claim cannot be prepared; it is tried again with the pod's next attempt. */
   async prepare(pod: Pod): Promise<void> {
     if (claimNames(pod).length === 0 && (pod.spec.resourceClaims ?? []).length === 0) return;
+    const { namespace = "" } = pod.metadata;
+    const keys = claimNames(pod).map((name) => `${namespace}/${name}`);
     try {
-      await this.#prepare(pod);
+      await this.#alone(keys, () => this.#prepare(pod));
     } catch (error) {
       throw new Error(`prepare dynamic resources: ${criMessage(error)}`, { cause: error });
+    }
+  }
+
+  /** Does the work once nothing else is done with the claims. */
+  async #alone(keys: readonly string[], work: () => Promise<void>): Promise<void> {
+    const before = keys.map((key) => this.#busy.get(key));
+    const done = Promise.withResolvers<void>();
+    for (const key of keys) this.#busy.set(key, done.promise);
+    await Promise.all(before);
+    try {
+      await work();
+    } finally {
+      for (const key of keys) if (this.#busy.get(key) === done.promise) this.#busy.delete(key);
+      done.resolve();
     }
   }
 
@@ -177,16 +195,21 @@ export class PodClaims {
 
   /** Gives back what only this pod still had. */
   async unprepare(podUid: string): Promise<void> {
-    const mine = this.store.list().filter(({ podUids }) => podUids.has(podUid));
-    if (mine.length === 0) return;
+    const keys = this.#heldBy(podUid).map(({ namespace, name }) => `${namespace}/${name}`);
+    if (keys.length === 0) return;
     try {
-      await this.#unprepare(mine, podUid);
+      await this.#alone(keys, () => this.#unprepare(podUid));
     } catch (error) {
       throw new Error(`unprepare dynamic resources: ${criMessage(error)}`, { cause: error });
     }
   }
 
-  async #unprepare(mine: readonly HeldClaim[], podUid: string): Promise<void> {
+  #heldBy(podUid: string): readonly HeldClaim[] {
+    return this.store.list().filter(({ podUids }) => podUids.has(podUid));
+  }
+
+  async #unprepare(podUid: string): Promise<void> {
+    const mine = this.#heldBy(podUid);
     const last = mine.filter(({ podUids }) => podUids.size === 1);
     for (const [driver, claims] of byDriver(last))
       await this.#call("NodeUnprepareResources", driver, claims, (client) =>
