@@ -28,6 +28,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   crowd: async () => (await import("./crowd.ts")).crowdBench,
   nodes: async () => (await import("./nodes.ts")).nodesBench,
   proxy: async () => (await import("./proxy.ts")).proxyBench,
+  ingress: async () => (await import("./ingress.ts")).ingressBench,
   dns: async () => (await import("./dns.ts")).dnsBench,
   scheduler: async () => (await import("./scheduler.ts")).schedulerBench,
 };
