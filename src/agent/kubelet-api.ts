@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { createMetrics } from "../runtime/metrics.ts";
 import type { ByteStream } from "../runtime/runtime.ts";
 import { criMessage } from "./cri/client.ts";
+import type { Ingress } from "./ingress/ingress.ts";
 import { latestOf, previousOf } from "./kubelet/cri-state.ts";
 import type { Kubelet } from "./kubelet/kubelet.ts";
 import { type LogOptions, readLog } from "./kubelet/log-reader.ts";
@@ -20,8 +21,13 @@ export interface KubeletApp {
   upgrade(head: UpgradeHead, socket: ByteStream): Promise<void>;
 }
 
-export function createKubeletApp(options: { readonly kubelet: Kubelet }): KubeletApp {
-  const { kubelet } = options;
+export interface KubeletAppOptions {
+  readonly kubelet: Kubelet;
+  /** Where Ingresses are served by this node. */
+  readonly ingress?: Ingress;
+}
+
+export function createKubeletApp({ kubelet, ingress }: KubeletAppOptions): KubeletApp {
   const app = new Hono();
   app.onError((error, context) => {
     if (error instanceof HttpError) return context.text(error.message, error.status);
@@ -33,6 +39,9 @@ export function createKubeletApp(options: { readonly kubelet: Kubelet }): Kubele
     context.json({ kind: "PodList", apiVersion: "v1", metadata: {}, items: kubelet.pods() }),
   );
   addPages(app, kubelet);
+  if (ingress !== undefined) {
+    app.get("/metrics/ingress", async () => metricsText(await ingress.metrics()));
+  }
   addCheckpoint(app, kubelet);
   app.get("/containerLogs/:namespace/:pod/:container", (context) => {
     const { namespace, pod, container } = context.req.param();
@@ -47,8 +56,6 @@ export function createKubeletApp(options: { readonly kubelet: Kubelet }): Kubele
 /** What a node tells of itself: settings, usage, metrics. */
 function addPages(app: Hono, kubelet: Kubelet): void {
   const { context, machine, stats } = kubelet;
-  const metricsText = (text: string): Response =>
-    new Response(text, { headers: { "Content-Type": metricsType } });
   app.get("/configz", (to) => to.json({ kubeletconfig: kubelet.config }));
   const volumeStats = new VolumeStats(context);
   app.get("/stats/summary", async (to) => {
@@ -79,6 +86,10 @@ function addPages(app: Hono, kubelet: Kubelet): void {
 }
 
 const metricsType = "text/plain; version=0.0.4; charset=utf-8";
+
+function metricsText(text: string): Response {
+  return new Response(text, { headers: { "Content-Type": metricsType } });
+}
 
 function kubeletMetrics({ context, pods }: Kubelet): string {
   const metrics = createMetrics();

@@ -14,7 +14,6 @@ import { type CriClient, openCri } from "./cri/client.ts";
 import { startDns } from "./dns/dns-server.ts";
 import { startHealthPort } from "./health-port.ts";
 import { ensureArchive, ImageImporter } from "./image-import.ts";
-import { type IngressOptions, startIngress } from "./ingress/ingress.ts";
 import { type Kubelet, startKubelet } from "./kubelet/kubelet.ts";
 import type { KubeletSettings } from "./kubelet/kubelet-settings.ts";
 import type { NodeIdentity } from "./kubelet/node-object.ts";
@@ -65,8 +64,6 @@ export interface AgentNodeOptions {
   readonly runsDns: boolean;
   /** What the provisioner of local volumes acts with; undefined for a cluster without. */
   readonly localPath: ControllerContext | undefined;
-  /** Undefined for a cluster without ingress of ours. */
-  readonly ingress: Pick<IngressOptions, "context" | "command" | "takesNodePorts"> | undefined;
 }
 
 const dnsMetricsPort = 9153;
@@ -127,10 +124,6 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     const context = options.localPath;
     const provisioner = createLocalPathProvisioner({ context, host, nodeName });
     scope.task(provisioner.name, (signal) => runController(provisioner, context, signal));
-  }
-  if (options.ingress !== undefined) {
-    const { nodeIps, version } = options;
-    startIngress({ ...options.ingress, scope, nodeName, nodeIps, dataDir, version });
   }
   await startHealthPort({ runtime, scope, port: 10248, problem: () => kubelet.problem() });
   return kubelet;

@@ -2,12 +2,14 @@
  * Sockets driven by calls instead of streams, for what must move many small messages: a proxy's
  * connections. Kept apart from `Runtime`, as `Host` is: only an agent needs them.
  */
+import { lookup } from "node:dns/promises";
 import {
   type ClientHttp2Session,
   connect as connectHttp2,
   createServer as createHttp2Server,
   type ServerHttp2Session,
 } from "node:http2";
+import { isIP } from "node:net";
 import { createSecureContext, createServer, type SecureContext, type TLSSocket } from "node:tls";
 
 import type { Logger } from "./runtime.ts";
@@ -269,6 +271,23 @@ function listenTls(
   return promise;
 }
 
+/**
+ * The first address of a name that leads to another machine: whoever may write names must not get
+ * at what listens for this machine's own programs only.
+ */
+async function outsideAddress(name: string): Promise<string> {
+  const found = await lookup(name, { all: true });
+  const outside = found.find(({ address }) => !isOwnRange(address));
+  if (outside === undefined) throw new Error(`${name} leads to nobody outside`);
+  return outside.address;
+}
+
+/** Loopback, link-local and the unspecified addresses. */
+export function isOwnRange(address: string): boolean {
+  const plain = address.toLowerCase().replace(/^::ffff:/, "");
+  return /^(127\.|169\.254\.|0\.|::1?$|fe[89ab][0-9a-f]:)/.test(plain);
+}
+
 function connect(
   told: Handlers,
   { host, port, tls }: StreamDial,
@@ -287,23 +306,26 @@ function connect(
     socket.setNoDelay(true);
     onOpen(socket.data);
   };
-  Bun.connect<BunStream>({
-    hostname: host,
-    port,
-    allowHalfOpen: true,
-    ...(tls ? { tls: { rejectUnauthorized: false } } : {}),
-    socket: {
-      ...told,
-      open(socket) {
-        socket.data = new BunStream(socket);
-        if (!tls) opened(socket);
+  const open = (address: string): Promise<unknown> =>
+    Bun.connect<BunStream>({
+      hostname: address,
+      port,
+      allowHalfOpen: true,
+      ...(tls ? { tls: { rejectUnauthorized: false } } : {}),
+      socket: {
+        ...told,
+        open(socket) {
+          socket.data = new BunStream(socket);
+          if (!tls) opened(socket);
+        },
+        handshake: (socket) => opened(socket),
+        close(socket) {
+          fail(new Error("closed"));
+          socket.data?.owner.closed();
+        },
+        connectError: (_, error) => fail(error),
       },
-      handshake: (socket) => opened(socket),
-      close(socket) {
-        fail(new Error("closed"));
-        socket.data?.owner.closed();
-      },
-      connectError: (_, error) => fail(error),
-    },
-  }).catch(fail);
+    });
+  // Of an address no task is made: most backends have one.
+  (isIP(host) === 0 ? outsideAddress(host).then(open) : open(host)).catch(fail);
 }

@@ -1,7 +1,8 @@
 /** The node that a server is itself, unless it was told not to be one. */
 
+import { type Ingress, startIngress } from "../agent/ingress/ingress.ts";
 import { createKubeletApp, type KubeletApp } from "../agent/kubelet-api.ts";
-import { type AgentNodeOptions, createAgentNode } from "../agent/node.ts";
+import { createAgentNode } from "../agent/node.ts";
 import { contextAs } from "../controllers/acting-as.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import type { Bundle } from "../runtime/bundle.ts";
@@ -62,9 +63,10 @@ export async function startOwnNode(
     enforcesPolicies: !options.disableNetworkPolicy,
     runsDns: !options.disable.has("coredns"),
     localPath: options.disable.has("local-storage") ? undefined : localPathContext(context),
-    ingress: options.disable.has("traefik") ? undefined : ingressOf(options, context),
   });
-  const app = createKubeletApp({ kubelet });
+  // Whoever serves Ingresses reads Secrets of everybody: servers only.
+  const ingress = options.disable.has("traefik") ? undefined : startOwnIngress(of);
+  const app = createKubeletApp({ kubelet, ...(ingress === undefined ? {} : { ingress }) });
   const door = await startKubeletDoor({
     runtime: context.runtime,
     scope,
@@ -78,16 +80,19 @@ export async function startOwnNode(
   return { app, door };
 }
 
-function ingressOf(
-  options: ServerOptions,
-  context: ControllerContext,
-): AgentNodeOptions["ingress"] {
+function startOwnIngress({ options, context, scope, nodeIps }: OwnNodeOptions): Ingress {
   const { client, live, runtime } = context;
-  return {
+  return startIngress({
     context: contextAs({ client, live, runtime }, ingressAccount, ingressControllerName),
-    takesNodePorts: !options.disable.has("servicelb"),
+    scope,
+    host: realHost,
+    nodeName: options.nodeName,
+    nodeIps,
+    dataDir: options.dataDir,
+    version: k3Version,
     command: ownCommand(),
-  };
+    takesNodePorts: !options.disable.has("servicelb"),
+  });
 }
 
 function localPathContext({ client, live, runtime }: ControllerContext): ControllerContext {

@@ -244,8 +244,6 @@ class Agent {
       runsProxy: !config.disableKubeProxy,
       enforcesPolicies: !config.disableNetworkPolicy,
       runsDns: !config.disable.has("coredns"),
-      // Whoever serves Ingresses reads Secrets of everybody: only servers may.
-      ingress: undefined,
       localPath: config.disable.has("local-storage")
         ? undefined
         : {

@@ -50,6 +50,19 @@ spec:
       - {path: /, pathType: Prefix, backend: {service: {name: two, port: {number: 80}}}}
 `;
 
+const podWithHostPort = `
+apiVersion: v1
+kind: Pod
+metadata: {name: taker}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: httpd
+    image: ${testImage}
+    command: [httpd, -f, -p, "8080"]
+    ports: [{containerPort: 8080, hostPort: 443}]
+`;
+
 interface Answer {
   readonly code: string;
   readonly body: string;
@@ -149,6 +162,17 @@ describe.skipIf(skip !== undefined)("ingress", () => {
     });
   });
 
+  test("browsers get HTTP/2, and its requests are counted", async () => {
+    const to = ["--resolve", `one.test:443:${node}`, "--http2"];
+    expect(await curl("https://one.test/", ...to, "-w", "%{http_version} %{http_code}")).toEqual({
+      body: "one",
+      code: "2 200",
+    });
+    const counts = await cluster.run("get --raw /api/v1/nodes/k3-e2e/proxy/metrics/ingress");
+    const labels = 'code="200",entrypoint="websecure",method="GET",router="default/site"';
+    expect(counts).toMatch(new RegExp(`traefik_router_requests_total\\{${labels}\\} [1-9]`));
+  });
+
   test("no request is lost while a Deployment rolls", async () => {
     const codes = new Map<string, number>();
     const stop = new AbortController();
@@ -183,7 +207,7 @@ describe.skipIf(skip !== undefined)("ingress", () => {
     await cluster.start();
     await cluster.run("scale deployment/one --replicas=0");
     await cluster.until("the change arrives", async () => {
-      return (await curl(`http://127.0.0.1/`, ...at("one.test"))).code === "503";
+      return (await curl("http://127.0.0.1/", ...at("one.test"))).code === "503";
     });
   });
 
@@ -191,6 +215,25 @@ describe.skipIf(skip !== undefined)("ingress", () => {
     await cluster.run("delete ingress site");
     await cluster.until("the port is closed", async () => {
       return (await curl("http://127.0.0.1/")).code === "000";
+    });
+  });
+
+  test("who holds its port is named by an event and left alone", async () => {
+    const taken = Bun.serve({ hostname: "0.0.0.0", port: 80, fetch: () => new Response("mine") });
+    await cluster.run("scale deployment/one --replicas=1");
+    await cluster.run("apply -f -", `${ingress}---${podWithHostPort}`);
+    const events = "get events -n kube-system --field-selector reason=PortConflict -o wide";
+    await cluster.until("both conflicts are told", async () => {
+      const told = await cluster.run(events);
+      return (
+        told.includes(`port 80/TCP on node k3-e2e is held by process ${process.pid} (`) &&
+        told.includes("port 443/TCP on node k3-e2e is held by Pod default/taker")
+      );
+    });
+    expect((await curl("http://127.0.0.1/", ...at("one.test"))).body).toBe("mine");
+    await taken.stop(true);
+    await cluster.until("the port is taken over", async () => {
+      return (await curl("http://127.0.0.1/", ...at("one.test"))).body === "one\n";
     });
   });
 });

@@ -11,9 +11,12 @@ import {
 } from "../../client/resources.ts";
 import type { ControllerContext } from "../../live/controller.ts";
 import type { LiveObject, LiveSet } from "../../live/live-set.ts";
+import type { Host } from "../../runtime/host.ts";
 import type { Scope } from "../../runtime/scope.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { ingressName, ingressNamespace } from "../../schema/served-ingress.ts";
+import { portOwner } from "../port-owner.ts";
+import { followHostPorts } from "./host-ports.ts";
 import { IngressLink } from "./ingress-link.ts";
 import { keepSlice } from "./ingress-slice.ts";
 import { type IngressPlan, planIngress } from "./plan-ingress.ts";
@@ -23,6 +26,7 @@ export interface IngressOptions {
   /** What it acts with: the account `traefik`. */
   readonly context: ControllerContext;
   readonly scope: Scope;
+  readonly host: Pick<Host, "list" | "readLink">;
   readonly nodeName: string;
   readonly nodeIps: readonly string[];
   readonly dataDir: string;
@@ -37,18 +41,25 @@ type Ports = Readonly<Record<EntryPoint, number>>;
 
 /** Changes come in bursts: an order waits this long for its companions. */
 const gatherMs = 20;
+const metricsMsMax = 2000;
 const runDir = "/run/k3s/ingress";
 const serviceLabel = "kubernetes.io/service-name";
 const byService = "ingress-backends";
 const fixedPorts: Ports = { web: 80, websecure: 443 };
 const anyPorts: Ports = { web: 0, websecure: 0 };
 
-export function startIngress(options: IngressOptions): void {
-  const keeper = new IngressKeeper(options);
-  options.scope.task("ingress", (signal) => keeper.run(signal));
+export interface Ingress {
+  /** What the process counts, in Prometheus' text format; "" where none runs. */
+  metrics(): Promise<string>;
 }
 
-class IngressKeeper {
+export function startIngress(options: IngressOptions): Ingress {
+  const keeper = new IngressKeeper(options);
+  options.scope.task("ingress", (signal) => keeper.run(signal));
+  return keeper;
+}
+
+class IngressKeeper implements Ingress {
   readonly #options: IngressOptions;
   readonly #link: IngressLink;
   readonly #ingresses;
@@ -63,6 +74,9 @@ class IngressKeeper {
   readonly #sent = new Map<string, string>();
   #told: ReadonlySet<string> = new Set();
   #ports: Ports | undefined;
+  /** Who waits for the process to tell its counts. */
+  readonly #metrics = new Map<number, (text: string) => void>();
+  #metricsId = 0;
   #isRung = true;
   #wake: (() => void) | undefined;
   #linked: { readonly end: AbortController; readonly done: Promise<void> } | undefined;
@@ -94,7 +108,7 @@ class IngressKeeper {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { context, takesNodePorts } = this.#options;
+    const { context, takesNodePorts, scope, nodeName } = this.#options;
     this.#watch(this.#ingresses, () => true);
     this.#watch(this.#classes, () => true);
     this.#watch(this.#services, ({ key }) => this.#used.has(`Service ${key}`));
@@ -106,6 +120,12 @@ class IngressKeeper {
     if (takesNodePorts) this.#ports = fixedPorts;
     const sets = [this.#ingresses, this.#classes, this.#services, this.#slices, this.#secrets];
     await Promise.all(sets.map((set) => set.ready(signal)));
+    if (takesNodePorts) {
+      followHostPorts(context.live, nodeName, Object.values(fixedPorts), {
+        scope,
+        onConflict: (pod, port) => this.#tellConflict(port, `Pod ${pod}`),
+      });
+    }
     while (!signal.aborted) {
       this.#isRung = false;
       await this.#reconcile(signal);
@@ -205,19 +225,44 @@ class IngressKeeper {
         this.#ring();
         break;
       case "refused":
-        this.#tellRefused(report.entryPoint, report.code);
+        void this.#tellRefused(report.entryPoint, report.code);
         break;
       case "metrics":
-        break;
+        this.#metrics.get(report.id)?.(report.text);
     }
   }
 
-  #tellRefused(entryPoint: EntryPoint, code: string): void {
+  async #tellRefused(entryPoint: EntryPoint, code: string): Promise<void> {
+    const { context, host } = this.#options;
+    const { files, log } = context.runtime;
+    const port = fixedPorts[entryPoint];
+    log.warn("Ingress cannot listen", { entryPoint, code });
+    const owner = code === "EADDRINUSE" ? await portOwner(host, files, port) : undefined;
+    this.#tellConflict(port, owner ?? `somebody else (${code})`);
+  }
+
+  /** An event of the Service names who has the port that it should have. */
+  #tellConflict(port: number, owner: string): void {
     const { context, nodeName } = this.#options;
     const service = this.#services.get(`${ingressNamespace}/${ingressName}`)?.object;
-    const message = `port ${fixedPorts[entryPoint]}/TCP on node ${nodeName} cannot be had: ${code}`;
-    context.runtime.log.warn("Ingress cannot listen", { entryPoint, code });
-    if (service !== undefined) context.events.event(service, "Warning", "PortConflict", message);
+    if (service === undefined) return;
+    const message = `port ${port}/TCP on node ${nodeName} is held by ${owner}`;
+    context.events.event(service, "Warning", "PortConflict", message);
+  }
+
+  async metrics(): Promise<string> {
+    const { clock } = this.#options.context.runtime;
+    if (this.#linked === undefined) return "";
+    const id = ++this.#metricsId;
+    const given = new AbortController();
+    const { promise, resolve } = Promise.withResolvers<string>();
+    this.#metrics.set(id, resolve);
+    this.#link.send({ type: "metrics", id });
+    const nothing = clock.sleep(metricsMsMax, given.signal).then(() => "");
+    const text = await Promise.race([promise, nothing]);
+    this.#metrics.delete(id);
+    given.abort();
+    return text;
   }
 
   async #keepSlice(): Promise<void> {

@@ -34,6 +34,8 @@ export function backendOf(
     const host = service.spec.externalName ?? "";
     if (number === undefined) return `Service ${key} has no port ${shown}`;
     const endpoints = [`${host}:${number}`];
+    const spoken = protocolOf(service, port) ?? protocol;
+    if (spoken === "h2c" || spoken === "h2") return `Service ${key} is a name: HTTP/1.1 only`;
     return finished({ key, number, service, port, protocol, endpoints });
   }
   if (port === undefined) return `Service ${key} has no port ${shown}`;
