@@ -198,6 +198,8 @@ export function createStreams(log: Logger): Streams {
   };
 }
 
+const handshakeMsMax = 10_000;
+
 const http2Limits = {
   maxConcurrentStreams: 250,
   maxHeaderListSize: 32 * 1024,
@@ -249,6 +251,7 @@ function listenTls(
       ...face.fallback,
       ALPNProtocols: [...face.protocols],
       allowHalfOpen: true,
+      handshakeTimeout: handshakeMsMax,
       SNICallback: (name, done) => {
         const pair = face.certificateFor(name);
         done(null, pair === undefined ? undefined : contextOf(pair));

@@ -107,7 +107,7 @@ function rulesOf(annotations: Annotations, hasTls: boolean): RouteRules {
   const logs = annotations[`${traefik}router.observability.accesslogs`];
   return defined<RouteRules>({
     refusal: refusalOf(annotations),
-    rewriteTarget: of("rewrite-target") || undefined,
+    rewriteTarget: /^[!-~]+$/.exec(of("rewrite-target") ?? "")?.[0],
     redirectsToTls:
       isTrue(of("force-ssl-redirect")) || (hasTls && isTrue(of("ssl-redirect"))) || undefined,
     redirect: redirectOf(of),

@@ -41,7 +41,7 @@ export class BackendConnection implements StreamOwner {
   idleSinceMs = 0;
 
   constructor(
-    readonly endpoint: string,
+    readonly key: string,
     readonly socket: StreamSocket,
     /** Called when it is free again, and when it is gone. */
     private readonly onFree: (connection: BackendConnection) => void,

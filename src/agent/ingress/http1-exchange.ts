@@ -4,7 +4,7 @@
  */
 
 import type { AnswerReader, BackendConnection } from "./backend-connection.ts";
-import type { BackendPool } from "./backend-pool.ts";
+import { type BackendPool, type Place, placeOf } from "./backend-pool.ts";
 import { EndpointTries } from "./endpoint-tries.ts";
 import { type Asker, type Exchange, type ExchangeOptions, mayRepeat } from "./exchange.ts";
 import { requestText } from "./request-out.ts";
@@ -45,19 +45,21 @@ export class Http1Exchange implements Exchange, AnswerReader {
       this.#fail(503);
       return;
     }
-    const idle = this.#pool.take(endpoint, mayRepeat(request) && framing.type === "none");
+    const idle = this.#pool.take(
+      this.#place(endpoint),
+      mayRepeat(request) && framing.type === "none",
+    );
     if (idle === undefined) this.#dial(endpoint);
     else this.#use(idle);
   }
 
   #dial(endpoint: string): void {
-    const { balancer, nowMs } = this.#options;
+    const { nowMs } = this.#options;
     const attempt = ++this.#attempt;
     this.#stage = "connecting";
     this.#sinceMs = nowMs();
     this.#pool.dial(
-      endpoint,
-      balancer.backend.protocol === "https",
+      this.#place(endpoint),
       (connection) => {
         if (attempt !== this.#attempt || this.#stage !== "connecting") connection.destroy();
         else this.#use(connection);
@@ -66,6 +68,10 @@ export class Http1Exchange implements Exchange, AnswerReader {
         if (attempt === this.#attempt && this.#stage === "connecting") this.#refused(502);
       },
     );
+  }
+
+  #place(endpoint: string): Place {
+    return placeOf(this.#options.balancer.backend, endpoint);
   }
 
   #refused(status: 502 | 504): void {

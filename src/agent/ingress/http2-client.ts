@@ -216,7 +216,9 @@ class Http2Request implements Asker {
     if (length !== undefined) headers["content-length"] = length;
     this.#record?.answered(head.status, 0);
     this.stream.on("wantTrailers", () => this.#sendTrailers());
-    this.#respond(headers, true);
+    // Only backends of HTTP/2 have trailers.
+    const hasTrailers = balancer?.backend.protocol.startsWith("h2") === true;
+    this.#respond(headers, hasTrailers);
   }
 
   #sendTrailers(): void {

@@ -5,6 +5,7 @@ import type {
   IncomingHttpHeaders,
   OutgoingHttpHeaders,
 } from "node:http2";
+import { type Place, placeOf } from "./backend-pool.ts";
 import { EndpointTries } from "./endpoint-tries.ts";
 import { type Asker, type Exchange, type ExchangeOptions, mayRepeat } from "./exchange.ts";
 import type { Field } from "./header-fields.ts";
@@ -27,6 +28,8 @@ export class Http2Exchange implements Exchange {
   #hasSentBody = false;
   #trailers: readonly Field[] = [];
   #sinceMs = 0;
+  /** Of a body whose length was told. */
+  #bytesLeft = Number.POSITIVE_INFINITY;
 
   constructor(options: ExchangeOptions, pool: Http2Pool, asker: Asker) {
     this.#options = options;
@@ -46,11 +49,11 @@ export class Http2Exchange implements Exchange {
     const isCurrent = (): boolean => attempt === this.#attempt && this.#stage === "connecting";
     this.#stage = "connecting";
     this.#sinceMs = this.#options.nowMs();
+    const place = placeOf(this.#options.balancer.backend, endpoint);
     this.#pool.session(
-      endpoint,
-      this.#options.balancer.backend.protocol === "h2",
+      place,
       (session) => {
-        if (isCurrent()) this.#use(session, endpoint);
+        if (isCurrent()) this.#use(session, place);
       },
       () => {
         if (isCurrent()) this.#refused(502);
@@ -77,7 +80,7 @@ export class Http2Exchange implements Exchange {
     }
   }
 
-  #use(session: ClientHttp2Session, endpoint: string): void {
+  #use(session: ClientHttp2Session, place: Place): void {
     this.#stage = "waiting";
     this.#sinceMs = this.#options.nowMs();
     let stream: ClientHttp2Stream;
@@ -91,8 +94,8 @@ export class Http2Exchange implements Exchange {
       return;
     }
     this.#stream = stream;
-    this.#pool.count(endpoint, 1);
-    stream.on("close", () => this.#pool.count(endpoint, -1));
+    this.#pool.count(place, 1);
+    stream.on("close", () => this.#pool.count(place, -1));
     this.#follow(stream);
     for (const piece of this.#early) this.#send(piece);
     this.#early = [];
@@ -130,6 +133,11 @@ export class Http2Exchange implements Exchange {
     stream.on("data", (piece: Buffer) => {
       if (!isCurrent()) return;
       this.#sinceMs = this.#options.nowMs();
+      this.#bytesLeft -= piece.length;
+      if (this.#bytesLeft < 0) {
+        this.#cut();
+        return;
+      }
       if (!this.#asker.body(piece)) stream.pause();
       this.#asker.flush();
     });
@@ -140,7 +148,11 @@ export class Http2Exchange implements Exchange {
       if (isCurrent()) this.#asker.more();
     });
     stream.on("end", () => {
-      if (isCurrent() && this.#stage === "answering") this.#whole();
+      if (!isCurrent() || this.#stage !== "answering") return;
+      // A client of HTTP/1.1 would take the next answer for the rest of this one.
+      const isShort = this.#bytesLeft > 0 && this.#bytesLeft !== Number.POSITIVE_INFINITY;
+      if (isShort) this.#cut();
+      else this.#whole();
     });
     // What is behind an error is told by the close that follows it.
     stream.on("error", () => {});
@@ -159,8 +171,14 @@ export class Http2Exchange implements Exchange {
       framing: framingOf(headers, this.#options.request.method),
       keepsAlive: true,
     };
+    this.#bytesLeft = head.framing.type === "length" ? head.framing.bytes : this.#bytesLeft;
     this.#asker.head(head, this.#tries.current);
     this.#asker.flush();
+  }
+
+  #cut(): void {
+    this.abort();
+    this.#asker.cut();
   }
 
   #whole(): void {
@@ -246,7 +264,12 @@ const cancelled = 8;
 function fieldsOf(headers: IncomingHttpHeaders): readonly Field[] {
   return Object.entries(headers).flatMap(([name, value]) => {
     if (name.startsWith(":") || value === undefined) return [];
-    return [value].flat().map((one) => ({ name, lower: name, value: String(one) }));
+    // Line ends would be fields of their own in HTTP/1.1.
+    const lines = [value]
+      .flat()
+      .map(String)
+      .filter((one) => !/[\0\r\n]/.test(one));
+    return lines.map((one) => ({ name, lower: name, value: one }));
   });
 }
 

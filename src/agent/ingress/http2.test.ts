@@ -6,7 +6,13 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
-import { type IngressWorld, rawBackend, serve, startWorld } from "./testing/ingress-world.ts";
+import {
+  type IngressWorld,
+  RawClient,
+  rawBackend,
+  serve,
+  startWorld,
+} from "./testing/ingress-world.ts";
 
 let world: IngressWorld;
 let session: ClientHttp2Session;
@@ -157,6 +163,19 @@ test("a client of HTTP/1.1 is served by a backend of HTTP/2", async () => {
     "/a",
     "hello",
   ]);
+});
+
+test("an answer shorter than was told is cut off, not mixed with the next one", async () => {
+  await using backend = await http2Backend((stream) => {
+    stream.on("error", () => {});
+    stream.respond({ ":status": 200, "content-length": 10 });
+    stream.end("short");
+  });
+  serve(world, [backend.endpoint], {}, { protocol: "h2c" });
+  using client = new RawClient(world.web);
+  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  const text = await client.closed();
+  expect(text.match(/HTTP\/1\.1 200/g)).toHaveLength(1);
 });
 
 test("an endpoint that refuses is passed over by HTTP/2 too", async () => {

@@ -1,7 +1,7 @@
 /** What all connections of the ingress process share: routes, backends, limits, counts. */
 import type { Clock, Logger, Random } from "../../runtime/runtime.ts";
 import type { Streams } from "../../runtime/stream-sockets.ts";
-import { BackendPool } from "./backend-pool.ts";
+import { BackendPool, keyOf, placeOf } from "./backend-pool.ts";
 import { Balancer } from "./balancer.ts";
 import { type AnswerFields, type Decision, type Forward, plainAnswer } from "./decision.ts";
 import type { Asker, Exchange, ExchangeOptions } from "./exchange.ts";
@@ -65,8 +65,11 @@ export class IngressGateway {
   #tick(): void {
     const nowMs = this.nowMs();
     for (const client of this.#clients) client.tick(nowMs);
-    const known = new Set([...this.#balancers.values()].flatMap((one) => one.backend.endpoints));
-    const isKnown = (endpoint: string): boolean => known.has(endpoint);
+    const known = new Set<string>();
+    for (const { backend } of this.#balancers.values()) {
+      for (const endpoint of backend.endpoints) known.add(keyOf(placeOf(backend, endpoint)));
+    }
+    const isKnown = (key: string): boolean => known.has(key);
     this.pool.sweep(isKnown);
     this.http2Pool.sweep(isKnown);
   }

@@ -16,7 +16,7 @@ export interface IngressLinkOptions {
   readonly onReport: (report: IngressReport) => void;
 }
 
-const limits = { startMsMax: 10_000, dialPollMs: 50, againMs: 1000 } as const;
+const limits = { startMsMax: 10_000, stopMsMax: 3000, dialPollMs: 50, againMs: 1000 } as const;
 
 export class IngressLink {
   readonly #options: IngressLinkOptions;
@@ -61,7 +61,14 @@ export class IngressLink {
     if (stream === undefined) return;
     new LinesOut(stream).send({ type: "stop" } satisfies IngressOrder);
     // It closes its side when it has understood.
-    for await (const _ of stream.readable);
+    const heard = stream.readable.pipeTo(new WritableStream()).catch(() => {});
+    const done = new AbortController();
+    const { clock } = this.#options.runtime;
+    await Promise.race([
+      heard,
+      clock.sleep(limits.stopMsMax, AbortSignal.any([signal, done.signal])),
+    ]);
+    done.abort();
     stream.close();
   }
 

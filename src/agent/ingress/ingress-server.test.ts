@@ -329,3 +329,11 @@ test("a backend that speaks TLS is spoken to by TLS, whoever signed its certific
   }
   await backend.stop(true);
 });
+
+test("a connection without TLS is not used for who asks for TLS at the same endpoint", async () => {
+  using backend = rawBackend((socket) => void socket.write(ok("plain")));
+  serve(world, [backend.endpoint]);
+  expect(await (await fetch(url())).text()).toBe("plain");
+  serve(world, [backend.endpoint], {}, { protocol: "https" });
+  expect((await fetch(url())).status).toBe(502);
+});

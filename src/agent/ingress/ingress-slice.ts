@@ -5,6 +5,7 @@ import type { Service } from "../../gen/core-v1.ts";
 import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { LiveSet } from "../../live/live-set.ts";
+import { sameJson } from "../../schema/same-json.ts";
 import { ingressName, ingressNamespace } from "../../schema/served-ingress.ts";
 import type { EntryPoint } from "./route-table.ts";
 
@@ -30,8 +31,7 @@ export async function keepSlice(
     return;
   }
   const { endpoints, ports } = slice;
-  const isSame =
-    JSON.stringify([present.endpoints, present.ports]) === JSON.stringify([endpoints, ports]);
+  const isSame = sameJson([present.endpoints, present.ports], [endpoints, ports]);
   if (!isSame)
     await client.patch(endpointSlices, ingressNamespace, name, "merge", { endpoints, ports });
 }

@@ -83,6 +83,12 @@ test("the path is written anew with what its groups caught", async () => {
   expect(seen).toStartWith("GET /new/a/b?q=1 HTTP/1.1\r\n");
 });
 
+test("values that would end a line or a word of a request are left out", () => {
+  const wrong = "/a HTTP/1.1\r\nX: y";
+  const names = ["rewrite-target", "app-root", "upstream-vhost", "x-forwarded-prefix"];
+  expect(rulesOf(Object.fromEntries(names.map((name) => [name, wrong])))).toEqual({});
+});
+
 test("a backend gets the host and the prefix that the Ingress names", async () => {
   await ask(rulesOf({ "upstream-vhost": "inner.test", "x-forwarded-prefix": "/p" }));
   expect(seen).toContain("\r\nHost: inner.test\r\n");
