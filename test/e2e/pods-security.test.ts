@@ -1,6 +1,6 @@
 /** Users, capabilities, namespaces and cgroups of containers, seen from inside and from the host. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { Cluster, reasonToSkip } from "./cluster.ts";
 import {
   apply,
@@ -34,6 +34,36 @@ echo "caps=${status("CapEff")}"
 echo "noNewPrivs=${status("NoNewPrivs")}"
 echo "seccomp=${status("Seccomp")}"
 `;
+
+/** Root inside, nobody outside; volumes look as everywhere. */
+const remapScript = `
+echo "uid=$(id -u)"
+echo "map=$(tr -s ' ' </proc/self/uid_map | sed 's/^ //')"
+echo "hosts=$(stat -c %u /etc/hosts)"
+echo "secretOwner=$(stat -L -c %u:%g:%a /secret/password)"
+touch /empty/made && echo "made=$(stat -c %u:%g /empty/made)"
+chown 7:8 /empty/made && echo "given=$(stat -c %u:%g /empty/made)"
+echo last > /dev/termination-log
+`;
+
+const remapped = (name: string): object =>
+  pod(name, {
+    hostUsers: false,
+    securityContext: { fsGroup: 2000 },
+    containers: [
+      shell("main", `${remapScript} exec sleep 1000`, {
+        securityContext: { procMount: "Unmasked" },
+        volumeMounts: [
+          { name: "empty", mountPath: "/empty" },
+          { name: "secret", mountPath: "/secret" },
+        ],
+      }),
+    ],
+    volumes: [
+      { name: "empty", emptyDir: {} },
+      { name: "secret", secret: { secretName: "keys" } },
+    ],
+  });
 
 const userPod = pod("user", {
   securityContext: {
@@ -180,7 +210,7 @@ describe.skipIf(skip !== undefined)("pod security", () => {
       emptyGroup: "2000",
       emptyMode: "2777",
       made: "1000:2000",
-      secretOwner: "0:2000:440",
+      secretOwner: "0:2000:644",
       readable: "yes",
       root: "readonly",
       caps: "CapEff: 0000000000000000",
@@ -229,6 +259,36 @@ describe.skipIf(skip !== undefined)("pod security", () => {
       return (await cluster.run("logs shared -c two")).includes("sleep 1234");
     });
     expect(await cluster.run("logs shared -c two")).toContain("/pause");
+  });
+
+  test("pods may have users of their own, each other ones", async () => {
+    const names = ["remapped-1", "remapped-2"];
+    await apply(cluster, ...names.map(remapped));
+    const firsts: number[] = [];
+    for (const name of names) {
+      await becomes(cluster, name, "{.status.phase}", "Running");
+      await cluster.until(`${name} has said all`, async () => {
+        return (await cluster.run(`logs ${name}`)).includes("given=");
+      });
+      const said = await printed(cluster, name);
+      const [, first = "", length] = (said.get("map") ?? "").split(" ");
+      expect({ ...Object.fromEntries(said), map: length }).toEqual({
+        uid: "0",
+        map: "65536",
+        hosts: "0",
+        secretOwner: "0:2000:644",
+        made: "0:2000",
+        given: "7:8",
+      });
+      const uid = await field(cluster, name, "{.metadata.uid}");
+      const kept = JSON.parse(readFileSync(`/var/lib/kubelet/pods/${uid}/userns`, "utf8"));
+      expect(kept.uidMappings[0].hostId).toBe(Number(first));
+      const made = `/var/lib/kubelet/pods/${uid}/volumes/kubernetes.io~empty-dir/empty/made`;
+      expect(statSync(made).uid).toBe(7);
+      firsts.push(Number(first));
+    }
+    expect(new Set(firsts).size).toBe(2);
+    expect(Math.min(...firsts)).toBeGreaterThan(0);
   });
 
   test("sysctls of the pod's own namespaces", async () => {

@@ -1,6 +1,10 @@
 /** The CRI configuration of a container. Pure. */
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ContainerConfigSchema, MountSchema } from "../../gen/cri/api_pb.ts";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type ContainerConfigSchema,
+  MountSchema,
+  type UserNamespace,
+} from "../../gen/cri/api_pb.ts";
 import type { DeviceGrant } from "../devices/device-store.ts";
 import { expand } from "./expand.ts";
 import { containerResources, oomScore, quotaPeriodUs } from "./resources.ts";
@@ -29,6 +33,7 @@ export interface ContainerOptions {
   readonly memoryCapacityBytes: number;
   readonly seccompRoot: string;
   readonly seccompDefault: boolean;
+  readonly users: UserNamespace;
   readonly hash: string;
   readonly targetId: string | undefined;
   readonly cgroupV2: boolean;
@@ -46,7 +51,9 @@ export function containerConfig(options: ContainerOptions): ContainerConfig {
     args: expandAll(container.args),
     workingDir: container.workingDir ?? "",
     envs: [...env].map(([key, value]) => ({ key, value: encoder.encode(value) })),
-    mounts: [...options.mounts, ...grantedMounts(options.grants)],
+    mounts: [...options.mounts, ...grantedMounts(options.grants)].map((mount) =>
+      withIds(mount, options.users),
+    ),
     devices: [
       ...options.blockDevices,
       ...options.grants
@@ -78,10 +85,17 @@ export function containerConfig(options: ContainerOptions): ContainerConfig {
         image: options.imageUser,
         seccompRoot: options.seccompRoot,
         seccompDefault: options.seccompDefault,
+        users: options.users,
         targetId: options.targetId,
       }),
     },
   };
+}
+
+/** Files look in the container as if its users were the machine's. */
+function withIds(mount: CriMount, { uids, gids }: UserNamespace): CriMount {
+  if (uids.length === 0) return mount;
+  return Object.assign(create(MountSchema, mount), { uidMappings: uids, gidMappings: gids });
 }
 
 function grantedMounts(grants: readonly DeviceGrant[]): readonly CriMount[] {

@@ -20,6 +20,7 @@ import type { Prober } from "./prober.ts";
 import type { ResourceState } from "./resource-state.ts";
 import type { ServiceAccountTokens } from "./service-account-tokens.ts";
 import type { Service } from "./types.ts";
+import type { UserNamespaces } from "./user-namespaces.ts";
 import type { Volumes } from "./volumes.ts";
 
 export interface KubeletContext {
@@ -50,6 +51,7 @@ export interface KubeletContext {
   readonly nodeIps: readonly string[];
   readonly rootDir: string;
   readonly settings: KubeletSettings;
+  readonly users: UserNamespaces;
   readonly logRoot: string;
   readonly seccompRoot: string;
   readonly memoryCapacityBytes: number;

@@ -37,6 +37,7 @@ import { ServiceAccountTokens } from "./service-account-tokens.ts";
 import { followStaticPods } from "./static-pod-files.ts";
 import { StatsReader } from "./stats.ts";
 import { criNames, type Pod } from "./types.ts";
+import { UserNamespaces } from "./user-namespaces.ts";
 import { Volumes } from "./volumes.ts";
 
 export interface KubeletOptions {
@@ -337,6 +338,10 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
   });
   const claims = new PodClaims({ runtime, client, rootDir, drivers: draDrivers });
   await claims.store.load();
+  const { scope, settings = defaultSettings } = options;
+  const { maxPods } = settings;
+  const users = new UserNamespaces({ ...options, rootDir, maxPods, signal: scope.signal });
+  await users.load();
   const onInUse = found.onVolumesInUse;
   const csi = createCsi({ ...options, objects, tokens, rootDir, onInUse });
   return {
@@ -373,7 +378,8 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     nodeName: options.nodeName,
     nodeIps: options.nodeIps,
     rootDir,
-    settings: options.settings ?? defaultSettings,
+    settings,
+    users,
     logRoot: options.logRoot ?? "/var/log/pods",
     seccompRoot: `${rootDir}/seccomp`,
     memoryCapacityBytes: found.memoryCapacityBytes,

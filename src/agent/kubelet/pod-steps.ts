@@ -151,9 +151,10 @@ async function createSandbox(
   record.cgroup = podResources(pod);
   let sandboxId: string;
   try {
+    const runtimeHandler = await handlerOf(context, pod);
+    await context.users.allot(pod, runtimeHandler);
     const config = sandboxConfigOf(context, pod, attempt);
     // Never aborted: containerd would go on and leave a sandbox that we know nothing of.
-    const runtimeHandler = await handlerOf(context, pod);
     const made = await context.cri.runtime.runPodSandbox({ config, runtimeHandler });
     sandboxId = made.podSandboxId;
   } catch (error) {
@@ -301,6 +302,7 @@ async function cleanUp(context: KubeletContext, record: PodRecord): Promise<void
   await context.devices.release(record.uid);
   context.tokens.forgetPod(record.uid);
   context.images.forgetPod(record.uid);
+  context.users.release(record.uid);
   record.hostsFor = "";
   record.volumes = "gone";
 }

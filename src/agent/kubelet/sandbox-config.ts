@@ -1,6 +1,6 @@
 /** The CRI configuration of a pod's sandbox. Pure. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type PodSandboxConfigSchema, Protocol } from "../../gen/cri/api_pb.ts";
+import { type PodSandboxConfigSchema, Protocol, type UserNamespace } from "../../gen/cri/api_pb.ts";
 import type { DnsConfig } from "./dns-config.ts";
 import type { PodHostName } from "./etc-hosts.ts";
 import { podCgroup, podResources, podSlice, quotaPeriodUs } from "./resources.ts";
@@ -17,6 +17,7 @@ export interface SandboxOptions {
   readonly name: PodHostName;
   readonly seccompRoot: string;
   readonly systemdCgroup: boolean;
+  readonly users: UserNamespace;
 }
 
 export function cgroupParentOf(pod: Pod, systemdCgroup: boolean): string {
@@ -50,7 +51,7 @@ export function sandboxConfig(options: SandboxOptions): SandboxConfig {
     annotations: { ...metadata.annotations, "kubernetes.io/config.source": "api" },
     linux: {
       cgroupParent: cgroupParentOf(pod, options.systemdCgroup),
-      securityContext: sandboxSecurity(pod, options.seccompRoot),
+      securityContext: sandboxSecurity(pod, options.seccompRoot, options.users),
       sysctls: Object.fromEntries(
         (spec.securityContext?.sysctls ?? []).map((entry) => [entry.name, entry.value]),
       ),

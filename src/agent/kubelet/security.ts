@@ -8,6 +8,7 @@ import {
   SecurityProfile_ProfileType,
   type SecurityProfileSchema,
   SupplementalGroupsPolicy,
+  type UserNamespace,
 } from "../../gen/cri/api_pb.ts";
 import { ConfigError } from "./env.ts";
 import type { Container, Pod } from "./types.ts";
@@ -32,12 +33,13 @@ const maskedPaths = [
 ];
 const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-function namespacesOf(pod: Pod, pid: NamespaceMode): Namespaces {
+function namespacesOf(pod: Pod, pid: NamespaceMode, users: UserNamespace): Namespaces {
   const { hostNetwork, hostIPC } = pod.spec;
   return {
     network: hostNetwork === true ? NamespaceMode.NODE : NamespaceMode.POD,
     ipc: hostIPC === true ? NamespaceMode.NODE : NamespaceMode.POD,
     pid,
+    usernsOptions: users,
   };
 }
 
@@ -74,12 +76,16 @@ function groupsPolicy(pod: Pod): SupplementalGroupsPolicy {
     : SupplementalGroupsPolicy.Merge;
 }
 
-export function sandboxSecurity(pod: Pod, seccompRoot: string): SandboxSecurity {
+export function sandboxSecurity(
+  pod: Pod,
+  seccompRoot: string,
+  users: UserNamespace,
+): SandboxSecurity {
   const context = pod.spec.securityContext ?? {};
   const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
   return {
     privileged: containers.some((container) => container.securityContext?.privileged === true),
-    namespaceOptions: namespacesOf(pod, pidMode(pod)),
+    namespaceOptions: namespacesOf(pod, pidMode(pod), users),
     seccomp: seccomp(context.seccompProfile ?? { type: "RuntimeDefault" }, seccompRoot),
     supplementalGroups: supplementalGroups(pod),
     supplementalGroupsPolicy: groupsPolicy(pod),
@@ -103,6 +109,7 @@ export interface ContainerSecurityOptions {
   readonly seccompRoot: string;
   /** What names no profile gets the runtime's own. */
   readonly seccompDefault: boolean;
+  readonly users: UserNamespace;
   /** The container an ephemeral container shares processes with. */
   readonly targetId: string | undefined;
 }
@@ -118,7 +125,7 @@ export function containerSecurity(options: ContainerSecurityOptions): ContainerS
   const group = own.runAsGroup ?? shared.runAsGroup;
   const unmasked = privileged || own.procMount === "Unmasked";
   const mode = targetId === undefined ? pidMode(pod) : NamespaceMode.TARGET;
-  const namespaceOptions = { ...namespacesOf(pod, mode), targetId: targetId ?? "" };
+  const namespaceOptions = { ...namespacesOf(pod, mode, options.users), targetId: targetId ?? "" };
   const asUser = user === undefined ? undefined : { runAsUser: { value: BigInt(user) } };
   // The CRI refuses a group without a user: without one the container runs as root.
   const asName =

@@ -53,6 +53,7 @@ export function sandboxConfigOf(context: KubeletContext, pod: Pod, attempt: numb
     name: hostNameOf(pod, context.dns.domain),
     seccompRoot: context.seccompRoot,
     systemdCgroup: context.cgroups.systemd,
+    users: context.users.namespaceOf(pod),
   });
 }
 
@@ -169,6 +170,7 @@ async function configOf(
     memoryCapacityBytes: context.memoryCapacityBytes,
     seccompRoot: context.seccompRoot,
     seccompDefault: context.settings.seccompDefault,
+    users: context.users.namespaceOf(pod),
     hash: containerHash(container),
     targetId: target === "" ? undefined : latestOf(context.cache.peek(record.uid), target)?.id,
     cgroupV2: context.cgroups.v2,
