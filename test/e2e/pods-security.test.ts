@@ -46,7 +46,7 @@ chown 7:8 /empty/made && echo "given=$(stat -c %u:%g /empty/made)"
 echo last > /dev/termination-log
 `;
 
-const remapped = (name: string): object =>
+const remapped = (name: string) =>
   pod(name, {
     hostUsers: false,
     securityContext: { fsGroup: 2000 },
@@ -272,7 +272,8 @@ describe.skipIf(skip !== undefined)("pod security", () => {
       });
       const said = await printed(cluster, name);
       const [, first = "", length] = (said.get("map") ?? "").split(" ");
-      expect({ ...Object.fromEntries(said), map: length }).toEqual({
+      const seen: Record<string, unknown> = { ...Object.fromEntries(said), map: length };
+      expect(seen).toEqual({
         uid: "0",
         map: "65536",
         hosts: "0",
