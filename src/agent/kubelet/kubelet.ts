@@ -14,7 +14,7 @@ import { createCsi } from "../csi/csi.ts";
 import type { DeviceManager } from "../devices/device-manager.ts";
 import { ImageManager, type ImageSources } from "../images.ts";
 import type { PodAdmission } from "../net/policy.ts";
-import { prepareCgroups } from "./cgroups.ts";
+import { type CgroupOptions, prepareCgroups } from "./cgroups.ts";
 import { CriCache } from "./cri-cache.ts";
 import { parseResolvConf } from "./dns-config.ts";
 import { EvictionManager } from "./eviction-manager.ts";
@@ -318,13 +318,28 @@ interface Found {
   readonly onVolumesInUse: () => Promise<void>;
 }
 
+async function cgroupsOf({ runtime, host }: KubeletOptions): Promise<CgroupOptions> {
+  const mountPoint = "/sys/fs/cgroup";
+  const v2 = (await host.stat(`${mountPoint}/cgroup.controllers`, true)) !== undefined;
+  const systemd = (await host.stat("/run/systemd/system", true))?.kind === "directory";
+  return { host, log: runtime.log, mountPoint, v2, systemd: v2 && systemd };
+}
+
+async function usersOf(
+  options: KubeletOptions,
+  { rootDir, maxPods }: KubeletSettings,
+): Promise<UserNamespaces> {
+  const { signal } = options.scope;
+  const users = new UserNamespaces({ ...options, rootDir, maxPods, signal });
+  await users.load();
+  return users;
+}
+
 async function contextOf(options: KubeletOptions, found: Found): Promise<KubeletContext> {
   const { runtime, host, client, cri, events } = options;
   const { rootDir, onProbe, onObjects } = found;
   const objects = new ObjectSource({ runtime, client, onChange: onObjects });
   const tokens = new ServiceAccountTokens(client, runtime);
-  const v2 = (await host.stat("/sys/fs/cgroup/cgroup.controllers", true)) !== undefined;
-  const systemd = (await host.stat("/run/systemd/system", true))?.kind === "directory";
   const resolvConf = await runtime.files.readText(options.resolvConf ?? "/etc/resolv.conf");
   const liveServices = options.live.of(services);
   const resources = new ResourceState(runtime, rootDir, options.scope.signal);
@@ -338,10 +353,8 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
   });
   const claims = new PodClaims({ runtime, client, rootDir, drivers: draDrivers });
   await claims.store.load();
-  const { scope, settings = defaultSettings } = options;
-  const { maxPods } = settings;
-  const users = new UserNamespaces({ ...options, rootDir, maxPods, signal: scope.signal });
-  await users.load();
+  const { settings = defaultSettings } = options;
+  const users = await usersOf(options, settings);
   const onInUse = found.onVolumesInUse;
   const csi = createCsi({ ...options, objects, tokens, rootDir, onInUse });
   return {
@@ -363,13 +376,7 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     claims,
     draDrivers,
     deviceHealth,
-    cgroups: {
-      host,
-      log: runtime.log,
-      mountPoint: "/sys/fs/cgroup",
-      v2,
-      systemd: v2 && systemd,
-    },
+    cgroups: await cgroupsOf(options),
     dns: {
       servers: options.clusterDns,
       domain: options.clusterDomain,
