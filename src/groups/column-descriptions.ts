@@ -314,5 +314,7 @@ export function columnDescription(type: TypeName, column: string): string | unde
 export function docAt(path: string): string {
   const dot = path.lastIndexOf(".");
   const prefix = path.startsWith("meta.") ? "io.k8s.apimachinery.pkg.apis." : "io.k8s.api.";
-  return fieldDoc(prefix + path.slice(0, dot), path.slice(dot + 1));
+  const doc = fieldDoc(prefix + path.slice(0, dot), path.slice(dot + 1));
+  // Only OpenAPI lists the values.
+  return doc.replace(/\n\nPossible enum values:[\s\S]*$/, "");
 }

@@ -61,6 +61,7 @@ const encodings = [
   "Transfer-Encoding: chunked;a=b",
   " Transfer-Encoding: chunked",
   "Transfer\x00-Encoding: chunked",
+  "Transfer-Encoding: chunked, chunked",
 ] as const;
 const lengths = [
   (body: string) => `Content-Length: ${body.length}`,
@@ -72,6 +73,7 @@ const lengths = [
   (body: string) => `Content-Length : ${body.length}`,
   (body: string) => `Content-Length: 0x${body.length.toString(16)}`,
   (body: string) => `Content-Length: ${body.length} `,
+  (body: string) => `Content-Length: ${body.length},`,
   (body: string) => `Content-Length:\r\n ${body.length}`,
   (body: string) => `Content-Length: -1\r\nContent-Length: ${body.length}`,
   (body: string) => `Content-Length: ${body.length}e0`,

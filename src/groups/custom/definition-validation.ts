@@ -25,9 +25,10 @@ const limits = { selectableFieldsMax: 8, warningCharsMax: 256 } as const;
 export function validateDefinition(crd: Crd, old: Crd | undefined): readonly FieldError[] {
   const { group, names, scope, preserveUnknownFields } = crd.spec;
   const errors: FieldError[] = [];
-  if (old === undefined && crd.metadata.name !== `${names?.plural}.${group}`) {
-    const detail = `must be spec.names.plural+"."+spec.group`;
-    errors.push(invalid("metadata.name", crd.metadata.name, detail));
+  for (const key of old === undefined ? (["generateName", "name"] as const) : []) {
+    const given = crd.metadata[key];
+    if (given && given !== `${names?.plural}.${group}`)
+      errors.push(invalid(`metadata.${key}`, given, `must be spec.names.plural+"."+spec.group`));
   }
   errors.push(...groupErrors(group), ...oneOf("spec.scope", scope, ["Cluster", "Namespaced"]));
   errors.push(...versionsErrors(crd, old), ...requiredNames(names));
