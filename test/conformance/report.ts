@@ -168,7 +168,7 @@ export function renderScore(score: Score, ladder: Ladder, version: string): stri
     "",
     `The score of Kubernetes' own conformance suite, v${version}, unmodified. Written by \`scripts/conformance --record\`;`,
     "how it is built and run stands in [test/conformance](../test/conformance/README.md). The container runtime's own suite",
-    "has [its score](critest.md).",
+    `has [its score](critest.md). ${ladder.twoNodes.length} of the tests need two nodes: these run with \`--nodes=2\`.`,
     "",
     "| area | A: no node | S: pods that report Ready | R: real containers | all |",
     "|---|---|---|---|---|",
