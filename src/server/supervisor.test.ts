@@ -78,12 +78,12 @@ test("supervisor lets nodes in by bootstrap tokens, too", async () => {
 });
 
 test("supervisor hands out certificates to who posts a request, and says why not", async () => {
-  const post = async (node: string, peer = stranger): Promise<string> => {
+  const post = async (node: string, peer = stranger, body = "der"): Promise<string> => {
     const authorization = `Basic ${btoa("node:pass:word")}`;
     const request = new Request("https://localhost/v1-k3s/client-kubelet.crt", {
       method: "POST",
       headers: { authorization, "k3s-node-name": node },
-      body: "der",
+      body,
     });
     const answer = await supervisor.fetch(request, peer);
     return `${answer.status} ${await answer.text()}`;
@@ -93,5 +93,6 @@ test("supervisor hands out certificates to who posts a request, and says why not
   const organizations = ["system:nodes"];
   const certificate = { commonName: "system:node:b", organizations, fingerprint: "00" };
   expect(await post("b", { ...stranger, certificate })).toEndWith("of b for b");
+  expect(await post("a", stranger, "x".repeat(70_000))).toStartWith("413 ");
   expect(await get("/v1-k3s/client-kubelet.crt", "pass:word")).toStartWith("405 ");
 });

@@ -1,5 +1,6 @@
 /** K3s's own endpoints beside the Kubernetes API. Elysia is loaded by the first request to them. */
 import type { Elysia } from "elysia";
+import { joinBytes } from "../lib/bytes.ts";
 import { sameSecret } from "../lib/same-secret.ts";
 import type { TokenUser } from "../pki/tokens.ts";
 import type { DoorPeer } from "./door-peer.ts";
@@ -68,8 +69,8 @@ async function issue(
     return statusResponse(405, "MethodNotAllowed", "a certificate request must be posted");
   if (!options.isReady())
     return statusResponse(503, "ServiceUnavailable", "the server is starting");
-  const body = new Uint8Array(await request.arrayBuffer());
-  if (body.length > limits.requestBytesMax)
+  const body = await bodyOf(request);
+  if (body === undefined)
     return statusResponse(413, "RequestEntityTooLarge", "the request is too large");
   const [, certifiedNode] = /^system:node:(.+)$/.exec(peer.certificate?.commonName ?? "") ?? [];
   try {
@@ -79,6 +80,18 @@ async function issue(
     const reason = error.status === 403 ? "Forbidden" : "BadRequest";
     return statusResponse(error.status, reason, error.message);
   }
+}
+
+/** Undefined for more than a certificate request can have; the rest is not even read. */
+async function bodyOf(request: Request): Promise<Uint8Array | undefined> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of request.body ?? []) {
+    bytes += part.length;
+    if (bytes > limits.requestBytesMax) return undefined;
+    parts.push(part);
+  }
+  return joinBytes(parts);
 }
 
 function text(body: string): Response {
