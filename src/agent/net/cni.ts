@@ -33,7 +33,37 @@ async function textOf(runtime: Runtime, config: CniConfig): Promise<string> {
   if (given === undefined) return `${JSON.stringify(conflistOf(config), null, 2)}\n`;
   const text = await runtime.files.readText(given);
   if (text === undefined) throw new Error(`the CNI configuration ${given} cannot be read`);
-  return text;
+  const list = JSON.parse(text) as Conflist;
+  const plugins = list.plugins?.map((plugin) =>
+    plugin.type === "flannel" ? delegateOf(plugin, config) : plugin,
+  );
+  return `${JSON.stringify(plugins === undefined ? list : { ...list, plugins }, null, 2)}\n`;
+}
+
+type Plugin = Readonly<Record<string, unknown>>;
+interface Conflist {
+  readonly plugins?: readonly Plugin[];
+}
+
+/**
+ * flannel's plugin hands over to another one, with the node's range filled in. It is not among
+ * ours: what it would have called stands in its place.
+ */
+function delegateOf({ delegate = {} }: Plugin, { podCidr, leaseDir, mtu }: CniConfig): Plugin {
+  const { ipam = {}, ...given } = delegate as Plugin;
+  const isBridge = (given.type ?? "bridge") === "bridge";
+  return {
+    type: "bridge",
+    ...(isBridge ? { bridge: bridgeName, isGateway: true, ipMasq: false } : {}),
+    mtu,
+    ...given,
+    ipam: {
+      type: "host-local",
+      dataDir: leaseDir,
+      ranges: [[{ subnet: podCidr }]],
+      ...(ipam as Plugin),
+    },
+  };
 }
 
 export function conflistOf(config: Omit<CniConfig, "given">): Readonly<Record<string, unknown>> {
