@@ -71,6 +71,8 @@ spec:
   volumes: [{name: data, persistentVolumeClaim: {claimName: claim}}]
 `;
 
+const storage = "/var/lib/rancher/k3s/storage";
+
 const closed = `
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -161,7 +163,8 @@ describe.skipIf(skip !== undefined)("several nodes", () => {
 
   beforeAll(async () => {
     network = await Switch.open("k3-e2e-sw", "10.98.7");
-    flags = [`--node-ip=${network.own}`, "--tls-san=127.0.0.1"];
+    // Machines have folders of their own there, which the server's data directory is not.
+    flags = [`--node-ip=${network.own}`, `--default-local-storage-path=${storage}`];
     const [started] = await Promise.all([
       cluster.start(...flags),
       ...["one", "two", "client"].map(async (name, index) => {
@@ -219,7 +222,7 @@ describe.skipIf(skip !== undefined)("several nodes", () => {
     });
     await cluster.run("apply -f -", claiming);
     await cluster.run("wait --for=jsonpath={.status.phase}=Succeeded pod/claiming --timeout=60s");
-    const volumes = machineOf("two").folder("/var/lib/rancher/k3s/storage");
+    const volumes = machineOf("two").folder(storage);
     const [folder = ""] = readdirSync(volumes);
     expect(readFileSync(join(volumes, folder, "file"), "utf8")).toBe("kept\n");
     await cluster.run("delete pod/claiming pvc/claim");

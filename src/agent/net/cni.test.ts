@@ -16,7 +16,7 @@ test("writeCniConfig() gives pods addresses of the node's range", async () => {
   });
 });
 
-test("writeCniConfig() takes an administrator's file and does as flannel's plugin would", async () => {
+test("writeCniConfig() takes a given file and does as flannel's plugin would", async () => {
   const delegate = { hairpinMode: true, mtu: 1300 };
   const list = {
     cniVersion: "1.0.0",
