@@ -1,6 +1,7 @@
 /** The node that a server is itself, unless it was told not to be one. */
 
 import { type Ingress, startIngress } from "../agent/ingress/ingress.ts";
+import { ensureNodePassword } from "../agent/join/node-password.ts";
 import { createKubeletApp, type KubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
 import { contextAs } from "../controllers/acting-as.ts";
@@ -14,6 +15,7 @@ import type { DoorCertificates, FrontDoor } from "./front-door.ts";
 import { ingressAccount } from "./ingress-objects.ts";
 import { startKubeletDoor } from "./kubelet-door.ts";
 import { localPathAccount } from "./local-storage.ts";
+import { NodePasswords } from "./node-passwords.ts";
 import type { ServerOptions } from "./options.ts";
 import { k3Version } from "./version.ts";
 
@@ -77,7 +79,14 @@ export async function startOwnNode(
     host: options.bindAddress === "" ? undefined : options.bindAddress,
     certificates: of.certificates,
   });
+  scope.task("node-password", () => claimName(context, options.nodeName));
   return { app, door };
+}
+
+/** No other machine may call itself as this one does. */
+async function claimName({ client, runtime }: ControllerContext, nodeName: string): Promise<void> {
+  const password = await ensureNodePassword(runtime);
+  await new NodePasswords(client, runtime.random).claim(nodeName, password);
 }
 
 function startOwnIngress({ options, context, scope, nodeIps }: OwnNodeOptions): Ingress {

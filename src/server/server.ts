@@ -1,6 +1,5 @@
 /** `k3 server` from decoded options to a running node; resolves when it has stopped. */
 
-import { ensureNodePassword } from "../agent/join/node-password.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { HealthCheck } from "../api/health.ts";
 import type { HealthEndpoint } from "../api/http.ts";
@@ -38,7 +37,6 @@ import { type FrontDoor, startFrontDoor } from "./front-door.ts";
 import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
 import { keepCertificates, prepareIdentity } from "./identity.ts";
 import { LocalNodes } from "./local-nodes.ts";
-import { NodePasswords } from "./node-passwords.ts";
 import { openSupervisor } from "./open-supervisor.ts";
 import type { ServerOptions } from "./options.ts";
 import { ownAddress } from "./own-address.ts";
@@ -413,12 +411,6 @@ class Server {
     });
     this.#nodes.add(this.options.nodeName, app);
     this.#made.kubeletDoor = door;
-    const { client } = need(this.#made.api);
-    const { runtime } = this;
-    scope.task("node-password", async () => {
-      const password = await ensureNodePassword(runtime);
-      await new NodePasswords(client, runtime.random).claim(this.options.nodeName, password);
-    });
   }
 }
 
