@@ -29,7 +29,7 @@ function node(name: string, podCIDR: string, told: Readonly<Record<string, strin
   return { apiVersion: "v1", kind: "Node", metadata: { name, annotations }, spec: { podCIDR } };
 }
 
-test("startOverlay() tells of its node, follows the others, takes new addresses, and stops", async () => {
+test("startOverlay() tells of its node, follows others, takes new addresses, stops", async () => {
   const { batches, run } = commands();
   const runtime = createSimulatedRuntime(1, { run });
   const api = new MemoryApi();
