@@ -46,6 +46,8 @@ export class IngressGateway {
   #matcher = new RouteMatcher([]);
   readonly #balancers = new Map<string, Balancer>();
   readonly #clients = new Set<Timed>();
+  /** Where connections to backends may lead, by their keys. */
+  #known: ReadonlySet<string> = new Set();
 
   constructor(options: GatewayOptions) {
     this.options = options;
@@ -65,11 +67,7 @@ export class IngressGateway {
   #tick(): void {
     const nowMs = this.nowMs();
     for (const client of this.#clients) client.tick(nowMs);
-    const known = new Set<string>();
-    for (const { backend } of this.#balancers.values()) {
-      for (const endpoint of backend.endpoints) known.add(keyOf(placeOf(backend, endpoint)));
-    }
-    const isKnown = (key: string): boolean => known.has(key);
+    const isKnown = (key: string): boolean => this.#known.has(key);
     this.pool.sweep(isKnown);
     this.http2Pool.sweep(isKnown);
   }
@@ -105,6 +103,9 @@ export class IngressGateway {
   }
 
   setBackends(backends: readonly Backend[]): void {
+    this.#known = new Set(
+      backends.flatMap((one) => one.endpoints.map((endpoint) => keyOf(placeOf(one, endpoint)))),
+    );
     const names = new Set(backends.map(({ name }) => name));
     for (const name of this.#balancers.keys()) {
       if (!names.has(name)) this.#balancers.delete(name);
