@@ -22,6 +22,12 @@ const limits = {
 const encoder = new TextEncoder();
 /** Of the newest changes only: who watches gets them now, and the objects themselves live long. */
 const shared = new Map<Stored, Map<string, Uint8Array>>();
+let last: {
+  readonly format: string;
+  readonly type: string;
+  readonly object: Stored | undefined;
+  readonly frame: Uint8Array;
+} = { format: "", type: "", object: undefined, frame: new Uint8Array() };
 
 /** How an object stands in a frame, when not as itself. */
 export type Shape = (object: KubeObject) => KubeObject;
@@ -159,6 +165,8 @@ class StreamSink implements WatchSink, FrameReader {
 }
 
 function sharedFrame(format: WatchForm["format"], type: WatchType, object: Stored): Uint8Array {
+  // The next watcher of a change mostly wants what the last one got.
+  if (last.object === object && last.type === type && last.format === format) return last.frame;
   let frames = shared.get(object);
   if (frames === undefined) {
     if (shared.size === limits.sharedObjectsMax) shared.clear();
@@ -168,16 +176,21 @@ function sharedFrame(format: WatchForm["format"], type: WatchType, object: Store
   const key = `${format} ${type}`;
   let frame = frames.get(key);
   if (frame === undefined) {
-    const head = () => encoder.encode(`{"type":"${type}","object":`);
-    const bytes =
-      format === "json"
-        ? joinBytes([head(), object.json(), encoder.encode("}\n")])
-        : watchFrame(type, protobufOf(object));
-    // Streams of Node would make a Buffer of it for each watcher.
-    frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    frame = newFrame(format, type, object);
     frames.set(key, frame);
   }
+  last = { format, type, object, frame };
   return frame;
+}
+
+function newFrame(format: WatchForm["format"], type: WatchType, object: Stored): Uint8Array {
+  const head = () => encoder.encode(`{"type":"${type}","object":`);
+  const bytes =
+    format === "json"
+      ? joinBytes([head(), object.json(), encoder.encode("}\n")])
+      : watchFrame(type, protobufOf(object));
+  // Streams of Node would make a Buffer of it for each watcher.
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function frameOf(format: WatchForm["format"], type: string, object: Typed): Uint8Array {

@@ -202,15 +202,24 @@ class Watch implements RunningWatch, Timed {
   }
 
   #deliver(change: LiveChange<KubeObject>): void {
-    if (this.#over || !change.now.key.startsWith(this.watching.selection.prefix)) return;
-    const { key } = this.watching.selection;
-    if (key !== undefined && change.now.key !== key) return;
-    const { selectsBeyondKey, matches } = this.watching.selection;
-    const selects = this.watching.selection.selects && selectsBeyondKey;
-    const event = eventOf(change, { selects, matches });
+    if (this.#over) return;
+    const { counted, selection } = this.watching;
+    const { now } = change;
+    // A key says more than its prefix.
+    const isMeant =
+      selection.key === undefined
+        ? now.key.startsWith(selection.prefix)
+        : now.key === selection.key;
+    if (!isMeant) return;
+    if (!selection.selects || !selection.selectsBeyondKey) {
+      if (counted !== undefined) counted.tally.events += 1;
+      this.sink.event(plainTypes[change.type], now);
+      return;
+    }
+    const event = eventOf(change, selection);
     if (event === undefined) return;
-    if (this.watching.counted !== undefined) this.watching.counted.tally.events += 1;
-    if (event.type === "left") this.sink.event("DELETED", event.object, change.now.revision);
+    if (counted !== undefined) counted.tally.events += 1;
+    if (event.type === "left") this.sink.event("DELETED", event.object, now.revision);
     else this.sink.event(event.type, event.object);
   }
 
@@ -286,18 +295,21 @@ class Watch implements RunningWatch, Timed {
   }
 }
 
+/** What a change is to someone who sees everything. */
+const plainTypes = { added: "ADDED", modified: "MODIFIED", deleted: "DELETED" } as const;
+
 type SelectedEvent =
   | { readonly type: WatchType; readonly object: Stored }
   /** The object still exists but is no longer selected: shown as it last was. */
   | { readonly type: "left"; readonly object: Stored };
 
 /** What a change is to someone who sees only what the selection matches. */
-export function eventOf(
+function eventOf(
   change: LiveChange<KubeObject>,
-  selection: Pick<Selection, "selects" | "matches">,
+  selection: Pick<Selection, "matches">,
 ): SelectedEvent | undefined {
   const { now, before } = change;
-  const sees = (object: Stored) => !selection.selects || selection.matches(object);
+  const sees = (object: Stored) => selection.matches(object);
   const saw = before !== undefined && sees(before);
   if (change.type === "deleted") {
     return before === undefined || saw ? { type: "DELETED", object: now } : undefined;

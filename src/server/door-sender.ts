@@ -101,14 +101,17 @@ class FrameSending implements FrameWriter {
   #reader: FrameReader | undefined;
   #isOver = false;
   #onOver: (() => void) | undefined;
+  readonly #out: Exchange["out"];
 
   constructor(
     private readonly exchange: Exchange,
     private readonly streaming: Set<Streaming>,
-  ) {}
+  ) {
+    this.#out = exchange.out;
+  }
 
   start(frames: Frames, endsWithDoor: boolean): void {
-    const { out } = this.exchange;
+    const out = this.#out;
     this.#reader = frames.start(this);
     if (endsWithDoor && !this.#isOver) this.streaming.add(this);
     out.on("drain", () => this.#reader?.drained());
@@ -116,7 +119,7 @@ class FrameSending implements FrameWriter {
   }
 
   write(bytes: Uint8Array): boolean {
-    return this.exchange.out.write(bytes);
+    return this.#out.write(bytes);
   }
 
   end(): void {
