@@ -22,7 +22,7 @@ const customResourceDefinition = define<CustomResourceDefinition>(customResource
   defaults({ spec }) {
     if (!spec?.names) return;
     spec.names.singular ||= (spec.names.kind ?? "").toLowerCase();
-    spec.names.listKind ||= `${spec.names.kind}List`;
+    if (spec.names.kind) spec.names.listKind ||= `${spec.names.kind}List`;
     spec.conversion ??= { strategy: "None" };
     const service = spec.conversion.webhook?.clientConfig?.service;
     if (service) service.port ??= 443;
