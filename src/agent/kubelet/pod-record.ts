@@ -46,6 +46,8 @@ export interface PodRecord {
   readonly killGrace: Map<string, number>;
   /** Containers that were killed, whose end was looked at twice. */
   readonly reread: Set<string>;
+  /** Sandboxes that were seen up and that nobody has stopped: what one held outlives its shim. */
+  readonly open: Set<string>;
   /** The sandbox that the hosts file was written for. */
   hostsFor: string;
   /** Aborts what starts containers once the pod is to end. */
@@ -77,6 +79,7 @@ export function newRecord(pod: Pod, removed: boolean, nowMs: number): PodRecord 
     condemned: new Map(),
     killGrace: new Map(),
     reread: new Set(),
+    open: new Set(),
     hostsFor: "",
     starting: new AbortController(),
   };

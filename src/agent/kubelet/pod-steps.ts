@@ -65,8 +65,7 @@ export async function runStep(
     case "killContainer":
       return await killContainer(context, record, step, signal);
     case "stopSandbox":
-      await unlessGone(context.cri.runtime.stopPodSandbox({ podSandboxId: step.id }));
-      return context.cache.sandboxStopped(record.uid, step.id);
+      return await stopSandbox(context, record, step.id);
     case "removeSandbox":
       await unlessGone(context.cri.runtime.removePodSandbox({ podSandboxId: step.id }));
       context.cache.removed(record.uid, step.id);
@@ -88,6 +87,16 @@ async function unlessGone(work: Promise<unknown>): Promise<void> {
   } catch (error) {
     if (!isCriNotFound(error)) throw error;
   }
+}
+
+async function stopSandbox(
+  context: KubeletContext,
+  record: PodRecord,
+  podSandboxId: string,
+): Promise<void> {
+  await unlessGone(context.cri.runtime.stopPodSandbox({ podSandboxId }));
+  record.open.delete(podSandboxId);
+  context.cache.sandboxStopped(record.uid, podSandboxId);
 }
 
 async function prepareVolumes(context: KubeletContext, record: PodRecord): Promise<void> {
@@ -143,6 +152,9 @@ async function createSandbox(
   if (attempt > 0) {
     const message = "Pod sandbox changed, it will be killed and re-created.";
     context.events.event(pod, "Normal", "SandboxChanged", message);
+    // One whose shim was killed still holds its address and mounts.
+    const dead = context.cache.peek(record.uid).sandboxes;
+    for (const { id } of dead) await stopSandbox(context, record, id);
   }
   await Promise.all([
     createPodCgroup(context.cgroups, pod),
@@ -295,6 +307,7 @@ async function removeContainer(
 }
 
 async function cleanUp(context: KubeletContext, record: PodRecord): Promise<void> {
+  for (const id of record.open) await stopSandbox(context, record, id);
   context.objects.follow(record.uid, []);
   await context.claims.unprepare(record.uid);
   await context.volumes.tearDown(record.uid);

@@ -252,6 +252,7 @@ export class PodWorkers {
     // Before the read: what it shows as created may have been started since.
     const starting = startingIn(record);
     const cri = await this.#context.cache.read(uid);
+    for (const { id, ready } of cri.sandboxes) if (ready) record.open.add(id);
     this.#syncProbes(record, cri);
     this.#lookAgain(record, cri);
     const leftMs = enforceDeadline(this.#context, record);
