@@ -26,7 +26,7 @@ export interface CgroupOptions {
   readonly systemd: boolean;
 }
 
-const limits = { fileBytesMax: 128, valueMax: 2 ** 62 } as const;
+const limits = { fileBytesMax: 128, procsBytesMax: 65_536, valueMax: 2 ** 62 } as const;
 const decoder = new TextDecoder();
 
 const allPods = "/kubepods";
@@ -155,7 +155,16 @@ async function removeTree(options: CgroupOptions, dir: string): Promise<void> {
     const path = `${dir}/${name}`;
     if ((await host.stat(path, false))?.kind === "directory") await removeTree(options, path);
   }
+  if (await removed(host, dir)) return;
+  await killLeft(host, dir);
   if (!(await removed(host, dir))) log.debug("Cannot remove a cgroup", { dir });
+}
+
+/** What a killed shim has left behind runs on in the pod's cgroup: nobody else would end it. */
+async function killLeft(host: Host, dir: string): Promise<void> {
+  const bytes = await host.readAt(`${dir}/cgroup.procs`, 0, limits.procsBytesMax).catch(() => {});
+  const pids = decoder.decode(bytes ?? new Uint8Array()).split("\n");
+  for (const pid of pids.map(Number)) if (pid > 1) host.signal(pid, "SIGKILL");
 }
 
 async function removed(host: Host, dir: string): Promise<boolean> {
