@@ -1,5 +1,6 @@
 /** A root directory with busybox and nothing else: no C library, no container programs. */
 import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const repository = join(import.meta.dir, "../..");
@@ -33,7 +34,9 @@ export class MinimalRoot {
 
   /** Makes the root, with the self-extracting form of k3 at /k3. */
   static async create(): Promise<MinimalRoot> {
-    const root = new MinimalRoot(mkdtempSync(join(repository, "build/minimal-root-")));
+    // Outside of the checkout: a root that a killed run leaves holds a /proc without end, which
+    // the next search for tests would walk through.
+    const root = new MinimalRoot(mkdtempSync(join(tmpdir(), "k3-minimal-root-")));
     for (const dir of ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "var/lib"]) {
       mkdirSync(join(root.path, dir), { recursive: true });
     }
