@@ -14,8 +14,8 @@ const apiVersion = "kubelet.config.k8s.io/v1beta1";
 
 export interface ConfigFiles {
   readonly files: Files;
-  /** `<data-dir>/agent/etc/kubelet.conf.d` */
-  readonly dropInDir: string;
+  /** `<data-dir>/agent/etc/kubelet.conf.d`; undefined for who may not look there. */
+  readonly dropInDir: string | undefined;
   /** What `config` names. */
   readonly file: string | undefined;
   /** What `config-dir` names. */
@@ -30,7 +30,7 @@ export async function readKubeletConfig(options: ConfigFiles): Promise<Tree> {
     return names.map((name) => posix.join(path, name));
   };
   const paths = [
-    ...(await named(dropInDir)),
+    ...(dropInDir === undefined ? [] : await named(dropInDir)),
     ...(file === undefined ? [] : [file]),
     ...(dir === undefined ? [] : await named(dir)),
   ];

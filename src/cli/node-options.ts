@@ -42,7 +42,10 @@ export async function nodeOptionsOf(
     token: await tokenOf(flags, context, "token"),
     kubelet: await kubeletSettingsOf(flags, {
       files: context.files,
-      dropInDir: `${dataDirOf(flags, context)}/agent/etc/kubelet.conf.d`,
+      // Others than root are told to be root when the node is to start.
+      dropInDir: context.isRoot
+        ? `${dataDirOf(flags, context)}/agent/etc/kubelet.conf.d`
+        : undefined,
     }),
     credentialProviders: {
       config: complete(flags.string("image-credential-provider-config")),

@@ -210,7 +210,7 @@ describe.skipIf(skip !== undefined)("pod security", () => {
       emptyGroup: "2000",
       emptyMode: "2777",
       made: "1000:2000",
-      secretOwner: "0:2000:644",
+      secretOwner: "0:2000:440",
       readable: "yes",
       root: "readonly",
       caps: "CapEff: 0000000000000000",

@@ -103,14 +103,24 @@ export function resizeCases(cluster: () => Cluster): void {
     expect(told).toContain("Killing: Container two resize requires restart");
   });
 
-  test("a resize beyond the node waits, one below what is in use fails, and both can be taken back", async () => {
+  test("a resize beyond the node is refused, one beyond what is free waits, one below what is in use fails", async () => {
     const small = { cpu: "50m", memory: "24Mi" };
+    const beside = shell("one", "sleep 600", { resources: same(small) });
+    await apply(cluster(), pod("beside", { containers: [beside] }));
+    await becomes(cluster(), "beside", "{.status.phase}", "Running");
     const pending = '{.status.conditions[?(@.type=="PodResizePending")].reason}';
-    await resize(resized({ ...small, cpu: "900" }, small));
+    await expect(resize(resized({ ...small, cpu: "900" }, small))).rejects.toThrow(
+      "node didn't have enough allocatable resources: cpu, requested: 900050, allocatable: ",
+    );
+    const cores = await cluster().run("get nodes -o jsonpath={.items[0].status.allocatable.cpu}");
+    const all = cores.endsWith("m") ? Number.parseInt(cores, 10) : Number(cores) * 1000;
+    await resize(resized({ ...small, cpu: `${all - 50}m` }, small));
     await becomes(cluster(), "sized", pending, "Deferred");
     const waits = '{.status.conditions[?(@.type=="PodResizePending")].message}';
     expect(await field(cluster(), "sized", waits)).toMatch(
-      /^Node didn't have enough resource: cpu, requested: 900050, used: \d+, capacity: \d+$/,
+      new RegExp(
+        `^Node didn't have enough resource: cpu, requested: ${all}, used: \\d+, capacity: ${all}$`,
+      ),
     );
     expect((await inside("one"))[0]).toMatch(/^(51|2)$/);
     await resize(resized(small, small));
