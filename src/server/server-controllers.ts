@@ -86,7 +86,7 @@ function serverControllers(
   const events = createEventRecorder(client, runtime, "ipallocator", "");
   return [
     createIpAddressController({ client, live, runtime, events }),
-    createNodePasswordController({ client, live, runtime, events }),
+    createNodePasswordController(supervising(context)),
     ...identityControllers(context, {
       rootCa: authorities["server-ca"].certPem,
       signSecretToken: async (claims) => (await tokens).signLegacy(claims),

@@ -20,9 +20,7 @@ import {
   type NodeStageVolumeRequest,
   VolumeUsage_Unit as Unit,
 } from "../../src/gen/cri/csi_pb.ts";
-import { Registration } from "../../src/gen/cri/pluginregistration_pb.ts";
-
-const kubeletDir = "/var/lib/kubelet";
+import { kubeletDir, register } from "./plugin-registration.ts";
 
 export interface Call {
   readonly name: "stage" | "unstage" | "publish" | "unpublish" | "expand" | "stats";
@@ -86,33 +84,21 @@ export class CsiDriver {
   /** Serves and registers; resolves when the kubelet has taken it. */
   async start(): Promise<void> {
     const { name } = this.#options;
-    const registered = Promise.withResolvers<void>();
-    const registrationSocket = `${kubeletDir}/plugins_registry/${name}-reg.sock`;
     mkdirSync(`${kubeletDir}/plugins/${name}`, { recursive: true });
-    mkdirSync(`${kubeletDir}/plugins_registry`, { recursive: true });
     const closeNode = await serveSocket(this.socket, (router) => {
       router.service(Node, this.#node());
     });
-    const closeRegistration = await serveSocket(registrationSocket, (router) => {
-      router.service(Registration, {
-        getInfo: () => ({
-          type: "CSIPlugin",
-          name,
-          endpoint: this.socket,
-          supportedVersions: ["1.0.0"],
-        }),
-        notifyRegistrationStatus: ({ pluginRegistered, error }) => {
-          if (pluginRegistered) registered.resolve();
-          else registered.reject(new Error(error));
-          return {};
-        },
-      });
+    this.#close = closeNode;
+    const unregister = await register({
+      type: "CSIPlugin",
+      name,
+      endpoint: this.socket,
+      supportedVersions: ["1.0.0"],
     });
     this.#close = async () => {
-      await closeRegistration();
+      await unregister();
       await closeNode();
     };
-    await registered.promise;
   }
 
   async stop(): Promise<void> {

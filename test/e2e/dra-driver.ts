@@ -7,10 +7,9 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import { serveSocket } from "../../src/agent/devices/socket-server.ts";
 import { DRAResourceHealth, HealthStatus } from "../../src/gen/cri/dra-health_pb.ts";
 import { DRAPlugin } from "../../src/gen/cri/dra-v1_pb.ts";
-import { Registration } from "../../src/gen/cri/pluginregistration_pb.ts";
 import type { DeviceRequestAllocationResult } from "../../src/gen/resource-v1.ts";
+import { kubeletDir, register } from "./plugin-registration.ts";
 
-const kubeletDir = "/var/lib/kubelet";
 const cdiDir = "/var/run/cdi";
 
 /** The devices that a claim was given, by its uid. */
@@ -39,39 +38,24 @@ export class DraDriver {
 
   /** Serves and registers; resolves when the kubelet has taken it. */
   async start(): Promise<void> {
-    const registered = Promise.withResolvers<void>();
     const endpoint = `${kubeletDir}/plugins/${this.name}/dra.sock`;
-    for (const dir of [
-      `${kubeletDir}/plugins/${this.name}`,
-      `${kubeletDir}/plugins_registry`,
-      cdiDir,
-    ])
+    for (const dir of [`${kubeletDir}/plugins/${this.name}`, cdiDir])
       mkdirSync(dir, { recursive: true });
     const closePlugin = await serveSocket(endpoint, (router) => {
       router.service(DRAPlugin, this.#plugin());
       router.service(DRAResourceHealth, { nodeWatchResources: () => this.#tellHealth() });
     });
-    const registry = `${kubeletDir}/plugins_registry/${this.name}-reg.sock`;
-    const closeRegistration = await serveSocket(registry, (router) => {
-      router.service(Registration, {
-        getInfo: () => ({
-          type: "DRAPlugin",
-          name: this.name,
-          endpoint,
-          supportedVersions: ["v1.DRAPlugin"],
-        }),
-        notifyRegistrationStatus: ({ pluginRegistered, error }) => {
-          if (pluginRegistered) registered.resolve();
-          else registered.reject(new Error(error));
-          return {};
-        },
-      });
+    this.#close = closePlugin;
+    const unregister = await register({
+      type: "DRAPlugin",
+      name: this.name,
+      endpoint,
+      supportedVersions: ["v1.DRAPlugin"],
     });
     this.#close = async () => {
-      await closeRegistration();
+      await unregister();
       await closePlugin();
     };
-    await registered.promise;
   }
 
   async stop(): Promise<void> {

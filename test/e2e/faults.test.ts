@@ -8,7 +8,7 @@ import { loadKubeconfig } from "../../src/client/kubeconfig.ts";
 import { createRuntime } from "../../src/runtime/real.ts";
 import { binary, Cluster, reasonToSkip, testImage } from "./cluster.ts";
 import { Connection } from "./crash/connection.ts";
-import { leftovers, type PodClaim } from "./leftovers.ts";
+import { isReady, leftoversAfter, type PodFacts, podFacts } from "./pod-facts.ts";
 
 const skip = reasonToSkip();
 if (skip !== undefined) console.log(`left out: faults: ${skip}`);
@@ -70,30 +70,8 @@ spec:
       - {name: work, image: ${testImage}, command: [sh, -c, "while ! [ -e /done ]; do sleep 0.2; done; echo worked"]}
 `;
 
-interface Pod {
-  readonly metadata: {
-    readonly name: string;
-    readonly uid: string;
-    readonly deletionTimestamp?: string;
-  };
-  readonly spec: { readonly hostNetwork?: boolean };
-  readonly status: {
-    readonly phase: string;
-    readonly podIP?: string;
-    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
-    readonly containerStatuses?: readonly {
-      readonly containerID?: string;
-      readonly restartCount: number;
-      readonly state: { readonly running?: { readonly startedAt: string } };
-    }[];
-  };
-}
-
-const isReady = (pod: Pod): boolean =>
-  pod.status.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true;
-
 /** What must not change while k3 or containerd are away. */
-const identity = (pods: readonly Pod[]): readonly string[] =>
+const identity = (pods: readonly PodFacts[]): readonly string[] =>
   pods
     .flatMap(({ metadata, status }) =>
       (status.containerStatuses ?? []).map(
@@ -121,10 +99,7 @@ describe.skipIf(skip !== undefined)("faults", () => {
     await cluster?.destroy();
   });
 
-  async function pods(selector = ""): Promise<readonly Pod[]> {
-    const flags = selector === "" ? "" : ` -l ${selector}`;
-    return JSON.parse(await cluster.run(`get pods -o json${flags}`)).items;
-  }
+  const pods = (selector = "") => podFacts(cluster, selector);
 
   const containerdPid = (): number =>
     Number(readFileSync("/run/k3s/containerd/k3.pid", "utf8").trim());
@@ -186,20 +161,7 @@ describe.skipIf(skip !== undefined)("faults", () => {
   }
 
   async function expectClean(): Promise<void> {
-    let left: readonly string[] = [];
-    const isClean = async (): Promise<boolean> => {
-      const { items } = JSON.parse(await cluster.run("get pods -A -o json")) as { items: Pod[] };
-      const claims: PodClaim[] = items.map(({ metadata, spec }) => ({
-        uid: metadata.uid,
-        hostNetwork: spec.hostNetwork === true,
-      }));
-      left = await leftovers(claims).catch((error: unknown) => [String(error)]);
-      return left.length === 0;
-    };
-    await cluster.until("nothing is left over", isClean, cleanLimitMs).catch((error) => {
-      expect(left).toEqual([]);
-      throw error;
-    });
+    expect(await leftoversAfter(cluster, cleanLimitMs)).toEqual([]);
   }
 
   test("kill -9 of k3", async () => {

@@ -1,9 +1,10 @@
 /** A node with pods that a fault is done to, and what must hold after it. */
 import { readdirSync, readFileSync } from "node:fs";
 import { Cluster, testImage } from "../e2e/cluster.ts";
-import { leftovers } from "../e2e/leftovers.ts";
+import { isReady, leftoversAfter, type PodFacts, podFacts } from "../e2e/pod-facts.ts";
 
 const settleMs = 180_000;
+const leakLimitMs = 60_000;
 
 const template = (name: string): string => `
     metadata: {labels: {app: ${name}}}
@@ -36,31 +37,8 @@ spec:
   template: ${template("db")}
 `;
 
-export interface Pod {
-  readonly metadata: {
-    readonly name: string;
-    readonly uid: string;
-    readonly deletionTimestamp?: string;
-  };
-  readonly spec: { readonly hostNetwork?: boolean };
-  readonly status: {
-    readonly phase: string;
-    readonly reason?: string;
-    readonly podIP?: string;
-    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
-    readonly containerStatuses?: readonly {
-      readonly containerID?: string;
-      readonly restartCount: number;
-      readonly state: { readonly terminated?: { readonly reason: string } };
-    }[];
-  };
-}
-
-export const isReady = ({ status }: Pod): boolean =>
-  status.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true;
-
 /** What tells that a pod is the same and has not been started again. */
-export function identity({ metadata, status }: Pod): string {
+export function identity({ metadata, status }: PodFacts): string {
   const [first] = status.containerStatuses ?? [];
   return [metadata.uid, status.podIP, first?.containerID, first?.restartCount].join(" ");
 }
@@ -79,9 +57,8 @@ export class Bed {
     await this.settled();
   }
 
-  async pods(selector = ""): Promise<readonly Pod[]> {
-    const flags = selector === "" ? "" : ` -l ${selector}`;
-    return JSON.parse(await this.cluster.run(`get pods -o json${flags}`)).items;
+  pods(selector = ""): Promise<readonly PodFacts[]> {
+    return podFacts(this.cluster, selector);
   }
 
   /** Resolves when the workload is as it is wanted, whatever has to be made anew for it. */
@@ -91,7 +68,7 @@ export class Bed {
       async () => {
         const { code, stdout } = await this.cluster.kubectl("get pods -l app -o json");
         if (code !== 0) return false;
-        const all: readonly Pod[] = JSON.parse(stdout).items;
+        const all: readonly PodFacts[] = JSON.parse(stdout).items;
         const alive = all.filter(({ status }) => status.phase !== "Failed");
         return alive.length === 3 && alive.every(isReady);
       },
@@ -101,19 +78,8 @@ export class Bed {
   }
 
   /** What is left of pods that are gone; waits for what goes by itself. */
-  async leaks(): Promise<readonly string[]> {
-    let left: readonly string[] = [];
-    const isClean = async (): Promise<boolean> => {
-      const { items } = JSON.parse(await this.cluster.run("get pods -A -o json"));
-      const claims = (items as readonly Pod[]).map(({ metadata, spec }) => ({
-        uid: metadata.uid,
-        hostNetwork: spec.hostNetwork === true,
-      }));
-      left = await leftovers(claims).catch((error: unknown) => [`${error}`]);
-      return left.length === 0;
-    };
-    await this.cluster.until("nothing is left over", isClean, 60_000).catch(() => {});
-    return left;
+  leaks(): Promise<readonly string[]> {
+    return leftoversAfter(this.cluster, leakLimitMs);
   }
 
   /** The pod's processes other than its sandbox', by the words they were started with. */

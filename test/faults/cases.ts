@@ -2,7 +2,8 @@
 import { readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { realHost } from "../../src/runtime/host.ts";
 import { testImage } from "../e2e/cluster.ts";
-import { type Bed, isReady } from "./bed.ts";
+import { isReady } from "../e2e/pod-facts.ts";
+import type { Bed } from "./bed.ts";
 
 export interface Fault {
   readonly name: string;

@@ -10,11 +10,14 @@ import { startOverlay } from "./overlay.ts";
 const prefix = "flannel.alpha.coreos.com";
 
 /** A kernel that holds nothing and takes everything. */
-function commands() {
+function commands(onBatch: () => void = () => {}) {
   const batches: string[] = [];
   const run = ({ argv, stdin = "" }: { argv: readonly string[]; stdin?: string | Uint8Array }) => {
     const line = argv.join(" ");
-    if (line.includes("-batch")) batches.push(...String(stdin).trim().split("\n"));
+    if (line.includes("-batch")) {
+      batches.push(...String(stdin).trim().split("\n"));
+      onBatch();
+    }
     const isLink = line.startsWith("ip -d -j link show");
     const stdout = isLink ? '[{"address":"0e:00:00:00:00:01"}]' : "[]";
     return { exitCode: 0, stdout, stderr: "" } satisfies CommandResult;
@@ -29,8 +32,8 @@ function node(name: string, podCIDR: string, told: Readonly<Record<string, strin
   return { apiVersion: "v1", kind: "Node", metadata: { name, annotations }, spec: { podCIDR } };
 }
 
-test("startOverlay() tells of its node, follows others, takes new addresses, stops", async () => {
-  const { batches, run } = commands();
+/** An overlay of the node `own`; `ranges` is what it tells of its addresses. */
+async function overlayOf(run: ReturnType<typeof commands>["run"]) {
   const runtime = createSimulatedRuntime(1, { run });
   const api = new MemoryApi();
   const ranges: string[] = [];
@@ -58,6 +61,18 @@ test("startOverlay() tells of its node, follows others, takes new addresses, sto
       health: () => ({ ok: true }),
     },
   ]);
+  return { runtime, api, ranges, executor };
+}
+
+/** What another node tells of itself. */
+function toldBy(last: number): Readonly<Record<string, string>> {
+  const data = `{"VNI":1,"VtepMAC":"0e:00:00:00:00:0${last}"}`;
+  return { "backend-type": "vxlan", "backend-data": data, "public-ip": `10.0.0.${last}` };
+}
+
+test("startOverlay() tells of its node, follows others, takes new addresses, stops", async () => {
+  const { batches, run } = commands();
+  const { runtime, api, ranges, executor } = await overlayOf(run);
   await runtime.clock.advance(1);
   expect(ranges).toEqual([]);
   await api.patch(nodes, "", "own", "merge", { spec: { podCIDR: "10.42.3.0/24" } });
@@ -69,9 +84,7 @@ test("startOverlay() tells of its node, follows others, takes new addresses, sto
     [`${prefix}/backend-data`]: '{"VNI":1,"VtepMAC":"0e:00:00:00:00:01"}',
     [`${prefix}/public-ip`]: "127.0.0.1",
   });
-  const data = '{"VNI":1,"VtepMAC":"0e:00:00:00:00:02"}';
-  const told = { "backend-type": "vxlan", "backend-data": data, "public-ip": "10.0.0.2" };
-  await api.create(nodes, node("other", "10.42.4.0/24", told));
+  await api.create(nodes, node("other", "10.42.4.0/24", toldBy(2)));
   await runtime.clock.advance(1);
   expect(batches).toContain(
     "route replace 10.42.4.0/24 via 10.42.4.0 dev flannel.1 proto 75 onlink",
@@ -79,5 +92,24 @@ test("startOverlay() tells of its node, follows others, takes new addresses, sto
   await api.patch(nodes, "", "own", "merge", { spec: { podCIDR: "10.42.9.0/24" } });
   await runtime.clock.advance(1);
   expect(ranges.at(-1)).toBe("10.42.9.0/24 1450");
+  await executor[Symbol.asyncDispose]();
+});
+
+test("startOverlay() does not miss a node that comes while another is being let in", async () => {
+  let created: Promise<unknown> | undefined;
+  const { batches, run } = commands(() => {
+    created ??= third();
+  });
+  const { runtime, api, executor } = await overlayOf(run);
+  const third = () => api.create(nodes, node("third", "10.42.5.0/24", toldBy(3)));
+  await api.patch(nodes, "", "own", "merge", { spec: { podCIDR: "10.42.3.0/24" } });
+  await runtime.clock.advance(1);
+  await api.create(nodes, node("other", "10.42.4.0/24", toldBy(2)));
+  await runtime.clock.advance(1);
+  await created;
+  await runtime.clock.advance(1);
+  expect(batches).toContain(
+    "route replace 10.42.5.0/24 via 10.42.5.0 dev flannel.1 proto 75 onlink",
+  );
   await executor[Symbol.asyncDispose]();
 });

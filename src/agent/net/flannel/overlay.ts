@@ -60,6 +60,8 @@ export function startOverlay(options: OverlayOptions): void {
 
 class Overlay {
   readonly #options: OverlayOptions;
+  /** Counts the changes of nodes: one that comes during work is not to be missed. */
+  #changes = 0;
   #wake: () => void = () => {};
 
   constructor(options: OverlayOptions) {
@@ -69,7 +71,10 @@ class Overlay {
   async run(signal: AbortSignal): Promise<void> {
     const { live, runtime, scope } = this.#options;
     const set = live.of(nodes);
-    const subscription = set.subscribe(() => this.#wake());
+    const subscription = set.subscribe(() => {
+      this.#changes += 1;
+      this.#wake();
+    });
     scope.defer(() => subscription[Symbol.dispose]());
     signal.addEventListener("abort", () => this.#wake(), { once: true });
     await set.ready(signal);
@@ -90,14 +95,16 @@ class Overlay {
     const { live, nodeName } = this.#options;
     for (;;) {
       signal.throwIfAborted();
+      const seen = this.#changes;
       const range = live.of(nodes).get(nodeName)?.object.spec?.podCIDR ?? "";
       if (range !== "") return range;
-      await this.#rung(signal);
+      await this.#rung(seen, signal);
     }
   }
 
-  async #rung(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
+  /** Resolves once there are more changes than `seen`, or at the end. */
+  async #rung(seen: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted || this.#changes !== seen) return;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
@@ -115,6 +122,7 @@ class Overlay {
     const link = await prepareLink(context, signal);
     let applied = "";
     while ((await this.#ownRange(signal)) === podCidr) {
+      const seen = this.#changes;
       await this.#annotate(conf, link, localIp);
       const peers = peersOf(this.#nodes(), this.#options.nodeName, conf.type);
       const wanted = entriesOf(conf, peers, link.name);
@@ -122,20 +130,20 @@ class Overlay {
         await this.#apply(conf, link.name, wanted, signal);
         applied = JSON.stringify(wanted);
       }
-      const isLate = await this.#changed(peers.length > 0, signal);
+      const isLate = await this.#changed(seen, peers.length > 0, signal);
       if (isLate) applied = "";
     }
   }
 
   /** Resolves with true when nothing has changed for so long that the kernel is worth a look. */
-  async #changed(hasPeers: boolean, signal: AbortSignal): Promise<boolean> {
+  async #changed(seen: number, hasPeers: boolean, signal: AbortSignal): Promise<boolean> {
     const over = new AbortController();
     const { clock } = this.#options.runtime;
     const both = AbortSignal.any([signal, over.signal]);
     const late = hasPeers
       ? clock.sleep(limits.checkMs, both).then(() => !both.aborted)
       : new Promise<boolean>(() => {});
-    const isLate = await Promise.race([late, this.#rung(signal).then(() => false)]);
+    const isLate = await Promise.race([late, this.#rung(seen, signal).then(() => false)]);
     over.abort();
     return isLate;
   }
