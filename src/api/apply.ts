@@ -2,6 +2,7 @@
 import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError, isReason } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { parseExact } from "../lib/exact-json.ts";
 import { copyJson } from "../schema/copy.ts";
 import { difference, hasPath } from "../schema/field-set.ts";
 import type { Manager } from "../schema/managers.ts";
@@ -201,7 +202,7 @@ function disputed(call: Call, write: Write, error: ConflictError): readonly Conf
 
 function parsedOrNothing(text: string): ApplyConfig | undefined {
   try {
-    const value = JSON.parse(text) as unknown;
+    const value = parseExact(text);
     return typeof value === "object" && value !== null ? (value as ApplyConfig) : undefined;
   } catch {
     // No annotation, or one that a person wrote.

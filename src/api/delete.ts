@@ -1,6 +1,7 @@
 /** DELETE: at once, gracefully, or once the finalizers are gone. */
 import { ApiError } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { isInt64 } from "../lib/exact-json.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { admitMutating, admitValidating } from "./admit.ts";
@@ -144,7 +145,7 @@ export function readDeleteOptions(call: Call): DeleteRequest {
   const sent = sentOptions(call);
   const errors: FieldError[] = [];
   const grace = sent.gracePeriodSeconds ?? undefined;
-  if (grace !== undefined && (typeof grace !== "number" || !Number.isInteger(grace))) {
+  if (grace !== undefined && !isInt64(grace)) {
     throw new ApiError("BadRequest", "gracePeriodSeconds must be a whole number");
   }
   const dryRun = Array.isArray(sent.dryRun) ? sent.dryRun.map(String) : [];
@@ -155,7 +156,7 @@ export function readDeleteOptions(call: Call): DeleteRequest {
   }
   return {
     // Upstream treats a negative period as one second.
-    gracePeriodSeconds: grace === undefined ? undefined : grace < 0 ? 1 : grace,
+    gracePeriodSeconds: grace === undefined ? undefined : grace < 0 ? 1 : (grace as number),
     policy,
     uid: textOf(sent.preconditions?.uid),
     resourceVersion: textOf(sent.preconditions?.resourceVersion),

@@ -83,11 +83,16 @@ function graceStep(
         : { type: "pending" };
     }
     // Grace may only become shorter, counted from when the first delete came.
-    const begun = Date.parse(deletionTimestamp) - deletionGracePeriodSeconds * 1000;
-    return { type: "set", at: new Date(begun + asked * 1000), seconds: asked };
+    const begun = Date.parse(deletionTimestamp) - durationMs(deletionGracePeriodSeconds);
+    return { type: "set", at: new Date(begun + durationMs(asked)), seconds: asked };
   }
   const seconds = graceSeconds.call(definition.strategy, old, wish.gracePeriodSeconds);
-  return { type: "set", at: new Date(now.getTime() + seconds * 1000), seconds };
+  return { type: "set", at: new Date(now.getTime() + durationMs(seconds)), seconds };
+}
+
+/** As Go counts: nanoseconds in 64 bits, which overflow after 292 years. */
+function durationMs(seconds: number): number {
+  return Number(BigInt.asIntN(64, BigInt(seconds) * 1_000_000_000n) / 1_000_000n);
 }
 
 function markDeleted(

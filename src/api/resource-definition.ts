@@ -10,6 +10,9 @@ import type { AuditTrail } from "./audit/trail.ts";
 import type { Authorizer } from "./authorizer.ts";
 import type { ApiRequest, ApiResponse, User } from "./request.ts";
 
+/** What a column shows of an object. */
+export type Cell = string | number | bigint | boolean | null;
+
 export interface Column<T> {
   readonly name: string;
   /** OpenAPI type of the cell: string, integer, number, boolean, date. */
@@ -18,7 +21,7 @@ export interface Column<T> {
   readonly description: string;
   /** 0 is always shown, more only with `-o wide`. */
   readonly priority: number;
-  readonly value: (object: DeepReadonly<T>, now: Date) => string | number | boolean | null;
+  readonly value: (object: DeepReadonly<T>, now: Date) => Cell;
 }
 
 /** One wrong field: `type` is meta/v1 CauseType; `detail` follows Kubernetes' wording. */

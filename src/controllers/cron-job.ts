@@ -48,7 +48,7 @@ export function planSchedule(cronJob: LiveCronJob, nowMs: number): Schedule {
   const lastMs = parseTime(cronJob.status?.lastScheduleTime);
   const createdMs = parseTime(cronJob.metadata.creationTimestamp);
   const deadlineMs =
-    startingDeadlineSeconds === undefined ? 0 : nowMs - startingDeadlineSeconds * 1000;
+    startingDeadlineSeconds === undefined ? 0 : nowMs - Number(startingDeadlineSeconds) * 1000;
   const fromMs = Math.max(lastMs || createdMs, deadlineMs);
   const nextMs = next(nowMs);
   const first = next(fromMs);
@@ -242,7 +242,7 @@ class CronReconciler {
   #isTooLate(cronJob: LiveCronJob, dueMs: number, nowMs: number): boolean {
     const { startingDeadlineSeconds } = cronJob.spec;
     if (startingDeadlineSeconds === undefined) return false;
-    if (dueMs + startingDeadlineSeconds * 1000 >= nowMs) return false;
+    if (dueMs + Number(startingDeadlineSeconds) * 1000 >= nowMs) return false;
     const message = `Missed scheduled time to start a job: ${formatTime(new Date(dueMs))}`;
     this.#context.events.event(cronJob, "Warning", "MissSchedule", message);
     return true;

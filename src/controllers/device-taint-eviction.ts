@@ -42,7 +42,7 @@ export function evictionMs(taint: Taint, { tolerations = [] }: Result): number |
     (one) => one.effect === "NoExecute" && toleratesDeviceTaint(one, taint),
   );
   if (fitting.some(({ tolerationSeconds }) => tolerationSeconds === undefined)) return undefined;
-  const seconds = fitting.map((one) => Math.max(0, one.tolerationSeconds ?? 0));
+  const seconds = fitting.map((one) => Math.max(0, Number(one.tolerationSeconds ?? 0)));
   return addedMs + (seconds.length === 0 ? 0 : Math.min(...seconds) * 1000);
 }
 

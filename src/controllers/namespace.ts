@@ -187,7 +187,7 @@ export function remainderOf(
     for (const finalizer of metadata.finalizers ?? []) {
       finalizers[finalizer] = (finalizers[finalizer] ?? 0) + 1;
     }
-    graceSeconds = Math.max(graceSeconds, metadata.deletionGracePeriodSeconds ?? 0);
+    graceSeconds = Math.max(graceSeconds, Number(metadata.deletionGracePeriodSeconds ?? 0));
   }
   return { resource, count: objects.length, finalizers, graceSeconds };
 }

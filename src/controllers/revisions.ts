@@ -93,7 +93,7 @@ export class Revisions {
   of(owner: DeepReadonly<KubeObject>): LiveRevision[] {
     return ownedBy(this.#set, owner.metadata.uid ?? "")
       .filter((revision) => !this.#writes.isDeleted(revision))
-      .sort((a, b) => a.revision - b.revision);
+      .sort((a, b) => Number(a.revision) - Number(b.revision));
   }
 
   /**
@@ -110,7 +110,7 @@ export class Revisions {
     const present = this.of(owner);
     const newest = present.at(-1);
     const equal = present.findLast((revision) => sameJson(revision.data, data));
-    const next = (newest?.revision ?? 0) + 1;
+    const next = Number(newest?.revision ?? 0) + 1;
     if (equal !== undefined) {
       if (equal === newest) return equal;
       const changed = { ...mutable<ControllerRevision>(equal), revision: next };

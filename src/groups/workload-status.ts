@@ -34,7 +34,9 @@ export function validateReplicaStatus(
 /** No count may be negative. */
 export function validateCounts(status: Counts | undefined): FieldError[] {
   return Object.entries(status ?? {}).flatMap(([key, value]) =>
-    typeof value === "number" ? nonNegative(`status.${key}`, value) : [],
+    typeof value === "number" || typeof value === "bigint"
+      ? nonNegative(`status.${key}`, value as number)
+      : [],
   );
 }
 

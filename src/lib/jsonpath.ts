@@ -155,11 +155,15 @@ function operandValues(operand: Operand, value: unknown): readonly unknown[] {
   return "path" in operand ? evaluateJsonPath(operand.path, value) : [operand.value];
 }
 
+function isNumeric(value: unknown): value is number | bigint {
+  return typeof value === "number" || typeof value === "bigint";
+}
+
 function compare(left: unknown, operator: string, right: unknown): boolean {
   if (operator === "==") return left === right;
   if (operator === "!=") return left !== right;
   const comparable =
-    (typeof left === "number" && typeof right === "number") ||
+    (isNumeric(left) && isNumeric(right)) ||
     (typeof left === "string" && typeof right === "string");
   if (!comparable) return false;
   if (operator === "<") return left < right;

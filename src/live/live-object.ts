@@ -4,6 +4,7 @@
  */
 import { assert } from "../lib/assert.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { parseExact, stringifyExact } from "../lib/exact-json.ts";
 import type { KubeObject } from "../schema/object.ts";
 import type { Revision } from "../store/store.ts";
 import type { LiveObject } from "./live-set.ts";
@@ -11,29 +12,38 @@ import type { LiveObject } from "./live-set.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const head = '{"metadata":{';
+const blank = 0x20;
+
+/** A blank behind the head says that there are numbers which JSON.parse would round. */
+function hasLargeNumbers(stored: Uint8Array): boolean {
+  return stored[head.length] === blank;
+}
 
 /** The bytes that the store keeps: metadata first, apiVersion and kind last, no resourceVersion. */
 export function encodeStored(object: DeepReadonly<KubeObject>): Uint8Array {
   const { apiVersion, kind, metadata, ...rest } = object;
   const { resourceVersion: _, ...kept } = metadata;
-  const text = JSON.stringify({ metadata: kept, ...rest, apiVersion, kind });
+  const { text, hasLarge } = stringifyExact({ metadata: kept, ...rest, apiVersion, kind });
   assert(text.startsWith(`${head}"`), "stored objects begin with filled metadata");
-  return encoder.encode(text);
+  return encoder.encode(hasLarge ? `${head} ${text.slice(head.length)}` : text);
 }
 
 /** The bytes that go over the wire: the stored ones with the resourceVersion put in. */
 export function spliceRevision(stored: Uint8Array, revision: Revision): Uint8Array {
   const field = encoder.encode(`"resourceVersion":"${revision}",`);
   const wire = new Uint8Array(stored.length + field.length);
-  wire.set(stored.subarray(0, head.length));
-  wire.set(field, head.length);
-  wire.set(stored.subarray(head.length), head.length + field.length);
+  const at = head.length + (hasLargeNumbers(stored) ? 1 : 0);
+  wire.set(stored.subarray(0, at));
+  wire.set(field, at);
+  wire.set(stored.subarray(at), at + field.length);
   return wire;
 }
 
 /** Reads stored bytes back into an object of its own, resourceVersion included. */
 export function decodeStored<T>(stored: Uint8Array, revision: Revision): T {
-  const object = JSON.parse(decoder.decode(stored)) as KubeObject;
+  const text = decoder.decode(stored);
+  const value = hasLargeNumbers(stored) ? parseExact(text) : JSON.parse(text);
+  const object = value as KubeObject;
   object.metadata.resourceVersion = String(revision);
   return object as T;
 }

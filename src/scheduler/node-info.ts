@@ -57,7 +57,7 @@ function factsOf(node: LiveNode): NodeFacts {
   const taints = node.spec?.taints ?? [];
   const images = new Map<string, number>();
   for (const { names, sizeBytes = 0 } of node.status?.images ?? []) {
-    for (const name of names ?? []) images.set(name, sizeBytes);
+    for (const name of names ?? []) images.set(name, Number(sizeBytes));
   }
   return {
     name: node.metadata.name ?? "",

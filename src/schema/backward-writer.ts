@@ -47,8 +47,8 @@ export class BackwardWriter {
   }
 
   /** A whole number of either sign; negative ones take ten bytes. */
-  signed(value: number): void {
-    if (value >= 0) {
+  signed(value: number | bigint): void {
+    if (typeof value === "number" && value >= 0) {
       this.varint(value);
       return;
     }

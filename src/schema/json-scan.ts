@@ -1,5 +1,6 @@
 /** What JSON.parse does not tell of a text: nesting depth and duplicate members. */
 import { ApiError } from "../lib/api-error.ts";
+import { mayBeRounded } from "../lib/exact-json.ts";
 
 /** Kubernetes' own limits; the paths of all duplicates of a deep text would not fit in memory. */
 const limits = { depthMax: 10_000, duplicatesMax: 100 } as const;
@@ -32,17 +33,28 @@ export function countMembers(bytes: Uint8Array): number {
   return members;
 }
 
-/** Members of a parsed value: fewer than in its text when the text had duplicates. */
-export function countParsed(value: unknown): number {
+export interface Counted {
+  /** Fewer than in the text when that had duplicates. */
+  readonly members: number;
+  /** True when some number may have lost digits. */
+  readonly isRounded: boolean;
+}
+
+/** Looks at all members of a parsed value. */
+export function countParsed(value: unknown): Counted {
   let members = 0;
-  const rest: unknown[] = [value];
+  let isRounded = false;
+  const rest: object[] = [{ value }];
   for (let next = rest.pop(); next !== undefined; next = rest.pop()) {
-    if (typeof next !== "object" || next === null) continue;
     const inner = Object.values(next);
     if (!Array.isArray(next)) members += inner.length;
-    for (const part of inner) if (typeof part === "object" && part !== null) rest.push(part);
+    for (const part of inner) {
+      if (typeof part === "object") {
+        if (part !== null) rest.push(part);
+      } else if (typeof part === "number" && mayBeRounded(part)) isRounded = true;
+    }
   }
-  return members;
+  return { members: members - 1, isRounded };
 }
 
 interface Level {

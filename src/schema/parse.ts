@@ -12,6 +12,7 @@ import {
   type Tags,
 } from "yaml";
 import { ApiError } from "../lib/api-error.ts";
+import { parseExact, wholeNumber } from "../lib/exact-json.ts";
 import { setOwn } from "./copy.ts";
 import { countMembers, countParsed, duplicateMembers } from "./json-scan.ts";
 import { jsonSyntaxError } from "./json-syntax.ts";
@@ -48,7 +49,9 @@ function parseJson(bytes: Uint8Array): Parsed {
     const why = jsonSyntaxError(textOf(bytes)) ?? String(error);
     throw new ApiError("BadRequest", `${jsonParseError}${why}`, { cause: error });
   }
-  if (countParsed(value) === members) return { value, problems: [] };
+  const counted = countParsed(value);
+  if (counted.isRounded) value = parseExact(textOf(bytes));
+  if (counted.members === members) return { value, problems: [] };
   const paths = duplicateMembers(bytes);
   return { value, problems: [...new Set(paths)].map((path) => `duplicate field "${path}"`) };
 }
@@ -159,6 +162,7 @@ function firstDocument(text: string, lineCounter: LineCounter): Document | undef
     uniqueKeys: false,
     customTags: goTags,
     stringKeys: false,
+    intAsBigInt: true,
     logLevel: "silent",
   });
   const parser = new Parser(lineCounter.addNewLine);
@@ -195,7 +199,7 @@ function plainValue(document: Document): unknown {
 
 /** Binary scalars become base64; every other value that JSON lacks becomes its text. */
 function jsonOnly(value: unknown): unknown {
-  if (typeof value === "bigint") return Number(value);
+  if (typeof value === "bigint") return wholeNumber(value);
   if (typeof value !== "object" || value === null) return value;
   if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
   if (Array.isArray(value)) return value.map(jsonOnly);

@@ -2,6 +2,7 @@
  * Elements of the paths in `managedFields`: `f:name` is a field, `k:{"name":"web"}` the list item
  * of that key, `v:"a"` the set item of that value, `i:0` the item at that place.
  */
+import { parseExact } from "../lib/exact-json.ts";
 
 export function fieldElement(name: string): string {
   return `f:${name}`;
@@ -49,7 +50,7 @@ export function canonicalElement(element: string): string | undefined {
 
 function jsonOf(element: string): unknown {
   try {
-    return JSON.parse(element.slice(2)) as unknown;
+    return parseExact(element.slice(2));
   } catch {
     // Not JSON: not an element.
     return undefined;
@@ -84,13 +85,14 @@ function compareKeys(a: object, b: object): number {
 
 /** Numbers before texts before booleans, as the types are ranked upstream. */
 function compareValues(a: unknown, b: unknown): number {
-  if (typeof a !== typeof b) return typeRank(a) - typeRank(b);
-  if (a === b) return 0;
+  const ranks = typeRank(a) - typeRank(b);
+  if (ranks !== 0 || a === b) return ranks;
   return (a as string) < (b as string) ? -1 : 1;
 }
 
 function typeRank(value: unknown): number {
-  return ["number", "string", "boolean"].indexOf(typeof value);
+  const type = typeof value === "bigint" ? "number" : typeof value;
+  return ["number", "string", "boolean"].indexOf(type);
 }
 
 /** `.spec.containers[name="web"].args` */

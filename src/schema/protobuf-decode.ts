@@ -4,6 +4,7 @@
  */
 import { ApiError } from "../lib/api-error.ts";
 import { formatDurationNanos } from "../lib/duration.ts";
+import { parseExact } from "../lib/exact-json.ts";
 import { setOwn } from "./copy.ts";
 import { ProtobufReader, wire } from "./protobuf-reader.ts";
 import { zeroScalar } from "./scalars.ts";
@@ -176,7 +177,7 @@ function scalar(reader: ProtobufReader, wireType: number, type: Scalar): unknown
     case "bool":
       return reader.varint() !== 0;
     case "int32":
-      return reader.signed() | 0;
+      return Number(reader.signed()) | 0;
     case "int64":
       return reader.signed();
     case "double":
@@ -192,7 +193,7 @@ function scalar(reader: ProtobufReader, wireType: number, type: Scalar): unknown
       return formatDurationNanos(BigInt(parts(reader).numbers[1] ?? 0));
     case "IntOrString": {
       const { numbers, texts } = parts(reader);
-      return numbers[1] === 1 ? (texts[3] ?? "") : (numbers[2] ?? 0);
+      return numbers[1] === 1 ? (texts[3] ?? "") : Number(numbers[2] ?? 0);
     }
     case "raw":
       return raw(reader);
@@ -211,12 +212,12 @@ function raw(reader: ProtobufReader): unknown {
   reader.leave(outer);
   if (value.length === 0) return undefined;
   if (isEnveloped(value)) return envelope(value.subarray(magic.length));
-  return JSON.parse(textDecoder.decode(value)) as unknown;
+  return parseExact(textDecoder.decode(value));
 }
 
 /** Numbers and texts of a small message, by field number. */
 function parts(reader: ProtobufReader) {
-  const numbers: number[] = [];
+  const numbers: (number | bigint)[] = [];
   const texts: string[] = [];
   const outer = reader.enter();
   while (reader.hasMore) {
@@ -235,7 +236,7 @@ function parts(reader: ProtobufReader) {
 function time(reader: ProtobufReader, type: "Time" | "MicroTime"): string | undefined {
   const { numbers } = parts(reader);
   if (numbers.length === 0) return undefined;
-  const text = new Date((numbers[1] ?? 0) * 1000).toISOString().slice(0, 19);
+  const text = new Date(Number(numbers[1] ?? 0) * 1000).toISOString().slice(0, 19);
   if (type === "Time") return `${text}Z`;
-  return `${text}.${String(Math.floor((numbers[2] ?? 0) / 1000)).padStart(6, "0")}Z`;
+  return `${text}.${String(Math.floor(Number(numbers[2] ?? 0) / 1000)).padStart(6, "0")}Z`;
 }

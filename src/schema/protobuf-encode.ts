@@ -4,6 +4,7 @@
  * always written.
  */
 import { tryParseDurationNanos } from "../lib/duration.ts";
+import { wholeNumber } from "../lib/exact-json.ts";
 import { BackwardWriter } from "./backward-writer.ts";
 import type { FieldType, MessageType, Scalar, TypeName } from "./type-table.ts";
 import { messageOf, typeOf } from "./types.ts";
@@ -130,7 +131,7 @@ function text(writer: BackwardWriter, value: unknown): void {
 }
 
 function integer(writer: BackwardWriter, value: unknown): void {
-  writer.signed(typeof value === "number" ? value : 0);
+  writer.signed(typeof value === "number" || typeof value === "bigint" ? value : 0);
 }
 
 /** Field 1 of a small message, as bytes or text. */
@@ -157,7 +158,7 @@ const scalarWriters: Readonly<Record<Scalar, WriteValue>> = {
   Quantity: (writer, value) => wrappedText(writer, String(value ?? "0")),
   Duration: (writer, value) =>
     delimited(writer, () => {
-      writer.signed(Number(tryParseDurationNanos(String(value ?? "0")) ?? 0n));
+      writer.signed(wholeNumber(tryParseDurationNanos(String(value ?? "0")) ?? 0n));
       writer.byte(8 + wire.varint);
     }),
   IntOrString: (writer, value) =>

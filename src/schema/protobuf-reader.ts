@@ -1,5 +1,7 @@
 /** Reads protobuf from one buffer: messages within are ranges of it, not copies. */
 
+import { wholeNumber } from "../lib/exact-json.ts";
+
 const highBit = 0x80;
 
 /** The ways a field's value is written. */
@@ -21,7 +23,7 @@ export class ProtobufReader {
     return this.#at < this.#end;
   }
 
-  /** A whole number up to 2^64; those beyond 2^53 lose their last digits, as JSON's would. */
+  /** A whole number up to 2^64; those beyond 2^53 lose their last digits. */
   varint(): number {
     let value = 0;
     let place = 1;
@@ -34,17 +36,17 @@ export class ProtobufReader {
     throw new RangeError("a number takes more than ten bytes");
   }
 
-  /** A whole number of either sign. */
-  signed(): number {
+  /** A whole number of either sign, exact. */
+  signed(): number | bigint {
     const start = this.#at;
     const value = this.varint();
-    if (this.#at - start < 10) return value;
+    if (value <= Number.MAX_SAFE_INTEGER) return value;
     this.#at = start;
     let exact = 0n;
     for (let shift = 0n; ; shift += 7n) {
       const byte = this.#byte();
       exact |= BigInt(byte & 0x7f) << shift;
-      if (byte < highBit) return Number(BigInt.asIntN(64, exact));
+      if (byte < highBit) return wholeNumber(BigInt.asIntN(64, exact));
     }
   }
 

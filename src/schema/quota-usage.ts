@@ -160,7 +160,7 @@ function deviceUsage(spec: DeepReadonly<ResourceClaimSpec> | undefined): Quantit
     for (const wanted of exactly === undefined ? (firstAvailable ?? []) : [exactly]) {
       const name = `${wanted.deviceClassName}${deviceClassSuffix}`;
       // "All" may be as many as one claim can hold.
-      const count = wanted.allocationMode === "All" ? 32 : (wanted.count ?? 1);
+      const count = wanted.allocationMode === "All" ? 32 : Number(wanted.count ?? 1);
       counts[name] = (counts[name] ?? 0) + count;
     }
   }

@@ -34,10 +34,15 @@ export const goScalarTypes: Readonly<Record<Scalar, string>> = {
 /** How Go's JSON errors call the type of a value. */
 export function jsonTypeName(value: unknown): string {
   if (Array.isArray(value)) return "array";
-  return typeof value === "boolean" ? "bool" : typeof value;
+  if (typeof value === "boolean") return "bool";
+  return typeof value === "bigint" ? "number" : typeof value;
 }
 
-function readInteger(value: unknown, scalar: "int32" | "int64"): number {
+function readInteger(value: unknown, scalar: "int32" | "int64"): number | bigint {
+  if (typeof value === "bigint") {
+    if (scalar === "int64") return value;
+    throw new WrongType(`number ${value}`);
+  }
   if (typeof value !== "number") throw new WrongType(jsonTypeName(value));
   const most = scalar === "int32" ? int32Max : Number.MAX_SAFE_INTEGER;
   if (!Number.isInteger(value) || value > most || value < -most - 1) {
@@ -106,7 +111,7 @@ function dayExists(match: RegExpExecArray, day: number): boolean {
 }
 
 function readQuantity(value: unknown): string {
-  if (typeof value !== "string" && typeof value !== "number") {
+  if (typeof value !== "string" && typeof value !== "number" && typeof value !== "bigint") {
     throw new BadValue(quantityRule);
   }
   const quantity = tryParseQuantity(String(value).trim());
@@ -119,7 +124,8 @@ function readIntOrString(value: unknown): string | number {
   if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= int32Max + 1) {
     return value;
   }
-  const what = typeof value === "number" ? `number ${value}` : jsonTypeName(value);
+  const isNumber = typeof value === "number" || typeof value === "bigint";
+  const what = isNumber ? `number ${value}` : jsonTypeName(value);
   throw new BadValue(`json: cannot unmarshal ${what} into Go value of type int32`);
 }
 
@@ -168,6 +174,7 @@ export function readScalar(scalar: Scalar, value: unknown): unknown {
     case "int64":
       return readInteger(value, scalar);
     case "double":
+      if (typeof value === "bigint") return Number(value);
       if (typeof value !== "number") throw new WrongType(jsonTypeName(value));
       return value;
     case "bytes":

@@ -41,7 +41,7 @@ class ValidateWalk {
   #scalar(scalar: (MergeType & { type: "scalar" })["scalar"], value: unknown): void {
     switch (scalar) {
       case "numeric":
-        if (typeof value !== "number") {
+        if (typeof value !== "number" && typeof value !== "bigint") {
           this.#tell(`expected numeric (int or float), got ${goType(value)}`);
         }
         return;

@@ -1,5 +1,7 @@
 /** AdmissionReview: what a webhook is asked, and what it answers (admission.k8s.io/v1). */
+
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { parseExact } from "../../lib/exact-json.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import type { AdmissionContext } from "../admission-plugin.ts";
 import type { ResourceDefinition } from "../resource-definition.ts";
@@ -165,7 +167,7 @@ interface Answer {
 function parse(text: string): Answer {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseExact(text);
   } catch (error) {
     throw new AnswerError("couldn't get version/kind; json parse error", { cause: error });
   }
@@ -184,7 +186,7 @@ function patchOf({ patch, patchType }: NonNullable<Answer["response"]>): Verdict
   if (patchType !== "JSONPatch") {
     throw new AnswerError(`webhook returned invalid response.patchType of ${quote(patchType)}`);
   }
-  const operations: unknown = JSON.parse(Buffer.from(patch, "base64").toString("utf8"));
+  const operations: unknown = parseExact(Buffer.from(patch, "base64").toString("utf8"));
   if (!Array.isArray(operations)) throw new AnswerError("webhook returned a patch that is no list");
   return operations.length === 0 ? undefined : operations;
 }

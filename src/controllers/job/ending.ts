@@ -59,7 +59,7 @@ function failureOf(
   }
   const startMs = parseTime(job.status?.startTime);
   if (activeDeadlineSeconds !== undefined && startMs > 0 && job.spec.suspend !== true) {
-    if (nowMs - startMs >= activeDeadlineSeconds * 1000) {
+    if (nowMs - startMs >= Number(activeDeadlineSeconds) * 1000) {
       return failed("DeadlineExceeded", "Job was active longer than specified deadline");
     }
   }

@@ -101,7 +101,7 @@ function untilDeadlineMs(job: LiveJob, status: JobStatus, nowMs: number): number
   const { activeDeadlineSeconds } = job.spec;
   const startMs = parseTime(status.startTime);
   if (activeDeadlineSeconds === undefined || startMs === 0 || isFinished(job)) return undefined;
-  return Math.max(1, startMs + activeDeadlineSeconds * 1000 - nowMs);
+  return Math.max(1, startMs + Number(activeDeadlineSeconds) * 1000 - nowMs);
 }
 
 interface StatusInput {

@@ -156,7 +156,8 @@ function endedMs(pod: LivePod): number {
   if (ready?.status === "False" && ready.lastTransitionTime) {
     return parseTime(ready.lastTransitionTime);
   }
-  if (isDeleting(pod)) return parseTime(deletionTimestamp) - deletionGracePeriodSeconds * 1000;
+  if (isDeleting(pod))
+    return parseTime(deletionTimestamp) - Number(deletionGracePeriodSeconds) * 1000;
   return parseTime(creationTimestamp);
 }
 

@@ -93,7 +93,7 @@ function tolerationMs(pod: LivePod, taint: LiveTaint): number | undefined {
     if (effect !== "" && effect !== taint.effect) continue;
     if (key !== "" && key !== taint.key) continue;
     if (operator === "Exists" || (key !== "" && value === (taint.value ?? ""))) {
-      const ms = (toleration.tolerationSeconds ?? Number.POSITIVE_INFINITY) * 1000;
+      const ms = Number(toleration.tolerationSeconds ?? Number.POSITIVE_INFINITY) * 1000;
       least = Math.min(least ?? Number.POSITIVE_INFINITY, Math.max(0, ms));
     }
   }

@@ -1,5 +1,5 @@
 /** Printer columns of custom resources, by JSONPath. */
-import type { Column, ResourceDefinition } from "../../api/resource-definition.ts";
+import type { Cell, Column, ResourceDefinition } from "../../api/resource-definition.ts";
 import type {
   CustomResourceColumnDefinition,
   CustomResourceDefinitionVersion,
@@ -52,11 +52,13 @@ function columnOf(definition: Definition): Column<KubeObject> {
 
 const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
 
-function cellOf(type: string, value: unknown, now: Date): string | number | boolean | null {
+function cellOf(type: string, value: unknown, now: Date): Cell {
   switch (type) {
     case "integer":
+      if (typeof value === "bigint") return value;
       return typeof value === "number" ? Math.trunc(value) : null;
     case "number":
+      if (typeof value === "bigint") return Number(value);
       return typeof value === "number" ? value : null;
     case "boolean":
       return typeof value === "boolean" ? value : null;

@@ -8,6 +8,7 @@ import type {
 } from "../../gen/apiextensions-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { parseExact } from "../../lib/exact-json.ts";
 import { labelKeyErrors, labelValueErrors } from "../../lib/names.ts";
 import type { LiveSets } from "../../live/live-set.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -92,7 +93,7 @@ async function callConverter(
     body: JSON.stringify(review),
     signal: new AbortController().signal,
   });
-  const answer = JSON.parse(text) as Partial<ConversionReview>;
+  const answer = parseExact(text) as Partial<ConversionReview>;
   const response = answer.response as Partial<ConversionResponse> | undefined;
   if (answer.apiVersion !== review.apiVersion || answer.kind !== "ConversionReview") {
     const got = `${answer.apiVersion ?? "/"}, Kind=${answer.kind ?? ""}`;

@@ -3,6 +3,7 @@ import { fieldErrorText } from "../../api/errors.ts";
 import type { FieldError, WriteContext } from "../../api/resource-definition.ts";
 import type { CustomResourceDefinitionVersion } from "../../gen/apiextensions-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { isInt64 } from "../../lib/exact-json.ts";
 import { evaluateJsonPath, parseJsonPath } from "../../lib/jsonpath.ts";
 import { subdomainErrors } from "../../lib/names.ts";
 import type { KubeObject } from "../../schema/object.ts";
@@ -111,7 +112,8 @@ function repeatedErrors(
 }
 
 function goTypeName(value: unknown): string {
-  if (typeof value === "number") return Number.isInteger(value) ? "int64" : "float64";
+  if (isInt64(value)) return "int64";
+  if (typeof value === "number") return "float64";
   return typeof value === "boolean" ? "bool" : typeof value;
 }
 
@@ -144,7 +146,7 @@ function scaleErrors(
     }
     const [value] = evaluateJsonPath(parseJsonPath(path), object);
     if (value === undefined) return [];
-    if (typeof value !== "number" || !Number.isInteger(value)) {
+    if (!isInt64(value)) {
       const type = goTypeName(value);
       const text = `${name} accessor error: ${value} is of the type ${type}, expected int64`;
       return [invalid(path, 0, text)];

@@ -139,7 +139,7 @@ class Search {
   }
 
   #countOf(wanted: Wanted): number {
-    return wanted.takesAll ? this.#allFor(wanted).length : wanted.count;
+    return wanted.takesAll ? this.#allFor(wanted).length : Number(wanted.count);
   }
 
   #allFor(wanted: Wanted): readonly Candidate[] {

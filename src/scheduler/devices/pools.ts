@@ -59,7 +59,9 @@ function byPool(slices: Iterable<LiveSlice>): Map<string, LiveSlice[]> {
 
 /** Only slices of the newest generation count. */
 function newest(slices: readonly LiveSlice[]): { slices: LiveSlice[]; generation: number } {
-  const generation = Math.max(...slices.map(({ spec }) => spec.pool.generation ?? 0));
+  const generation = slices.reduce((most, { spec: { pool } }) => {
+    return (pool.generation ?? 0) > most ? pool.generation : most;
+  }, 0);
   return {
     slices: slices.filter(({ spec }) => (spec.pool.generation ?? 0) === generation),
     generation,

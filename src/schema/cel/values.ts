@@ -1,4 +1,5 @@
 /** JSON as CEL sees it, without a schema (dyn) or by one. */
+import { wholeNumber } from "../../lib/exact-json.ts";
 import { setOwn } from "../copy.ts";
 import { isMap, mapEntries } from "./run/map.ts";
 import { CelOptional, CelUint } from "./scalars.ts";
@@ -42,7 +43,7 @@ export function keywordField(name: string): string {
 export function celOfJson(value: unknown): unknown {
   switch (typeof value) {
     case "number":
-      return Number.isInteger(value) ? BigInt(value) : value;
+      return Number.isSafeInteger(value) ? BigInt(value) : value;
     case "object": {
       if (value === null) return null;
       if (Array.isArray(value)) return value.map(celOfJson);
@@ -61,13 +62,13 @@ export function celOfJson(value: unknown): unknown {
 export function jsonOfCel(value: unknown): unknown {
   switch (typeof value) {
     case "bigint":
-      return Number(value);
+      return wholeNumber(value);
     case "object": {
       if (value === null) return null;
       if (Array.isArray(value)) return value.map(jsonOfCel);
       if (value instanceof Uint8Array) return value.toBase64();
       if (value instanceof CelOptional) return value.hasValue ? jsonOfCel(value.value) : null;
-      if (value instanceof CelUint) return Number(value.value);
+      if (value instanceof CelUint) return wholeNumber(value.value);
       if (!isMap(value)) return String(value);
       const result: Record<string, unknown> = {};
       for (const [key, member] of mapEntries(value)) {

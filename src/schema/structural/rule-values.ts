@@ -13,7 +13,7 @@ export function ruleValue(value: unknown, schema: Structural, isRoot: boolean): 
     case "integer":
       return typeof value === "number" ? BigInt(Math.trunc(value)) : value;
     case "number":
-      return value;
+      return typeof value === "bigint" ? Number(value) : value;
     case "string":
       return typeof value === "string" ? textValue(value, schema.format) : value;
     case "array": {

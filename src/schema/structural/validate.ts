@@ -1,4 +1,5 @@
 /** Checks custom resources against their schema; wording and order follow Kubernetes'. */
+import { isInt64 } from "../../lib/exact-json.ts";
 import { linearRegexp, TooManySteps } from "../../lib/regexp/regexp.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { formatProblem } from "./formats.ts";
@@ -73,7 +74,8 @@ function* checksOf(value: unknown, schema: Structural, path: string, old: Old): 
   }
   yield* alternatives(value, schema, path);
   if (typeof value === "string") yield checkString(value, schema, path);
-  if (typeof value === "number") yield checkNumber(value, schema, path);
+  if (typeof value === "number" || typeof value === "bigint")
+    yield checkNumber(value, schema, path);
   if (Array.isArray(value)) yield* checkList(value, schema, path, old);
   yield checkEnum(value, schema, path);
   if (isJson(value)) yield* checkObject(value, schema, path, old);
@@ -87,7 +89,7 @@ function wrong(path: string, value: unknown, text: string): Result {
 function typeName(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
-  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
+  if (isInt64(value)) return "integer";
   return typeof value;
 }
 
@@ -151,14 +153,14 @@ function matches(pattern: string, value: string): boolean {
   }
 }
 
-function checkNumber(value: number, schema: Structural, path: string): Result {
+function checkNumber(value: number | bigint, schema: Structural, path: string): Result {
   const { multipleOf, maximum, minimum, format, type } = schema;
   if (multipleOf !== undefined && !isMultiple(value, multipleOf)) {
     return wrong(path, value, `should be a multiple of ${multipleOf}`);
   }
   if (maximum !== undefined) {
     const isExclusive = schema.exclusiveMaximum === true;
-    if (value > maximum || (isExclusive && value === maximum)) {
+    if (value > maximum || (isExclusive && value >= maximum)) {
       return wrong(
         path,
         value,
@@ -168,7 +170,7 @@ function checkNumber(value: number, schema: Structural, path: string): Result {
   }
   if (minimum !== undefined) {
     const isExclusive = schema.exclusiveMinimum === true;
-    if (value < minimum || (isExclusive && value === minimum)) {
+    if (value < minimum || (isExclusive && value <= minimum)) {
       const than = `greater than ${isExclusive ? "" : "or equal to "}`;
       return wrong(path, value, `should be ${than}${minimum}`);
     }
@@ -179,11 +181,13 @@ function checkNumber(value: number, schema: Structural, path: string): Result {
   return none;
 }
 
-function isInt32(value: number): boolean {
+function isInt32(value: number | bigint): boolean {
   return value >= -(2 ** 31) && value < 2 ** 31;
 }
 
-function isMultiple(value: number, factor: number): boolean {
+function isMultiple(value: number | bigint, factor: number): boolean {
+  if (typeof value === "bigint")
+    return Number.isInteger(factor) ? value % BigInt(factor) === 0n : true;
   const quotient = factor < 1 ? (1 / factor) * value : value / factor;
   return Math.abs(quotient - Math.round(quotient)) < 1e-9 * Math.max(1, Math.abs(quotient));
 }
