@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { realHost } from "../../runtime/host.ts";
 import { createRuntime } from "../../runtime/real.ts";
@@ -7,12 +7,14 @@ import {
   burstableShares,
   type CgroupOptions,
   createPodCgroup,
+  podsInCgroups,
   prepareCgroups,
+  removePodCgroup,
   weighBurstable,
 } from "./cgroups.ts";
 import type { Pod } from "./types.ts";
 
-const { log } = createRuntime({ logLevel: "error" });
+const { log, clock } = createRuntime({ logLevel: "error" });
 let mountPoint = "";
 beforeAll(async () => {
   mountPoint = await mkdtemp(`${tmpdir()}/k3-cgroups-`);
@@ -49,9 +51,13 @@ const whole = pod("w", {
   overhead: { cpu: "100m", memory: "1Mi" },
 });
 
+function optionsFor(dir: string, v2: boolean): CgroupOptions {
+  return { host: realHost, log, clock, mountPoint: dir, v2, systemd: false };
+}
+
 async function fill(v2: boolean): Promise<(file: string) => Promise<string>> {
   const dir = `${mountPoint}/${v2 ? "v2" : "v1"}`;
-  const options: CgroupOptions = { host: realHost, log, mountPoint: dir, v2, systemd: false };
+  const options = optionsFor(dir, v2);
   await prepareCgroups(options, { milliCpu: 4000, memoryBytes: 2 ** 32 });
   for (const one of [guaranteed, burstable, whole]) await createPodCgroup(options, one);
   await weighBurstable(options, burstableShares([guaranteed, burstable, whole]));
@@ -89,4 +95,35 @@ test("version 2: weights, one tree, controllers handed down", async () => {
   expect(await read("kubepods/burstable/cpu.weight")).toBe("59");
   const handedDown = (await read("kubepods/burstable/cgroup.subtree_control")).split("\n");
   expect(handedDown.slice(0, 4)).toEqual(["+cpu", "+cpuset", "+memory", "+pids"]);
+});
+
+const uid = "1a67d91b-d5e4-474a-958c-680112a3483f";
+
+test("a pod's cgroup is found in whatever hierarchy it is left", async () => {
+  const dir = `${mountPoint}/left`;
+  await mkdir(`${dir}/memory/kubepods`, { recursive: true });
+  await mkdir(`${dir}/systemd/kubepods/besteffort/pod${uid}/container`, { recursive: true });
+  await mkdir(`${dir}/systemd/kubepods/besteffort/podless`);
+  expect(await podsInCgroups(optionsFor(dir, false))).toEqual(new Set([uid]));
+});
+
+test("the cgroup of a process that has to be killed goes once the process has", async () => {
+  const place = `${mountPoint}/dying`;
+  const dir = `${place}/systemd/kubepods/pod${uid}`;
+  await mkdir(dir, { recursive: true });
+  let tries = 0;
+  const killed: number[] = [];
+  const host: CgroupOptions["host"] = {
+    ...realHost,
+    readAt: async () => new TextEncoder().encode("4242\n"),
+    signal: (pid) => void killed.push(pid),
+    removeDirectory: async (path) => {
+      if (killed.length === 0 || ++tries < 4) throw new Error(`EBUSY: ${path}`);
+      await realHost.removeDirectory(path);
+    },
+  };
+  const gone = pod(uid, { containers: [] });
+  await removePodCgroup({ ...optionsFor(place, false), host }, gone);
+  expect(killed).toEqual([4242]);
+  expect(await podsInCgroups(optionsFor(place, false))).toEqual(new Set());
 });

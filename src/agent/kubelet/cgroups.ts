@@ -3,7 +3,7 @@
  * They are made here with their values; below them the runtime makes a container's own.
  */
 import type { Host } from "../../runtime/host.ts";
-import type { Logger } from "../../runtime/runtime.ts";
+import type { Clock, Logger } from "../../runtime/runtime.ts";
 import {
   cpuShares,
   type PodResources,
@@ -19,6 +19,7 @@ import type { Pod } from "./types.ts";
 export interface CgroupOptions {
   readonly host: Host;
   readonly log: Logger;
+  readonly clock: Clock;
   /** Where the hierarchies are mounted: /sys/fs/cgroup. */
   readonly mountPoint: string;
   readonly v2: boolean;
@@ -26,12 +27,20 @@ export interface CgroupOptions {
   readonly systemd: boolean;
 }
 
-const limits = { fileBytesMax: 128, procsBytesMax: 65_536, valueMax: 2 ** 62 } as const;
+const limits = {
+  fileBytesMax: 128,
+  procsBytesMax: 65_536,
+  valueMax: 2 ** 62,
+  /** What was killed is gone only when its memory is: longer than this housekeeping waits. */
+  dyingTries: 20,
+  dyingPollMs: 50,
+} as const;
 const decoder = new TextDecoder();
 
 const allPods = "/kubepods";
 const burstable = `${allPods}/burstable`;
 const bestEffort = `${allPods}/besteffort`;
+const classes = [allPods, burstable, bestEffort] as const;
 
 /** Kernel weight of cgroup v2 for shares of v1, as the OCI runtimes convert it. */
 export function weightOf(shares: number): number {
@@ -134,20 +143,32 @@ function limitOf(text: string): number {
 export async function removePodCgroup(options: CgroupOptions, pod: Pod): Promise<void> {
   if (options.systemd) return;
   const uid = pod.metadata.uid ?? "";
-  const { host, mountPoint } = options;
-  const roots = options.v2
-    ? [mountPoint]
-    : (await host.list(mountPoint)).map((name) => `${mountPoint}/${name}`);
   const isOrphan = pod.spec.containers.length === 0;
   // An orphan's class is not known: look under all three.
-  const all = [allPods, burstable, bestEffort].map((parent) => `${parent}/pod${uid}`);
+  const all = classes.map((parent) => `${parent}/pod${uid}`);
   const places = isOrphan ? all : [podCgroup(pod)];
+  const roots = await hierarchies(options);
   const dirs = roots.flatMap((root) => places.map((place) => `${root}${place}`));
   await Promise.all(dirs.map((dir) => removeTree(options, dir)));
 }
 
+/** Uids of the pods that have a cgroup in any hierarchy. */
+export async function podsInCgroups(options: CgroupOptions): Promise<ReadonlySet<string>> {
+  if (options.systemd) return new Set();
+  const roots = await hierarchies(options);
+  const parents = roots.flatMap((root) => classes.map((parent) => `${root}${parent}`));
+  const names = (await Promise.all(parents.map((dir) => options.host.list(dir)))).flat();
+  const isPod = /^pod([0-9a-f]{8}-|[0-9a-f]{32}$)/;
+  return new Set(names.filter((name) => isPod.test(name)).map((name) => name.slice(3)));
+}
+
+async function hierarchies({ host, mountPoint, v2 }: CgroupOptions): Promise<readonly string[]> {
+  if (v2) return [mountPoint];
+  return (await host.list(mountPoint)).map((name) => `${mountPoint}/${name}`);
+}
+
 async function removeTree(options: CgroupOptions, dir: string): Promise<void> {
-  const { host, log } = options;
+  const { host, log, clock } = options;
   // Mostly nothing is below it any more, and looking would cost a call for each of its files.
   if (await removed(host, dir)) return;
   if ((await host.stat(dir, false))?.kind !== "directory") return;
@@ -157,7 +178,11 @@ async function removeTree(options: CgroupOptions, dir: string): Promise<void> {
   }
   if (await removed(host, dir)) return;
   await killLeft(host, dir);
-  if (!(await removed(host, dir))) log.debug("Cannot remove a cgroup", { dir });
+  for (let tries = 0; tries < limits.dyingTries; tries++) {
+    if (await removed(host, dir)) return;
+    await clock.sleep(limits.dyingPollMs, new AbortController().signal);
+  }
+  log.debug("Cannot remove a cgroup", { dir });
 }
 
 /** What a killed shim has left behind runs on in the pod's cgroup: nobody else would end it. */

@@ -1,5 +1,5 @@
 /** Removes cgroups and log directories of pods that neither the API nor the runtime knows. */
-import { removePodCgroup } from "./cgroups.ts";
+import { podsInCgroups, removePodCgroup } from "./cgroups.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import { orphanPod } from "./pod-record.ts";
 
@@ -17,7 +17,7 @@ export class Housekeeping {
     const logs = new Map(
       (await host.list(logRoot)).map((name) => [name.slice(name.lastIndexOf("_") + 1), name]),
     );
-    const inCgroups = await this.#podsInCgroups();
+    const inCgroups = await podsInCgroups(cgroups);
     const unknown = [...new Set([...logs.keys(), ...inCgroups])].filter((uid) => !isKnown(uid));
     for (const uid of unknown) {
       if (!this.#suspects.has(uid)) continue;
@@ -26,16 +26,5 @@ export class Housekeeping {
       await removePodCgroup(cgroups, orphanPod({ uid, namespace: "", name: "" }));
     }
     this.#suspects = new Set(unknown);
-  }
-
-  /** One hierarchy stands for all: a pod's directories are made and removed together. */
-  async #podsInCgroups(): Promise<readonly string[]> {
-    const { host, cgroups } = this.#context;
-    if (cgroups.systemd) return [];
-    const root = cgroups.v2 ? "/sys/fs/cgroup/kubepods" : "/sys/fs/cgroup/memory/kubepods";
-    const places = [root, `${root}/burstable`, `${root}/besteffort`];
-    const names = (await Promise.all(places.map((place) => host.list(place)))).flat();
-    const isPod = /^pod([0-9a-f]{8}-|[0-9a-f]{32}$)/;
-    return names.filter((name) => isPod.test(name)).map((name) => name.slice(3));
   }
 }

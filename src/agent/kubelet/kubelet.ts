@@ -322,7 +322,7 @@ async function cgroupsOf({ runtime, host }: KubeletOptions): Promise<CgroupOptio
   const mountPoint = "/sys/fs/cgroup";
   const v2 = (await host.stat(`${mountPoint}/cgroup.controllers`, true)) !== undefined;
   const systemd = (await host.stat("/run/systemd/system", true))?.kind === "directory";
-  return { host, log: runtime.log, mountPoint, v2, systemd: v2 && systemd };
+  return { host, log: runtime.log, clock: runtime.clock, mountPoint, v2, systemd: v2 && systemd };
 }
 
 async function usersOf(
