@@ -1,7 +1,7 @@
 /**
  * Does faults to a node again and again, and counts what holds after them.
  *
- *   bun scripts/faults.ts [NAME…] [--count=100] [--record]    --record renews docs/faults.md
+ *   bun scripts/faults.ts [NAME…] [--count=100] [--record]   --record renews their lines in docs/faults.md
  *
  * It needs a machine of its own: containers run, a small file system is mounted on
  * /var/lib/kubelet. `clock` is done only when it is named: no namespace has a clock of its own, so
@@ -53,34 +53,45 @@ async function score(bed: Bed, fault: Fault, count: number): Promise<Score> {
   return { fault, took, problems };
 }
 
-function table(scores: readonly Score[], count: number): string {
-  const rows = scores.map(({ fault, took, problems }) => {
-    const bad = new Set(problems.map((one) => one.split(":")[0])).size;
-    const sorted = took.toSorted((a, b) => a - b);
-    const seconds = (ms: number | undefined): string => ((ms ?? 0) / 1000).toFixed(1);
-    const middle = seconds(sorted[sorted.length >> 1]);
-    const held = `${count - bad} of ${count}`;
-    return `| ${fault.what} | ${held} | ${middle} s | ${seconds(sorted.at(-1))} s |`;
-  });
-  return ["| fault | well again | median | slowest |", "|---|---|---|---|", ...rows].join("\n");
+const head = [
+  "| fault | what | day | well again | median | slowest |",
+  "|---|---|---|---|---|---|",
+];
+
+function rowOf({ fault, took, problems }: Score, count: number): string {
+  const bad = new Set(problems.map((one) => one.split(":")[0])).size;
+  const sorted = took.toSorted((a, b) => a - b);
+  const seconds = (ms: number | undefined): string => `${((ms ?? 0) / 1000).toFixed(1)} s`;
+  const day = new Date().toISOString().slice(0, 10);
+  const held = `${count - bad} of ${count}`;
+  const times = `${seconds(sorted[sorted.length >> 1])} | ${seconds(sorted.at(-1))}`;
+  return `| ${fault.name} | ${fault.what} | ${day} | ${held} | ${times} |`;
 }
 
-function render(scores: readonly Score[], count: number): string {
-  const at = new Date().toISOString().slice(0, 10);
-  const problems = scores.flatMap(({ fault, problems: list }) =>
-    list.map((one) => `- ${fault.name}, ${one.split("\n")[0]}`),
-  );
+/** The page, where faults that were not done this time keep what `old` tells of them. */
+function render(scores: readonly Score[], count: number, old: string): string {
+  const kept = old.split("\n");
+  const rows: string[] = [];
+  const problems: string[] = [];
+  for (const { name } of faults) {
+    const score = scores.find(({ fault }) => fault.name === name);
+    if (score === undefined) {
+      rows.push(...kept.filter((line) => line.startsWith(`| ${name} |`)));
+      problems.push(...kept.filter((line) => line.startsWith(`- ${name}, `)));
+      continue;
+    }
+    rows.push(rowOf(score, count));
+    problems.push(...score.problems.map((one) => `- ${name}, ${one.split("\n")[0]}`));
+  }
   return `# Faults
 
-Each fault was done ${count} times to a node with three pods (${at}, \`bun scripts/faults.ts --record\`). Well again means: the workload is ready, no
-container was started anew that need not be, and no link, address, network namespace, mount, cgroup, directory or shim is left of pods that are gone.
+Each fault is done again and again to a node with three pods (\`bun scripts/faults.ts --record\`). Well again means: the workload is ready, no container
+was started anew that need not be, and no link, address, network namespace, mount, cgroup, directory or shim is left of pods that are gone. The times are those
+from the fault until all of it holds.
 
-${table(scores, count)}
+${[...head, ...rows].join("\n")}
 
 ${problems.length === 0 ? "Nothing went wrong." : `What went wrong:\n\n${problems.join("\n")}`}
-
-A jump of the clock is not among them unless it is named (\`bun scripts/faults.ts clock\`): no namespace has a clock of its own, so it needs a machine of
-its own. Simulated nodes see such jumps in \`test/sim\`.
 `;
 }
 
@@ -113,8 +124,11 @@ async function main(): Promise<number> {
     await bed.cluster.destroy();
     Bun.spawnSync(["umount", "/var/lib/kubelet"]);
   }
-  console.log(table(scores, count));
-  if (values.record) await Bun.write(join(ROOT, "docs/faults.md"), render(scores, count));
+  console.log([...head, ...scores.map((one) => rowOf(one, count))].join("\n"));
+  if (values.record) {
+    const page = Bun.file(join(ROOT, "docs/faults.md"));
+    await page.write(render(scores, count, (await page.exists()) ? await page.text() : ""));
+  }
   return scores.some(({ problems }) => problems.length > 0) ? 1 : 0;
 }
 

@@ -51,10 +51,12 @@ export class Bed {
     await this.cluster.start("--kubelet-arg=eviction-pressure-transition-period=1s");
   }
 
-  /** The workload, all of it ready. */
+  /** The workload, all of it ready, and nothing on the machine that was there before. */
   async make(): Promise<void> {
     await this.cluster.run("apply -f -", workload);
     await this.settled();
+    const left = await this.leaks();
+    if (left.length > 0) throw new Error(`the machine is not clean: ${left.join(", ")}`);
   }
 
   pods(selector = ""): Promise<readonly PodFacts[]> {
