@@ -7,6 +7,7 @@ import { agentFlags } from "./flag-rows.ts";
 import { bad, type FlagValues, UsageError } from "./flags.ts";
 import { readNodeFlags, startNodeRuntime } from "./node-command.ts";
 import { nodeOptionsOf, type OptionsContext, port } from "./node-options.ts";
+import { notePlaces } from "./places.ts";
 import { runUntilSignal } from "./until-signal.ts";
 
 const command = "k3 agent";
@@ -20,6 +21,7 @@ export async function runAgentCommand(context: CommandContext): Promise<number> 
   const { flags, machine, warnings } = await readNodeFlags(context, how);
   const options = await agentOptionsOf(flags, machine);
   const runtime = startNodeRuntime(command, flags, warnings);
+  await notePlaces(runtime.files, options, []);
   const { runAgent } = await import("../server/run-agent.ts");
   await runUntilSignal((signal) => runAgent(options, runtime, signal));
   return 0;

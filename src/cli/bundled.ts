@@ -6,10 +6,14 @@ import { homedir } from "../runtime/machine.ts";
 import type { CommandContext } from "./command.ts";
 import { UsageError } from "./flags.ts";
 
-const serverDataDir = "/var/lib/rancher/k3s";
+/** Of root, unless told otherwise. */
+export const usualDataDir = "/var/lib/rancher/k3s";
 
 /** Takes `--data-dir` and `--debug` from the front: the rest belongs to the program. */
-export function splitOwnFlags(context: CommandContext): {
+export function splitOwnFlags(
+  context: CommandContext,
+  fallback: string = usualDataDir,
+): {
   readonly dataDir: string;
   readonly args: readonly string[];
 } {
@@ -26,7 +30,7 @@ export function splitOwnFlags(context: CommandContext): {
       args.splice(0, 2);
     } else break;
   }
-  return { dataDir: dataDir ?? serverDataDir, args };
+  return { dataDir: dataDir ?? fallback, args };
 }
 
 /** Where the program lies, after unpacking; a folder of one's own where the server's is closed. */
@@ -39,7 +43,7 @@ export async function bundledProgram(name: string, dataDir: string): Promise<str
   }
   const unpacked = `${dataDir}/data/${payload.sha256}/bin/${name}`;
   if (access(unpacked, "execute")) return unpacked;
-  const isOurs = dataDir !== serverDataDir || process.getuid?.() === 0;
+  const isOurs = dataDir !== usualDataDir || process.getuid?.() === 0;
   const own = isOurs ? dataDir : `${homedir()}/.rancher/k3s`;
   const { bin } = await unpackBundle({ dataDir: own, payload });
   return `${bin}/${name}`;

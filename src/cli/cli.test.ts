@@ -373,8 +373,11 @@ test("mountsToRemove() begins with the innermost", () => {
     "/run/netns/cni-1",
     "/run/netns/other",
     "/var/lib/kubelet",
+    "/srv/kubelet/plugins/x/globalmount",
   ];
-  expect(mountsToRemove(paths.map(line).join("\n"))).toEqual([
+  const kubelets = ["/var/lib/kubelet", "/srv/kubelet"];
+  expect(mountsToRemove(paths.map(line).join("\n"), kubelets)).toEqual([
+    "/srv/kubelet/plugins/x/globalmount",
     "/run/netns/cni-1",
     "/var/lib/kubelet/pods/u1/volumes/x/sub path",
     "/var/lib/kubelet/pods/u1/volumes/x",

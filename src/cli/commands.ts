@@ -58,6 +58,11 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import("./killall.ts")).runKillall,
   },
   {
+    name: "uninstall",
+    help: "As killall; then remove the services, the data and all files of k3",
+    load: async () => (await import("./uninstall.ts")).runUninstall,
+  },
+  {
     name: "token",
     help: "Manage tokens",
     load: notYet("token", "nodes join with the token in the file server/token"),
@@ -109,7 +114,9 @@ export async function dispatch(calledAs: string, context: CommandContext): Promi
   if (applets.has(name)) return runRow(name, context);
   const standIn = standIns.get(name);
   if (standIn !== undefined) return (await standIn())(context);
-  const { leading, command, rest } = splitArguments(context.args);
+  const script = scriptOf(name);
+  const args = script === undefined ? context.args : [...script, ...context.args];
+  const { leading, command, rest } = splitArguments(args);
   switch (command) {
     case "--version":
     case "-v":
@@ -125,6 +132,13 @@ export async function dispatch(calledAs: string, context: CommandContext): Promi
   const given = { ...context, args: [...leading, ...rest] };
   const part = parts.get(command);
   return part === undefined ? runRow(command, given) : (await part())(given);
+}
+
+/** K3s' installer leaves scripts that end it; links of their names to k3 are those scripts. */
+function scriptOf(name: string): readonly string[] | undefined {
+  if (name === "k3s-killall.sh") return ["killall"];
+  const [, service] = /^(k3s(?:-.+)?)-uninstall\.sh$/.exec(name) ?? [];
+  return service === undefined ? undefined : ["uninstall", `--service=${service}`];
 }
 
 async function runRow(name: string, context: CommandContext): Promise<number> {

@@ -1,4 +1,5 @@
 /** Which processes and mounts belong to a node of ours: decided from what the kernel tells. */
+import { usualDataDir } from "./bundled.ts";
 
 export interface ProcessInfo {
   readonly pid: number;
@@ -20,15 +21,15 @@ export interface ProcessPlan {
 
 /** Commands that stay. */
 const parts: ReadonlySet<string> = new Set(["server", "agent", "ingress"]);
-const dataDirDefault = "/var/lib/rancher/k3s";
 
-function dataDirOf(args: readonly string[]): string {
+/** Undefined where the arguments of k3 name none. */
+export function dataDirOf(args: readonly string[]): string | undefined {
   for (const [i, argument] of args.entries()) {
-    if (argument === "--data-dir" || argument === "-d") return args[i + 1] ?? "";
+    if (argument === "--data-dir" || argument === "-d") return args[i + 1];
     const [, value] = /^(?:--data-dir|-d)=(.*)$/.exec(argument) ?? [];
     if (value !== undefined) return value;
   }
-  return dataDirDefault;
+  return undefined;
 }
 
 /**
@@ -42,7 +43,7 @@ function isServer(info: ProcessInfo, dataDir: string, lockedBy: number): boolean
   if (!isSource && !/^k3s?(-[a-z0-9]+)?$/.test(name)) return false;
   const args = isSource ? rest : [first, ...rest];
   const runs = args.some((argument) => parts.has(argument));
-  return runs && (info.pid === lockedBy || dataDirOf(args) === dataDir);
+  return runs && (info.pid === lockedBy || (dataDirOf(args) ?? usualDataDir) === dataDir);
 }
 
 export function planProcesses(
@@ -80,22 +81,25 @@ function descendants(
   return found;
 }
 
-const mountPrefixes = [
-  "/run/k3s/",
-  "/var/lib/kubelet/pods/",
-  "/var/lib/kubelet/plugins/",
-  "/run/netns/cni-",
-] as const;
-
-/** Mount points of ours in `/proc/self/mountinfo`, the last mounted first. */
-export function mountsToRemove(mountinfo: string): readonly string[] {
+/** Mount points in `/proc/self/mountinfo`, in their order. */
+export function mountPoints(mountinfo: string): readonly string[] {
   return mountinfo
     .split("\n")
     .map((line) => line.split(" ")[4] ?? "")
     .map((path) =>
       path.replace(/\\([0-7]{3})/g, (_, code) => String.fromCharCode(Number.parseInt(code, 8))),
-    )
-    .filter((path) => mountPrefixes.some((prefix) => path.startsWith(prefix)))
+    );
+}
+
+/** Those of ours, the last mounted first; `kubelets` are folders of kubelets. */
+export function mountsToRemove(mountinfo: string, kubelets: readonly string[]): readonly string[] {
+  const prefixes = [
+    "/run/k3s/",
+    ...kubelets.flatMap((folder) => [`${folder}/pods/`, `${folder}/plugins/`]),
+    "/run/netns/cni-",
+  ];
+  return mountPoints(mountinfo)
+    .filter((path) => prefixes.some((prefix) => path.startsWith(prefix)))
     .toReversed();
 }
 

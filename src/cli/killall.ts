@@ -1,53 +1,49 @@
 /** `k3 killall`: ends the server and all pods of this node, and removes what they left behind. */
 import { cleanupNetwork } from "../agent/net/node-network.ts";
 import { restoreSwitches, switchLedger } from "../agent/net/switches.ts";
-import { type Host, realHost } from "../runtime/host.ts";
-import { createRuntime } from "../runtime/real.ts";
+import type { Host } from "../runtime/host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { splitOwnFlags } from "./bundled.ts";
 import type { CommandContext } from "./command.ts";
-import { UsageError } from "./flags.ts";
+import { type Ending, readEnding } from "./ending.ts";
 import { mountsToRemove, type ProcessInfo, planProcesses, unusedSockets } from "./killall-plan.ts";
+import { stopService } from "./services.ts";
 
 const limits = { stopMsMax: 10_000, killMsMax: 5_000, pollMs: 50 } as const;
 
 const links = ["flannel.1", "flannel-v6.1", "flannel-wg", "flannel-wg-v6", "kube-ipvs0"] as const;
-/** Folders, and the kubelet's sockets, which a server that was killed leaves behind. */
-const places = [
-  "/run/k3s",
-  "/var/lib/kubelet/pods",
-  "/var/lib/kubelet/plugins",
-  "/var/lib/kubelet/device-plugins/kubelet.sock",
-  "/var/lib/kubelet/pod-resources/kubelet.sock",
+const ofRun = ["/run/k3s", "/run/flannel"] as const;
+/** Of the kubelet's folder: what a server that was killed leaves behind, its sockets included. */
+const ofKubelet = [
+  "pods",
+  "plugins",
+  "device-plugins/kubelet.sock",
+  "pod-resources/kubelet.sock",
 ] as const;
 const cgroups = ["kubepods", "kubepods.slice", "k3s"] as const;
 const cgroupRoots = ["/sys/fs/cgroup"] as const;
 const shimSockets = "/run/containerd/s";
 
 export async function runKillall(context: CommandContext): Promise<number> {
-  const { dataDir, args } = splitOwnFlags(context);
-  if (args.length > 0) {
-    const isHelp = args[0] === "--help" || args[0] === "-h";
-    if (!isHelp) throw new UsageError(`Cannot use ${args[0]}: k3 killall takes only --data-dir`);
-    context.out("Usage: k3 killall [--data-dir DIR]\n");
-    return 0;
-  }
-  if (process.getuid?.() !== 0) throw new UsageError("Cannot run k3 killall: it needs root");
-  process.env.PATH = `${dataDir}/data/current/bin:${process.env.PATH ?? ""}`;
-  const work = new Killall(createRuntime(), realHost, context);
-  return work.run(dataDir);
+  const ending = await readEnding(context, "killall");
+  return ending === undefined ? 0 : await new Killall(ending).run();
 }
 
-class Killall {
+export class Killall {
   readonly #signal = new AbortController().signal;
+  private readonly runtime: Runtime;
+  private readonly host: Host;
+  private readonly context: CommandContext;
 
-  constructor(
-    private readonly runtime: Runtime,
-    private readonly host: Host,
-    private readonly context: CommandContext,
-  ) {}
+  constructor(private readonly ending: Ending) {
+    this.runtime = ending.runtime;
+    this.host = ending.host;
+    this.context = ending.context;
+  }
 
-  async run(dataDir: string): Promise<number> {
+  /** Resolves to the exit code: 1 when a process or a mount is left. */
+  async run(): Promise<number> {
+    const { dataDir, services } = this.ending;
+    for (const service of services) await stopService(this.runtime, service);
     const lockedBy = Number(await this.runtime.files.readText(`${dataDir}/server/k3.lock`));
     const by = { dataDir, self: process.pid, lockedBy };
     const { servers } = planProcesses(await this.#processes(), by);
@@ -138,11 +134,14 @@ class Killall {
   }
 
   async #mounts(): Promise<readonly string[]> {
-    return mountsToRemove((await this.runtime.files.readText("/proc/self/mountinfo")) ?? "");
+    const mountinfo = (await this.runtime.files.readText("/proc/self/mountinfo")) ?? "";
+    return mountsToRemove(mountinfo, this.ending.places.kubelets);
   }
 
   async #removeFolders(mounted: readonly string[]): Promise<void> {
-    for (const place of places) {
+    const { kubelets } = this.ending.places;
+    const below = kubelets.flatMap((folder) => ofKubelet.map((name) => `${folder}/${name}`));
+    for (const place of [...ofRun, ...below]) {
       // What is still mounted below would be emptied with it.
       if (!mounted.some((path) => path.startsWith(place))) await this.runtime.files.remove(place);
     }

@@ -5,6 +5,7 @@ import { flagHelp } from "./flag-help.ts";
 import { serverFlags } from "./flag-rows.ts";
 import type { FlagValues } from "./flags.ts";
 import { readNodeFlags, startNodeRuntime } from "./node-command.ts";
+import { notePlaces } from "./places.ts";
 import { serverOptionsOf } from "./server-options.ts";
 import { runUntilSignal } from "./until-signal.ts";
 
@@ -15,6 +16,7 @@ export async function runServerCommand(context: CommandContext): Promise<number>
   }
   const { options, flags, warnings } = await readOptions(context);
   const runtime = startNodeRuntime("k3 server", flags, warnings);
+  await notePlaces(runtime.files, options, [options.kubeconfig.path]);
   const { runServer } = await import("../server/server.ts");
   await runUntilSignal((signal) => runServer(options, runtime, signal));
   return 0;

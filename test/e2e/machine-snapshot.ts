@@ -25,8 +25,8 @@ const folders = ["/run", "/var/lib/cni", "/var/lib/kubelet", "/etc/cni", "/opt/c
 
 export type Snapshot = Readonly<Record<string, readonly string[]>>;
 
-/** `bin` holds the bundled ip and nft. */
-export function machineSnapshot(bin: string): Snapshot {
+/** `bin` holds the bundled ip and nft; `more` are folders beside those that a killall empties. */
+export function machineSnapshot(bin: string, more: readonly string[] = []): Snapshot {
   return {
     links: run(`${bin}/ip`, "-o", "link").map((line) => line.replace(/^\d+: /, "")),
     addresses: run(`${bin}/ip`, "-o", "address").map((line) => line.replace(/^\d+: /, "")),
@@ -38,7 +38,7 @@ export function machineSnapshot(bin: string): Snapshot {
     listeners: ["tcp", "tcp6", "udp", "udp6"].flatMap((name) => listeners(name)),
     processes: processes(),
     cgroups: tree("/sys/fs/cgroup", "directories"),
-    files: folders.flatMap((folder) => tree(folder, "all")),
+    files: [...folders, ...more].flatMap((folder) => tree(folder, "all")),
     switches: switches.map((name) => `${name} = ${lines(`/proc/sys/${name}`)[0] ?? "absent"}`),
   };
 }
@@ -112,4 +112,10 @@ function tree(dir: string, which: "directories" | "all"): readonly string[] {
     if (isDirectory) return [path, ...tree(path, which)];
     return which === "all" ? [path] : [];
   });
+}
+
+// Called as a program it looks at the machine that it runs on.
+if (import.meta.main) {
+  const [bin = "", ...more] = process.argv.slice(2);
+  process.stdout.write(JSON.stringify(machineSnapshot(bin, more)));
 }
