@@ -1,9 +1,11 @@
 /** Keeps one IPAddress for every cluster IP of a Service (upstream's ClusterIP allocator). */
+import ipaddr from "ipaddr.js";
 import { ipAddresses, services } from "../client/resources.ts";
 import type { Service } from "../gen/core-v1.ts";
 import type { IPAddress } from "../gen/networking-v1.ts";
 import { isReason } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { familyOf } from "../lib/ip-family.ts";
 import { type Controller, type ControllerContext, watchRule } from "../live/controller.ts";
 
 const managedBy = "ipallocator.k8s.io";
@@ -11,7 +13,10 @@ const byParent = "service of an address";
 
 function addressesOf(service: DeepReadonly<Service> | undefined): readonly string[] {
   if (service === undefined || service.spec.type === "ExternalName") return [];
-  return (service.spec.clusterIPs ?? []).filter((ip) => ip !== "" && ip !== "None");
+  // An object's name is the address in its one right spelling, however the Service has it.
+  return (service.spec.clusterIPs ?? [])
+    .filter((ip) => ipaddr.isValid(ip))
+    .map((ip) => ipaddr.parse(ip).toString());
 }
 
 /** `namespace/name` of the Service that an address belongs to. */
@@ -28,7 +33,7 @@ function wantedAddress(ip: string, namespace: string, name: string): IPAddress {
     metadata: {
       name: ip,
       labels: {
-        "ipaddress.kubernetes.io/ip-family": ip.includes(":") ? "IPv6" : "IPv4",
+        "ipaddress.kubernetes.io/ip-family": familyOf(ip),
         "ipaddress.kubernetes.io/managed-by": managedBy,
       },
     },

@@ -35,6 +35,8 @@ export interface WorldOptions {
   readonly auditor?: (runtime: Runtime) => Auditor;
   /** The default chain unless told. */
   readonly admission?: readonly AdmissionPlugin[];
+  /** One IPv4 range unless told. */
+  readonly serviceCidrs?: readonly string[];
 }
 
 /** What a server is made of but for its store, which outlives it. */
@@ -46,9 +48,10 @@ export async function openServer(
   store: Store,
   options: WorldOptions = {},
 ): Promise<Server> {
+  const { serviceCidrs = ["10.43.0.0/16"] } = options;
   const registry = createRegistry(
     createGroups({
-      network: { serviceCidrs: ["10.43.0.0/16"], nodePortMin: 30000, nodePortMax: 32767 },
+      network: { serviceCidrs, nodePortMin: 30000, nodePortMax: 32767 },
       ...options,
       nodes: noNodes,
       signToken: async ({ serviceAccountName }) => ({

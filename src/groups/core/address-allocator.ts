@@ -1,8 +1,10 @@
 /** Hands out cluster IPs and node ports; what is in use is read from the services themselves. */
 
+import { familyOf, type IpFamily } from "../../lib/ip-family.ts";
+
 /** Addresses of an IPv4 or IPv6 range as offsets from its first address. */
 export interface AddressRange {
-  readonly family: "IPv4" | "IPv6";
+  readonly family: IpFamily;
   readonly first: bigint;
   readonly size: bigint;
 }
@@ -20,10 +22,6 @@ function parseIPv6(text: string): bigint {
     (sum, part) => sum * 65536n + BigInt(`0x${part}`),
     0n,
   );
-}
-
-export function familyOf(address: string): "IPv4" | "IPv6" {
-  return address.includes(":") ? "IPv6" : "IPv4";
 }
 
 export function isAddress(text: string): boolean {
@@ -46,6 +44,11 @@ export function toNumber(address: string): bigint {
   return address.includes(":") ? parseIPv6(address) : parseIPv4(address);
 }
 
+/** The one spelling that an address is stored and compared under. */
+export function canonical(address: string): string {
+  return fromNumber(toNumber(address), familyOf(address));
+}
+
 function formatIPv6(value: bigint): string {
   const groups = Array.from({ length: 8 }, (_, index) =>
     Number((value >> BigInt(16 * (7 - index))) & 0xffffn).toString(16),
@@ -61,7 +64,7 @@ function formatIPv6(value: bigint): string {
   return `${front}::${groups.slice(best.at + best.length).join(":")}`;
 }
 
-export function fromNumber(value: bigint, family: "IPv4" | "IPv6"): string {
+export function fromNumber(value: bigint, family: IpFamily): string {
   if (family === "IPv6") return formatIPv6(value);
   return [24n, 16n, 8n, 0n].map((shift) => String((value >> shift) & 255n)).join(".");
 }

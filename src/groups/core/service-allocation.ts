@@ -4,9 +4,11 @@ import { ipAddresses, services } from "../../client/resources.ts";
 import type { Service } from "../../gen/core-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { familyOf, type IpFamily } from "../../lib/ip-family.ts";
 import type { LiveSet } from "../../live/live-set.ts";
-import { type NumberAllocator, parseRange, staticBand } from "./address-allocator.ts";
+import { canonical, type NumberAllocator, staticBand } from "./address-allocator.ts";
 import { allocatorOf, ServiceRanges } from "./service-ranges.ts";
+import { keepsPreference } from "./service-families.ts";
 import { needsHealthCheck } from "./service-validation.ts";
 
 export interface ServiceNetwork {
@@ -24,7 +26,7 @@ function cellKey(port: number, protocol: string | undefined): string {
 
 export function ipsOf(service: ReadService): readonly string[] {
   const ips = service.spec.clusterIPs ?? (service.spec.clusterIP ? [service.spec.clusterIP] : []);
-  return ips.filter((ip) => ip !== "None" && ip !== "");
+  return ips.filter((ip) => ip !== "None" && ip !== "").map(canonical);
 }
 
 export function nodePortsOf(service: ReadService): readonly string[] {
@@ -71,8 +73,8 @@ export class ServiceAllocator {
     this.ranges = new ServiceRanges(network.serviceCidrs);
   }
 
-  get families(): readonly ("IPv4" | "IPv6")[] {
-    return this.network.serviceCidrs.map((cidr) => parseRange(cidr).family);
+  get families(): readonly IpFamily[] {
+    return this.network.serviceCidrs.map(familyOf);
   }
 
   private portsFor(context: WriteContext<Service>): NumberAllocator {
@@ -86,6 +88,8 @@ export class ServiceAllocator {
     const live = context.live.of(services);
     live.addIndex("clusterIP", ipsOf);
     live.addIndex("nodePort", nodePortsOf);
+    // What is stored is seen as in use: only so does it become free with the change that drops it.
+    if (context.old !== undefined) this.release(context.old);
     const taken: (() => void)[] = [];
     const undo = async (): Promise<void> => {
       for (const release of taken) release();
@@ -110,11 +114,12 @@ export class ServiceAllocator {
     const { spec } = service;
     if (spec.type === "ExternalName" || spec.clusterIP === "None") return;
     const before = new Set(context.old === undefined ? [] : ipsOf(context.old));
+    if (context.old !== undefined && keepsPreference(service, context.old)) return;
     const ips = [...(spec.clusterIPs ?? [])];
     (spec.ipFamilies ?? []).forEach((family, index) => {
       const asked = ips[index];
-      if (asked !== undefined && asked !== "" && before.has(asked)) return;
-      ips[index] = this.takeIP(service, context, live, { family, asked, index }, taken);
+      if (asked !== undefined && before.has(canonical(asked))) return;
+      ips[index] = this.takeIP(service, context, live, { family, asked }, taken);
     });
     spec.clusterIPs = ips;
     if (ips[0] !== undefined) spec.clusterIP = ips[0];
@@ -124,13 +129,11 @@ export class ServiceAllocator {
     service: Service,
     context: WriteContext<Service>,
     live: LiveSet<Service>,
-    wanted: { readonly family: string; readonly asked: string | undefined; readonly index: number },
+    wanted: { readonly family: string; readonly asked: string | undefined },
     taken: (() => void)[],
   ): string {
     const { name = "", namespace = "" } = service.metadata;
     const { asked, family } = wanted;
-    if (!this.families.includes(family as "IPv4" | "IPv6"))
-      throw invalidService(name, "spec.ipFamilies", [family], "not configured on this cluster");
     const own = `${namespace}/${name}`;
     const inUse = (address: string): boolean => {
       for (const _one of live.by("clusterIP", address)) return true;
@@ -138,7 +141,7 @@ export class ServiceAllocator {
     };
     const address = asked || this.ranges.takeAny(family, inUse, context);
     if (asked) {
-      const isTaken = this.ranges.take(asked, inUse, context);
+      const isTaken = this.ranges.take(canonical(asked), inUse, context);
       if (isTaken !== true) {
         const why =
           isTaken === undefined

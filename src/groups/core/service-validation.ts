@@ -2,6 +2,7 @@
 import type { FieldError } from "../../api/resource-definition.ts";
 import type { Service, ServicePort } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { familyOf } from "../../lib/ip-family.ts";
 import { labelErrors, labelKeyErrors, portNameErrors, subdomainErrors } from "../../lib/names.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import {
@@ -15,7 +16,7 @@ import {
   required,
 } from "../field-errors.ts";
 import { validateLabels } from "../metadata.ts";
-import { familyOf, isAddress } from "./address-allocator.ts";
+import { isAddress } from "./address-allocator.ts";
 import { ipDetail, validateEndpointIp } from "./address-validation.ts";
 
 type ReadService = DeepReadonly<Service>;
@@ -100,7 +101,8 @@ function validateFamilies({ spec }: ReadService): FieldError[] {
   return errors;
 }
 
-function validateClusterIps({ spec }: ReadService): FieldError[] {
+/** Of cluster IPs and families, as far as they need no knowledge of the cluster. */
+export function validateClusterIps({ spec }: ReadService): FieldError[] {
   const errors: FieldError[] = [];
   const { clusterIP, clusterIPs = [], type, ipFamilies = [] } = spec;
   const field = "spec.clusterIPs";

@@ -1,4 +1,5 @@
 /** Services. */
+import { invalid } from "../../api/errors.ts";
 import type { ResourceDefinition, WriteContext } from "../../api/resource-definition.ts";
 import { services } from "../../client/resources.ts";
 import type { Service } from "../../gen/core-v1.ts";
@@ -9,9 +10,9 @@ import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { validateBalancerStatus } from "../condition-validation.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { column, define, wide } from "../row.ts";
-import { familyOf, isAddress } from "./address-allocator.ts";
 import { proxy } from "./proxy.ts";
 import { ServiceAllocator, type ServiceNetwork } from "./service-allocation.ts";
+import { fillFamilies } from "./service-families.ts";
 import { validateService } from "./service-validation.ts";
 
 type ReadService = DeepReadonly<Service>;
@@ -63,25 +64,21 @@ function defaults({ spec, status }: Service): void {
     spec.allocateLoadBalancerNodePorts ??= true;
     for (const point of status?.loadBalancer?.ingress ?? []) if (point.ip) point.ipMode ??= "VIP";
   }
-  if (spec.clusterIP && (spec.clusterIPs ?? []).length === 0) spec.clusterIPs = [spec.clusterIP];
-  if (!spec.clusterIP && spec.clusterIPs?.[0]) spec.clusterIP = spec.clusterIPs[0];
 }
 
 /** What an update leaves out but the server gave before stays. */
 function keepAllocated(service: Service, old: ReadService): void {
   const { spec } = service;
+  if (spec.type !== "ExternalName" && old.spec.type !== "ExternalName") {
+    const kept = old.spec.clusterIPs ?? [];
+    if (!spec.clusterIP && old.spec.clusterIP) spec.clusterIP = old.spec.clusterIP;
+    if ((spec.clusterIPs ?? []).length === 0 && kept.length > 0) spec.clusterIPs = [...kept];
+  }
   // Who changes the one by patching means the other too.
   const isChanged = spec.clusterIP !== old.spec.clusterIP;
-  if (spec.clusterIP && isChanged && semanticEqual(spec.clusterIPs, old.spec.clusterIPs))
-    spec.clusterIPs = [spec.clusterIP];
-  if (spec.type !== "ExternalName" && old.spec.type !== "ExternalName") {
-    if (!spec.clusterIP && old.spec.clusterIP) {
-      spec.clusterIP = old.spec.clusterIP;
-      spec.clusterIPs = [...(old.spec.clusterIPs ?? [old.spec.clusterIP])];
-    }
-    if (!spec.ipFamilies && old.spec.ipFamilies) spec.ipFamilies = [...old.spec.ipFamilies];
-    if (!spec.ipFamilyPolicy && old.spec.ipFamilyPolicy)
-      spec.ipFamilyPolicy = old.spec.ipFamilyPolicy;
+  if (isChanged && semanticEqual(spec.clusterIPs, old.spec.clusterIPs)) {
+    if (spec.clusterIP) spec.clusterIPs = [spec.clusterIP];
+    else delete spec.clusterIPs;
   }
   const usesNodePorts = spec.type === "NodePort" || spec.type === "LoadBalancer";
   for (const port of spec.ports ?? []) {
@@ -112,29 +109,6 @@ function dropByType(service: Service): void {
     delete spec.healthCheckNodePort;
 }
 
-/** ipFamilyPolicy and ipFamilies, from what was asked and what the cluster has. */
-export function fillFamilies(service: Service, families: readonly ("IPv4" | "IPv6")[]): void {
-  const { spec } = service;
-  if (spec.type === "ExternalName") return;
-  const isHeadless = spec.clusterIP === "None";
-  const asked = (spec.clusterIPs ?? [])
-    .filter((ip) => ip !== "None" && isAddress(ip))
-    .map(familyOf);
-  if (!spec.ipFamilyPolicy) {
-    const wantsTwo = asked.length === 2 || (spec.ipFamilies ?? []).length === 2;
-    const openHeadless = isHeadless && Object.keys(spec.selector ?? {}).length === 0;
-    spec.ipFamilyPolicy =
-      wantsTwo || (openHeadless && families.length === 2) ? "RequireDualStack" : "SingleStack";
-  }
-  const wanted = spec.ipFamilyPolicy === "SingleStack" ? 1 : families.length;
-  const result: string[] = [...(spec.ipFamilies ?? [])];
-  for (const family of [...asked, ...families]) {
-    if (result.length >= Math.max(1, wanted)) break;
-    if (!result.includes(family)) result.push(family);
-  }
-  spec.ipFamilies = result.slice(0, Math.max(1, wanted));
-}
-
 function serviceWarnings({ metadata, spec }: ReadService): readonly string[] {
   const warnings: string[] = [];
   const hints = "service.kubernetes.io/topology-aware-hints";
@@ -161,10 +135,13 @@ export function serviceRow(network: ServiceNetwork, connector: NodeConnector): R
   function prepare(service: Service, context: WriteContext<Service>): void {
     if (context.subresource === "status") return;
     if (context.verb === "create") service.status = { loadBalancer: {} };
-    if (context.old !== undefined) keepAllocated(service, context.old);
-    dropByType(service);
-    fillFamilies(service, allocator.families);
     const { spec, status } = service;
+    if (context.old !== undefined) keepAllocated(service, context.old);
+    else if (spec.clusterIP && (spec.clusterIPs ?? []).length === 0)
+      spec.clusterIPs = [spec.clusterIP];
+    dropByType(service);
+    const errors = fillFamilies(service, context.old, allocator.families);
+    if (errors.length > 0) throw invalid(services, service.metadata.name ?? "", errors);
     // A service that is no load balancer any more loses its addresses.
     if (spec.type !== "LoadBalancer" && context.old?.spec.type === "LoadBalancer" && status)
       status.loadBalancer = {};
