@@ -40,7 +40,7 @@ await executor.start([
     health: () => ({ ok: true }),
     start: async (scope) => {
       const domain = "cluster.local";
-      const where = { address: "127.0.0.1", port: 0, metricsPort: 0, domain };
+      const where = { addresses: ["127.0.0.1"], port: 0, metricsPort: 0, domain };
       const dns = await startDns({ runtime, live, events: { event: () => {} }, scope, ...where });
       console.log(dns.port);
     },

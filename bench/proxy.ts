@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { startProxy } from "../src/agent/net/proxy.ts";
-import { NodeNamespace } from "../src/agent/net/testing/node-namespace.ts";
+import { NodeNamespace, networks } from "../src/agent/net/testing/node-namespace.ts";
 import { endpoint, service, slice } from "../src/agent/net/testing/objects.ts";
 import { endpointSlices, services } from "../src/client/resources.ts";
 import type { Service } from "../src/gen/core-v1.ts";
@@ -65,9 +65,9 @@ async function measure(node: NodeNamespace): Promise<readonly Measure[]> {
       live,
       scope,
       nodeName: "here",
-      clusterCidr: "10.42.0.0/16",
-      serviceCidr: "10.43.0.0/16",
-      ownServiceIps: [],
+      networks: networks.slice(0, 1),
+      servesDns: false,
+      masqueradesIpv6: false,
     });
   try {
     await executor.start([{ name: "proxy", needs: [], start, health: () => ({ ok: true }) }]);

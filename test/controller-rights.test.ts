@@ -65,7 +65,7 @@ function strictWorld(): { readonly world: World; readonly refused: Set<string> }
       metrics: createMetrics(),
       serviceLb: true,
       servesIngress: false,
-      clusterCidr: "10.42.0.0/16",
+      clusterCidrs: ["10.42.0.0/16"],
       allocatesNodeCidrs: true,
       collectable: [configMaps, pods, replicaSets, deployments, jobs, cronJobs],
       namespacedResources: () => [configMaps, pods, services, replicaSets, deployments],

@@ -1,6 +1,7 @@
 /** What every node runs: containerd, pod network, kubelet, service proxy and DNS. */
 
 import type { Client } from "../client/client.ts";
+import { familyOf } from "../lib/ip-range.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import type { EventRecorder } from "../live/events.ts";
 import type { LiveSets } from "../live/live-set.ts";
@@ -20,6 +21,7 @@ import type { NodeIdentity } from "./kubelet/node-object.ts";
 import { parseTaint } from "./kubelet/taint.ts";
 import { createLocalPathProvisioner } from "./local-path/provisioner.ts";
 import { cniFileName, cniNetworkName, writeCniConfig } from "./net/cni.ts";
+import { familyNetworks } from "./net/family-network.ts";
 import { startOverlay } from "./net/flannel/overlay.ts";
 import type { FlannelSettings, OverlayFiles } from "./net/flannel/settings.ts";
 import { prepareNodeNetwork } from "./net/node-network.ts";
@@ -55,9 +57,9 @@ export interface AgentNodeOptions {
   readonly version: string;
   readonly pauseImage: string;
   readonly registries: Pick<RegistriesOptions, "file" | "noDefaultEndpoint">;
-  readonly clusterCidr: string;
-  readonly serviceCidr: string;
-  readonly clusterDns: string;
+  readonly clusterCidrs: readonly string[];
+  readonly serviceCidrs: readonly string[];
+  readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly runsProxy: boolean;
   readonly enforcesPolicies: boolean;
@@ -91,7 +93,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
   followOrphans(options, containerd, cri);
   const { live, nodeName } = options;
   const policy = options.enforcesPolicies
-    ? startPolicy({ runtime, live, scope, nodeName })
+    ? startPolicy({ runtime, live, scope, nodeName, families: options.clusterCidrs.map(familyOf) })
     : undefined;
   const kubelet = await startKubelet({
     policy,
@@ -115,7 +117,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     servesPlugins: true,
     isServer: options.isServer,
     kubeletVersion: options.version,
-    clusterDns: [options.clusterDns],
+    clusterDns: options.clusterDns,
     clusterDomain: options.clusterDomain,
     nodeLabels: options.nodeLabels,
     nodeTaints: options.nodeTaints.map(parseTaint),
@@ -152,9 +154,7 @@ async function startGround(options: AgentNodeOptions): Promise<Containerd> {
     prepareNodeNetwork(
       runtime,
       {
-        nodeIp: options.nodeIps[0] ?? "127.0.0.1",
-        serviceCidr: options.serviceCidr,
-        dnsIp: options.clusterDns,
+        networks: familyNetworks(options),
         switchLedger,
       },
       scope.signal,
@@ -195,14 +195,14 @@ async function startPodNetwork(options: AgentNodeOptions): Promise<void> {
     live,
     client,
     nodeName,
-    nodeIp: options.nodeIps[0] ?? "127.0.0.1",
-    externalIp: options.nodeAddresses.externalIps[0],
-    clusterCidr: options.clusterCidr,
+    nodeIps: options.nodeIps,
+    externalIps: options.nodeAddresses.externalIps,
+    clusterCidrs: options.clusterCidrs,
     confFile: `${dataDir}/agent/etc/flannel/net-conf.json`,
     settings: flannel,
     files: overlay,
-    onRange: ({ podCidr, mtu }) =>
-      writeCniConfig(runtime, { dir, podCidr, leaseDir, mtu, given: overlay.cniConfFile }),
+    onRange: ({ podCidrs, mtu }) =>
+      writeCniConfig(runtime, { dir, podCidrs, leaseDir, mtu, given: overlay.cniConfFile }),
   });
 }
 
@@ -229,7 +229,7 @@ async function startNodeServices(options: AgentNodeOptions): Promise<void> {
       live,
       events: options.events,
       scope,
-      address: options.clusterDns,
+      addresses: options.clusterDns,
       metricsPort: dnsMetricsPort,
       domain: options.clusterDomain,
       ...(options.resolvConf === undefined ? {} : { resolvConfs: [options.resolvConf] }),
@@ -241,9 +241,9 @@ async function startNodeServices(options: AgentNodeOptions): Promise<void> {
       live,
       scope,
       nodeName: options.nodeName,
-      clusterCidr: options.clusterCidr,
-      serviceCidr: options.serviceCidr,
-      ownServiceIps: options.runsDns ? [options.clusterDns] : [],
+      networks: familyNetworks(options),
+      servesDns: options.runsDns,
+      masqueradesIpv6: options.flannel.masqueradesIpv6,
     });
   }
 }

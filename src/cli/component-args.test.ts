@@ -182,7 +182,7 @@ test("controllerManagerArgsOf() knows whether nodes get ranges", () => {
     const parsed = parseArguments(serverFlags, given, "k3 server");
     return controllerManagerArgsOf(completeFlags(serverFlags, parsed, {}));
   };
-  expect(of()).toEqual({ "allocate-node-cidrs": true });
-  expect(of("allocate-node-cidrs=false")).toEqual({ "allocate-node-cidrs": false });
+  expect(of()).toMatchObject({ "allocate-node-cidrs": true, "node-cidr-mask-size": 0 });
+  expect(of("allocate-node-cidrs=false")).toMatchObject({ "allocate-node-cidrs": false });
   expect(() => of("node-monitor-period=1s")).toThrow("does not understand the argument");
 });

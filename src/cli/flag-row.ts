@@ -39,7 +39,6 @@ export const later = {
   snapshot: "snapshots need embedded etcd, which comes with a later version",
   passThrough: "arguments of single components are not understood by this version",
   containerd: "this version always runs its own containerd, with overlayfs and runc",
-  ipv6: "this version's pod network is IPv4",
   vpn: "this version joins no VPN",
   resources: "images are used under their own names in this version",
   split: "one port serves everything in this version",

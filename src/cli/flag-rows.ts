@@ -76,8 +76,18 @@ const listener = rows("listener", [
 ]);
 
 const networking = rows("networking", [
-  ["cluster-cidr", "list", "Addresses of pods", { commas: true, default: "10.42.0.0/16" }],
-  ["service-cidr", "list", "Addresses of services", { commas: true, default: "10.43.0.0/16" }],
+  [
+    "cluster-cidr",
+    "list",
+    "Addresses of pods, a range of each IP family (default: 10.42.0.0/16)",
+    { commas: true },
+  ],
+  [
+    "service-cidr",
+    "list",
+    "Addresses of services, a range of each IP family (default: 10.43.0.0/16)",
+    { commas: true },
+  ],
   [
     "service-node-port-range",
     "string",
@@ -89,7 +99,7 @@ const networking = rows("networking", [
   [
     "cluster-dns",
     "list",
-    "Address of the cluster DNS, inside the service CIDR",
+    "Addresses of the cluster DNS, inside the service CIDRs",
     {
       commas: true,
     },
@@ -101,7 +111,7 @@ const networking = rows("networking", [
     "none, vxlan, host-gw or wireguard-native",
     { default: "vxlan", note: "none leaves the CNI configuration to you" },
   ],
-  ["flannel-ipv6-masq", "bool", "Masquerade IPv6 of pods", { unsupported: later.ipv6 }],
+  ["flannel-ipv6-masq", "bool", "Masquerade the IPv6 of pods that leaves the cluster"],
   ["flannel-external-ip", "bool", "Overlay over the external addresses of nodes"],
   [
     "egress-selector-mode",

@@ -2,7 +2,7 @@
 import { createRuntime } from "../runtime/real.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { LoneApiServerOptions } from "../server/lone-api-server.ts";
-import { ownAddress } from "../server/own-address.ts";
+import { nodeIpsOf } from "../server/own-address.ts";
 import { ensureServingPair, type ServingPair } from "../server/serving-pair.ts";
 import { k3Version } from "../server/version.ts";
 import { accountTokenOptionsOf } from "./account-token-args.ts";
@@ -16,8 +16,9 @@ import { flagHelp } from "./flag-help.ts";
 import { bad, completeFlags, type FlagValues, parseArguments, UsageError } from "./flags.ts";
 import { asServerFlags, kubeApiserverFlags } from "./kube-apiserver-flags.ts";
 import { loggingOf } from "./logging.ts";
+import { serviceRangesOf } from "./network-args.ts";
 import { absolute, address, bindAddressOf, port } from "./node-options.ts";
-import { cidr, portRange } from "./server-options.ts";
+import { portRange } from "./server-options.ts";
 import { runUntilSignal } from "./until-signal.ts";
 
 const command = "kube-apiserver";
@@ -54,7 +55,9 @@ export async function loneApiServerOptionsOf(
     throw bad("etcd-servers", flags.list("etcd-servers").join(","), "it must be one URL");
   const advertised = flags.string("advertise-address");
   const advertiseAddress =
-    advertised === "" ? ownAddress() : address(advertised, "advertise-address");
+    advertised === ""
+      ? (nodeIpsOf([], ["IPv4"])[0] ?? "")
+      : address(advertised, "advertise-address");
   const apiServer = apiServerArgsOf(flags);
   const issuers = apiServer["service-account-issuer"];
   if (issuers.length === 0) throw missing("service-account-issuer");
@@ -74,7 +77,7 @@ export async function loneApiServerOptionsOf(
         ? undefined
         : { cert: proxyCertPem, key: proxyKeyPem },
     settings: {
-      serviceCidr: cidr(flags, "service-cluster-ip-range"),
+      serviceCidrs: serviceRangesOf(flags, "service-cluster-ip-range", advertiseAddress),
       serviceNodePortRange: portRange(flags),
       apiServer,
       accountTokens: accountTokenOptionsOf(apiServer, { issuers, audiences: issuers.slice(0, 1) }),

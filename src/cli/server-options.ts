@@ -15,6 +15,7 @@ import { authenticationOptionsOf } from "./authentication-args.ts";
 import { authorizationOptionsOf } from "./authorization-args.ts";
 import { controllerManagerArgsOf } from "./controller-manager-args.ts";
 import { bad, type FlagValues, UsageError } from "./flags.ts";
+import { networkRangesOf } from "./network-args.ts";
 import {
   absolute,
   address,
@@ -42,22 +43,16 @@ export async function serverOptionsOf(
   checkChoices(flags);
   const apiServer = apiServerArgsOf(flags);
   const complete = (path: string): string => absolute(path, context.cwd);
-  const serviceCidr = cidr(flags, "service-cidr");
-  const clusterCidr = cidr(flags, "cluster-cidr");
-  if (overlap(serviceCidr, clusterCidr))
-    throw new UsageError(
-      `Cannot use --service-cidr=${serviceCidr}: it overlaps with --cluster-cidr=${clusterCidr}`,
-    );
+  const node = await nodeOptionsOf(flags, context);
+  const controllerManager = controllerManagerArgsOf(flags);
   return {
-    ...(await nodeOptionsOf(flags, context)),
+    ...node,
+    ...networkRangesOf(flags, node.nodeIps, controllerManager),
     httpsListenPort: port(flags, "https-listen-port"),
     tlsSans: tlsSansOf(flags),
     agentToken: await tokenOf(flags, context, "agent-token"),
     kubeconfig: await kubeconfigOf(flags, context),
     advertise: advertiseOf(flags),
-    clusterCidr,
-    serviceCidr,
-    clusterDns: clusterDnsOf(flags, serviceCidr),
     clusterDomain: domainOf(flags),
     serviceNodePortRange: portRange(flags),
     databaseFile: databaseFileOf(flags, dataDirOf(flags, context)),
@@ -72,7 +67,7 @@ export async function serverOptionsOf(
     audit: auditOptionsOf(apiServer, complete),
     authentication: authenticationOptionsOf(apiServer, complete),
     authorization: authorizationOptionsOf(apiServer, complete),
-    controllerManager: controllerManagerArgsOf(flags),
+    controllerManager,
     disableControllerManager: flags.bool("disable-controller-manager"),
     disableKubeProxy: flags.bool("disable-kube-proxy"),
     disableNetworkPolicy: flags.bool("disable-network-policy"),
@@ -138,45 +133,6 @@ function disableOf(flags: FlagValues): ReadonlySet<string> {
       throw bad("disable", name, `it must be one of ${disableNames.join(", ")}`);
   }
   return new Set(names);
-}
-
-/** One IPv4 range, which is what this version's network is made of. */
-export function cidr(flags: FlagValues, name: string): string {
-  const list = flags.list(name);
-  const [text = "", second] = list;
-  if (second !== undefined)
-    throw bad(name, list.join(","), "this version takes one range, dual stack comes later");
-  const isShort = !text.includes(":") && text.split(".").length !== 4;
-  if (isShort || !ipaddr.isValidCIDR(text))
-    throw bad(name, text, "it is not a CIDR such as 10.42.0.0/16");
-  const [first, prefix] = ipaddr.parseCIDR(text);
-  if (first.kind() === "ipv6")
-    throw bad(name, text, "this version takes IPv4 ranges only, IPv6 comes later");
-  if (prefix < 8 || prefix > 24) throw bad(name, text, "its prefix must be between 8 and 24");
-  return `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${prefix}`;
-}
-
-function overlap(one: string, other: string): boolean {
-  const [a, aPrefix] = ipaddr.parseCIDR(one);
-  const [b, bPrefix] = ipaddr.parseCIDR(other);
-  return a.match(b, Math.min(aPrefix, bPrefix));
-}
-
-/** The tenth address of the service range unless given. */
-function clusterDnsOf(flags: FlagValues, serviceCidr: string): string {
-  const list = flags.list("cluster-dns");
-  const [given, second] = list;
-  if (second !== undefined)
-    throw bad("cluster-dns", list.join(","), "this version takes one address");
-  if (given === undefined) {
-    const bytes = ipaddr.IPv4.networkAddressFromCIDR(serviceCidr).toByteArray();
-    return [...bytes.slice(0, 3), (bytes[3] ?? 0) + 10].join(".");
-  }
-  address(given, "cluster-dns");
-  const parsed = ipaddr.parse(given);
-  if (parsed.kind() !== "ipv4" || !parsed.match(ipaddr.parseCIDR(serviceCidr)))
-    throw bad("cluster-dns", given, `it must lie within --service-cidr=${serviceCidr}`);
-  return given;
 }
 
 function domainOf(flags: FlagValues): string {

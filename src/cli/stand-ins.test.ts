@@ -90,7 +90,7 @@ test("loneApiServerOptionsOf() decodes what envtest passes", async () => {
     clientCaPem: "authority",
     frontProxy: undefined,
     settings: {
-      serviceCidr: "10.0.0.0/24",
+      serviceCidrs: ["10.0.0.0/24"],
       serviceNodePortRange: { first: 30000, last: 32767 },
       apiServer: { "request-timeout": 30_000 },
       audit: { policyFile: "/here/policy.yaml" },

@@ -1,11 +1,12 @@
 /** Keeps one IPAddress for every cluster IP of a Service (upstream's ClusterIP allocator). */
+
 import ipaddr from "ipaddr.js";
 import { ipAddresses, services } from "../client/resources.ts";
 import type { Service } from "../gen/core-v1.ts";
 import type { IPAddress } from "../gen/networking-v1.ts";
 import { isReason } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
-import { familyOf } from "../lib/ip-family.ts";
+import { familyOf } from "../lib/ip-range.ts";
 import { type Controller, type ControllerContext, watchRule } from "../live/controller.ts";
 
 const managedBy = "ipallocator.k8s.io";

@@ -11,7 +11,7 @@ test("a namespace gets its account and CA, and empties before it goes", async ()
     metrics: createMetrics(),
     serviceLb: true,
     servesIngress: false,
-    clusterCidr: "10.42.0.0/16",
+    clusterCidrs: ["10.42.0.0/16"],
     allocatesNodeCidrs: true,
     collectable: [configMaps, pods, serviceAccounts],
     namespacedResources: () => [configMaps, pods, serviceAccounts],

@@ -1,10 +1,11 @@
 /** Rules of conditions, and of the addresses of balancers in statuses. */
+
 import type { FieldError } from "../api/resource-definition.ts";
 import type { ServiceSpec, ServiceStatus } from "../gen/core-v1.ts";
 import type { Condition } from "../gen/meta-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { isAddress } from "../lib/ip-range.ts";
 import { labelKeyErrors, subdomainErrors } from "../lib/names.ts";
-import { isAddress } from "./core/address-allocator.ts";
 import { ipDetail } from "./core/address-validation.ts";
 import {
   duplicate,

@@ -1,10 +1,11 @@
 /** Rules of EndpointSlices. */
+
 import type { FieldError } from "../api/resource-definition.ts";
 import type { Endpoint, EndpointSlice } from "../gen/discovery-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { isAddress } from "../lib/ip-range.ts";
 import { labelErrors, labelKeyErrors, labelValueErrors, subdomainErrors } from "../lib/names.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
-import { isAddress } from "./core/address-allocator.ts";
 import { ipDetail, validateEndpointIp } from "./core/address-validation.ts";
 import { duplicate, invalid, invalids, oneOf, required, tooMany } from "./field-errors.ts";
 import { validateLabels } from "./metadata.ts";

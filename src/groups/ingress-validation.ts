@@ -1,9 +1,10 @@
 /** Rules of Ingresses. */
+
 import type { FieldError } from "../api/resource-definition.ts";
 import type { HTTPIngressPath, Ingress, IngressBackend } from "../gen/networking-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { isAddress } from "../lib/ip-range.ts";
 import { labelErrors, pathSegmentErrors, portNameErrors, subdomainErrors } from "../lib/names.ts";
-import { isAddress } from "./core/address-allocator.ts";
 import { invalid, invalids, notSupported, portNumber, required } from "./field-errors.ts";
 
 const pathTypes = ["Exact", "ImplementationSpecific", "Prefix"];

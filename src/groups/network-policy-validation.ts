@@ -1,9 +1,10 @@
 /** Rules of NetworkPolicies. */
+
 import type { FieldError } from "../api/resource-definition.ts";
 import type { NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from "../gen/networking-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { isAddress, isInRange, parseRange } from "../lib/ip-range.ts";
 import { portNameErrors } from "../lib/names.ts";
-import { isAddress, isInRange, parseRange } from "./core/address-allocator.ts";
 import {
   forbidden,
   invalid,

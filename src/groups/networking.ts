@@ -1,4 +1,5 @@
 /** networking.k8s.io/v1 and discovery.k8s.io/v1. */
+
 import type { FieldError, ResourceDefinition } from "../api/resource-definition.ts";
 import {
   endpointSlices,
@@ -17,9 +18,9 @@ import type {
   ServiceCIDR,
 } from "../gen/networking-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { isAddress } from "../lib/ip-range.ts";
 import { labelErrors, pathSegmentErrors, subdomainErrors } from "../lib/names.ts";
 import { formatSelector, labelSelectorOf } from "../lib/selector.ts";
-import { isAddress } from "./core/address-allocator.ts";
 import { validateEndpointSlice } from "./endpoint-slice-validation.ts";
 import { forbidden, invalid, invalids, oneOf, required, tooLong } from "./field-errors.ts";
 import { classAnnotation, validateIngress } from "./ingress-validation.ts";

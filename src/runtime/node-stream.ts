@@ -1,5 +1,7 @@
 /** A socket of Node's making as a `StreamSocket`. */
+
 import type { Socket } from "node:net";
+import { plainAddress } from "../lib/ip-range.ts";
 import type { StreamOwner, StreamSocket } from "./stream-sockets.ts";
 
 export class NodeStream implements StreamSocket {
@@ -7,7 +9,7 @@ export class NodeStream implements StreamSocket {
   #owner: StreamOwner | undefined;
 
   constructor(private readonly socket: Socket) {
-    this.remoteAddress = socket.remoteAddress ?? "";
+    this.remoteAddress = plainAddress(socket.remoteAddress ?? "");
     socket.on("data", (bytes: Buffer) => this.#owner?.data(bytes));
     socket.on("drain", () => this.#owner?.drained());
     socket.on("end", () => this.#owner?.ended());

@@ -2,6 +2,7 @@
  * Sockets driven by calls instead of streams, for what must move many small messages: a proxy's
  * connections. Kept apart from `Runtime`, as `Host` is: only an agent needs them.
  */
+
 import { lookup } from "node:dns/promises";
 import {
   type ClientHttp2Session,
@@ -11,6 +12,7 @@ import {
 } from "node:http2";
 import { isIP } from "node:net";
 import { createSecureContext, createServer, type SecureContext, type TLSSocket } from "node:tls";
+import { plainAddress } from "../lib/ip-range.ts";
 
 import type { Logger } from "./runtime.ts";
 
@@ -105,7 +107,7 @@ class BunStream implements StreamSocket {
 
   constructor(socket: Bun.Socket<BunStream>) {
     this.#socket = socket;
-    this.remoteAddress = socket.remoteAddress;
+    this.remoteAddress = plainAddress(socket.remoteAddress);
   }
 
   write(data: string | Uint8Array): boolean {
@@ -209,7 +211,7 @@ const http2Limits = {
 const http2Server: Streams["http2Server"] = (onSession) => {
   const server = createHttp2Server({ settings: http2Limits });
   server.on("session", (session) => {
-    onSession({ session, remoteAddress: session.socket.remoteAddress ?? "" });
+    onSession({ session, remoteAddress: plainAddress(session.socket.remoteAddress ?? "") });
   });
   // A session tells its own errors.
   server.on("sessionError", () => {});
@@ -287,7 +289,7 @@ async function outsideAddress(name: string): Promise<string> {
 
 /** Loopback, link-local and the unspecified addresses. */
 export function isOwnRange(address: string): boolean {
-  const plain = address.toLowerCase().replace(/^::ffff:/, "");
+  const plain = plainAddress(address.toLowerCase());
   return /^(127\.|169\.254\.|0\.|::1?$|fe[89ab][0-9a-f]:)/.test(plain);
 }
 

@@ -157,7 +157,11 @@ export function mergeLists(
   return ordered(listed, others, changes, kept, mergeKey);
 }
 
-function applyDirectives(original: readonly Json[], patch: readonly Json[], mergeKey: string) {
+function applyDirectives(
+  original: readonly Json[],
+  patch: readonly Json[],
+  mergeKey: string,
+): { readonly kept: readonly Json[]; readonly changes: readonly Json[] } {
   const changes: Json[] = [];
   let kept = original;
   let replace = false;
@@ -171,7 +175,8 @@ function applyDirectives(original: readonly Json[], patch: readonly Json[], merg
     else if (how === "merge") throw bad("merging lists cannot yet be specified in the patch");
     else throw bad(`unknown patch type: ${String(how)} in map: ${JSON.stringify(item)}`);
   }
-  return { kept: replace ? [] : kept, changes };
+  // What replaces is not merged at all: it may hold the same key twice.
+  return replace ? { kept: changes, changes: [] } : { kept, changes };
 }
 
 function mergeByKey(

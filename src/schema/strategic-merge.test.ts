@@ -52,6 +52,14 @@ describe("strategic merge of built-in types", () => {
         ],
       },
     });
+    const addresses = [
+      { type: "InternalIP", address: "10.0.0.1" },
+      { type: "InternalIP", address: "fd00::1" },
+    ];
+    const replace = { status: { addresses: [...addresses, { $patch: "replace" }] } };
+    const node = { status: { addresses: [{ type: "Hostname", address: "n" }] } };
+    const replaced = patched(node, replace, "io.k8s.api.core.v1.Node");
+    expect(replaced).toEqual({ status: { addresses } });
     const volume = { spec: { volumes: [{ name: "v", emptyDir: {} }] } };
     const retain = {
       spec: {

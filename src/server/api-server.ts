@@ -24,7 +24,7 @@ import { versionInfo } from "./version.ts";
 /** What of a server's options is about its API. */
 export type ApiSettings = Pick<
   ServerOptions,
-  "accountTokens" | "serviceCidr" | "serviceNodePortRange" | "apiServer"
+  "accountTokens" | "serviceCidrs" | "serviceNodePortRange" | "apiServer"
 >;
 
 export interface ApiParts {
@@ -52,7 +52,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
   const { server, tokens, staticUsers, runtime } = parts;
   const rows = createGroups({
     network: {
-      serviceCidrs: server.serviceCidr.split(","),
+      serviceCidrs: server.serviceCidrs,
       nodePortMin: server.serviceNodePortRange.first,
       nodePortMax: server.serviceNodePortRange.last,
     },
@@ -93,7 +93,7 @@ export function openApiServer(parts: ApiParts): ApiServer {
     },
     flags: {
       ...server.apiServer.flagz,
-      "service-cluster-ip-range": server.serviceCidr,
+      "service-cluster-ip-range": server.serviceCidrs.join(","),
       "service-node-port-range": Object.values(server.serviceNodePortRange).join("-"),
     },
     requestTimeoutMs: server.apiServer["request-timeout"],

@@ -26,7 +26,7 @@ export interface BootstrapOptions {
   /** Where cluster IPs come from. */
   readonly serviceCidrs: readonly string[];
   /** Undefined when k3 serves no DNS. */
-  readonly clusterDns: string | undefined;
+  readonly clusterDns: readonly string[];
   /** Where local volumes lie; undefined for a cluster without. */
   readonly localStoragePath: string | undefined;
   readonly servesIngress: boolean;
@@ -61,7 +61,7 @@ export async function bootstrapCluster(client: Client, options: BootstrapOptions
   ]);
   await ensureJoinRights(client);
   await ensureKubernetesService(client, options.service);
-  if (options.clusterDns !== undefined) await ensureDnsService(client, options.clusterDns);
+  if (options.clusterDns.length > 0) await ensureDnsService(client, options.clusterDns);
   const { localStoragePath } = options;
   await (options.servesIngress ? ensureIngress(client) : removeIngress(client));
   if (localStoragePath === undefined) await removeLocalStorage(client);

@@ -1,7 +1,9 @@
 /** Who is at the other end of a TLS connection, by the certificate that was shown. */
+
 import { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { Peer } from "../api/authorizer.ts";
+import { plainAddress } from "../lib/ip-range.ts";
 import { certificatesOf, subjectOf } from "../pki/x509.ts";
 import type { DoorCertificates } from "./front-door.ts";
 
@@ -48,6 +50,6 @@ export function identify(socket: TLSSocket, authorities: Authorities): DoorPeer 
 
 /** Who showed nothing that could be read. */
 export function strangerOf(socket: TLSSocket): DoorPeer {
-  const address = (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+  const address = plainAddress(socket.remoteAddress ?? "");
   return { address, certificate: undefined, frontProxy: undefined, certificateError: undefined };
 }

@@ -110,9 +110,9 @@ test("issueToNode() says what is missing in a request", async () => {
 
 test("an agent reads the settings that a server tells, in Go's form", () => {
   const options = {
-    clusterCidr: "10.42.0.0/16",
-    serviceCidr: "10.43.0.0/16",
-    clusterDns: "10.43.0.10",
+    clusterCidrs: ["10.42.0.0/16"],
+    serviceCidrs: ["10.43.0.0/16"],
+    clusterDns: ["10.43.0.10"],
     clusterDomain: "cluster.local",
     disableKubeProxy: false,
     disableNetworkPolicy: true,
@@ -129,9 +129,9 @@ test("an agent reads the settings that a server tells, in Go's form", () => {
     ServiceNodePortRange: { Base: 30000, Size: 2768 },
   });
   expect(clusterConfigOf(JSON.stringify(settings))).toEqual({
-    clusterCidr: "10.42.0.0/16",
-    serviceCidr: "10.43.0.0/16",
-    clusterDns: "10.43.0.10",
+    clusterCidrs: ["10.42.0.0/16"],
+    serviceCidrs: ["10.43.0.0/16"],
+    clusterDns: ["10.43.0.10"],
     clusterDomain: "cluster.local",
     disable: new Set(["coredns"]),
     disableKubeProxy: false,

@@ -107,16 +107,16 @@ function isAddress(text: string): boolean {
 
 /** `/v1-k3s/config`: the settings of the cluster under K3s' names, those an agent goes by. */
 export function clusterSettings(options: ServerOptions): Readonly<Record<string, unknown>> {
-  const clusterRanges = options.clusterCidr.split(",").map(goNetwork);
-  const serviceRanges = options.serviceCidr.split(",").map(goNetwork);
+  const clusterRanges = options.clusterCidrs.map(goNetwork);
+  const serviceRanges = options.serviceCidrs.map(goNetwork);
   const { first, last } = options.serviceNodePortRange;
   return {
     ClusterIPRange: clusterRanges[0],
     ClusterIPRanges: clusterRanges,
     ServiceIPRange: serviceRanges[0],
     ServiceIPRanges: serviceRanges,
-    ClusterDNS: options.clusterDns,
-    ClusterDNSs: [options.clusterDns],
+    ClusterDNS: options.clusterDns[0],
+    ClusterDNSs: options.clusterDns,
     ClusterDomain: options.clusterDomain,
     DisableKubeProxy: options.disableKubeProxy,
     DisableNPC: options.disableNetworkPolicy,

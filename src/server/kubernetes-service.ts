@@ -4,10 +4,11 @@ import type { Client, Resource } from "../client/client.ts";
 import { endpointSlices, endpoints, serviceCIDRs, services } from "../client/resources.ts";
 import type { Endpoints, Service } from "../gen/core-v1.ts";
 import type { EndpointSlice } from "../gen/discovery-v1.ts";
+import { familyOf } from "../lib/ip-range.ts";
 import type { KubeObject } from "../schema/object.ts";
 
 export interface KubernetesServiceOptions {
-  /** First address of the service CIDR. */
+  /** First address of the first service CIDR; the Service is of that family alone. */
   readonly serviceIp: string;
   /** Where this server can be reached by pods. */
   readonly address: string;
@@ -49,7 +50,7 @@ function wantedSlice({ address, port }: KubernetesServiceOptions): EndpointSlice
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
     metadata: { name, namespace, labels: { "kubernetes.io/service-name": name } },
-    addressType: "IPv4",
+    addressType: familyOf(address),
     endpoints: [{ addresses: [address], conditions: { ready: true } }],
     ports: [{ name: "https", port, protocol: "TCP" }],
   };
@@ -78,7 +79,10 @@ export async function ensureServiceCidr(client: Client, cidrs: readonly string[]
 }
 
 /** `kube-system/kube-dns`, the name by which tools look for the DNS that k3 itself serves. */
-export async function ensureDnsService(client: Client, clusterIp: string): Promise<void> {
+export async function ensureDnsService(
+  client: Client,
+  clusterIps: readonly string[],
+): Promise<void> {
   const app = "kube-dns";
   await createIfAbsent(client, services, {
     apiVersion: "v1",
@@ -93,7 +97,9 @@ export async function ensureDnsService(client: Client, clusterIp: string): Promi
       },
     },
     spec: {
-      clusterIP: clusterIp,
+      clusterIP: clusterIps[0] ?? "",
+      clusterIPs: [...clusterIps],
+      ipFamilyPolicy: clusterIps.length > 1 ? "RequireDualStack" : "SingleStack",
       type: "ClusterIP",
       ports: [
         { name: "dns", port: 53, protocol: "UDP", targetPort: 53 },

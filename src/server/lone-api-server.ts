@@ -2,12 +2,14 @@
  * What k3 is when it is called `kube-apiserver`: the API and what upstream's API server keeps by
  * itself, without scheduler, controllers and node. Its clients bring their own authority.
  */
+
 import type { AdmissionSettings } from "../api/admission/admission-config.ts";
 import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { ApiServer } from "../api/server.ts";
 import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
 import { createIpAddressController } from "../controllers/ip-address.ts";
 import { createLegacyTokenTracking } from "../controllers/legacy-tokens.ts";
+import { addressAt } from "../lib/ip-range.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { runController } from "../live/run-controller.ts";
 import { createServiceAccountTokens, type TokenOptions } from "../pki/service-account-tokens.ts";
@@ -158,13 +160,13 @@ class LoneApiServer {
     const { settings, advertiseAddress, port, clientCaPem } = this.options;
     await bootstrapCluster(this.#ready().client, {
       service: {
-        serviceIp: settings.serviceCidr.replace(/\d+\/\d+$/, "1"),
+        serviceIp: addressAt(settings.serviceCidrs[0] ?? "", 1),
         address: advertiseAddress,
         port,
       },
       authorities: { clientCaPem, requestHeaderCaPem: undefined },
-      serviceCidrs: settings.serviceCidr.split(","),
-      clusterDns: undefined,
+      serviceCidrs: settings.serviceCidrs,
+      clusterDns: [],
       localStoragePath: undefined,
       servesIngress: false,
     });

@@ -6,6 +6,7 @@ import type { JwtSettings } from "../api/auth/authentication-config.ts";
 import type { AuthorizerSettings } from "../api/auth/authorization-config.ts";
 import type { RequestHeaders } from "../api/auth/front-proxy.ts";
 import type { TokenWebhookSettings } from "../api/auth/webhook-tokens.ts";
+import type { IpFamily } from "../lib/ip-range.ts";
 
 /** Where and how the admin's kubeconfig is written. */
 export interface KubeconfigFile {
@@ -21,6 +22,10 @@ export interface KubeconfigFile {
 /** Arguments of kube-controller-manager, by its own names (`--kube-controller-manager-arg`). */
 export interface ControllerManagerArguments {
   readonly "allocate-node-cidrs": boolean;
+  /** Prefix lengths of a node's ranges; 0: the usual one. */
+  readonly "node-cidr-mask-size": number;
+  readonly "node-cidr-mask-size-ipv4": number;
+  readonly "node-cidr-mask-size-ipv6": number;
 }
 
 /** Arguments of kube-apiserver, by its own names (`--kube-apiserver-arg`). */
@@ -119,8 +124,18 @@ export interface AgentOptions extends NodeOptions {
   readonly balancerPort: number;
 }
 
+/** The cluster's addresses: of one family, or of two, the one that counts first before. */
+export interface NetworkRanges {
+  readonly clusterCidrs: readonly string[];
+  readonly serviceCidrs: readonly string[];
+  /** Prefix lengths of what a node gets of `clusterCidrs`. */
+  readonly nodeCidrMaskSizes: Readonly<Record<IpFamily, number>>;
+  /** Inside of `serviceCidrs`. */
+  readonly clusterDns: readonly string[];
+}
+
 /** What `k3 server` was asked for, decoded once from flags, environment and config file. */
-export interface ServerOptions extends NodeOptions {
+export interface ServerOptions extends NodeOptions, NetworkRanges {
   readonly httpsListenPort: number;
   readonly tlsSans: readonly string[];
   /** By which only agents join; undefined: the same as `token`. */
@@ -128,9 +143,6 @@ export interface ServerOptions extends NodeOptions {
   readonly kubeconfig: KubeconfigFile;
   /** What the `kubernetes` Service leads to. */
   readonly advertise: { readonly address: string | undefined; readonly port: number };
-  readonly clusterCidr: string;
-  readonly serviceCidr: string;
-  readonly clusterDns: string;
   readonly clusterDomain: string;
   readonly serviceNodePortRange: { readonly first: number; readonly last: number };
   /** The SQLite file. */

@@ -1,4 +1,5 @@
 /** `k3 agent` from decoded options to a node of another machine's cluster; ends with its signal. */
+
 import { type ClusterConfig, clusterConfigOf } from "../agent/join/cluster-config.ts";
 import { type LoadBalancer, startLoadBalancer } from "../agent/join/load-balancer.ts";
 import { type NodeCredentials, requestCredentials } from "../agent/join/node-credentials.ts";
@@ -17,6 +18,7 @@ import {
   pods,
   services,
 } from "../client/resources.ts";
+import { familyOf } from "../lib/ip-range.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { createClientLiveSets } from "../live/http-feed.ts";
 import type { LiveSets } from "../live/live-set.ts";
@@ -29,7 +31,7 @@ import type { Component, Scope } from "../runtime/scope.ts";
 import { componentKubeconfigText } from "./kubeconfig.ts";
 import { startKubeletDoor } from "./kubelet-door.ts";
 import type { AgentOptions } from "./options.ts";
-import { ownAddress } from "./own-address.ts";
+import { nodeIpsOf } from "./own-address.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { refuseSecondNode } from "./single.ts";
 import { k3Version } from "./version.ts";
@@ -76,11 +78,11 @@ export async function runAgent(
 /** What joining has brought. */
 interface Joined {
   readonly config: ClusterConfig;
+  readonly nodeIps: readonly string[];
   readonly credentials: NodeCredentials;
 }
 
 class Agent {
-  readonly #nodeIps: readonly string[];
   #bundle: Bundle | undefined;
   #balancer: LoadBalancer | undefined;
   #joined: Joined | undefined;
@@ -89,9 +91,7 @@ class Agent {
     private readonly options: AgentOptions,
     private readonly runtime: Runtime,
     private readonly stop: AbortSignal,
-  ) {
-    this.#nodeIps = options.nodeIps.length === 0 ? [ownAddress()] : options.nodeIps;
-  }
+  ) {}
 
   components(): readonly Component[] {
     const rows = [
@@ -150,16 +150,17 @@ class Agent {
     const supervisor = await SupervisorClient.open({ url: balancer.url, token, client }, runtime);
     const config = clusterConfigOf(await supervisor.get("/v1-k3s/config"));
     await balancer.update(JSON.parse(await supervisor.get("/v1-k3s/apiservers")) as string[]);
+    const nodeIps = nodeIpsOf(options.nodeIps, config.clusterCidrs.map(familyOf));
     const credentials = await requestCredentials({
       runtime,
       supervisor,
       dir,
       nodeName: options.nodeName,
-      nodeIps: [...this.#nodeIps, ...options.nodeAddresses.externalIps],
+      nodeIps: [...nodeIps, ...options.nodeAddresses.externalIps],
       nodePassword: await ensureNodePassword(runtime),
     });
     await this.#writeKubeconfigs(dir, credentials, balancer.url);
-    return { config, credentials };
+    return { config, nodeIps, credentials };
   }
 
   async #earlierIdentity(dir: string) {
@@ -233,12 +234,11 @@ class Agent {
         },
       },
       bundle: need(this.#bundle),
-      nodeIps: this.#nodeIps,
       isServer: false,
       version: k3Version,
       flannel: config.flannel,
-      clusterCidr: config.clusterCidr,
-      serviceCidr: config.serviceCidr,
+      clusterCidrs: config.clusterCidrs,
+      serviceCidrs: config.serviceCidrs,
       clusterDns: config.clusterDns,
       clusterDomain: config.clusterDomain,
       runsProxy: !config.disableKubeProxy,

@@ -45,7 +45,8 @@ export function startControllers(scope: Scope, of: ControllersOptions): void {
     metrics: api.metrics,
     serviceLb: !options.disable.has("servicelb"),
     servesIngress: !options.disable.has("traefik"),
-    clusterCidr: options.clusterCidr,
+    clusterCidrs: options.clusterCidrs,
+    nodeCidrMaskSizes: options.nodeCidrMaskSizes,
     allocatesNodeCidrs: options.controllerManager["allocate-node-cidrs"],
     ...controlledResources(api.registry),
   });

@@ -4,9 +4,11 @@ import type { FrontProxyIdentity } from "../api/aggregation/backend.ts";
 import type { HealthCheck } from "../api/health.ts";
 import type { HealthEndpoint } from "../api/http.ts";
 import type { ApiServer } from "../api/server.ts";
+import { urlHost } from "../api/service-address.ts";
 import { createCustomResourceDefinitionController } from "../controllers/custom-resources/definition.ts";
 import { createLegacyTokenTracking } from "../controllers/legacy-tokens.ts";
 import { UsageCollector } from "../groups/metrics/usage.ts";
+import { addressAt, familyOf, firstOf } from "../lib/ip-range.ts";
 import type { ControllerContext } from "../live/controller.ts";
 import { createEventRecorder } from "../live/event-recorder.ts";
 import { runController } from "../live/run-controller.ts";
@@ -39,7 +41,7 @@ import { keepCertificates, prepareIdentity } from "./identity.ts";
 import { LocalNodes } from "./local-nodes.ts";
 import { openSupervisor } from "./open-supervisor.ts";
 import type { ServerOptions } from "./options.ts";
-import { ownAddress } from "./own-address.ts";
+import { nodeIpsOf } from "./own-address.ts";
 import { startOwnNode } from "./own-node.ts";
 import { createRemoteNodes } from "./remote-nodes.ts";
 import { readSchedulerConfig } from "./scheduler-config.ts";
@@ -135,8 +137,15 @@ class Server {
     this.#usage = options.disable.has("metrics-server")
       ? undefined
       : new UsageCollector(this.#nodes, runtime);
-    this.#nodeIps = options.nodeIps.length === 0 ? [ownAddress()] : options.nodeIps;
-    this.#serviceIp = options.serviceCidr.replace(/\d+\/\d+$/, "1");
+    this.#nodeIps = nodeIpsOf(options.nodeIps, options.serviceCidrs.map(familyOf));
+    this.#serviceIp = addressAt(options.serviceCidrs[0] ?? "", 1);
+  }
+
+  /** Where others reach the API: of the family of the Service that leads to it. */
+  #advertised(): string {
+    const { advertise, serviceCidrs } = this.options;
+    const family = familyOf(serviceCidrs[0] ?? "");
+    return advertise.address ?? firstOf(this.#nodeIps, family) ?? this.#nodeIps[0] ?? "";
   }
 
   /** The table of what runs for which flags. */
@@ -251,7 +260,7 @@ class Server {
       staticUsers: need(this.#made.tokens).users,
       nodes: this.#nodes,
       usage: this.#usage,
-      address: `${options.advertise.address ?? this.#nodeIps[0]}:${options.httpsListenPort}`,
+      address: `${urlHost(this.#advertised())}:${options.httpsListenPort}`,
       health: (endpoint) => this.#health(endpoint),
       components: () => componentHealth(this.#healthSources()),
       frontProxy: () => this.#frontProxy(),
@@ -301,7 +310,7 @@ class Server {
     await bootstrapCluster(need(this.#made.api).client, {
       service: {
         serviceIp: this.#serviceIp,
-        address: options.advertise.address ?? this.#nodeIps[0] ?? "127.0.0.1",
+        address: this.#advertised(),
         port: options.advertise.port,
       },
       authorities: {
@@ -309,8 +318,8 @@ class Server {
         requestHeaderCaPem: authorities["request-header-ca"].certPem,
         requestHeaders: options.authentication.requestHeaders,
       },
-      serviceCidrs: options.serviceCidr.split(","),
-      clusterDns: options.disable.has("coredns") ? undefined : options.clusterDns,
+      serviceCidrs: options.serviceCidrs,
+      clusterDns: options.disable.has("coredns") ? [] : options.clusterDns,
       localStoragePath: options.disable.has("local-storage") ? undefined : options.localStoragePath,
       servesIngress: !options.disable.has("traefik"),
     });
@@ -345,7 +354,6 @@ class Server {
   #supervisor(): Supervisor {
     const { options, runtime } = this;
     const { pki, tokens, api } = this.#made;
-    const { address = this.#nodeIps[0], port } = options.advertise;
     return openSupervisor({
       options,
       runtime,
@@ -353,7 +361,7 @@ class Server {
       users: need(tokens).users,
       api: need(api),
       serviceIp: this.#serviceIp,
-      apiAddress: `${address}:${port}`,
+      apiAddress: `${urlHost(this.#advertised())}:${options.advertise.port}`,
       isReady: () => this.#isReady(),
     });
   }

@@ -217,7 +217,7 @@ export class SimCluster {
       metrics: createMetrics(),
       serviceLb: false,
       servesIngress: false,
-      clusterCidr: "10.42.0.0/16",
+      clusterCidrs: ["10.42.0.0/16"],
       allocatesNodeCidrs: true,
       ...controlledResources(registry),
     });

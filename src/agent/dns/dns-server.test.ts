@@ -48,7 +48,7 @@ beforeAll(async () => {
       runtime: real,
       live,
       scope,
-      address: "127.0.0.1",
+      addresses: ["127.0.0.1"],
       port: 0,
       metricsPort: 0,
       events: { event: (_about, _type, _reason, message) => void told.push(message) },

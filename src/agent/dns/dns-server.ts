@@ -22,10 +22,10 @@ export interface DnsContext {
   readonly live: LiveSets;
   readonly events: EventRecorder;
   readonly scope: Scope;
-  /** Where it listens, over UDP and TCP: the cluster DNS address. */
-  readonly address: string;
+  /** Where it listens, over UDP and TCP: the cluster DNS addresses. */
+  readonly addresses: readonly string[];
   readonly port?: number;
-  /** Of the metrics, over HTTP; 0 takes any. */
+  /** Of the metrics, over HTTP; 0 takes any, if there is one address. */
   readonly metricsPort: number;
   /** For example `cluster.local`. */
   readonly domain: string;
@@ -45,10 +45,16 @@ interface Desk {
   readonly resolving: () => Resolving;
 }
 
-/** Listens at once; until the lists are in, questions about the cluster fail as temporary. */
-export async function startDns(
-  context: DnsContext,
-): Promise<{ readonly port: number; readonly metricsPort: number }> {
+interface Ports {
+  readonly port: number;
+  readonly metricsPort: number;
+}
+
+/**
+ * Listens at once; until the lists are in, questions about the cluster fail as temporary. Answers
+ * the ports at the first address.
+ */
+export async function startDns(context: DnsContext): Promise<Ports> {
   const { runtime, scope } = context;
   const desk = createDesk(context);
   const respond = async (query: Uint8Array, over: Over): Promise<Uint8Array | undefined> => {
@@ -59,20 +65,25 @@ export async function startDns(
       return failure(query, rcodes.SERVFAIL);
     }
   };
-  const socket = await runtime.net.udp(context.address, context.port ?? 53, (data, from) => {
-    void respond(Buffer.from(data), "udp").then((bytes) => {
-      if (bytes !== undefined) socket.send(bytes, from);
+  const listen = async (address: string): Promise<Ports> => {
+    const socket = await runtime.net.udp(address, context.port ?? 53, (data, from) => {
+      void respond(Buffer.from(data), "udp").then((bytes) => {
+        if (bytes !== undefined) socket.send(bytes, from);
+      });
     });
-  });
-  scope.defer(() => socket.close());
-  const tcp = { type: "tcp", host: context.address, port: socket.port } as const;
-  const listener = await runtime.net.listen(tcp, (stream) => {
-    void serveTcp(stream, (query) => respond(query, "tcp"));
-  });
-  scope.defer(() => listener.close());
-  const metrics = await runtime.net.serve(context.address, context.metricsPort, desk.metrics.serve);
-  scope.defer(() => metrics.close());
-  return { port: socket.port, metricsPort: metrics.port };
+    scope.defer(() => socket.close());
+    const tcp = { type: "tcp", host: address, port: socket.port } as const;
+    const listener = await runtime.net.listen(tcp, (stream) => {
+      void serveTcp(stream, (query) => respond(query, "tcp"));
+    });
+    scope.defer(() => listener.close());
+    const metrics = await runtime.net.serve(address, context.metricsPort, desk.metrics.serve);
+    scope.defer(() => metrics.close());
+    return { port: socket.port, metricsPort: metrics.port };
+  };
+  const [ports] = await Promise.all(context.addresses.map(listen));
+  if (ports === undefined) throw new Error("The cluster's DNS has no address to listen on");
+  return ports;
 }
 
 function createDesk(context: DnsContext): Desk {
@@ -81,7 +92,7 @@ function createDesk(context: DnsContext): Desk {
   const config = followDnsConfig(context);
   const resolvers = nodeResolvers(runtime, {
     paths: context.resolvConfs ?? usualResolvConfs,
-    ownAddress: context.address,
+    ownAddresses: context.addresses,
     signal: scope.signal,
   });
   const { upstreams } = context;

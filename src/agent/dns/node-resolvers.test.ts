@@ -22,7 +22,7 @@ function resolversOf(text: string, onProbe: (name: string) => void): NodeResolve
       }),
     },
   };
-  const options = { paths: ["/etc/resolv.conf"], ownAddress: "10.43.0.10", signal };
+  const options = { paths: ["/etc/resolv.conf"], ownAddresses: ["10.43.0.10"], signal };
   return nodeResolvers(runtime, options);
 }
 const told: string[] = [];

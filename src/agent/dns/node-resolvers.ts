@@ -16,7 +16,7 @@ export interface NodeResolverOptions {
   /** Files in resolv.conf format; the first that names a usable server is taken. */
   readonly paths: readonly string[];
   /** Where we listen. */
-  readonly ownAddress: string;
+  readonly ownAddresses: readonly string[];
   readonly signal: AbortSignal;
 }
 
@@ -86,11 +86,11 @@ export function serversOf(resolvConf: string): readonly Server[] {
 
 async function usableServers(
   runtime: Runtime,
-  { paths, ownAddress }: NodeResolverOptions,
+  { paths, ownAddresses }: NodeResolverOptions,
 ): Promise<readonly Server[]> {
   for (const path of paths) {
     const named = serversOf((await runtime.files.readText(path)) ?? "");
-    const found = named.filter(({ host }) => host !== ownAddress);
+    const found = named.filter(({ host }) => !ownAddresses.includes(host));
     if (found.length > 0) return found;
   }
   return [lastResort];

@@ -4,6 +4,7 @@ import { endpointSlices } from "../../client/resources.ts";
 import type { Service } from "../../gen/core-v1.ts";
 import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { familyOf } from "../../lib/ip-range.ts";
 import type { LiveSet } from "../../live/live-set.ts";
 import { sameJson } from "../../schema/same-json.ts";
 import { ingressName, ingressNamespace } from "../../schema/served-ingress.ts";
@@ -13,17 +14,28 @@ export interface SliceWanted {
   /** The one that it belongs to. */
   readonly service: DeepReadonly<Service>;
   readonly nodeName: string;
-  readonly address: string;
+  /** The node's own: each family has its slice, in which the first of them stands. */
+  readonly addresses: readonly string[];
   readonly ports: Readonly<Record<EntryPoint, number>>;
 }
 
-/** One slice for each node: none waits for another. */
-export async function keepSlice(
+/** Slices of each node's own: none waits for another. */
+export async function keepSlices(
   client: Client,
   slices: LiveSet<EndpointSlice>,
   wanted: SliceWanted,
 ): Promise<void> {
-  const slice = sliceOf(wanted);
+  for (const family of wanted.service.spec?.ipFamilies ?? []) {
+    const address = wanted.addresses.find((ip) => familyOf(ip) === family);
+    if (address !== undefined) await keepSlice(client, slices, sliceOf(wanted, address));
+  }
+}
+
+async function keepSlice(
+  client: Client,
+  slices: LiveSet<EndpointSlice>,
+  slice: EndpointSlice,
+): Promise<void> {
   const name = slice.metadata.name ?? "";
   const present = slices.get(`${ingressNamespace}/${name}`)?.object;
   if (present === undefined) {
@@ -36,12 +48,14 @@ export async function keepSlice(
     await client.patch(endpointSlices, ingressNamespace, name, "merge", { endpoints, ports });
 }
 
-function sliceOf({ service, nodeName, address, ports }: SliceWanted): EndpointSlice {
+function sliceOf({ service, nodeName, ports }: SliceWanted, address: string): EndpointSlice {
+  const addressType = familyOf(address);
+
   return {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
     metadata: {
-      name: `${ingressName}-${nodeName}`,
+      name: `${ingressName}-${nodeName}${addressType === "IPv4" ? "" : "-v6"}`,
       namespace: ingressNamespace,
       labels: {
         "kubernetes.io/service-name": ingressName,
@@ -56,7 +70,7 @@ function sliceOf({ service, nodeName, address, ports }: SliceWanted): EndpointSl
         },
       ],
     },
-    addressType: address.includes(":") ? "IPv6" : "IPv4",
+    addressType,
     endpoints: [
       {
         addresses: [address],

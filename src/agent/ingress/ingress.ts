@@ -18,7 +18,7 @@ import { ingressName, ingressNamespace } from "../../schema/served-ingress.ts";
 import { portOwner } from "../port-owner.ts";
 import { followHostPorts } from "./host-ports.ts";
 import { IngressLink } from "./ingress-link.ts";
-import { keepSlice } from "./ingress-slice.ts";
+import { keepSlices } from "./ingress-slice.ts";
 import { type IngressPlan, planIngress } from "./plan-ingress.ts";
 import type { EntryPoint, IngressOrder, IngressReport } from "./route-table.ts";
 
@@ -98,7 +98,8 @@ class IngressKeeper implements Ingress {
       runDir,
       settings: {
         version,
-        host: "0.0.0.0",
+        // A wildcard of IPv6 takes both families; not every machine has it.
+        host: options.nodeIps.some((ip) => ip.includes(":")) ? "::" : "0.0.0.0",
         ports: takesNodePorts ? fixedPorts : anyPorts,
         accessLog: `${dataDir}/agent/logs/ingress-access.log`,
       },
@@ -270,10 +271,10 @@ class IngressKeeper implements Ingress {
     const service = this.#services.get(`${ingressNamespace}/${ingressName}`)?.object;
     if (service === undefined || this.#ports === undefined) return;
     try {
-      await keepSlice(context.client, this.#slices, {
+      await keepSlices(context.client, this.#slices, {
         service,
         nodeName,
-        address: nodeIps[0] ?? "127.0.0.1",
+        addresses: nodeIps,
         ports: this.#ports,
       });
     } catch (error) {

@@ -4,9 +4,9 @@ import { isFlannelBackend } from "../net/flannel/backends.ts";
 import type { FlannelSettings } from "../net/flannel/settings.ts";
 
 export interface ClusterConfig {
-  readonly clusterCidr: string;
-  readonly serviceCidr: string;
-  readonly clusterDns: string;
+  readonly clusterCidrs: readonly string[];
+  readonly serviceCidrs: readonly string[];
+  readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly disable: ReadonlySet<string>;
   readonly disableKubeProxy: boolean;
@@ -24,9 +24,9 @@ export function clusterConfigOf(text: string): ClusterConfig {
     throw new Error(`Cannot join: the server's flannel backend ${JSON.stringify(backend)}`);
   const disables = (raw.Disables ?? {}) as Readonly<Record<string, boolean>>;
   return {
-    clusterCidr: ranges(raw, "ClusterIPRanges"),
-    serviceCidr: ranges(raw, "ServiceIPRanges"),
-    clusterDns: string(raw, "ClusterDNS"),
+    clusterCidrs: ranges(raw, "ClusterIPRanges"),
+    serviceCidrs: ranges(raw, "ServiceIPRanges"),
+    clusterDns: (raw.ClusterDNSs as readonly string[] | undefined) ?? [string(raw, "ClusterDNS")],
     clusterDomain: string(raw, "ClusterDomain"),
     disable: new Set(Object.keys(disables).filter((name) => disables[name] === true)),
     disableKubeProxy: raw.DisableKubeProxy === true,
@@ -46,16 +46,14 @@ function string(raw: Raw, name: string): string {
 }
 
 /** Go's net.IPNet: an address and the bytes of its mask. */
-function ranges(raw: Raw, name: string): string {
+function ranges(raw: Raw, name: string): readonly string[] {
   const list = raw[name] as readonly { readonly IP: string; readonly Mask: string }[] | undefined;
   if (list === undefined || list.length === 0)
     throw new Error(`Cannot join: the server's configuration has no ${name}`);
-  return list
-    .map(({ IP, Mask }) => {
-      const mask = ipaddr.fromByteArray([...Buffer.from(Mask, "base64")]);
-      const prefix = mask.prefixLengthFromSubnetMask();
-      if (prefix === null) throw new Error(`Cannot join: ${name} has an odd mask`);
-      return `${IP}/${prefix}`;
-    })
-    .join(",");
+  return list.map(({ IP, Mask }) => {
+    const mask = ipaddr.fromByteArray([...Buffer.from(Mask, "base64")]);
+    const prefix = mask.prefixLengthFromSubnetMask();
+    if (prefix === null) throw new Error(`Cannot join: ${name} has an odd mask`);
+    return `${IP}/${prefix}`;
+  });
 }

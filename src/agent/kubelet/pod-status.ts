@@ -2,6 +2,7 @@
  * The status the kubelet reports of a pod: container states, phase and conditions out of what the
  * runtime runs, as upstream's `generateAPIPodStatus` decides. Pure.
  */
+
 import type * as core from "../../gen/core-v1.ts";
 import {
   type ContainerState,
@@ -12,6 +13,7 @@ import {
 } from "./cri-state.ts";
 import { hasEnded, type PodFacts, type Waiting } from "./plan-pod.ts";
 import { podConditions } from "./pod-conditions.ts";
+import { sortedPodIps } from "./pod-ips.ts";
 import { containerResourceStatus, podResourceStatus } from "./resource-status.ts";
 import { qosClassOf } from "./resources.ts";
 import { isAlive, restarts } from "./restarts.ts";
@@ -91,7 +93,9 @@ function podIps(facts: StatusFacts): readonly string[] {
   if (facts.pod.spec.hostNetwork === true) return facts.nodeIps;
   const ips = (readySandbox(facts.cri) ?? facts.cri.sandboxes[0])?.ips ?? [];
   // A pod that ended keeps the address it had.
-  return ips.length > 0 ? ips : (facts.pod.status?.podIPs ?? []).map((entry) => entry.ip);
+  return ips.length > 0
+    ? sortedPodIps(ips, facts.nodeIps)
+    : (facts.pod.status?.podIPs ?? []).map((entry) => entry.ip);
 }
 
 function listed(status: PodStatus | undefined): readonly ContainerStatus[] {

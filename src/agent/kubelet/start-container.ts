@@ -1,4 +1,5 @@
 /** Starts one container: image, environment, mounts, create, start, postStart. */
+
 import { criText } from "../cri/client.ts";
 import { ImageError, type PresentImage } from "../images.ts";
 import { sizesOf } from "./allocation.ts";
@@ -11,6 +12,7 @@ import type { PodPlace } from "./field-ref.ts";
 import { runHandler } from "./handlers.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
 import { blockDevices, containerMounts } from "./mounts.ts";
+import { sortedPodIps } from "./pod-ips.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { type SandboxConfig, sandboxConfig } from "./sandbox-config.ts";
 import { fieldPathOf, type NamedContainer, type Pod, podDir, podLogDir } from "./types.ts";
@@ -38,7 +40,7 @@ export function placeOf(context: KubeletContext, pod: Pod, podIps: readonly stri
   return {
     nodeName: context.nodeName,
     hostIps: context.nodeIps,
-    podIps: pod.spec.hostNetwork === true ? context.nodeIps : podIps,
+    podIps: pod.spec.hostNetwork === true ? context.nodeIps : sortedPodIps(podIps, context.nodeIps),
     allocatable: context.allocatable,
   };
 }

@@ -3,7 +3,7 @@ import { createSimulatedRuntime } from "../../runtime/simulated.ts";
 import { writeCniConfig } from "./cni.ts";
 
 const runtime = createSimulatedRuntime(1);
-const place = { dir: "/net.d", podCidr: "10.42.3.0/24", leaseDir: "/leases", mtu: 1450 };
+const place = { dir: "/net.d", podCidrs: ["10.42.3.0/24"], leaseDir: "/leases", mtu: 1450 };
 const written = async (): Promise<unknown> =>
   JSON.parse((await runtime.files.readText("/net.d/10-flannel.conflist")) ?? "");
 

@@ -4,8 +4,8 @@ import type { Runtime } from "../../runtime/runtime.ts";
 export interface CniConfig {
   /** `<data-dir>/agent/etc/cni/net.d`. */
   readonly dir: string;
-  /** The node's part of the cluster range, for example 10.42.0.0/24. */
-  readonly podCidr: string;
+  /** The node's parts of the cluster's ranges, for example 10.42.0.0/24. */
+  readonly podCidrs: readonly string[];
   /** `<data-dir>/agent/...` where address leases are kept; it must survive a restart. */
   readonly leaseDir: string;
   readonly mtu: number;
@@ -49,7 +49,7 @@ interface Conflist {
  * flannel's plugin hands over to another one, with the node's range filled in. It is not among
  * ours: what it would have called stands in its place.
  */
-function delegateOf({ delegate = {} }: Plugin, { podCidr, leaseDir, mtu }: CniConfig): Plugin {
+function delegateOf({ delegate = {} }: Plugin, { podCidrs, leaseDir, mtu }: CniConfig): Plugin {
   const { ipam = {}, ...given } = delegate as Plugin;
   const isBridge = (given.type ?? "bridge") === "bridge";
   return {
@@ -60,10 +60,15 @@ function delegateOf({ delegate = {} }: Plugin, { podCidr, leaseDir, mtu }: CniCo
     ipam: {
       type: "host-local",
       dataDir: leaseDir,
-      ranges: [[{ subnet: podCidr }]],
+      ranges: rangesOf(podCidrs),
       ...(ipam as Plugin),
     },
   };
+}
+
+/** A pod gets one address of each. */
+function rangesOf(podCidrs: readonly string[]): readonly unknown[] {
+  return podCidrs.map((subnet) => [{ subnet }]);
 }
 
 export function conflistOf(config: Omit<CniConfig, "given">): Readonly<Record<string, unknown>> {
@@ -84,7 +89,7 @@ export function conflistOf(config: Omit<CniConfig, "given">): Readonly<Record<st
         ipam: {
           type: "host-local",
           dataDir: config.leaseDir,
-          ranges: [[{ subnet: config.podCidr }]],
+          ranges: rangesOf(config.podCidrs),
         },
       },
       {

@@ -5,7 +5,7 @@ import { servicePortRows } from "./service-ports.ts";
 import { endpoint, service, slice } from "./testing/objects.ts";
 
 const runtime = createRuntime({ logLevel: "error" });
-const ports = new HealthCheckPorts(runtime);
+const ports = new HealthCheckPorts(runtime, "0.0.0.0");
 afterAll(() => ports.update([]));
 
 async function freePort(): Promise<number> {
@@ -38,7 +38,7 @@ test("a balancer learns whether a node has endpoints, until the service is gone"
     ),
   ];
   const told = (name: string) =>
-    healthChecked(servicePortRows([local], slices, { name, zone: "" }));
+    healthChecked(servicePortRows([local], slices, { name, zone: "", family: "IPv4" }));
   expect(told("here")).toEqual([{ namespace: "default", name: "a", port, localEndpoints: 1 }]);
   const ask = async (): Promise<Response> => await fetch(`http://127.0.0.1:${port}/`);
   await ports.update(told("here"));

@@ -33,10 +33,13 @@ interface Open {
 
 export class HealthCheckPorts {
   readonly #runtime: Runtime;
+  readonly #host: string;
   readonly #open = new Map<number, Open>();
 
-  constructor(runtime: Runtime) {
+  /** `host`: the address to listen on, of one family or of both. */
+  constructor(runtime: Runtime, host: string) {
     this.#runtime = runtime;
+    this.#host = host;
   }
 
   /** Resolves when the ports of these services are open, and no others. */
@@ -59,7 +62,7 @@ export class HealthCheckPorts {
 
   async #listen(port: number): Promise<Listener | undefined> {
     try {
-      return await this.#runtime.net.serve("0.0.0.0", port, async () => this.#answer(port));
+      return await this.#runtime.net.serve(this.#host, port, async () => this.#answer(port));
     } catch (error) {
       // Tried again with the next change of services, as kube-proxy does.
       this.#runtime.log.warn("A health check port cannot be opened", { port, error });

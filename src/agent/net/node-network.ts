@@ -1,17 +1,16 @@
 /** What a node needs besides rules: kernel switches, and a place for the service addresses. */
 import type { Runtime } from "../../runtime/runtime.ts";
 import { bridgeName } from "./cni.ts";
-import { routeProtocol, vxlanLinkPrefix, wireguardLink } from "./flannel/backends.ts";
+import type { FamilyNetwork } from "./family-network.ts";
+import { routeProtocol, vxlanLink, wireguardLink } from "./flannel/backends.ts";
 import { policyTable } from "./policy-plan.ts";
 import { proxyTable } from "./proxy-plan.ts";
 import { setSwitches } from "./switches.ts";
 import { removeTable } from "./table-keeper.ts";
 
 export interface NodeNetwork {
-  readonly nodeIp: string;
-  readonly serviceCidr: string;
-  /** The address the DNS listens on, inside `serviceCidr`. */
-  readonly dnsIp: string;
+  /** One for each address family of the cluster. */
+  readonly networks: readonly FamilyNetwork[];
   /** Where to note what the kernel's switches were; undefined notes nothing. */
   readonly switchLedger: string | undefined;
 }
@@ -25,21 +24,25 @@ export const serviceLink = "k3-dns";
 /** Sets the switches and the service link; doing it twice changes nothing. */
 export async function prepareNodeNetwork(
   runtime: Runtime,
-  network: NodeNetwork,
+  { networks, switchLedger }: NodeNetwork,
   signal: AbortSignal,
 ): Promise<void> {
   await tryRun(runtime, ["modprobe", "br_netfilter"], signal);
-  await setSwitches(runtime, network.switchLedger);
+  const families = networks.map(({ family }) => family);
+  await setSwitches(runtime, families, switchLedger);
   await addServiceLink(runtime, signal);
-  const address = `${network.dnsIp}/32`;
-  await mustIp(runtime, ["address", "replace", address, "dev", serviceLink], signal);
+  for (const { dnsIp } of networks) {
+    if (dnsIp === undefined) continue;
+    // Nobody else can be there to have the same address: it is of use at once.
+    const words = dnsIp.includes(":") ? [`${dnsIp}/128`, "nodad"] : [`${dnsIp}/32`];
+    await mustIp(runtime, ["address", "replace", ...words, "dev", serviceLink], signal);
+  }
   await mustIp(runtime, ["link", "set", serviceLink, "up"], signal);
   // Without a default route the kernel would refuse service addresses before any rule sees them.
-  await mustIp(
-    runtime,
-    ["route", "replace", network.serviceCidr, "dev", serviceLink, "src", network.nodeIp],
-    signal,
-  );
+  for (const { serviceCidr, nodeIp } of networks) {
+    const source = nodeIp === undefined ? [] : ["src", nodeIp];
+    await mustIp(runtime, ["route", "replace", serviceCidr, "dev", serviceLink, ...source], signal);
+  }
 }
 
 async function addServiceLink(runtime: Runtime, signal: AbortSignal): Promise<void> {
@@ -54,17 +57,21 @@ async function addServiceLink(runtime: Runtime, signal: AbortSignal): Promise<vo
 /** Takes away all that the network of a node has left in the kernel. */
 export async function cleanupNetwork(runtime: Runtime): Promise<void> {
   const { signal } = new AbortController();
-  for (const table of [proxyTable, policyTable, ...hostPortTables]) {
+  const families = ["IPv4", "IPv6"] as const;
+  const tables = families.flatMap((family) => [proxyTable(family), policyTable(family)]);
+  for (const table of [...tables, ...hostPortTables]) {
     try {
       await removeTable(runtime, table);
     } catch (error) {
       runtime.log.warn("A packet filter table stays", { table, error });
     }
   }
-  for (const link of [serviceLink, bridgeName, `${vxlanLinkPrefix}1`, wireguardLink]) {
+  const overlays = families.flatMap((family) => [vxlanLink(family, 1), wireguardLink(family)]);
+  for (const link of [serviceLink, bridgeName, ...overlays]) {
     await tryRun(runtime, ["ip", "link", "delete", "dev", link], signal);
   }
-  await tryRun(runtime, ["ip", "route", "flush", "proto", routeProtocol], signal);
+  for (const family of ["-4", "-6"])
+    await tryRun(runtime, ["ip", family, "route", "flush", "proto", routeProtocol], signal);
 }
 
 async function ip(runtime: Runtime, flags: readonly string[], signal: AbortSignal) {

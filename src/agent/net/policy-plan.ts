@@ -1,14 +1,19 @@
-/** From network policies to one nftables table: who may speak to the pods of this node. */
+/** The nftables table of one address family for policies: who may speak to pods of this node. */
 import type {
   NetworkPolicy,
   NetworkPolicyPeer,
   NetworkPolicyPort,
 } from "../../gen/networking-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { familyOf, type IpFamily } from "../../lib/ip-range.ts";
 import { type Labels, labelSelectorOf, matchesLabels } from "../../lib/selector.ts";
 import type { NftChain, NftSet, NftTable } from "./nft.ts";
+import { nftFamilies } from "./nft-family.ts";
 
-export const policyTable = "ip k3-policy";
+/** Family and name of the table: each address family has its own. */
+export function policyTable(family: IpFamily): string {
+  return `${nftFamilies[family].ip} k3-policy`;
+}
 
 export interface PolicyPod {
   readonly namespace: string;
@@ -31,17 +36,19 @@ type Ports = readonly DeepReadonly<NetworkPolicyPort>[];
 
 /** The side of a packet that the peer of the policy's pod is on, and the pod's own side. */
 const sides = {
-  ingress: { peer: "ip saddr", own: "ip daddr" },
-  egress: { peer: "ip daddr", own: "ip saddr" },
+  ingress: { peer: "saddr", own: "daddr" },
+  egress: { peer: "daddr", own: "saddr" },
 } as const;
+/** By these, pods and nodes find each other on a link: no policy speaks of them. */
+const neighbours = [
+  "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+  "icmpv6 type { nd-router-solicit, nd-router-advert } accept",
+];
 /**
  * As K3s does it: a refusal tells the client at once. Behind a Service address on one bridge it
  * does not arrive, since the kernel sends it past address translation; the client then waits.
  */
 const refusals = ["meta l4proto tcp reject with tcp reset", "reject"];
-const addressSet = "type ipv4_addr";
-const addressMap = "type ipv4_addr : verdict";
-const namedPortSet = "type ipv4_addr . inet_proto . inet_service";
 
 /** Whether `policy` speaks of this direction: pods it selects are then closed to all else. */
 export function isolates(policy: DeepReadonly<NetworkPolicy>, direction: Direction): boolean {
@@ -60,8 +67,13 @@ export function selects(
   return matchesLabels(labelSelectorOf(policy.spec.podSelector ?? {}), pod.labels);
 }
 
-export function planPolicies(world: PolicyWorld): NftTable {
-  const plan = new Plan(world);
+/** The table of one family; addresses of the other in `world` do not count. */
+export function planPolicies(world: PolicyWorld, family: IpFamily): NftTable {
+  const pods = world.pods.map((pod) => ({
+    ...pod,
+    ips: pod.ips.filter((ip) => familyOf(ip) === family),
+  }));
+  const plan = new Plan({ ...world, pods }, family);
   for (const direction of ["egress", "ingress"] as const) plan.addDirection(direction);
   return { chains: [plan.chains], sets: plan.sets, dynamicSets: new Map() };
 }
@@ -70,7 +82,16 @@ class Plan {
   readonly chains = new Map<string, NftChain>();
   readonly sets = new Map<string, NftSet>();
 
-  constructor(private readonly world: PolicyWorld) {
+  readonly #ip: "ip" | "ip6";
+  readonly #addressType: string;
+
+  constructor(
+    private readonly world: PolicyWorld,
+    private readonly family: IpFamily,
+  ) {
+    const { ip, address } = nftFamilies[family];
+    this.#ip = ip;
+    this.#addressType = `type ${address}`;
     this.chains.set("refuse", { rules: refusals });
   }
 
@@ -89,21 +110,27 @@ class Plan {
         selves.set(`${ip} . ${ip}`, "");
       }
     }
-    this.sets.set(`${direction}-pods`, { kind: "map", type: addressMap, elements: [pods] });
+    this.sets.set(`${direction}-pods`, {
+      kind: "map",
+      type: `${this.#addressType} : verdict`,
+      elements: [pods],
+    });
     this.sets.set(`${direction}-selves`, {
       kind: "set",
-      type: "type ipv4_addr . ipv4_addr",
+      type: `${this.#addressType} . ${nftFamilies[this.family].address}`,
       elements: [selves],
     });
     // Two base chains: what one accepts, the other still has its say on.
     const priority = direction === "egress" ? -20 : -10;
+    const ip = this.#ip;
     this.chains.set(direction, {
       hook: `type filter hook forward priority ${priority}`,
       rules: [
         "ct state established,related accept",
+        ...(this.family === "IPv6" ? neighbours : []),
         // No policy keeps a pod from itself.
-        `ip saddr . ip daddr @${direction}-selves accept`,
-        `${sides[direction].own} vmap @${direction}-pods`,
+        `${ip} saddr . ${ip} daddr @${direction}-selves accept`,
+        `${ip} ${sides[direction].own} vmap @${direction}-pods`,
       ],
     });
   }
@@ -146,28 +173,29 @@ class Plan {
     const rules: string[] = [];
     for (const peer of peers.length === 0 ? [undefined] : peers) {
       const from = this.#peer(direction, policy, peer);
+      if (from === undefined) continue;
       for (const place of places) rules.push(words(from, place, "accept"));
       for (const port of named) {
         const set = this.#namedPorts(direction, policy, peer, port);
         if (set === undefined) continue;
-        rules.push(words(from, `ip daddr . meta l4proto . th dport @${set}`, "accept"));
+        rules.push(words(from, `${this.#ip} daddr . meta l4proto . th dport @${set}`, "accept"));
       }
     }
     return rules;
   }
 
-  /** The match for one peer; "" for everybody. */
+  /** The match for one peer; "" for everybody, undefined for nobody of this family. */
   #peer(
     direction: Direction,
     policy: DeepReadonly<NetworkPolicy>,
     peer: DeepReadonly<NetworkPolicyPeer> | undefined,
-  ): string {
+  ): string | undefined {
     if (peer === undefined) return "";
-    const side = sides[direction].peer;
+    const side = `${this.#ip} ${sides[direction].peer}`;
     if (peer.ipBlock !== undefined) {
       const { cidr, except = [] } = peer.ipBlock;
       // The address families do not mix: an IPv6 block lets no IPv4 packet through.
-      if (cidr.includes(":")) return `${side} != 0.0.0.0/0`;
+      if (familyOf(cidr) !== this.family) return undefined;
       return words(`${side} ${cidr}`, ...except.map((one) => `${side} != ${one}`));
     }
     const { namespaceSelector, podSelector } = peer;
@@ -175,7 +203,7 @@ class Plan {
     const name = `peers/${digest(JSON.stringify([home, namespaceSelector, podSelector]))}`;
     if (!this.sets.has(name)) {
       const ips = this.#podsOf(policy, peer).flatMap((pod) => pod.ips);
-      this.#addSet(name, addressSet, ips);
+      this.#addSet(name, this.#addressType, ips);
     }
     return `${side} @${name}`;
   }
@@ -219,7 +247,7 @@ class Plan {
     const { namespace, name } = policy.metadata;
     const identity = [namespace, name, direction, peer, wanted.port, protocol];
     const set = `ports/${digest(JSON.stringify(identity))}`;
-    this.#addSet(set, namedPortSet, elements);
+    this.#addSet(set, `${this.#addressType} . inet_proto . inet_service`, elements);
     return set;
   }
 

@@ -17,6 +17,7 @@ const never = new AbortController().signal;
 const reason = NodeNamespace.reasonToSkip();
 if (reason !== undefined) console.log(`left out: network policies in a kernel: ${reason}`);
 
+const families = ["IPv4", "IPv6"] as const;
 const testPods: readonly TestPod[] = ["x", "y", "z"].flatMap((namespace, i) =>
   ["a", "b", "c"].map((name, j) => ({ namespace, name, ip: `10.42.0.${2 + i * 3 + j}` })),
 );
@@ -98,7 +99,7 @@ describe.skipIf(reason !== undefined)("network policies in a kernel", () => {
         name: "network-policy",
         needs: [],
         start: async (scope) => {
-          policy = startPolicy({ runtime: node.runtime, live, scope, nodeName: "here" });
+          policy = startPolicy({ runtime: node.runtime, live, scope, nodeName: "here", families });
         },
         health: () => ({ ok: true }),
       },

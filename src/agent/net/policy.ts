@@ -2,12 +2,17 @@
 import { namespaces, networkPolicies, pods } from "../../client/resources.ts";
 import type { Pod } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { IpFamily } from "../../lib/ip-range.ts";
 import type { LiveChange, LiveObject, LiveSets } from "../../live/live-set.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
-import type { NftTable } from "./nft.ts";
-import { type PolicyPod, planPolicies, policyTable, selects } from "./policy-plan.ts";
-import { isIpv4 } from "./service-ports.ts";
+import {
+  type PolicyPod,
+  type PolicyWorld,
+  planPolicies,
+  policyTable,
+  selects,
+} from "./policy-plan.ts";
 import { removeTable, TableKeeper } from "./table-keeper.ts";
 
 export interface PolicyContext {
@@ -15,6 +20,8 @@ export interface PolicyContext {
   readonly live: LiveSets;
   readonly scope: Scope;
   readonly nodeName: string;
+  /** The address families of the cluster's pods. */
+  readonly families: readonly IpFamily[];
 }
 
 /** What the kubelet asks between a pod's getting its address and its first container. */
@@ -32,7 +39,8 @@ export function startPolicy(context: PolicyContext): PodAdmission {
 
 class Enforcer implements PodAdmission {
   readonly #context: PolicyContext;
-  readonly #keeper: TableKeeper;
+  /** One for each family. */
+  readonly #keepers: readonly TableKeeper[];
   /** Local pods by uid, with the addresses that their status may not tell yet. */
   readonly #fresh = new Map<string, { pod: DeepReadonly<Pod>; ips: readonly string[] }>();
   readonly #firstPolicy = Promise.withResolvers<void>();
@@ -40,11 +48,14 @@ class Enforcer implements PodAdmission {
 
   constructor(context: PolicyContext) {
     this.#context = context;
-    this.#keeper = new TableKeeper({
-      runtime: context.runtime,
-      name: policyTable,
-      plan: () => this.#plan(),
-    });
+    this.#keepers = context.families.map(
+      (family) =>
+        new TableKeeper({
+          runtime: context.runtime,
+          name: policyTable(family),
+          plan: () => planPolicies(this.#world(), family),
+        }),
+    );
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -52,18 +63,20 @@ class Enforcer implements PodAdmission {
     const policySet = live.of(networkPolicies);
     const follow = policySet.subscribe(() => {
       this.#firstPolicy.resolve();
-      this.#keeper.ring();
+      this.#ring();
     });
     scope.defer(() => follow[Symbol.dispose]());
     signal.addEventListener("abort", () => this.#firstPolicy.resolve(), { once: true });
     await policySet.ready(signal);
     if ([...policySet.list()].length > 0) this.#firstPolicy.resolve();
     // What an earlier run left would still be enforced.
-    else await removeTable(this.#context.runtime, policyTable);
+    else
+      for (const family of this.#context.families)
+        await removeTable(this.#context.runtime, policyTable(family));
     await this.#firstPolicy.promise;
     if (signal.aborted) return;
     await this.#followPods(signal);
-    await this.#keeper.run(signal);
+    await Promise.all(this.#keepers.map((keeper) => keeper.run(signal)));
   }
 
   async admit(pod: DeepReadonly<Pod>, ips: readonly string[], signal: AbortSignal): Promise<void> {
@@ -79,8 +92,12 @@ class Enforcer implements PodAdmission {
     const known = this.#fresh.get(uidOf(pod));
     if (known !== undefined && known.ips.join() === ips.join()) return;
     this.#fresh.set(uidOf(pod), { pod, ips });
-    if (isSelected) await this.#keeper.settled(signal);
-    else this.#keeper.ring();
+    if (isSelected) await Promise.all(this.#keepers.map((keeper) => keeper.settled(signal)));
+    else this.#ring();
+  }
+
+  #ring(): void {
+    for (const keeper of this.#keepers) keeper.ring();
   }
 
   async #followPods(signal: AbortSignal): Promise<void> {
@@ -90,9 +107,9 @@ class Enforcer implements PodAdmission {
     const subscriptions = [
       podSet.subscribe((change) => {
         if (change.type === "deleted") this.#fresh.delete(uidOf(change.now.object));
-        if (matters(change)) this.#keeper.ring();
+        if (matters(change)) this.#ring();
       }),
-      namespaceSet.subscribe(() => this.#keeper.ring()),
+      namespaceSet.subscribe(() => this.#ring()),
     ];
     scope.defer(() => {
       for (const subscription of subscriptions) subscription[Symbol.dispose]();
@@ -101,11 +118,11 @@ class Enforcer implements PodAdmission {
     this.#isFollowing = true;
   }
 
-  #plan(): NftTable {
+  #world(): PolicyWorld {
     const { live } = this.#context;
     const known = new Map([...live.of(pods).list()].map(({ object }) => [uidOf(object), object]));
     const unlisted = [...this.#fresh].filter(([uid]) => !known.has(uid));
-    return planPolicies({
+    return {
       policies: [...live.of(networkPolicies).list()].map(({ object }) => object),
       pods: [...known.values(), ...unlisted.map(([, { pod }]) => pod)].map((pod) =>
         this.#podOf(pod),
@@ -116,7 +133,7 @@ class Enforcer implements PodAdmission {
           object.metadata.labels ?? {},
         ]),
       ),
-    });
+    };
   }
 
   #podOf(pod: DeepReadonly<Pod>): PolicyPod {
@@ -147,7 +164,7 @@ function addressesOf(pod: DeepReadonly<Pod>, fresh: readonly string[]): readonly
   const { phase, podIPs = [] } = pod.status ?? {};
   if (pod.spec.hostNetwork === true || phase === "Succeeded" || phase === "Failed") return [];
   const known = podIPs.map(({ ip }) => ip);
-  return [...new Set([...known, ...fresh])].filter(isIpv4);
+  return [...new Set([...known, ...fresh])];
 }
 
 /** Of all that happens to pods, policies care for addresses, labels and ends. */

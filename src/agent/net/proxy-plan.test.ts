@@ -1,12 +1,15 @@
 import { expect, test } from "bun:test";
 import { lookUp } from "./layers.ts";
 import { emptyTable, type NftTable, updateScript } from "./nft.ts";
+import type { ProxyNode } from "./proxy-base.ts";
 import { ProxyPlanner } from "./proxy-plan.ts";
 import { servicePortRows as rowsAt } from "./service-ports.ts";
 import { staleFlows } from "./stale-flows.ts";
 import { endpoint, service, slice } from "./testing/objects.ts";
 
-const node = {
+const node: ProxyNode = {
+  family: "IPv4",
+  masqueradesPods: true,
   clusterCidr: "10.42.0.0/16",
   serviceCidr: "10.43.0.0/16",
   ownServiceIps: ["10.43.0.10"],
@@ -17,7 +20,7 @@ type Rows = ReturnType<typeof rowsAt>;
 type Lists = Parameters<typeof rowsAt>;
 
 function servicePortRows(services: Lists[0], slices: Lists[1], nodeName: string): Rows {
-  return rowsAt(services, slices, { name: nodeName, zone: "east" });
+  return rowsAt(services, slices, { name: nodeName, zone: "east", family: "IPv4" });
 }
 
 function plan(...args: Parameters<typeof servicePortRows>): NftTable {
@@ -134,6 +137,8 @@ test("flows of UDP endpoints that are gone are cut", () => {
   expect(staleFlows(rows(["10.42.0.2", "10.42.0.3"]), rows(["10.42.0.3"]))).toEqual([
     [
       "-D",
+      "-f",
+      "ipv4",
       "-p",
       "udp",
       "--orig-dst",

@@ -1,26 +1,43 @@
-/** From service ports to one nftables table: what kube-proxy does, in its nftables manner. */
+/** Service ports of one family as its nftables table: what kube-proxy does, in its manner. */
+import type { IpFamily } from "../../lib/ip-range.ts";
 import { IndexRanges } from "./index-ranges.ts";
 import type { NftChain, NftSet, NftTable } from "./nft.ts";
+import { type NftFamily, nameOf, nftFamilies } from "./nft-family.ts";
 import { baseChains, fromOutside, type ProxyNode } from "./proxy-base.ts";
 import type { ServicePortRow, Target, Targets } from "./service-ports.ts";
 
-export const proxyTable = "ip k3-proxy";
+/** Family and name of the table: the services of each address family have their own. */
+export function proxyTable(family: IpFamily): string {
+  return `${nftFamilies[family].ip} k3-proxy`;
+}
 
-const addressMap = "type ipv4_addr . inet_proto . inet_service : verdict";
-const portMap = "type inet_proto . inet_service : verdict";
-/** Kinds of the sets that are there from the start; those of endpoints come as they are needed. */
-const standing: Readonly<Record<string, Pick<NftSet, "kind" | "type">>> = {
-  "service-ips": { kind: "map", type: addressMap },
-  "service-node-ports": { kind: "map", type: portMap },
-  "refused-ips": { kind: "map", type: addressMap },
-  "refused-node-ports": { kind: "map", type: portMap },
-  "guarded-ips": { kind: "map", type: addressMap },
-  "local-endpoints": { kind: "set", type: "type ipv4_addr" },
-  hairpins: { kind: "set", type: "type ipv4_addr . ipv4_addr" },
-};
-/** Endpoints under their numbers, and the chains of those that clients stick to. */
-const targetMap = { kind: "map", type: "type mark : ipv4_addr . inet_service" } as const;
-const lotMap = { kind: "map", type: "type mark : verdict" } as const;
+type SetKind = Pick<NftSet, "kind" | "type">;
+
+interface SetKinds {
+  /** Those that are there from the start; those of endpoints come as they are needed. */
+  readonly standing: Readonly<Record<string, SetKind>>;
+  /** Endpoints under their numbers, and the chains of those that clients stick to. */
+  readonly targets: SetKind;
+  readonly lots: SetKind;
+}
+
+function setKinds(address: string): SetKinds {
+  const addressMap = `type ${address} . inet_proto . inet_service : verdict`;
+  const portMap = "type inet_proto . inet_service : verdict";
+  return {
+    standing: {
+      "service-ips": { kind: "map", type: addressMap },
+      "service-node-ports": { kind: "map", type: portMap },
+      "refused-ips": { kind: "map", type: addressMap },
+      "refused-node-ports": { kind: "map", type: portMap },
+      "guarded-ips": { kind: "map", type: addressMap },
+      "local-endpoints": { kind: "set", type: `type ${address}` },
+      hairpins: { kind: "set", type: `type ${address} . ${address}` },
+    },
+    targets: { kind: "map", type: `type mark : ${address} . inet_service` },
+    lots: { kind: "map", type: "type mark : verdict" },
+  };
+}
 
 /** What one service port adds to the table. */
 interface Fragment {
@@ -56,6 +73,7 @@ const noElements: ReadonlyMap<string, string> = new Map();
 export class ProxyPlanner {
   readonly #node: ProxyNode;
   readonly #base: ReadonlyMap<string, NftChain>;
+  readonly #kinds: SetKinds;
   readonly #numbers = new IndexRanges();
   readonly #fragments = new WeakMap<ServicePortRow, Fragment>();
   #parts: readonly Part[] = Array.from({ length: partCount }, () => emptyPart);
@@ -63,6 +81,7 @@ export class ProxyPlanner {
   constructor(node: ProxyNode) {
     this.#node = node;
     this.#base = baseChains(node);
+    this.#kinds = setKinds(nftFamilies[node.family].address);
   }
 
   plan(rows: readonly ServicePortRow[]): NftTable {
@@ -78,11 +97,11 @@ export class ProxyPlanner {
     const parts = this.#parts;
     const used = new Set(parts.flatMap(({ ranges }) => ranges));
     this.#numbers.keepOnly((key) => used.has(key));
-    const names = new Set(Object.keys(standing));
+    const names = new Set(Object.keys(this.#kinds.standing));
     for (const { elements } of parts) for (const name of elements.keys()) names.add(name);
     return {
       chains: [this.#base, ...parts.map(({ chains }) => chains)],
-      sets: new Map([...names].map((name) => [name, setOf(name, parts)])),
+      sets: new Map([...names].map((name) => [name, this.#setOf(name, parts)])),
       dynamicSets: new Map(parts.flatMap(({ dynamicSets }) => [...dynamicSets])),
     };
   }
@@ -106,6 +125,12 @@ export class ProxyPlanner {
     return { rows, chains, dynamicSets, elements, ranges };
   }
 
+  #setOf(name: string, parts: readonly Part[]): NftSet {
+    const { standing, lots, targets } = this.#kinds;
+    const known = standing[name] ?? (name.startsWith("lots") ? lots : targets);
+    return { ...known, elements: parts.map(({ elements }) => elements.get(name) ?? noElements) };
+  }
+
   #fragmentOf(row: ServicePortRow): Fragment {
     const known = this.#fragments.get(row);
     if (known !== undefined) return known;
@@ -122,34 +147,34 @@ function partOf({ id }: ServicePortRow): number {
   return sum % partCount;
 }
 
-function setOf(name: string, parts: readonly Part[]): NftSet {
-  const known = standing[name] ?? (name.startsWith("lots") ? lotMap : targetMap);
-  return { ...known, elements: parts.map(({ elements }) => elements.get(name) ?? noElements) };
-}
-
 class FragmentBuilder {
   readonly #chains = new Map<string, NftChain>();
   readonly #dynamicSets = new Map<string, string>();
   readonly #elements: [string, string, string][] = [];
   readonly #ranges: string[] = [];
+  readonly #family: NftFamily;
 
   constructor(
     private readonly row: ServicePortRow,
     private readonly node: ProxyNode,
     private readonly numbers: IndexRanges,
-  ) {}
+  ) {
+    this.#family = nftFamilies[node.family];
+  }
 
   build(): Fragment {
     const { row, node } = this;
+    const { ip } = this.#family;
     const lists = [row.internal, row.all, row.external].filter((one) => typeof one !== "string");
     for (const target of distinct(lists.flat())) this.#addEndpoint(target);
     const inside = `service/${row.id}`;
     const ipKey = `${row.clusterIp} . ${row.protocol} . ${row.port}`;
     const { served, verdict } = verdictOf(row.internal, inside);
+    const fromElsewhere = `${ip} saddr != ${node.clusterCidr}`;
     if (served) {
       this.#chains.set(inside, {
         rules: [
-          `ip daddr ${row.clusterIp} ip saddr != ${node.clusterCidr} jump mark-for-masquerade`,
+          `${ip} daddr ${row.clusterIp} ${fromElsewhere} jump mark-for-masquerade`,
           ...this.#balance(row.internal),
         ],
       });
@@ -171,11 +196,11 @@ class FragmentBuilder {
     if (row.affinitySeconds === 0) return;
     const set = affinitySet(row, target);
     const timeout = `timeout ${row.affinitySeconds}s`;
-    this.#dynamicSets.set(set, `type ipv4_addr; flags dynamic,timeout; ${timeout};`);
+    this.#dynamicSets.set(set, `type ${this.#family.address}; flags dynamic,timeout; ${timeout};`);
     this.#chains.set(endpointChain(row, target), {
       rules: [
-        `update @${set} { ip saddr }`,
-        `meta l4proto ${row.protocol} dnat to ${target.ip}:${target.port}`,
+        `update @${set} { ${this.#family.ip} saddr }`,
+        `meta l4proto ${row.protocol} dnat to ${placeOf(target)}`,
       ],
     });
   }
@@ -198,7 +223,7 @@ class FragmentBuilder {
     if (row.sourceRanges.length === 0 || row.loadBalancerIps.length === 0) return;
     const guard = `guard/${id}`;
     this.#chains.set(guard, {
-      rules: [`ip saddr { ${row.sourceRanges.join(", ")} } return`, "drop"],
+      rules: [`${this.#family.ip} saddr { ${row.sourceRanges.join(", ")} } return`, "drop"],
     });
     for (const ip of row.loadBalancerIps) {
       this.#elements.push(["guarded-ips", `${ip} . ${protocol} . ${port}`, `goto ${guard}`]);
@@ -213,7 +238,7 @@ class FragmentBuilder {
     const anywhere = `anywhere/${row.id}`;
     this.#chains.set(anywhere, { rules: this.#balance(row.all) });
     return [
-      `ip saddr ${node.clusterCidr} goto ${anywhere}`,
+      `${this.#family.ip} saddr ${node.clusterCidr} goto ${anywhere}`,
       ofNode,
       `fib saddr type local goto ${anywhere}`,
       ...(row.external === "drop" ? ["drop"] : this.#balance(row.external)),
@@ -223,10 +248,11 @@ class FragmentBuilder {
   /** First the endpoint a client sticks to, then any by lot. */
   #balance(targets: Targets): readonly string[] {
     const { row } = this;
+    const { ip } = this.#family;
     if (targets === "drop" || targets.length === 0) return [];
     const isSticky = row.affinitySeconds > 0;
     const sticky = isSticky
-      ? targets.map((t) => `ip saddr @${affinitySet(row, t)} goto ${endpointChain(row, t)}`)
+      ? targets.map((t) => `${ip} saddr @${affinitySet(row, t)} goto ${endpointChain(row, t)}`)
       : [];
     const [first] = targets;
     if (targets.length === 1 && first !== undefined) {
@@ -234,7 +260,7 @@ class FragmentBuilder {
         ...sticky,
         isSticky
           ? `goto ${endpointChain(row, first)}`
-          : `meta l4proto ${row.protocol} dnat to ${first.ip}:${first.port}`,
+          : `meta l4proto ${row.protocol} dnat to ${placeOf(first)}`,
       ];
     }
     const range = `${row.id} ${targets === row.all ? "all" : "local"}`;
@@ -262,12 +288,16 @@ function verdictOf(targets: Targets, chain: string): { served: boolean; verdict:
 }
 
 function endpointChain(row: ServicePortRow, target: Target): string {
-  return `endpoint/${row.id}/${target.ip}/${target.port}`;
+  return `endpoint/${row.id}/${nameOf(target.ip)}/${target.port}`;
 }
 
 /** The length of the stay is part of the name: a set cannot change it. */
 function affinitySet(row: ServicePortRow, target: Target): string {
-  return `affinity${row.affinitySeconds}/${row.id}/${target.ip}/${target.port}`;
+  return `affinity${row.affinitySeconds}/${row.id}/${nameOf(target.ip)}/${target.port}`;
+}
+
+function placeOf({ ip, port }: Target): string {
+  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
 function distinct(targets: readonly Target[]): readonly Target[] {

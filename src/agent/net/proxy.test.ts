@@ -8,7 +8,7 @@ import type { Scope } from "../../runtime/scope.ts";
 import { cleanupNetwork } from "./node-network.ts";
 import { startProxy } from "./proxy.ts";
 import { FakeLiveSets } from "./testing/fake-live.ts";
-import { NodeNamespace } from "./testing/node-namespace.ts";
+import { NodeNamespace, networks } from "./testing/node-namespace.ts";
 import { endpoint, service, slice } from "./testing/objects.ts";
 
 const never = new AbortController().signal;
@@ -75,9 +75,9 @@ describe.skipIf(reason !== undefined)("service rules in a kernel", () => {
         live,
         scope,
         nodeName: "here",
-        clusterCidr: "10.42.0.0/16",
-        serviceCidr: "10.43.0.0/16",
-        ownServiceIps: ["10.43.0.10"],
+        networks,
+        servesDns: true,
+        masqueradesIpv6: true,
       });
     await executor.start([{ name: "proxy", needs: [], start, health: () => ({ ok: true }) }]);
   });

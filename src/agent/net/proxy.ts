@@ -1,12 +1,14 @@
-/** Keeps the kernel's service table equal to the cluster's services and endpoint slices. */
+/** Keeps the kernel's service tables equal to the cluster's services and endpoint slices. */
 import type { LiveSets } from "../../live/live-set.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Scope } from "../../runtime/scope.ts";
+import type { FamilyNetwork } from "./family-network.ts";
 import { HealthCheckPorts, healthChecked } from "./health-check-ports.ts";
 import { ProxyPlanner, proxyTable } from "./proxy-plan.ts";
 import type { ServicePortRow } from "./service-ports.ts";
 import { ServiceRows } from "./service-rows.ts";
 import { staleFlows } from "./stale-flows.ts";
+import { bridgeFilter } from "./switches.ts";
 import { TableKeeper } from "./table-keeper.ts";
 
 export interface ProxyContext {
@@ -14,42 +16,81 @@ export interface ProxyContext {
   readonly live: LiveSets;
   readonly scope: Scope;
   readonly nodeName: string;
-  readonly clusterCidr: string;
-  readonly serviceCidr: string;
-  /** Service addresses that this node answers itself, for example the DNS. */
-  readonly ownServiceIps: readonly string[];
+  /** One for each address family of the cluster. */
+  readonly networks: readonly FamilyNetwork[];
+  /** Whether this node answers the DNS addresses itself. */
+  readonly servesDns: boolean;
+  /** Whether pods leave the cluster under the node's IPv6 address; with IPv4 they always do. */
+  readonly masqueradesIpv6: boolean;
 }
 
-/** Begins to follow services; the first table stands once all lists are in. */
+/** Begins to follow services; the first tables stand once all lists are in. */
 export function startProxy(context: ProxyContext): void {
-  const { live, runtime, scope } = context;
-  const services = new ServiceRows(live, context.nodeName);
-  let planner = new ProxyPlanner({ ...context, bridgeNetfilter: true });
-  let planned: readonly ServicePortRow[] = [];
-  const healthPorts = new HealthCheckPorts(runtime);
+  const { runtime, scope, networks } = context;
+  const host = networks.some(({ family }) => family === "IPv6") ? "::" : "0.0.0.0";
+  const healthPorts = new HealthCheckPorts(runtime, host);
   scope.defer(() => healthPorts.update([]));
-  let applied: readonly ServicePortRow[] = [];
-  const keeper = new TableKeeper({
-    runtime,
-    name: proxyTable,
-    plan: () => {
-      planned = services.all();
-      return planner.plan(planned);
-    },
-    onApplied: async (signal) => {
-      await cutStaleFlows(runtime, applied, planned, signal);
-      applied = planned;
-      await healthPorts.update(healthChecked(planned));
-    },
-  });
-  const following = services.follow(() => keeper.ring());
-  scope.defer(() => following[Symbol.dispose]());
-  scope.task("proxy", async (signal) => {
-    await services.ready(signal);
-    const bridgeNetfilter = await hasBridgeNetfilter(runtime);
-    planner = new ProxyPlanner({ ...context, bridgeNetfilter });
-    await keeper.run(signal);
-  });
+  const families = networks.map((network) => new FamilyProxy(context, network));
+  const onApplied = (): Promise<void> =>
+    healthPorts.update(healthChecked(families.flatMap(({ applied }) => applied)));
+  for (const family of families) family.start(onApplied);
+}
+
+/** The table of one address family. */
+class FamilyProxy {
+  /** What the kernel holds. */
+  applied: readonly ServicePortRow[] = [];
+  readonly #context: ProxyContext;
+  readonly #network: FamilyNetwork;
+  readonly #services: ServiceRows;
+
+  constructor(context: ProxyContext, network: FamilyNetwork) {
+    this.#context = context;
+    this.#network = network;
+    this.#services = new ServiceRows(context.live, context.nodeName, network.family);
+  }
+
+  start(onApplied: () => Promise<void>): void {
+    const { runtime, scope } = this.#context;
+    const { family } = this.#network;
+    const services = this.#services;
+    let planner = this.#planner(true);
+    let planned: readonly ServicePortRow[] = [];
+    const keeper = new TableKeeper({
+      runtime,
+      name: proxyTable(family),
+      plan: () => {
+        planned = services.all();
+        return planner.plan(planned);
+      },
+      onApplied: async (signal) => {
+        await cutStaleFlows(runtime, this.applied, planned, signal);
+        this.applied = planned;
+        await onApplied();
+      },
+    });
+    const following = services.follow(() => keeper.ring());
+    scope.defer(() => following[Symbol.dispose]());
+    scope.task(`proxy-${family}`, async (signal) => {
+      await services.ready(signal);
+      const state = await runtime.files.readText(bridgeFilter[family]);
+      planner = this.#planner(state?.trim() === "1");
+      await keeper.run(signal);
+    });
+  }
+
+  #planner(bridgeNetfilter: boolean): ProxyPlanner {
+    const { family, clusterCidr, serviceCidr, dnsIp } = this.#network;
+    const { servesDns, masqueradesIpv6 } = this.#context;
+    return new ProxyPlanner({
+      family,
+      clusterCidr,
+      serviceCidr,
+      ownServiceIps: servesDns && dnsIp !== undefined ? [dnsIp] : [],
+      bridgeNetfilter,
+      masqueradesPods: family === "IPv4" || masqueradesIpv6,
+    });
+  }
 }
 
 async function cutStaleFlows(
@@ -68,9 +109,4 @@ async function cutStaleFlows(
       return;
     }
   }
-}
-
-async function hasBridgeNetfilter(runtime: Runtime): Promise<boolean> {
-  const path = "/proc/sys/net/bridge/bridge-nf-call-iptables";
-  return (await runtime.files.readText(path))?.trim() === "1";
 }

@@ -1,8 +1,9 @@
 /** Services and their endpoint slices as what a proxy needs: one row per service port. */
-
+import ipaddr from "ipaddr.js";
 import type { Service, ServicePort } from "../../gen/core-v1.ts";
 import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { familyOf, type IpFamily } from "../../lib/ip-range.ts";
 
 export interface Target {
   readonly ip: string;
@@ -46,6 +47,8 @@ export interface NodePlace {
   readonly name: string;
   /** "" when the node does not say. */
   readonly zone: string;
+  /** Only this family's addresses count. */
+  readonly family: IpFamily;
 }
 
 export function servicePortRows(
@@ -53,14 +56,17 @@ export function servicePortRows(
   slices: Iterable<DeepReadonly<EndpointSlice>>,
   place: NodePlace,
 ): readonly ServicePortRow[] {
-  const byService = slicesByService(slices);
+  const { family } = place;
+  const byService = slicesByService(slices, family);
   const rows: ServicePortRow[] = [];
   for (const service of services) {
-    const { clusterIP = "", type } = service.spec ?? {};
-    if (type === "ExternalName" || !isIpv4(clusterIP)) continue;
+    const { clusterIP = "", clusterIPs = [clusterIP], type } = service.spec ?? {};
+    const clusterIp = clusterIPs.find((ip) => isOf(ip, family));
+    if (type === "ExternalName" || clusterIp === undefined) continue;
     const key = `${service.metadata.namespace ?? ""}/${service.metadata.name ?? ""}`;
     for (const port of service.spec?.ports ?? []) {
-      rows.push(rowOf(service, key, port, byService.get(key) ?? [], place));
+      const endpoints = candidates(byService.get(key) ?? [], port, place);
+      rows.push(rowOf({ service, key, port, clusterIp, endpoints, family }));
     }
   }
   return rows.sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -68,11 +74,12 @@ export function servicePortRows(
 
 function slicesByService(
   slices: Iterable<DeepReadonly<EndpointSlice>>,
+  family: IpFamily,
 ): ReadonlyMap<string, DeepReadonly<EndpointSlice>[]> {
   const byService = new Map<string, DeepReadonly<EndpointSlice>[]>();
   for (const slice of slices) {
     const name = slice.metadata.labels?.["kubernetes.io/service-name"];
-    if (name === undefined || slice.addressType !== "IPv4") continue;
+    if (name === undefined || slice.addressType !== family) continue;
     const key = `${slice.metadata.namespace ?? ""}/${name}`;
     const known = byService.get(key);
     if (known === undefined) byService.set(key, [slice]);
@@ -81,32 +88,36 @@ function slicesByService(
   return byService;
 }
 
-function rowOf(
-  service: DeepReadonly<Service>,
-  key: string,
-  port: DeepReadonly<ServicePort>,
-  slices: readonly DeepReadonly<EndpointSlice>[],
-  place: NodePlace,
-): ServicePortRow {
+interface RowFacts {
+  readonly service: DeepReadonly<Service>;
+  readonly key: string;
+  readonly port: DeepReadonly<ServicePort>;
+  readonly clusterIp: string;
+  readonly endpoints: readonly Candidate[];
+  readonly family: IpFamily;
+}
+
+function rowOf(facts: RowFacts): ServicePortRow {
+  const { service, key, port, clusterIp, endpoints: all, family } = facts;
   const spec = service.spec ?? {};
   const protocol = protocolOf(port.protocol);
-  const all = candidates(slices, port, place);
+  const isOurs = (ip: string): boolean => isOf(ip, family);
   const cluster = usable(near(all));
   const local = usable(all.filter(({ isLocal }) => isLocal));
   const onlyLocal = (): Targets => (local.length === 0 && cluster.length > 0 ? "drop" : local);
-  const loadBalancerIps = ingressIps(service);
+  const loadBalancerIps = ingressIps(service).filter(isOurs);
   const sticky = spec.sessionAffinity === "ClientIP";
   const facesOut = spec.type === "NodePort" || spec.type === "LoadBalancer";
   return {
     id: `${key}/${protocol}/${port.port}`,
     protocol,
     port: port.port,
-    clusterIp: spec.clusterIP ?? "",
-    externalIps: [...(spec.externalIPs ?? []).filter(isIpv4), ...loadBalancerIps],
+    clusterIp,
+    externalIps: [...(spec.externalIPs ?? []).filter(isOurs), ...loadBalancerIps],
     nodePort: facesOut ? (port.nodePort ?? 0) : 0,
     sourceRanges:
       spec.type === "LoadBalancer"
-        ? (spec.loadBalancerSourceRanges ?? []).map((range) => range.trim()).filter(isIpv4Cidr)
+        ? (spec.loadBalancerSourceRanges ?? []).map((range) => range.trim()).filter(isOurs)
         : [],
     loadBalancerIps,
     affinitySeconds: sticky ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800) : 0,
@@ -196,7 +207,7 @@ function ingressIps(service: DeepReadonly<Service>): readonly string[] {
   const ips: string[] = [];
   for (const { ip, ipMode } of service.status?.loadBalancer?.ingress ?? []) {
     // In Proxy mode the balancer's own machine handles the address.
-    if (ip !== undefined && isIpv4(ip) && ipMode !== "Proxy") ips.push(ip);
+    if (ip !== undefined && ipMode !== "Proxy") ips.push(ip);
   }
   return ips;
 }
@@ -212,11 +223,7 @@ function protocolOf(protocol: string | undefined): "tcp" | "udp" | "sctp" {
   }
 }
 
-export function isIpv4(text: string): boolean {
-  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) && text.split(".").every((part) => +part < 256);
-}
-
-function isIpv4Cidr(text: string): boolean {
-  const [ip = "", bits = "", more] = text.split("/");
-  return more === undefined && isIpv4(ip) && /^\d{1,2}$/.test(bits) && Number(bits) <= 32;
+/** Whether it is an address or a range of this family; names are of none. */
+export function isOf(text: string, family: IpFamily): boolean {
+  return (ipaddr.isValid(text) || ipaddr.isValidCIDR(text)) && familyOf(text) === family;
 }

@@ -1,7 +1,8 @@
-/** The rows of all services, worked out again only for those that changed. */
+/** The rows of all services of one address family, worked out again only for those that changed. */
 import { endpointSlices, nodes, services } from "../../client/resources.ts";
 import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { IpFamily } from "../../lib/ip-range.ts";
 import type { LiveSets } from "../../live/live-set.ts";
 import { type NodePlace, type ServicePortRow, servicePortRows } from "./service-ports.ts";
 
@@ -16,10 +17,10 @@ export class ServiceRows {
   readonly #nodeName: string;
   #place: NodePlace;
 
-  constructor(live: LiveSets, nodeName: string) {
+  constructor(live: LiveSets, nodeName: string, family: IpFamily) {
     this.#live = live;
     this.#nodeName = nodeName;
-    this.#place = { name: nodeName, zone: "" };
+    this.#place = { name: nodeName, zone: "", family };
     live.of(endpointSlices).addIndex(byService, (slice) => [serviceKey(slice)]);
   }
 
@@ -69,7 +70,7 @@ export class ServiceRows {
     const { labels } = this.#live.of(nodes).get(this.#nodeName)?.object.metadata ?? {};
     const zone = labels?.[zoneLabel] ?? "";
     const isNew = zone !== this.#place.zone;
-    this.#place = { name: this.#nodeName, zone };
+    this.#place = { ...this.#place, zone };
     return isNew;
   }
 

@@ -1,4 +1,5 @@
 /** UDP has no end of connection: flows to what is gone must be cut by hand. */
+import { familyOf } from "../../lib/ip-range.ts";
 import type { ServicePortRow, Target } from "./service-ports.ts";
 
 /** `conntrack` argument lists that delete the flows which `after` no longer stands for. */
@@ -15,7 +16,7 @@ export function staleFlows(
     for (const target of row.all) {
       if (kept.has(keyOf(target))) continue;
       for (const place of places(row)) {
-        commands.push(["-D", "-p", "udp", ...place, "--dst-nat", target.ip]);
+        commands.push([...deleteUdp(row), ...place, "--dst-nat", target.ip]);
       }
     }
   }
@@ -23,9 +24,14 @@ export function staleFlows(
     // Packets sent before there was an endpoint have made a flow to nowhere.
     const wasEmpty = (was.get(row.id)?.all.length ?? 0) === 0;
     if (row.protocol !== "udp" || row.all.length === 0 || !wasEmpty) continue;
-    for (const place of places(row)) commands.push(["-D", "-p", "udp", ...place]);
+    for (const place of places(row)) commands.push([...deleteUdp(row), ...place]);
   }
   return commands;
+}
+
+/** The tool looks at flows of IPv4 unless it is told. */
+function deleteUdp({ clusterIp }: ServicePortRow): readonly string[] {
+  return ["-D", "-f", familyOf(clusterIp).toLowerCase(), "-p", "udp"];
 }
 
 function places(row: ServicePortRow): readonly (readonly string[])[] {

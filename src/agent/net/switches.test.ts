@@ -11,11 +11,11 @@ test("restoreSwitches() brings back what setSwitches() changed, over many starts
   const { files } = runtime;
   await files.writeAtomic(forward, "1\n", 0o644);
   await files.writeAtomic(localnet, "0\n", 0o644);
-  await setSwitches(runtime, ledger);
-  await setSwitches(runtime, ledger);
+  await setSwitches(runtime, ["IPv4"], ledger);
+  await setSwitches(runtime, ["IPv4"], ledger);
   expect(await files.readText(localnet)).toBe("1");
   await files.writeInPlace(localnet, "0");
-  await setSwitches(runtime, ledger);
+  await setSwitches(runtime, ["IPv4"], ledger);
   await restoreSwitches(runtime, ledger);
   expect((await files.readText(localnet))?.trim()).toBe("0");
   expect((await files.readText(forward))?.trim()).toBe("1");
@@ -25,7 +25,7 @@ test("restoreSwitches() leaves what somebody else has changed since", async () =
   const runtime = createSimulatedRuntime(1);
   const { files } = runtime;
   await files.writeAtomic(localnet, "0\n", 0o644);
-  await setSwitches(runtime, ledger);
+  await setSwitches(runtime, ["IPv4"], ledger);
   await files.writeInPlace(localnet, "2");
   await restoreSwitches(runtime, ledger);
   expect(await files.readText(localnet)).toBe("2");

@@ -1,21 +1,26 @@
-/** Gives each node its own part of the cluster's pod addresses. */
+/** Gives each node its own part of the cluster's pod addresses, of each family. */
 import { nodes } from "../../client/resources.ts";
+import type { Node } from "../../gen/core-v1.ts";
+import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { fromNumber, type IpFamily, parseRange } from "../../lib/ip-range.ts";
 import { type Controller, type ControllerContext, watchRule } from "../../live/controller.ts";
 
 export interface NodeIpamOptions {
-  /** For example `10.42.0.0/16`. */
-  readonly clusterCidr: string;
-  /** Prefix length of a node's part. */
-  readonly nodeCidrMaskSize?: number;
+  /** For example `10.42.0.0/16`: one, or one of each family. */
+  readonly clusterCidrs: readonly string[];
+  /** Prefix lengths of a node's parts. */
+  readonly nodeCidrMaskSizes?: Readonly<Partial<Record<IpFamily, number>>>;
 }
 
-/** Creates the controller that fills `spec.podCIDR`, one node at a time: no part twice. */
+const maskSizes: Readonly<Record<IpFamily, number>> = { IPv4: 24, IPv6: 64 };
+
+/** Creates the controller that fills `spec.podCIDRs`, one node at a time: no part twice. */
 export function createNodeIpamController(
   context: ControllerContext,
   options: NodeIpamOptions,
 ): Controller {
   const nodeSet = context.live.of(nodes);
-  const granted = new Map<string, string>();
+  const granted = new Map<string, readonly string[]>();
   return {
     name: "node-ipam",
     concurrent: 1,
@@ -26,44 +31,52 @@ export function createNodeIpamController(
         granted.delete(key);
         return "done";
       }
-      if ((node.spec?.podCIDR ?? "") !== "") return "done";
-      const used = new Set(granted.values());
-      for (const { object } of nodeSet.list()) {
-        for (const cidr of object.spec?.podCIDRs ?? []) used.add(cidr);
-        if (object.spec?.podCIDR) used.add(object.spec.podCIDR);
-      }
-      const cidr =
-        granted.get(key) ?? nextCidr(options.clusterCidr, options.nodeCidrMaskSize, used);
-      if (cidr === undefined) {
+      if (cidrsOf(node).length > 0) return "done";
+      const used = new Set([...granted.values()].flat());
+      for (const { object } of nodeSet.list()) for (const cidr of cidrsOf(object)) used.add(cidr);
+      const cidrs = granted.get(key) ?? nextCidrs(options, used);
+      if (cidrs === undefined) {
         const message = `Node ${key} status is now: CIDRNotAvailable`;
         context.events.event(node, "Normal", "CIDRNotAvailable", message);
         return { againInMs: 30_000 };
       }
-      granted.set(key, cidr);
+      granted.set(key, cidrs);
       // A patch: the kubelet changes its node all the time, which is no conflict with this.
       const { uid } = node.metadata;
-      const body = { metadata: { uid }, spec: { podCIDR: cidr, podCIDRs: [cidr] } };
+      const body = { metadata: { uid }, spec: { podCIDR: cidrs[0], podCIDRs: cidrs } };
       await context.client.patch(nodes, "", key, "strategic", body);
       return "done";
     },
   };
 }
 
-/** The first IPv4 part of `clusterCidr` that is not used; undefined when none is left. */
+function cidrsOf({ spec }: DeepReadonly<Node>): readonly string[] {
+  const { podCIDR = "", podCIDRs = [podCIDR] } = spec ?? {};
+  return podCIDRs.filter((cidr) => cidr !== "");
+}
+
+/** A part of each range; undefined when one of them has none left. */
+function nextCidrs(
+  { clusterCidrs, nodeCidrMaskSizes = {} }: NodeIpamOptions,
+  used: ReadonlySet<string>,
+): readonly string[] | undefined {
+  const found = clusterCidrs.flatMap(
+    (cidr) => nextCidr(cidr, nodeCidrMaskSizes[parseRange(cidr).family], used) ?? [],
+  );
+  return found.length === clusterCidrs.length ? found : undefined;
+}
+
+/** The first part of `clusterCidr` that is not used; undefined when none is left. */
 export function nextCidr(
   clusterCidr: string,
   maskSize: number | undefined,
   used: ReadonlySet<string>,
 ): string | undefined {
-  const size = maskSize ?? 24;
-  const [address = "", bits = "0"] = clusterCidr.split("/");
-  const base = address.split(".").reduce((number, part) => number * 256 + Number(part), 0);
-  const step = 2 ** (32 - size);
-  const count = 2 ** Math.max(0, size - Number(bits));
-  for (let index = 0; index < count; index++) {
-    const start = base + index * step;
-    const octets = [24, 16, 8, 0].map((shift) => Math.floor(start / 2 ** shift) % 256);
-    const cidr = `${octets.join(".")}/${size}`;
+  const { family, first, size } = parseRange(clusterCidr);
+  const mask = maskSize ?? maskSizes[family];
+  const step = 1n << BigInt((family === "IPv4" ? 32 : 128) - mask);
+  for (let offset = 0n; offset < size; offset += step) {
+    const cidr = `${fromNumber(first + offset, family)}/${mask}`;
     if (!used.has(cidr)) return cidr;
   }
   return undefined;

@@ -25,7 +25,7 @@ async function start(isAlone = false) {
   const world = new World();
   world.run(
     createNodeLifecycleController(world.context, createMetrics()),
-    createNodeIpamController(world.context, { clusterCidr: "10.42.0.0/16" }),
+    createNodeIpamController(world.context, { clusterCidrs: ["10.42.0.0/16"] }),
   );
   await world.client.create(leases, {
     apiVersion: "coordination.k8s.io/v1",

@@ -1,8 +1,9 @@
 /** Rules of IP addresses that traffic is sent to. */
+
 import ipaddr from "ipaddr.js";
 import type { FieldError } from "../../api/resource-definition.ts";
+import { isAddress } from "../../lib/ip-range.ts";
 import { invalid } from "../field-errors.ts";
-import { isAddress } from "./address-allocator.ts";
 
 export const ipDetail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 

@@ -1,4 +1,5 @@
 /** The rest of the core group. */
+
 import type { FieldError, ResourceDefinition } from "../../api/resource-definition.ts";
 import {
   endpoints,
@@ -16,6 +17,7 @@ import type {
   ResourceQuota,
 } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { isAddress } from "../../lib/ip-range.ts";
 import { labelErrors, labelKeyErrors, subdomainErrors } from "../../lib/names.ts";
 import { formatSelector, matchesLabels, selectorOfMap } from "../../lib/selector.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
@@ -28,7 +30,6 @@ import {
 } from "../pod-template.ts";
 import { column, count, createdAtColumn, define, scale, wide } from "../row.ts";
 import { validateReplicaStatus } from "../workload-status.ts";
-import { isAddress } from "./address-allocator.ts";
 import { validateEndpointIp } from "./address-validation.ts";
 import { validateLimitRange, validateQuota, validateQuotaStatus } from "./quota-validation.ts";
 

@@ -1,7 +1,9 @@
 /** Rules of a pod spec as a whole. */
+
 import type { FieldError } from "../../api/resource-definition.ts";
 import type { PodSpec, Toleration } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { isAddress } from "../../lib/ip-range.ts";
 import { labelErrors, labelKeyErrors, labelValueErrors, subdomainErrors } from "../../lib/names.ts";
 import {
   duplicate,
@@ -14,7 +16,6 @@ import {
   tooLong,
 } from "../field-errors.ts";
 import { validateLabels } from "../metadata.ts";
-import { isAddress } from "./address-allocator.ts";
 import { ipDetail } from "./address-validation.ts";
 import { validateAffinity, validateSpread } from "./affinity-validation.ts";
 import { validateContainers } from "./container-validation.ts";

@@ -1,14 +1,15 @@
 /** Gives services their cluster IPs and node ports. */
+
 import type { Undo, WriteContext } from "../../api/resource-definition.ts";
 import { ipAddresses, services } from "../../client/resources.ts";
 import type { Service } from "../../gen/core-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { familyOf, type IpFamily } from "../../lib/ip-family.ts";
+import { canonical, familyOf, type IpFamily } from "../../lib/ip-range.ts";
 import type { LiveSet } from "../../live/live-set.ts";
-import { canonical, type NumberAllocator, staticBand } from "./address-allocator.ts";
-import { allocatorOf, ServiceRanges } from "./service-ranges.ts";
+import { type NumberAllocator, staticBand } from "./address-allocator.ts";
 import { keepsPreference } from "./service-families.ts";
+import { allocatorOf, ServiceRanges } from "./service-ranges.ts";
 import { needsHealthCheck } from "./service-validation.ts";
 
 export interface ServiceNetwork {

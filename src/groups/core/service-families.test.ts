@@ -32,7 +32,7 @@ async function create(world: World, spec: Partial<Service["spec"]>): Promise<Ser
   });
 }
 
-test("the policy decides how many families a Service has, and the cluster in which order", async () => {
+test("the policy decides how many families a Service has, the cluster which is first", async () => {
   expect((await create(dual, {})).spec).toMatchObject({
     ipFamilyPolicy: "SingleStack",
     ipFamilies: ["IPv4"],
@@ -42,7 +42,8 @@ test("the policy decides how many families a Service has, and the cluster in whi
   expect(both.ipFamilies).toEqual(["IPv4", "IPv6"]);
   expect(both.clusterIPs).toEqual([expect.stringMatching(inV4), expect.stringMatching(inV6)]);
   expect(both.clusterIP).toBe(both.clusterIPs?.[0] ?? "");
-  const six = (await create(dual, { ipFamilyPolicy: "PreferDualStack", ipFamilies: ["IPv6"] })).spec;
+  const six = (await create(dual, { ipFamilyPolicy: "PreferDualStack", ipFamilies: ["IPv6"] }))
+    .spec;
   expect(six.ipFamilies).toEqual(["IPv6", "IPv4"]);
   expect(six.clusterIP).toMatch(inV6);
   expect((await create(sixFirst, {})).spec.clusterIP).toMatch(inV6);

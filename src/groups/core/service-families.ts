@@ -1,8 +1,9 @@
 /** Which address families a Service has: KEP-563, Kubernetes' dual stack. */
+
 import type { FieldError } from "../../api/resource-definition.ts";
 import type { Service } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { familyOf, type IpFamily } from "../../lib/ip-family.ts";
+import { familyOf, type IpFamily } from "../../lib/ip-range.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import { invalid } from "../field-errors.ts";
 import { validateClusterIps } from "./service-validation.ts";
@@ -91,7 +92,8 @@ function tooMany({ spec }: ReadService): FieldError[] {
   ] as const;
   return pairs.flatMap(([list = [], what]) => {
     if (list.length !== 2) return [];
-    const detail = `must be 'RequireDualStack' or 'PreferDualStack' when multiple ${what} are specified`;
+    const wanted = "must be 'RequireDualStack' or 'PreferDualStack'";
+    const detail = `${wanted} when multiple ${what} are specified`;
     return [invalid(policyField, spec.ipFamilyPolicy, detail)];
   });
 }

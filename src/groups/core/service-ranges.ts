@@ -1,4 +1,5 @@
 /** The ranges that cluster IPs come from: those of the command line, and every ServiceCIDR. */
+
 import type { WriteContext } from "../../api/resource-definition.ts";
 import { serviceCIDRs } from "../../client/resources.ts";
 import type { Service } from "../../gen/core-v1.ts";
@@ -6,11 +7,10 @@ import {
   type AddressRange,
   fromNumber,
   isInRange,
-  NumberAllocator,
   parseRange,
-  staticBand,
   toNumber,
-} from "./address-allocator.ts";
+} from "../../lib/ip-range.ts";
+import { NumberAllocator, staticBand } from "./address-allocator.ts";
 
 const allocatableMax = 2 ** 20;
 

@@ -1,8 +1,9 @@
 /** Rules of services. */
+
 import type { FieldError } from "../../api/resource-definition.ts";
 import type { Service, ServicePort } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { familyOf } from "../../lib/ip-family.ts";
+import { familyOf, isAddress } from "../../lib/ip-range.ts";
 import { labelErrors, labelKeyErrors, portNameErrors, subdomainErrors } from "../../lib/names.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import {
@@ -16,7 +17,6 @@ import {
   required,
 } from "../field-errors.ts";
 import { validateLabels } from "../metadata.ts";
-import { isAddress } from "./address-allocator.ts";
 import { ipDetail, validateEndpointIp } from "./address-validation.ts";
 
 type ReadService = DeepReadonly<Service>;

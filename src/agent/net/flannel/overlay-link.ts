@@ -1,6 +1,8 @@
 /** The link of an overlay: made when missing or of another kind, kept when right. */
+
+import { familyOf, type IpFamily } from "../../../lib/ip-range.ts";
 import type { Runtime } from "../../../runtime/runtime.ts";
-import { vxlanLinkPrefix, wireguardLink } from "./backends.ts";
+import { vxlanLink, wireguardLink } from "./backends.ts";
 import type { NetConf } from "./net-conf.ts";
 
 /** flannel's own place, so that the key outlives the process but not the machine. */
@@ -9,6 +11,8 @@ const wireguardKeyFile = "/run/flannel/wgkey";
 export interface LinkContext {
   readonly runtime: Runtime;
   readonly conf: NetConf;
+  /** Each family's packets have a link of their own. */
+  readonly family: IpFamily;
   /** The link to the other nodes, and this node's address there. */
   readonly iface: string;
   readonly localIp: string;
@@ -31,15 +35,18 @@ export async function prepareLink(context: LinkContext, signal: AbortSignal): Pr
     case "vxlan":
       return await prepareVxlan(context, conf, signal);
     case "wireguard":
-      return await prepareWireguard(context, conf.port, signal);
+      return await prepareWireguard(context, conf.ports[context.family], signal);
     case "host-gw":
       return { name: iface, backendData: "null" };
   }
 }
 
 /** What another backend has left would still draw packets. */
-async function removeOthers({ runtime, conf }: LinkContext, signal: AbortSignal): Promise<void> {
-  const links = { vxlan: `${vxlanLinkPrefix}1`, wireguard: wireguardLink } as const;
+async function removeOthers(
+  { runtime, conf, family }: LinkContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const links = { vxlan: vxlanLink(family, 1), wireguard: wireguardLink(family) } as const;
   for (const [type, link] of Object.entries(links)) {
     if (type === conf.type) continue;
     if ((await runtime.files.readText(`/sys/class/net/${link}/ifindex`)) === undefined) continue;
@@ -56,17 +63,24 @@ interface LinkRow {
   };
 }
 
+interface AddressRow {
+  readonly local: string;
+  readonly prefixlen: number;
+  readonly scope: string;
+}
+
 async function prepareVxlan(
   context: LinkContext,
   { vni, port }: { readonly vni: number; readonly port: number },
   signal: AbortSignal,
 ): Promise<OverlayLink> {
-  const { runtime, iface, localIp } = context;
-  const name = `${vxlanLinkPrefix}${vni}`;
+  const { runtime, iface, localIp, family } = context;
+  const name = vxlanLink(family, vni);
   const known = await showLink(runtime, name, signal);
   const data = known?.linkinfo?.info_data;
+  const local = family === "IPv4" ? data?.local : data?.local6;
   const isRight =
-    data?.id === vni && data.port === port && data.local === localIp && data.link === iface;
+    data?.id === vni && data.port === port && local === localIp && data.link === iface;
   if (known !== undefined && !isRight) await must(runtime, ["ip", "link", "delete", name], signal);
   if (!isRight) {
     const kind = ["type", "vxlan", "id", `${vni}`, "local", localIp, "dev", iface];
@@ -84,7 +98,7 @@ async function prepareWireguard(
   signal: AbortSignal,
 ): Promise<OverlayLink> {
   const { runtime } = context;
-  const name = wireguardLink;
+  const name = wireguardLink(context.family);
   if ((await showLink(runtime, name, signal)) === undefined)
     await must(runtime, ["ip", "link", "add", name, "type", "wireguard"], signal);
   const privateKey = await ensureWireguardKey(runtime, signal);
@@ -107,20 +121,25 @@ async function ensureWireguardKey(runtime: Runtime, signal: AbortSignal): Promis
 
 /** Its one address is the first of the node's range, as flannel has it. */
 async function raise(
-  { runtime, podCidr, mtu }: LinkContext,
+  { runtime, family, podCidr, mtu }: LinkContext,
   name: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const own = `${podCidr.slice(0, podCidr.indexOf("/"))}/32`;
+  const isV4 = family === "IPv4";
+  const own = `${podCidr.slice(0, podCidr.indexOf("/"))}/${isV4 ? 32 : 128}`;
+  // Routes come from us alone.
+  if (!isV4) await runtime.files.writeInPlace(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, "0");
   const shown = await must(runtime, ["ip", "-j", "address", "show", "dev", name], signal);
-  const [row] = JSON.parse(shown) as { addr_info?: { local: string; prefixlen: number }[] }[];
-  for (const { local, prefixlen } of row?.addr_info ?? []) {
+  const [row] = JSON.parse(shown) as { addr_info?: AddressRow[] }[];
+  for (const { local, prefixlen, scope } of row?.addr_info ?? []) {
     const found = `${local}/${prefixlen}`;
     // The range of a node that was made anew is another one.
-    if (!local.includes(":") && found !== own)
+    if (familyOf(local) === family && scope !== "link" && found !== own)
       await must(runtime, ["ip", "address", "delete", found, "dev", name], signal);
   }
-  await must(runtime, ["ip", "address", "replace", own, "dev", name], signal);
+  // Nobody else has it: it need not be asked for on the link.
+  const words = isV4 ? [own] : [own, "nodad"];
+  await must(runtime, ["ip", "address", "replace", ...words, "dev", name], signal);
   await must(runtime, ["ip", "link", "set", name, "mtu", `${mtu}`, "up"], signal);
 }
 

@@ -12,6 +12,7 @@ import {
   planOverlay,
 } from "./overlay-plan.ts";
 
+const cidrs = ["10.42.0.0/16"];
 const prefix = "flannel.alpha.coreos.com";
 
 function node(name: string, podCIDR: string, told: Readonly<Record<string, string>>): Node {
@@ -31,7 +32,7 @@ const vxlan: NetConf = {
   type: "vxlan",
   vni: 1,
   port: 8472,
-  network: "10.42.0.0/16",
+  networks: { IPv4: "10.42.0.0/16" },
   mtu: undefined,
 };
 
@@ -45,13 +46,17 @@ test("peersOf() leaves out itself, other backends and who has not told enough", 
     vxlanNode("early", 5, { "public-ip": "" }),
     { ...vxlanNode("new", 6), spec: {} },
   ];
-  expect(peersOf(list, "own", "vxlan")).toEqual([
+  expect(peersOf(list, "own", { type: "vxlan", family: "IPv4" })).toEqual([
     { podCidr: "10.42.1.0/24", publicIp: "10.0.0.1", mac: "0e:00:00:00:00:01", publicKey: "" },
   ]);
 });
 
 test("planOverlay() builds what is missing and removes what is nobody's any more", () => {
-  const wanted = entriesOf(vxlan, peersOf([vxlanNode("a", 1)], "own", "vxlan"), "flannel.1");
+  const wanted = entriesOf(
+    vxlan,
+    peersOf([vxlanNode("a", 1)], "own", { type: "vxlan", family: "IPv4" }),
+    "flannel.1",
+  );
   expect(planOverlay(vxlan, "flannel.1", { wanted, actual: [] })).toEqual({
     bridge: ["fdb replace 0e:00:00:00:00:01 dev flannel.1 dst 10.0.0.1 self permanent"],
     ip: [
@@ -60,7 +65,11 @@ test("planOverlay() builds what is missing and removes what is nobody's any more
     ],
     wg: [],
   });
-  const before = entriesOf(vxlan, peersOf([vxlanNode("b", 2)], "own", "vxlan"), "flannel.1");
+  const before = entriesOf(
+    vxlan,
+    peersOf([vxlanNode("b", 2)], "own", { type: "vxlan", family: "IPv4" }),
+    "flannel.1",
+  );
   const steps = planOverlay(vxlan, "flannel.1", { wanted: [], actual: before });
   expect(steps.bridge).toEqual([
     "fdb delete 0e:00:00:00:00:02 dev flannel.1 dst 10.0.0.2 self permanent",
@@ -72,7 +81,11 @@ test("planOverlay() builds what is missing and removes what is nobody's any more
 });
 
 test("planOverlay() has nothing to do when the tools tell what is wanted", () => {
-  const wanted = entriesOf(vxlan, peersOf([vxlanNode("a", 1)], "own", "vxlan"), "flannel.1");
+  const wanted = entriesOf(
+    vxlan,
+    peersOf([vxlanNode("a", 1)], "own", { type: "vxlan", family: "IPv4" }),
+    "flannel.1",
+  );
   const routes = [
     { dst: "10.42.1.0/24", gateway: "10.42.1.0", dev: "flannel.1", flags: ["onlink"] },
   ];
@@ -89,9 +102,12 @@ test("planOverlay() has nothing to do when the tools tell what is wanted", () =>
 });
 
 test("host-gw needs one route a node, by the node itself", () => {
-  const conf: NetConf = { type: "host-gw", network: "10.42.0.0/16", mtu: undefined };
+  const conf: NetConf = { type: "host-gw", networks: { IPv4: "10.42.0.0/16" }, mtu: undefined };
   const told = { "backend-type": "host-gw", "backend-data": "null", "public-ip": "10.0.0.7" };
-  const peers = peersOf([node("a", "10.42.7.0/24", told)], "own", "host-gw");
+  const peers = peersOf([node("a", "10.42.7.0/24", told)], "own", {
+    type: "host-gw",
+    family: "IPv4",
+  });
   const wanted = entriesOf(conf, peers, "eth0");
   expect(planOverlay(conf, "eth0", { wanted, actual: [] }).ip).toEqual([
     "route replace 10.42.7.0/24 via 10.0.0.7 dev eth0 proto 75",
@@ -99,14 +115,17 @@ test("host-gw needs one route a node, by the node itself", () => {
 });
 
 test("wireguard names each node by its key and sends it its range", () => {
-  const conf = parseNetConf(netConfText("wireguard-native", "10.42.0.0/16"), "");
+  const conf = parseNetConf(netConfText("wireguard-native", cidrs), cidrs);
   const key = "mPcKm8kTPuSEhlJcRTjO4dEkN5GWh0uQmUU6iVb0ZlE=";
   const told = {
     "backend-type": "wireguard",
     "backend-data": JSON.stringify({ PublicKey: key }),
     "public-ip": "10.0.0.7",
   };
-  const peers = peersOf([node("a", "10.42.7.0/24", told)], "own", "wireguard");
+  const peers = peersOf([node("a", "10.42.7.0/24", told)], "own", {
+    type: "wireguard",
+    family: "IPv4",
+  });
   const wanted = entriesOf(conf, peers, "flannel-wg");
   const steps = planOverlay(conf, "flannel-wg", { wanted, actual: [] });
   const words = `endpoint 10.0.0.7:51820 persistent-keepalive 25 allowed-ips 10.42.7.0/24`;
@@ -125,13 +144,13 @@ test("wireguard names each node by its key and sends it its range", () => {
 });
 
 test("parseNetConf() reads K3s' files and those of administrators", () => {
-  const own = parseNetConf(netConfText("vxlan", "10.42.0.0/16"), "");
+  const own = parseNetConf(netConfText("vxlan", cidrs), cidrs);
   expect(own).toEqual(vxlan);
   const text =
     '{"Network":"10.9.0.0/16","Backend":{"Type":"vxlan","VNI":7,"Port":4789,"MTU":1400}}';
-  const other = parseNetConf(text, "10.42.0.0/16");
-  expect(other).toMatchObject({ network: "10.9.0.0/16", vni: 7, port: 4789 });
-  expect([podMtu(own, 1500), podMtu(other, 1500)]).toEqual([1450, 1400]);
+  const other = parseNetConf(text, cidrs);
+  expect(other).toMatchObject({ networks: { IPv4: "10.9.0.0/16" }, vni: 7, port: 4789 });
+  expect([podMtu(own, 1500, "IPv4"), podMtu(other, 1500, "IPv4")]).toEqual([1450, 1400]);
   const refused = '{"Backend":{"Type":"ipsec"}}';
-  expect(() => parseNetConf(refused, "")).toThrow('there is no backend "ipsec"');
+  expect(() => parseNetConf(refused, cidrs)).toThrow('there is no backend "ipsec"');
 });

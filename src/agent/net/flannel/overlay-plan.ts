@@ -1,6 +1,7 @@
 /** What the kernel must know to reach the pods of other nodes, and how it is told. Pure. */
 import type { Node } from "../../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../../lib/deep-readonly.ts";
+import { familyOf, firstOf, type IpFamily } from "../../../lib/ip-range.ts";
 import { routeProtocol } from "./backends.ts";
 import type { NetConf } from "./net-conf.ts";
 
@@ -8,9 +9,16 @@ import type { NetConf } from "./net-conf.ts";
 export const annotations = {
   managed: "flannel.alpha.coreos.com/kube-subnet-manager",
   type: "flannel.alpha.coreos.com/backend-type",
-  data: "flannel.alpha.coreos.com/backend-data",
-  publicIp: "flannel.alpha.coreos.com/public-ip",
-  publicIpGiven: "flannel.alpha.coreos.com/public-ip-overwrite",
+  IPv4: {
+    data: "flannel.alpha.coreos.com/backend-data",
+    publicIp: "flannel.alpha.coreos.com/public-ip",
+    publicIpGiven: "flannel.alpha.coreos.com/public-ip-overwrite",
+  },
+  IPv6: {
+    data: "flannel.alpha.coreos.com/backend-v6-data",
+    publicIp: "flannel.alpha.coreos.com/public-ipv6",
+    publicIpGiven: "flannel.alpha.coreos.com/public-ipv6-overwrite",
+  },
 } as const;
 
 /** Another node, by what it tells of itself. */
@@ -36,20 +44,28 @@ export type Entry =
       readonly cidr: string;
     };
 
-/** The nodes of this backend beside `ownName`, that have told enough to be reached. */
+/** The ranges of a node's pods: one of each family of the cluster. */
+export function podCidrsOf(node: DeepReadonly<Node> | undefined): readonly string[] {
+  const { podCIDR = "", podCIDRs = [podCIDR] } = node?.spec ?? {};
+  return podCIDRs.filter((cidr) => cidr !== "");
+}
+
+/** The nodes of this backend beside `ownName`, that have told enough to be reached by `family`. */
 export function peersOf(
   nodes: Iterable<DeepReadonly<Node>>,
   ownName: string,
-  type: NetConf["type"],
+  { type, family }: { readonly type: NetConf["type"]; readonly family: IpFamily },
 ): readonly Peer[] {
   const peers: Peer[] = [];
-  for (const { metadata, spec } of nodes) {
+  const keys = annotations[family];
+  for (const node of nodes) {
+    const { metadata } = node;
     const told = metadata.annotations ?? {};
-    const podCidr = spec?.podCIDR ?? "";
-    const publicIp = told[annotations.publicIp] ?? "";
+    const podCidr = firstOf(podCidrsOf(node), family) ?? "";
+    const publicIp = told[keys.publicIp] ?? "";
     if (metadata.name === ownName || told[annotations.type] !== type) continue;
     if (podCidr === "" || publicIp === "") continue;
-    const { VtepMAC: mac = "", PublicKey: publicKey = "" } = backendData(told[annotations.data]);
+    const { VtepMAC: mac = "", PublicKey: publicKey = "" } = backendData(told[keys.data]);
     if (type === "vxlan" && mac === "") continue;
     if (type === "wireguard" && publicKey === "") continue;
     peers.push({ podCidr, publicIp, mac: mac.toLowerCase(), publicKey });
@@ -90,7 +106,7 @@ function entriesOfPeer(conf: NetConf, peer: Peer, dev: string): readonly Entry[]
     case "wireguard": {
       const host = publicIp.includes(":") ? `[${publicIp}]` : publicIp;
       return [
-        { kind: "peer", key: publicKey, endpoint: `${host}:${conf.port}`, cidr },
+        { kind: "peer", key: publicKey, endpoint: `${host}:${conf.ports[familyOf(cidr)]}`, cidr },
         { kind: "route", cidr, via: "", dev },
       ];
     }
@@ -130,11 +146,13 @@ function addStep(
   const verb = isGone ? "delete" : "replace";
   switch (entry.kind) {
     case "route": {
-      const via = entry.via === "" ? "scope link" : `via ${entry.via}`;
+      const isV4 = familyOf(entry.cidr) === "IPv4";
+      const direct = isV4 ? " scope link" : "";
+      const via = entry.via === "" ? direct : ` via ${entry.via}`;
       // The gateway is on no network of the link's: vxlan has one address only.
       const onlink = conf.type === "vxlan" ? " onlink" : "";
       steps.ip.push(
-        `route ${verb} ${entry.cidr} ${via} dev ${entry.dev} proto ${routeProtocol}${onlink}`,
+        `route ${verb} ${entry.cidr}${via} dev ${entry.dev} proto ${routeProtocol}${onlink}`,
       );
       return;
     }
@@ -162,7 +180,7 @@ export function parseRoutes(json: string): readonly Entry[] {
   type Row = { readonly dst: string; readonly gateway?: string; readonly dev: string };
   return rowsOf<Row>(json).map(({ dst, gateway = "", dev }) => {
     // A range of one address is shown without its length.
-    const cidr = dst.includes("/") ? dst : `${dst}/32`;
+    const cidr = dst.includes("/") ? dst : `${dst}/${familyOf(dst) === "IPv4" ? 32 : 128}`;
     return { kind: "route", cidr, via: gateway, dev };
   });
 }

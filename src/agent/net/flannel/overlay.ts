@@ -6,6 +6,7 @@ import type { Client } from "../../../client/client.ts";
 import { nodes } from "../../../client/resources.ts";
 import type { Node } from "../../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../../lib/deep-readonly.ts";
+import { addressAt, familyOf, firstOf, type IpFamily } from "../../../lib/ip-range.ts";
 import type { LiveSets } from "../../../live/live-set.ts";
 import { networkInterfaces } from "../../../runtime/machine.ts";
 import type { Runtime } from "../../../runtime/runtime.ts";
@@ -23,6 +24,7 @@ import {
   parseRoutes,
   peersOf,
   planOverlay,
+  podCidrsOf,
 } from "./overlay-plan.ts";
 import type { FlannelSettings, OverlayFiles } from "./settings.ts";
 
@@ -41,15 +43,33 @@ export interface OverlayOptions {
   /** Acts as the node: it changes its own annotations. */
   readonly client: Client;
   readonly nodeName: string;
-  readonly nodeIp: string;
-  readonly externalIp: string | undefined;
-  readonly clusterCidr: string;
+  readonly nodeIps: readonly string[];
+  readonly externalIps: readonly string[];
+  readonly clusterCidrs: readonly string[];
   /** `<data-dir>/agent/etc/flannel/net-conf.json`. */
   readonly confFile: string;
   readonly settings: FlannelSettings;
   readonly files: OverlayFiles;
   /** Told once it is known what addresses pods of this node get. */
-  readonly onRange: (range: { readonly podCidr: string; readonly mtu: number }) => Promise<void>;
+  readonly onRange: (range: {
+    readonly podCidrs: readonly string[];
+    readonly mtu: number;
+  }) => Promise<void>;
+}
+
+/** The overlay of one address family. */
+interface Lane {
+  readonly family: IpFamily;
+  readonly podCidr: string;
+  readonly localIp: string;
+  readonly link: OverlayLink;
+}
+
+/** What the kernel must hold for one family. */
+interface LaneEntries {
+  readonly family: IpFamily;
+  readonly dev: string;
+  readonly wanted: readonly Entry[];
 }
 
 /** Begins to build the overlay; nothing of a start waits for it. */
@@ -80,7 +100,7 @@ class Overlay {
     await set.ready(signal);
     while (!signal.aborted) {
       try {
-        await this.#follow(await this.#ownRange(signal), signal);
+        await this.#follow(await this.#ownRanges(signal), signal);
       } catch (error) {
         if (signal.aborted) return;
         const { backend } = this.#options.settings;
@@ -90,14 +110,14 @@ class Overlay {
     }
   }
 
-  /** The node's part of the cluster's addresses, once the control plane has given it one. */
-  async #ownRange(signal: AbortSignal): Promise<string> {
+  /** The node's parts of the cluster's addresses, once the control plane has given it some. */
+  async #ownRanges(signal: AbortSignal): Promise<readonly string[]> {
     const { live, nodeName } = this.#options;
     for (;;) {
       signal.throwIfAborted();
       const seen = this.#changes;
-      const range = live.of(nodes).get(nodeName)?.object.spec?.podCIDR ?? "";
-      if (range !== "") return range;
+      const ranges = podCidrsOf(live.of(nodes).get(nodeName)?.object);
+      if (ranges.length > 0) return ranges;
       await this.#rung(seen, signal);
     }
   }
@@ -112,27 +132,51 @@ class Overlay {
   }
 
   /** Ends when the node was made anew and has got other addresses. */
-  async #follow(podCidr: string, signal: AbortSignal): Promise<void> {
-    const { runtime, nodeIp, files } = this.#options;
+  async #follow(podCidrs: readonly string[], signal: AbortSignal): Promise<void> {
     const conf = await this.#conf();
-    const { iface, localIp } = placeOf(nodeIp, files.iface);
-    const mtu = podMtu(conf, await linkMtu(runtime, iface));
-    await this.#tellRange(conf, podCidr, mtu);
-    const context = { runtime, conf, iface, localIp, podCidr, mtu };
-    const link = await prepareLink(context, signal);
-    let applied = "";
-    while ((await this.#ownRange(signal)) === podCidr) {
+    const lanes = await this.#lanes(conf, podCidrs, signal);
+    const applied = new Map<IpFamily, string>();
+    while ((await this.#ownRanges(signal)).join() === podCidrs.join()) {
       const seen = this.#changes;
-      await this.#annotate(conf, link, localIp);
-      const peers = peersOf(this.#nodes(), this.#options.nodeName, conf.type);
-      const wanted = entriesOf(conf, peers, link.name);
-      if (JSON.stringify(wanted) !== applied) {
-        await this.#apply(conf, link.name, wanted, signal);
-        applied = JSON.stringify(wanted);
+      await this.#annotate(conf, lanes);
+      let hasPeers = false;
+      for (const { family, link } of lanes) {
+        const { type } = conf;
+        const peers = peersOf(this.#nodes(), this.#options.nodeName, { type, family });
+        hasPeers ||= peers.length > 0;
+        const wanted = entriesOf(conf, peers, link.name);
+        if (JSON.stringify(wanted) === applied.get(family)) continue;
+        await this.#apply(conf, { family, dev: link.name, wanted }, signal);
+        applied.set(family, JSON.stringify(wanted));
       }
-      const isLate = await this.#changed(seen, peers.length > 0, signal);
-      if (isLate) applied = "";
+      const isLate = await this.#changed(seen, hasPeers, signal);
+      if (isLate) applied.clear();
     }
+  }
+
+  /** Tells what addresses pods get, and builds the links that lead to other nodes. */
+  async #lanes(
+    conf: NetConf,
+    podCidrs: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly Lane[]> {
+    const { runtime, nodeIps, files } = this.#options;
+    const carried = podCidrs.filter((cidr) => conf.networks[familyOf(cidr)] !== undefined);
+    const places = carried.map((podCidr) => {
+      const family = familyOf(podCidr);
+      return { podCidr, family, ...placeOf(nodeIps, files.iface, family) };
+    });
+    const mtus = await Promise.all(
+      places.map(async ({ iface, family }) => podMtu(conf, await linkMtu(runtime, iface), family)),
+    );
+    const mtu = Math.min(...mtus);
+    await this.#tellRange(conf, carried, mtu);
+    const lanes: Lane[] = [];
+    for (const place of places) {
+      const link = await prepareLink({ ...place, runtime, conf, mtu }, signal);
+      lanes.push({ ...place, link });
+    }
+    return lanes;
   }
 
   /** Resolves with true when nothing has changed for so long that the kernel is worth a look. */
@@ -153,53 +197,57 @@ class Overlay {
   }
 
   async #conf(): Promise<NetConf> {
-    const { runtime, settings, files, clusterCidr, confFile } = this.#options;
+    const { runtime, settings, files, clusterCidrs, confFile } = this.#options;
     const { backend } = settings;
     if (backend === "none") throw new Error("an overlay of no backend is none");
     const given = files.confFile;
     const text =
-      given === undefined ? netConfText(backend, clusterCidr) : await runtime.files.readText(given);
+      given === undefined
+        ? netConfText(backend, clusterCidrs)
+        : await runtime.files.readText(given);
     if (text === undefined) throw new Error(`${given} cannot be read`);
     await runtime.files.mkdir(confFile.slice(0, confFile.lastIndexOf("/")), 0o755);
     if ((await runtime.files.readText(confFile)) !== text)
       await runtime.files.writeAtomic(confFile, text, 0o644);
-    return parseNetConf(text, clusterCidr);
+    return parseNetConf(text, clusterCidrs);
   }
 
   /** For the CNI configuration, and in flannel's file for its CNI plugin. */
-  async #tellRange(conf: NetConf, podCidr: string, mtu: number): Promise<void> {
+  async #tellRange(conf: NetConf, podCidrs: readonly string[], mtu: number): Promise<void> {
     const { runtime, onRange } = this.#options;
-    await onRange({ podCidr, mtu });
-    const [address = "", prefix = ""] = podCidr.split("/");
-    const lines = [
-      `FLANNEL_NETWORK=${conf.network}`,
-      `FLANNEL_SUBNET=${address.replace(/\d+$/, (last) => `${Number(last) + 1}`)}/${prefix}`,
-      `FLANNEL_MTU=${mtu}`,
-      "FLANNEL_IPMASQ=true",
-    ];
+    await onRange({ podCidrs, mtu });
+    const lines = podCidrs.flatMap((cidr) => {
+      const family = familyOf(cidr);
+      const prefix = family === "IPv4" ? "FLANNEL" : "FLANNEL_IPV6";
+      const subnet = `${addressAt(cidr, 1)}${cidr.slice(cidr.indexOf("/"))}`;
+      return [`${prefix}_NETWORK=${conf.networks[family]}`, `${prefix}_SUBNET=${subnet}`];
+    });
+    const text = [...lines, `FLANNEL_MTU=${mtu}`, "FLANNEL_IPMASQ=true", ""].join("\n");
     await runtime.files.mkdir("/run/flannel", 0o755);
-    await runtime.files.writeAtomic(limits.subnetFile, `${lines.join("\n")}\n`, 0o644);
+    await runtime.files.writeAtomic(limits.subnetFile, text, 0o644);
   }
 
-  async #annotate(conf: NetConf, link: OverlayLink, localIp: string): Promise<void> {
-    const { client, live, nodeName, settings, externalIp } = this.#options;
+  async #annotate(conf: NetConf, lanes: readonly Lane[]): Promise<void> {
+    const { client, live, nodeName, settings, externalIps } = this.#options;
     const told = live.of(nodes).get(nodeName)?.object.metadata.annotations ?? {};
-    const given = settings.usesExternalIp ? externalIp : undefined;
-    const wanted: Readonly<Record<string, string>> = {
-      ...(given === undefined ? {} : { [annotations.publicIpGiven]: given }),
+    const wanted: Record<string, string> = {
       [annotations.managed]: "true",
       [annotations.type]: conf.type,
-      [annotations.data]: link.backendData,
-      [annotations.publicIp]: given ?? told[annotations.publicIpGiven] ?? localIp,
     };
+    for (const { family, link, localIp } of lanes) {
+      const keys = annotations[family];
+      const given = settings.usesExternalIp ? firstOf(externalIps, family) : undefined;
+      if (given !== undefined) wanted[keys.publicIpGiven] = given;
+      wanted[keys.data] = link.backendData;
+      wanted[keys.publicIp] = given ?? told[keys.publicIpGiven] ?? localIp;
+    }
     if (Object.entries(wanted).every(([key, value]) => told[key] === value)) return;
     await client.patch(nodes, "", nodeName, "merge", { metadata: { annotations: wanted } });
   }
 
   async #apply(
     conf: NetConf,
-    dev: string,
-    wanted: readonly Entry[],
+    { family, dev, wanted }: LaneEntries,
     signal: AbortSignal,
   ): Promise<void> {
     const { exec } = this.#options.runtime;
@@ -208,12 +256,11 @@ class Overlay {
       if (exitCode !== 0) throw new Error(`${argv.join(" ")} failed: ${stderr.trim()}`);
       return stdout;
     };
-    const actual = [
-      ...parseRoutes(await read("ip", "-j", "route", "show", "proto", routeProtocol)),
-    ];
+    const ip = ["ip", family === "IPv4" ? "-4" : "-6", "-j"] as const;
+    const actual = [...parseRoutes(await read(...ip, "route", "show", "proto", routeProtocol))];
     if (conf.type === "vxlan") {
       const permanent = ["dev", dev, "nud", "permanent"];
-      actual.push(...parseNeighbours(await read("ip", "-j", "neighbor", "show", ...permanent)));
+      actual.push(...parseNeighbours(await read(...ip, "neighbor", "show", ...permanent)));
       actual.push(...parseForwards(await read("bridge", "-j", "fdb", "show", "dev", dev)));
     }
     if (conf.type === "wireguard")
@@ -232,15 +279,18 @@ class Overlay {
 }
 
 /** The link that leads to the other nodes, and this node's address on it. */
-function placeOf(nodeIp: string, iface: string | undefined) {
+function placeOf(nodeIps: readonly string[], iface: string | undefined, wanted: IpFamily) {
+  const nodeIp = firstOf(nodeIps, wanted);
   for (const [name, addresses = []] of Object.entries(networkInterfaces())) {
     const found = addresses.find(({ address, family }) =>
-      iface === undefined ? address === nodeIp : name === iface && family === "IPv4",
+      iface === undefined
+        ? address === nodeIp
+        : name === iface && family === wanted && !/^fe[89ab]/i.test(address),
     );
     if (found !== undefined) return { iface: name, localIp: found.address };
   }
   const what = iface === undefined ? `the address ${nodeIp}` : `the name ${iface}`;
-  throw new Error(`no link of this machine has ${what}`);
+  throw new Error(`no link of this machine has ${what} (${wanted})`);
 }
 
 async function linkMtu({ files }: Runtime, iface: string): Promise<number> {

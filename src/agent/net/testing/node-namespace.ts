@@ -1,11 +1,26 @@
 /** A node made of network namespaces: a bridge, and pods behind it. */
+
 import { join } from "node:path";
 import { payloadFile, unpackBundle } from "../../../runtime/bundle.ts";
 import { createRuntime } from "../../../runtime/real.ts";
 import type { Runtime } from "../../../runtime/runtime.ts";
+import { type FamilyNetwork, familyNetworks } from "../family-network.ts";
 import { prepareNodeNetwork } from "../node-network.ts";
 
 const never = new AbortController().signal;
+
+/** The node's network, as its parts that are under test are told of it. */
+export const networks: readonly FamilyNetwork[] = familyNetworks({
+  nodeIps: ["10.42.0.1", "fd00:42::1"],
+  clusterCidrs: ["10.42.0.0/16", "fd00:42::/56"],
+  serviceCidrs: ["10.43.0.0/16", "fd00:43::/112"],
+  clusterDns: ["10.43.0.10", "fd00:43::a"],
+});
+
+/** The IPv6 address that goes with an IPv4 address of a pod. */
+export function sixOf(ip: string): string {
+  return `fd00:42::${ip.slice(ip.lastIndexOf(".") + 1)}`;
+}
 
 /** The nft that k3 carries: that of the machine may be older. */
 async function bundledNft(): Promise<string> {
@@ -64,17 +79,12 @@ export class NodeNamespace {
       ip -n ${this.name} link set lo up
       ip -n ${this.name} link add cni0 type bridge
       ip -n ${this.name} addr add 10.42.0.1/24 dev cni0
+      ip -n ${this.name} addr add fd00:42::1/64 dev cni0 nodad
       ip -n ${this.name} link set cni0 up`);
-    const network = {
-      nodeIp: "10.42.0.1",
-      serviceCidr: "10.43.0.0/16",
-      dnsIp: "10.43.0.10",
-      switchLedger: undefined,
-    };
-    await prepareNodeNetwork(this.runtime, network, never);
+    await prepareNodeNetwork(this.runtime, { networks, switchLedger: undefined }, never);
   }
 
-  /** Makes a pod; resolves to the name of its namespace. */
+  /** Makes a pod of both families, `fd00:42::7` for 10.42.0.7; resolves to its namespace. */
   async addPod(ip: string): Promise<string> {
     const number = this.#others.length;
     const pod = `${this.name}p${number}`;
@@ -85,21 +95,25 @@ export class NodeNamespace {
       ip -n ${this.name} link set v${number} type bridge_slave hairpin on
       ip -n ${pod} link set lo up
       ip -n ${pod} addr add ${ip}/24 dev eth0
+      ip -n ${pod} addr add ${sixOf(ip)}/64 dev eth0 nodad
       ip -n ${pod} link set eth0 up
-      ip -n ${pod} route add default via 10.42.0.1`);
+      ip -n ${pod} route add default via 10.42.0.1
+      ip -n ${pod} route add default via fd00:42::1`);
     return pod;
   }
 
-  /** Makes a machine next to the node, at 192.0.2.2 with the node at 192.0.2.1. */
+  /** Makes a machine next to the node: it at 192.0.2.2 and 2001:db8::2, the node at .1 and ::1. */
   async addNeighbour(): Promise<string> {
     const other = `${this.name}o`;
     this.#others.push(other);
     await this.sh(`ip netns add ${other}
       ip -n ${this.name} link add wan type veth peer name eth0 netns ${other}
       ip -n ${this.name} addr add 192.0.2.1/24 dev wan
+      ip -n ${this.name} addr add 2001:db8::1/64 dev wan nodad
       ip -n ${this.name} link set wan up
       ip -n ${other} link set lo up
       ip -n ${other} addr add 192.0.2.2/24 dev eth0
+      ip -n ${other} addr add 2001:db8::2/64 dev eth0 nodad
       ip -n ${other} link set eth0 up`);
     return other;
   }
