@@ -45,7 +45,7 @@ export async function createObject(
   const name = object.metadata.name ?? "";
   const errors = [
     ...(await permissionErrors(call, object, context)),
-    ...(strategy.validate?.(object, context) ?? []),
+    ...((await strategy.validate?.(object, context)) ?? []),
   ];
   if (errors.length > 0) throw invalid(definition, name, errors);
   call.warnings.push(...(strategy.warn?.(object, context) ?? []));

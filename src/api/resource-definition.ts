@@ -41,6 +41,8 @@ export interface FieldError {
   readonly detail: string;
 }
 
+export type FieldErrors = readonly FieldError[];
+
 export interface WriteContext<T> {
   readonly verb: "create" | "update";
   /** "" for the main resource, else "status", "scale", ... */
@@ -65,7 +67,8 @@ export type Undo = () => Promise<void>;
 export interface Strategy<T> {
   /** Drop status on create, bump generation, restore immutable parts. Mutates `object`. */
   prepare?(object: T, context: WriteContext<T>): void;
-  validate?(object: DeepReadonly<T>, context: WriteContext<T>): readonly FieldError[];
+  /** A promise where it may take long: others have their turns in between. */
+  validate?(object: DeepReadonly<T>, context: WriteContext<T>): FieldErrors | Promise<FieldErrors>;
   /** Errors that only others can tell: what the user may change, what a namespace allows. */
   permit?(object: DeepReadonly<T>, context: PermitContext<T>): Promise<readonly FieldError[]>;
   /** What is accepted, but hardly meant. */

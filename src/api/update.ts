@@ -151,7 +151,7 @@ async function writeChange(
   const errors = [
     ...validateMetadataUpdate(object, old),
     ...(await permissionErrors(call, object, context)),
-    ...(strategy.validate?.(object, context) ?? []),
+    ...((await strategy.validate?.(object, context)) ?? []),
   ];
   if (errors.length > 0) throw invalid(definition, object.metadata.name, errors);
   call.warnings.push(...(strategy.warn?.(object, context) ?? []));

@@ -36,6 +36,8 @@ export const allVerbs: readonly Verb[] = [
   "watch",
 ];
 
+type Validate<T> = (object: DeepReadonly<T>, context: WriteContext<T>) => readonly FieldError[];
+
 export interface Row<T extends KubeObject> {
   readonly shortNames?: readonly string[];
   readonly categories?: readonly string[];
@@ -70,9 +72,9 @@ export interface Row<T extends KubeObject> {
   readonly generation?: boolean | "labels" | "annotations" | "changes" | "once";
   readonly prepare?: Strategy<T>["prepare"];
   /** Runs for all but status writes; metadata is checked before. */
-  readonly validate?: Strategy<T>["validate"];
+  readonly validate?: Validate<T>;
   /** Runs for status writes. */
-  readonly validateStatus?: Strategy<T>["validate"];
+  readonly validateStatus?: Validate<T>;
   readonly strategy?: Omit<Strategy<T>, "prepare" | "validate">;
   readonly subresources?: Readonly<Record<string, Subresource<T>>>;
   readonly storagePrefix?: string | null;

@@ -1,6 +1,13 @@
 /** Cuts long work into turns of the event loop, so that others are served in between. */
 
-const limits = { turnMs: 4, itemsBetweenLooks: 32, shareMs: 3 } as const;
+const limits = {
+  turnMs: 4,
+  itemsBetweenLooks: 32,
+  shareMs: 3,
+  betweenLooksMs: 0.25,
+  stepsUnseenMax: 64,
+  resumedMsMax: 20,
+} as const;
 
 export interface MonotonicClock {
   monotonicMs(): number;
@@ -46,6 +53,50 @@ export async function eachInTurns<T>(
     if (clock.monotonicMs() < endsMs) continue;
     await nextTurn();
     endsMs = clock.monotonicMs() + limits.turnMs;
+  }
+}
+
+/**
+ * The turn of work that asks by itself whether it is over: the quicker its steps, the more seldom
+ * the clock is looked at.
+ */
+export class Turn {
+  #startedMs: number;
+  #endsMs: number;
+  #lookedMs: number;
+  #every = 1;
+  #left = 1;
+
+  constructor(private readonly clock: MonotonicClock) {
+    this.#startedMs = this.#lookedMs = clock.monotonicMs();
+    this.#endsMs = this.#startedMs + limits.turnMs;
+  }
+
+  isOver(): boolean {
+    this.#left -= 1;
+    if (this.#left > 0) return false;
+    const now = this.clock.monotonicMs();
+    const isQuick = now - this.#lookedMs < limits.betweenLooksMs;
+    this.#every = isQuick ? Math.min(this.#every * 2, limits.stepsUnseenMax) : 1;
+    this.#left = this.#every;
+    this.#lookedMs = now;
+    return now >= this.#endsMs;
+  }
+
+  /** Lets others have theirs. */
+  async next(): Promise<void> {
+    await nextTurn();
+    this.#startedMs = this.#lookedMs = this.clock.monotonicMs();
+    this.#endsMs = this.#startedMs + limits.turnMs;
+  }
+
+  /** The work is where it was when the last turn ended: at least as long as that took is left. */
+  resume(): void {
+    const now = this.clock.monotonicMs();
+    const tookMs = Math.min(now - this.#startedMs, limits.resumedMsMax);
+    this.#endsMs = Math.max(this.#endsMs, now + tookMs);
+    // However slow it is, a step is made in each turn.
+    this.#left = Math.max(this.#left, 2);
   }
 }
 

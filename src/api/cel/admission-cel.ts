@@ -1,6 +1,7 @@
 /** What expressions about admission requests get to see, and the conditions among them. */
 import { namespaces } from "../../client/resources.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import type { Turn } from "../../lib/turns.ts";
 import { celLimits } from "../../schema/cel/environment.ts";
 import { Budget, EvaluationError, evaluate, OutOfBudget } from "../../schema/cel/policy/budget.ts";
 import { PolicyExpressions } from "../../schema/cel/policy/expressions.ts";
@@ -61,8 +62,9 @@ export async function matchConditions(
   expressions: Pick<PolicyExpressions, "compile">,
   conditions: readonly DeepReadonly<Expression>[],
   bindings: Readonly<Record<string, unknown>>,
+  turn?: Turn,
 ): Promise<MatchOutcome> {
-  const budget = new Budget(celLimits.conditionsBudget);
+  const budget = new Budget(turn, celLimits.conditionsBudget);
   const errors = new Set<string>();
   for (const { expression } of conditions) {
     const compile = () => expressions.compile(expression, ["bool"], { hasAuthorizer: true });

@@ -6,6 +6,7 @@ import type {
   Variable,
 } from "../../gen/admissionregistration-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { Turn } from "../../lib/turns.ts";
 import type { Budget } from "../../schema/cel/policy/budget.ts";
 import type { PolicyExpressions } from "../../schema/cel/policy/expressions.ts";
 import { celOfJson } from "../../schema/cel/values.ts";
@@ -63,13 +64,14 @@ export async function* evaluations(
     ...cel.requestBindings(request, request.definition, context),
     namespaceObject: await cel.namespaceBinding(context),
   };
+  const turn = new Turn(context.runtime.clock);
   for (const param of params) {
     const given = { ...base, params: celOfJson(param) };
     const conditions = spec.matchConditions ?? [];
-    const outcome = await cel.matchConditions(expressions, conditions, given);
+    const outcome = await cel.matchConditions(expressions, conditions, given, turn);
     if (outcome.type === "error") throw outcome.error;
     if (outcome.type !== "match") continue;
-    const budget = new CelBudget();
+    const budget = new CelBudget(turn);
     yield { bindings: expressions.bind(given, budget), expressions, budget };
   }
 }

@@ -10,6 +10,7 @@ import type {
 } from "../../gen/admissionregistration-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { Turn } from "../../lib/turns.ts";
 import { celOfJson, jsonOfCel } from "../../schema/cel/values.ts";
 import { copyJson, replaceMembers } from "../../schema/copy.ts";
 import type { KubeObject } from "../../schema/object.ts";
@@ -86,7 +87,7 @@ async function mutated(
   const scope = { hasAuthorizer: true, hasPatches: true };
   const compile = () => expressions.compile(expression, [wanted], scope);
   // Each mutation sees what those before it did, and may cost as much as one policy.
-  const budget = new Budget();
+  const budget = new Budget(new Turn(context.runtime.clock));
   const own = expressions.bind({ ...bindings, object: celOfJson(object) }, budget);
   const value = await evaluate(expression, compile, own, budget);
   const misnamed = misnamedMessages(value);

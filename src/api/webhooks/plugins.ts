@@ -5,6 +5,7 @@ import {
 } from "../../client/resources.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
+import { Turn } from "../../lib/turns.ts";
 import { copyJson, replaceMembers } from "../../schema/copy.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { sameJson } from "../../schema/same-json.ts";
@@ -86,7 +87,12 @@ async function passes(
   // CEL is only loaded where somebody uses it.
   const cel = await import("../cel/admission-cel.ts");
   const bindings = cel.requestBindings(request, request.definition, context);
-  const outcome = await cel.matchConditions(cel.webhookExpressions, conditions, bindings);
+  const outcome = await cel.matchConditions(
+    cel.webhookExpressions,
+    conditions,
+    bindings,
+    new Turn(context.runtime.clock),
+  );
   if (outcome.type !== "error") return outcome.type === "match";
   if (webhook.failurePolicy === "Ignore") return false;
   throw refused(context.definition, context.name, outcome.error.message);

@@ -76,7 +76,7 @@ function rowOf(crd: Crd, version: Version, options: RowOptions): ResourceDefinit
       unconditionalUpdate: false,
       prepare: (object, context) => prepare(crd, version, object, context),
       validate: (object, context) => validate(crd, version, schema, object, context),
-      warn: (object, { old }) => toleratedTexts(schema, object, old),
+      warn: (object) => toleratedTexts(object),
     },
     subresources: subresourcesOf(version),
     storagePrefix: `${group}/${names.plural}`,
@@ -222,19 +222,19 @@ function keepAllButStatus(object: KubeObject, old: DeepReadonly<Json>): void {
   else object.metadata.resourceVersion = resourceVersion;
 }
 
-function validate(
+async function validate(
   crd: Crd,
   version: Version,
   schema: Structural,
   object: DeepReadonly<KubeObject>,
   context: WriteContext<KubeObject>,
-): readonly FieldError[] {
+): Promise<readonly FieldError[]> {
   return [
     ...validateMetadata(object.metadata, {
       namespaced: crd.spec.scope === "Namespaced",
       nameRule: subdomainErrors,
       isUpdate: context.old !== undefined,
     }),
-    ...validateCustom(schema, version, object, context),
+    ...(await validateCustom(schema, version, object, context)),
   ];
 }

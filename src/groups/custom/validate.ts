@@ -6,6 +6,7 @@ import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { isInt64 } from "../../lib/exact-json.ts";
 import { evaluateJsonPath, parseJsonPath } from "../../lib/jsonpath.ts";
 import { subdomainErrors } from "../../lib/names.ts";
+import { Turn } from "../../lib/turns.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { repeatedElements } from "../../schema/structural/ratchet.ts";
 import { brokenRules, hasRules } from "../../schema/structural/rules.ts";
@@ -24,12 +25,12 @@ type Version = DeepReadonly<CustomResourceDefinitionVersion>;
 const replicasMax = 2 ** 31 - 1;
 
 /** The errors of a create, an update or a status update. */
-export function validateCustom(
+export async function validateCustom(
   schema: Structural,
   version: Version,
   object: DeepReadonly<KubeObject>,
   context: WriteContext<KubeObject>,
-): readonly FieldError[] {
+): Promise<readonly FieldError[]> {
   const old = context.old;
   const isStatus = context.subresource === "status";
   const errors = [
@@ -38,7 +39,8 @@ export function validateCustom(
     ...(isStatus ? [] : embeddedErrors(object, schema)),
     ...repeatedErrors(schema, object, old),
   ];
-  return [...errors, ...ruleErrors(schema, object, old, errors)];
+  if (!hasRules(schema)) return errors;
+  return [...errors, ...(await ruleErrors(schema, object, context, errors))];
 }
 
 /** After these a rule could not be evaluated as it is meant. */
@@ -50,30 +52,30 @@ const blocking: ReadonlySet<FieldError["type"]> = new Set([
   "FieldValueTypeInvalid",
 ]);
 
-function ruleErrors(
+async function ruleErrors(
   schema: Structural,
   object: DeepReadonly<KubeObject>,
-  old: DeepReadonly<KubeObject> | undefined,
+  { old, runtime }: WriteContext<KubeObject>,
   errors: readonly FieldError[],
-): readonly FieldError[] {
-  if (!hasRules(schema)) return [];
+): Promise<readonly FieldError[]> {
   if (errors.some(({ type }) => blocking.has(type))) {
     const detail =
       "some validation rules were not checked because the object was invalid; correct the " +
       "existing errors to complete validation";
     return [invalid("<nil>", null, detail)];
   }
-  return brokenRules(object, schema, old === undefined ? undefined : { value: old }).problems;
+  const before = old === undefined ? undefined : { value: old };
+  const outcome = await brokenRules(object, schema, before, new Turn(runtime.clock));
+  if (outcome.tolerated.length > 0) toleratedBy.set(object, outcome.tolerated);
+  return outcome.problems;
 }
 
+/** Of objects that were checked. */
+const toleratedBy = new WeakMap<object, readonly FieldError[]>();
+
 /** Rules that an object breaks as it did before: the writer is told of them. */
-export function toleratedTexts(
-  schema: Structural,
-  object: DeepReadonly<KubeObject>,
-  old: DeepReadonly<KubeObject> | undefined,
-): readonly string[] {
-  if (old === undefined || !hasRules(schema)) return [];
-  const { tolerated } = brokenRules(object, schema, { value: old });
+export function toleratedTexts(object: DeepReadonly<KubeObject>): readonly string[] {
+  const tolerated = toleratedBy.get(object) ?? [];
   return tolerated.map((error) => `${error.field}: ${fieldErrorText(error)}`);
 }
 

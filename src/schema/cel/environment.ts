@@ -3,12 +3,13 @@
  * counted (https://kubernetes.io/docs/reference/using-api/cel/).
  */
 import { TooManySteps } from "../../lib/regexp/regexp.ts";
+import type { Turn } from "../../lib/turns.ts";
 import { type Checked, check, type Declarations } from "./check/checker.ts";
 import { Functions } from "./check/functions.ts";
 import { literalProblems } from "./check/literals.ts";
 import { type CelType, formatType, parseType } from "./check/types.ts";
 import { estimatedCost, type SizeAt } from "./cost/estimate.ts";
-import { CelFault, CostExceeded, Pending } from "./fault.ts";
+import { CelFault, CostExceeded, Paused, Pending } from "./fault.ts";
 import { registerAuthorization } from "./library/authorization.ts";
 import { registerConversions } from "./library/conversions.ts";
 import { registerFormats } from "./library/formats.ts";
@@ -22,6 +23,7 @@ import { registerTime } from "./library/time.ts";
 import { registerUrls } from "./library/urls.ts";
 import { registerVersions } from "./library/versions.ts";
 import { interpreter } from "./run/interpreter.ts";
+import { LoopLog, type Progress } from "./run/progress.ts";
 import type { Bindings } from "./run/steps.ts";
 import { Tracker } from "./run/tracker.ts";
 import { parse, type Syntax } from "./syntax/parser.ts";
@@ -69,14 +71,18 @@ export interface CelProgram {
   /** What the expression yields, as errors name it: `bool`, `list(string)`, `dyn`. */
   readonly type: string;
   readonly checked: Checked;
-  /** @throws CelFailure for what fails while it runs: `no such key: foo`. */
-  run(bindings: Bindings): Evaluated;
   /**
-   * Waits for answers that the expression asks for; what they were asked for is asked again.
+   * @throws CelFailure for what fails while it runs: `no such key: foo`.
+   * @throws Paused where there is `progress` and the turn is over.
+   */
+  run(bindings: Bindings, progress?: Progress): Evaluated;
+  /**
+   * Waits for answers that the expression asks for; what they were asked for is asked again. Lets
+   * others have their turn where it is told what a turn is.
    *
    * @throws CelFailure
    */
-  evaluate(bindings: Bindings): Promise<Evaluated>;
+  evaluate(bindings: Bindings, turn?: Turn): Promise<Evaluated>;
   /** The most that it may cost, where `sizeAt` tells the sizes of the variables' parts. */
   estimate(sizeAt: SizeAt): number;
 }
@@ -162,10 +168,11 @@ export class CelEnvironment {
 
 function programOf(checked: Checked): CelProgram {
   const step = interpreter(checked);
-  const attempt = (bindings: Bindings): Evaluated => {
+  const attempt = (bindings: Bindings, progress?: Progress): Evaluated => {
     const tracker = new Tracker(celLimits.callCostMax);
+    if (progress !== undefined) progress.log.entered = 0;
     try {
-      return { value: step(bindings, tracker), cost: tracker.cost };
+      return { value: step(bindings, tracker, progress), cost: tracker.cost };
     } catch (fault) {
       const told = fault instanceof TooManySteps ? new CostExceeded() : fault;
       if (told instanceof CelFault || told instanceof CostExceeded) {
@@ -178,13 +185,15 @@ function programOf(checked: Checked): CelProgram {
     type: formatType(checked.type),
     checked,
     run: attempt,
-    async evaluate(bindings) {
+    async evaluate(bindings, turn) {
+      const progress = turn === undefined ? undefined : { log: new LoopLog(), turn };
       for (;;) {
         try {
-          return attempt(bindings);
+          return attempt(bindings, progress);
         } catch (fault) {
-          if (!(fault instanceof Pending)) throw fault;
-          await fault.answer;
+          if (fault instanceof Paused) await turn?.next();
+          else if (fault instanceof Pending) await fault.answer;
+          else throw fault;
         }
       }
     },

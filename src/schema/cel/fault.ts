@@ -11,6 +11,11 @@ export class CostExceeded extends Error {
   }
 }
 
+/** The turn of the expression is over: evaluated again, it goes on where it was. */
+export class Paused extends Error {
+  override readonly name = "Paused";
+}
+
 /** The expression needs an answer that takes time: evaluated again when it is there. */
 export class Pending extends Error {
   override readonly name = "Pending";

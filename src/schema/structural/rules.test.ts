@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { Turn } from "../../lib/turns.ts";
 import { brokenRules, hasRules } from "./rules.ts";
 import type { Structural, ValidationRule } from "./schema.ts";
 
@@ -22,9 +23,16 @@ function withRule(rule: ValidationRule): Structural {
   return { type: "object", properties: { spec: inner } };
 }
 
-function broken(rule: ValidationRule, value: object, old?: object) {
+/** Every turn is over at once. */
+const turn = () => {
+  let ms = 0;
+  return new Turn({ monotonicMs: () => (ms += 10) });
+};
+
+async function broken(rule: ValidationRule, value: object, old?: object) {
   const before = old === undefined ? undefined : { value: { spec: old } };
-  return brokenRules({ spec: value }, withRule(rule), before).problems;
+  const outcome = await brokenRules({ spec: value }, withRule(rule), before, turn());
+  return outcome.problems;
 }
 
 describe("rules", () => {
@@ -39,12 +47,12 @@ describe("rules", () => {
     ["type(self.port) == int ? self.port > 0 : self.port != ''", { port: 80 }, true],
     ["self.labels.all(k, self.labels[k] != '')", { labels: { a: "" } }, false],
     ["self.tags.exists(t, t == 'b')", { tags: ["a", "b"] }, true],
-  ])("%s over %j is %p", (rule, value, holds) => {
-    expect(broken({ rule }, value).length === 0).toBe(holds);
+  ])("%s over %j is %p", async (rule, value, holds) => {
+    expect((await broken({ rule }, value)).length === 0).toBe(holds);
   });
 
-  test("what fails is told at its place, in the rule's words", () => {
-    expect(broken({ rule: "self.replicas > 1" }, { replicas: 1 })).toEqual([
+  test("what fails is told at its place, in the rule's words", async () => {
+    expect(await broken({ rule: "self.replicas > 1" }, { replicas: 1 })).toEqual([
       { type: "FieldValueInvalid", field: "spec", detail: "failed rule: self.replicas > 1" },
     ]);
     const rule: ValidationRule = {
@@ -54,41 +62,41 @@ describe("rules", () => {
       reason: "FieldValueForbidden",
       fieldPath: ".replicas",
     };
-    expect(broken(rule, { replicas: 1 })).toEqual([
+    expect(await broken(rule, { replicas: 1 })).toEqual([
       { type: "FieldValueForbidden", field: "spec.replicas", detail: "only 1" },
     ]);
   });
 
-  test("a rule that cannot be evaluated is a failure", () => {
-    const [problem] = broken({ rule: "self.replicas > 1" }, {});
+  test("a rule that cannot be evaluated is a failure", async () => {
+    const [problem] = await broken({ rule: "self.replicas > 1" }, {});
     expect(problem?.detail).toBe("no such key: replicas evaluating rule: self.replicas > 1");
   });
 
-  test("rules about changes wait for something to compare with", () => {
+  test("rules about changes wait for something to compare with", async () => {
     const rule = { rule: "self.replicas >= oldSelf.replicas", message: "never fewer" };
-    expect(broken(rule, { replicas: 1 })).toEqual([]);
-    expect(broken(rule, { replicas: 1 }, { replicas: 2 })).toHaveLength(1);
+    expect(await broken(rule, { replicas: 1 })).toEqual([]);
+    expect(await broken(rule, { replicas: 1 }, { replicas: 2 })).toHaveLength(1);
     const either = { rule: "oldSelf.hasValue() || self.replicas == 1", optionalOldSelf: true };
-    expect(broken(either, { replicas: 2 })).toHaveLength(1);
-    expect(broken(either, { replicas: 2 }, { replicas: 1 })).toEqual([]);
+    expect(await broken(either, { replicas: 2 })).toHaveLength(1);
+    expect(await broken(either, { replicas: 2 }, { replicas: 1 })).toEqual([]);
   });
 
-  test("what did not change stays allowed", () => {
+  test("what did not change stays allowed", async () => {
     const rule = { rule: "self.replicas > 1" };
-    expect(broken(rule, { replicas: 1 }, { replicas: 1 })).toEqual([]);
-    expect(broken(rule, { replicas: 0 }, { replicas: 1 })).toHaveLength(1);
+    expect(await broken(rule, { replicas: 1 }, { replicas: 1 })).toEqual([]);
+    expect(await broken(rule, { replicas: 0 }, { replicas: 1 })).toHaveLength(1);
   });
 
-  test("what is tolerated is told", () => {
+  test("what is tolerated is told", async () => {
     const before = { value: { spec: { replicas: 1 } } };
     const schema = withRule({ rule: "self.replicas > 1" });
-    expect(brokenRules({ spec: { replicas: 1 } }, schema, before)).toMatchObject({
+    expect(await brokenRules({ spec: { replicas: 1 } }, schema, before, turn())).toMatchObject({
       problems: [],
       tolerated: [{ field: "spec", detail: "failed rule: self.replicas > 1" }],
     });
   });
 
-  test("elements are compared with what they were, by their keys; keys have their own path", () => {
+  test("elements are compared by their keys; those of maps have their own path", async () => {
     const schema: Structural = {
       type: "object",
       properties: {
@@ -119,7 +127,7 @@ describe("rules", () => {
       sizes: { "a.b": 0 },
     };
     const old = { value: { ports: [{ name: "b", port: 2 }], sizes: {} } };
-    expect(brokenRules(value, schema, old).problems).toEqual([
+    expect((await brokenRules(value, schema, old, turn())).problems).toEqual([
       {
         type: "FieldValueInvalid",
         field: "ports[0]",
@@ -129,7 +137,7 @@ describe("rules", () => {
     ]);
   });
 
-  test("the budget of one object is used up once for all rules", () => {
+  test("the budget of one object is used up once for all rules", async () => {
     const schema: Structural = {
       type: "object",
       properties: {
@@ -142,7 +150,9 @@ describe("rules", () => {
         },
       },
     };
-    const { problems } = brokenRules({ list: Array(200).fill(0) }, schema, undefined);
+    const list = Array(200).fill(0);
+    const real = new Turn({ monotonicMs: () => performance.now() });
+    const { problems } = await brokenRules({ list }, schema, undefined, real);
     expect(problems).toEqual([
       {
         type: "FieldValueInvalid",
@@ -154,13 +164,13 @@ describe("rules", () => {
       },
     ]);
     const costly = { rule: "lists.range(100000).all(x, lists.range(100).all(y, y >= 0))" };
-    expect(broken(costly, { replicas: 1 })[0]?.detail).toBe(
+    expect((await broken(costly, { replicas: 1 }))[0]?.detail).toBe(
       "'operation cancelled: actual cost limit exceeded': no further validation rules will be " +
         `run due to call cost exceeds limit for rule: ${costly.rule}`,
     );
   });
 
-  test("rules are found at any depth", () => {
+  test("rules are found at any depth", async () => {
     expect(hasRules(withRule({ rule: "true" }))).toBe(true);
     expect(hasRules({ type: "object", properties: { spec } })).toBe(false);
   });

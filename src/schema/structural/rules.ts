@@ -1,5 +1,12 @@
 /** `x-kubernetes-validations`: rules of a schema in the CEL language. */
-import { CelError, CelFailure, celLimits } from "../cel/environment.ts";
+import type { Turn } from "../../lib/turns.ts";
+import {
+  CelError,
+  CelFailure,
+  type CelProgram,
+  celLimits,
+  type Evaluated,
+} from "../cel/environment.ts";
 import { CelOptional } from "../cel/scalars.ts";
 import { type CompiledRule, compileRules } from "./compile-rules.ts";
 import { Correlation } from "./correlation.ts";
@@ -47,12 +54,11 @@ function rootNode(schema: Structural): RuleNode {
 /** The rules that the default of a part of a schema breaks. */
 export function rulesBrokenByDefault(value: unknown, schema: Structural): readonly SchemaProblem[] {
   if (!hasRules(schema)) return [];
-  const run = new RuleRun();
   const isResource = schema["x-kubernetes-embedded-resource"] === true;
   const unknown = Correlation.root(value, undefined, schema);
   // Rules about changes see no change.
-  run.check(value, nodeOf(schema, isResource), "", value, unknown);
-  return run.problems;
+  const run = new RuleRun(value, nodeOf(schema, isResource), value, unknown);
+  return atOnce(run.outcome()).problems;
 }
 
 function nodeOf(schema: Structural, isResource: boolean): RuleNode {
@@ -80,34 +86,86 @@ export interface RuleOutcome {
   readonly tolerated: readonly SchemaProblem[];
 }
 
-/** All rules that `value` breaks; `old` is what is stored, for rules about changes. */
-export function brokenRules(value: unknown, schema: Structural, old: Old): RuleOutcome {
-  const run = new RuleRun();
+/**
+ * All rules that `value` breaks; `old` is what is stored, for rules about changes. Others have
+ * their turns in between.
+ */
+export function brokenRules(
+  value: unknown,
+  schema: Structural,
+  old: Old,
+  turn: Turn,
+): Promise<RuleOutcome> {
   const correlation = Correlation.root(value, old, schema);
-  run.check(value, rootNode(schema), "", old?.value, correlation);
-  return run;
+  return inTurns(new RuleRun(value, rootNode(schema), old?.value, correlation).outcome(), turn);
+}
+
+/** An expression of which a run has to know what it comes to. */
+interface Question {
+  readonly program: CelProgram;
+  readonly bindings: Bindings;
+}
+
+type Run<T> = Generator<Question, T, Evaluated>;
+
+function atOnce<T>(run: Run<T>): T {
+  let step = run.next();
+  while (step.done !== true) {
+    const { program, bindings } = step.value;
+    try {
+      step = run.next(program.run(bindings));
+    } catch (failure) {
+      step = run.throw(failure);
+    }
+  }
+  return step.value;
+}
+
+async function inTurns<T>(run: Run<T>, turn: Turn): Promise<T> {
+  let step = run.next();
+  while (step.done !== true) {
+    const { program, bindings } = step.value;
+    if (turn.isOver()) await turn.next();
+    const answer = await program.evaluate(bindings, turn).catch(failureOf);
+    step = answer instanceof CelFailure ? run.throw(answer) : run.next(answer);
+  }
+  return step.value;
+}
+
+function failureOf(failure: unknown): CelFailure {
+  if (failure instanceof CelFailure) return failure;
+  throw failure;
 }
 
 /** Thrown to end a run: nothing more is checked. */
 class OutOfBudget extends Error {}
 
+/** A value that rules stand at. */
+interface Visited {
+  readonly value: unknown;
+  readonly node: RuleNode;
+  readonly path: string;
+  readonly old: unknown;
+  readonly correlation: Correlation;
+}
+
 class RuleRun implements RuleOutcome {
   readonly problems: SchemaProblem[] = [];
   readonly tolerated: SchemaProblem[] = [];
+  readonly #visited: Visited[] = [];
   #budget: number = celLimits.budget;
 
-  check(
-    value: unknown,
-    node: RuleNode,
-    path: string,
-    old: unknown,
-    correlation: Correlation,
-  ): void {
+  constructor(value: unknown, node: RuleNode, old: unknown, correlation: Correlation) {
+    this.#visit(value, node, "", old, correlation);
+  }
+
+  *outcome(): Run<RuleOutcome> {
     try {
-      this.#visit(value, node, path, old, correlation);
+      for (const visited of this.#visited) yield* this.#rules(visited);
     } catch (error) {
       if (!(error instanceof OutOfBudget)) throw error;
     }
+    return this;
   }
 
   #visit(
@@ -118,7 +176,7 @@ class RuleRun implements RuleOutcome {
     correlation: Correlation,
   ): void {
     if (value === null || value === undefined) return;
-    this.#rules(value, node, path, old, correlation);
+    if (node.rules.length > 0) this.#visited.push({ value, node, path, old, correlation });
     if (Array.isArray(value)) {
       const { items } = node;
       if (items === undefined) return;
@@ -140,14 +198,7 @@ class RuleRun implements RuleOutcome {
     }
   }
 
-  #rules(
-    value: unknown,
-    node: RuleNode,
-    path: string,
-    old: unknown,
-    correlation: Correlation,
-  ): void {
-    if (node.rules.length === 0) return;
+  *#rules({ value, node, path, old, correlation }: Visited): Run<void> {
     const at = { path: path || "<nil>", type: node.schema.type ?? "" };
     if (this.#budget <= 0) this.#end(at, exhausted);
     const self = ruleValue(value, node.schema, node.isResource);
@@ -162,18 +213,17 @@ class RuleRun implements RuleOutcome {
       const isOptional = rule.optionalOldSelf === true;
       if (usesOld && before === undefined && !isOptional) continue;
       const bindings = { self, oldSelf: isOptional ? optional(before) : before };
-      if (this.#holds(one, bindings, at)) continue;
-      const detail = this.#message(one, bindings, at) ?? messageOf(rule);
+      if (yield* this.#holds(rule, program, bindings, at)) continue;
+      const detail = (yield* this.#message(one, bindings, at)) ?? messageOf(rule);
       const problem = problemOf(one, path, value, node.schema, detail);
       const isTolerated = !usesOld && correlation.isUnchanged;
       (isTolerated ? this.tolerated : this.problems).push(problem);
     }
   }
 
-  #holds({ rule, program }: CompiledRule, bindings: Bindings, at: Place): boolean {
-    if (program instanceof CelError) return true;
+  *#holds(rule: ValidationRule, program: CelProgram, bindings: Bindings, at: Place): Run<boolean> {
     try {
-      const { value, cost } = program.run(bindings);
+      const { value, cost } = yield { program, bindings };
       this.#spend(cost, at, exhausted);
       return value === true;
     } catch (failure) {
@@ -194,10 +244,14 @@ class RuleRun implements RuleOutcome {
   }
 
   /** The text that `messageExpression` makes; undefined where it makes none that can be told. */
-  #message({ message, rule }: CompiledRule, bindings: Bindings, at: Place): string | undefined {
+  *#message(
+    { message, rule }: CompiledRule,
+    bindings: Bindings,
+    at: Place,
+  ): Run<string | undefined> {
     if (message === undefined || message instanceof CelError) return undefined;
     try {
-      const { value, cost } = message.run(bindings);
+      const { value, cost } = yield { program: message, bindings };
       this.#spend(cost, at, messageExhausted);
       const text = String(value).trim();
       const isFitting = Buffer.byteLength(text) <= limits.messageBytesMax;

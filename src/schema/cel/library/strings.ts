@@ -1,6 +1,7 @@
 /** cel-go's string extensions (version 2) and Kubernetes' regular expressions. */
 import type { Functions } from "../check/functions.ts";
 import { CelFault, CostExceeded } from "../fault.ts";
+import { codePoints, isAscii } from "../run/values.ts";
 import { formatText } from "./format-text.ts";
 import { celRegexp } from "./standard.ts";
 
@@ -60,30 +61,30 @@ function expression(pattern: string) {
 function registerPositions(functions: Functions): void {
   functions
     .add("string->charAt(int): string", (text: string, at: bigint) => {
-      const characters = [...text];
-      if (at < 0n || at > characters.length) throw outOfRange(at);
-      return characters[Number(at)] ?? "";
+      const length = codePoints(text);
+      if (at < 0n || at > length) throw outOfRange(at);
+      return part(text, Number(at), Number(at) + 1);
     })
     .add("string->indexOf(string): int", (text: string, part: string) => indexOf(text, part, 0n))
     .add("string->indexOf(string, int): int", indexOf)
     .add("string->lastIndexOf(string): int", (text: string, part: string) => {
-      const { length } = [...text];
+      const length = codePoints(text);
       if (part === "") return BigInt(length);
       return text.length < part.length ? -1n : lastIndexOf(text, part, BigInt(length - 1));
     })
     .add("string->lastIndexOf(string, int): int", lastIndexOf)
     .add("string->substring(int): string", (text: string, from: bigint) => {
-      const characters = [...text];
-      if (from < 0n || from > characters.length) throw outOfRange(from);
-      return characters.slice(Number(from)).join("");
+      const length = codePoints(text);
+      if (from < 0n || from > length) throw outOfRange(from);
+      return part(text, Number(from), length);
     })
     .add("string->substring(int, int): string", (text: string, from: bigint, to: bigint) => {
-      const characters = [...text];
+      const length = codePoints(text);
       if (from > to) {
         throw new CelFault(`invalid substring range. start: ${from}, end: ${to}`);
       }
-      for (const at of [from, to]) if (at < 0n || at > characters.length) throw outOfRange(at);
-      return characters.slice(Number(from), Number(to)).join("");
+      for (const at of [from, to]) if (at < 0n || at > length) throw outOfRange(at);
+      return part(text, Number(from), Number(to));
     });
 }
 
@@ -91,26 +92,41 @@ function outOfRange(at: bigint): CelFault {
   return new CelFault(`index out of range: ${at}`);
 }
 
-function units(characters: readonly string[], count: number): number {
-  return characters.slice(0, count).join("").length;
+/** From one code point to before another. */
+function part(text: string, from: number, to: number): string {
+  const start = unitsOf(text, from);
+  return text.slice(start, start + unitsOf(text.slice(start), to - from));
 }
 
-function indexOf(text: string, part: string, from: bigint): bigint {
-  if (part === "") return from;
-  if (from < 0n) throw outOfRange(from);
-  const characters = [...text];
-  if (from >= characters.length) return -1n;
-  const found = text.indexOf(part, units(characters, Number(from)));
-  return found < 0 ? -1n : BigInt([...text.slice(0, found)].length);
+/** How long the first code points of a text are. */
+function unitsOf(text: string, count: number): number {
+  if (isAscii(text)) return Math.min(count, text.length);
+  let at = 0;
+  for (let seen = 0; seen < count && at < text.length; seen++)
+    at += (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
+  return at;
 }
 
-function lastIndexOf(text: string, part: string, from: bigint): bigint {
-  if (part === "") return from;
+function indexOf(text: string, sought: string, from: bigint): bigint {
+  return positionOf(text, sought, from, (at) => text.indexOf(sought, at));
+}
+
+function lastIndexOf(text: string, sought: string, from: bigint): bigint {
+  return positionOf(text, sought, from, (at) => text.lastIndexOf(sought, at));
+}
+
+function positionOf(
+  text: string,
+  sought: string,
+  from: bigint,
+  search: (at: number) => number,
+): bigint {
+  if (sought === "") return from;
   if (from < 0n) throw outOfRange(from);
-  const characters = [...text];
-  if (from >= characters.length) return -1n;
-  const found = text.lastIndexOf(part, units(characters, Number(from)));
-  return found < 0 ? -1n : BigInt([...text.slice(0, found)].length);
+  if (from >= codePoints(text)) return -1n;
+  const found = search(unitsOf(text, Number(from)));
+  if (found < 0) return -1n;
+  return BigInt(isAscii(text) ? found : codePoints(text.slice(0, found)));
 }
 
 /** What would be longer than this would cost more than one evaluation may. */

@@ -1,4 +1,5 @@
 /** What all expressions of a policy may cost together. */
+import type { Turn } from "../../../lib/turns.ts";
 import { CelError, CelFailure, type CelProgram, celLimits } from "../environment.ts";
 
 /** Nothing more is evaluated. */
@@ -14,7 +15,11 @@ export class Budget {
   #remaining: number;
   #owed = 0;
 
-  constructor(max: number = celLimits.budget) {
+  /** `turn` is that of the request: expressions let others have theirs. */
+  constructor(
+    readonly turn: Turn | undefined,
+    max: number = celLimits.budget,
+  ) {
     this.#remaining = max;
   }
 
@@ -50,7 +55,7 @@ export async function evaluate(
   budget: Budget,
 ): Promise<unknown> {
   try {
-    const { value, cost } = await compile().evaluate(bindings);
+    const { value, cost } = await compile().evaluate(bindings, budget.turn);
     budget.spend(cost);
     return value;
   } catch (error) {

@@ -5,6 +5,7 @@ import { type CelType, dyn, formatType, struct } from "../check/types.ts";
 import { CelEnvironment, CelError, CelFailure, type CelProgram } from "../environment.ts";
 import { CelFault } from "../fault.ts";
 import { authorizerType } from "../library/authorization.ts";
+import { LoopLog, type Progress } from "../run/progress.ts";
 import type { Budget } from "./budget.ts";
 import { mutationMessage, namespaceType, requestType } from "./types.ts";
 
@@ -104,9 +105,12 @@ export class PolicyExpressions {
     const variables: Record<string, unknown> = {};
     const all = { ...bindings, variables };
     for (const { name, expression } of this.variables) {
-      let made: { readonly value: unknown } | undefined;
+      const { turn } = budget;
+      const progress = turn === undefined ? undefined : { log: new LoopLog(), turn };
+      let made: Made | undefined;
       const get = (): unknown => {
-        made ??= { value: this.#variable(name, expression, all, budget) };
+        made ??= this.#variable({ name, expression }, all, budget, progress);
+        if ("fault" in made) throw made.fault;
         return made.value;
       };
       Object.defineProperty(variables, name, { enumerable: true, get });
@@ -114,22 +118,31 @@ export class PolicyExpressions {
     return all;
   }
 
-  #variable(name: string, expression: string, bindings: Bindings, budget: Budget): unknown {
-    const quoted = JSON.stringify(name);
+  #variable(
+    { name, expression }: { readonly name: string; readonly expression: string },
+    bindings: Bindings,
+    budget: Budget,
+    progress: Progress | undefined,
+  ): Made {
+    const failed = (verb: string, why: string): Made => ({
+      fault: new CelFault(`composited variable ${JSON.stringify(name)} fails to ${verb}: ${why}`),
+    });
     try {
-      const { value, cost } = this.program(expression, { hasAuthorizer: true }).run(bindings);
+      const program = this.program(expression, { hasAuthorizer: true });
+      const { value, cost } = program.run(bindings, progress);
       budget.owe(cost);
-      return value;
+      return { value };
     } catch (error) {
-      if (error instanceof CelError) {
-        throw new CelFault(`composited variable ${quoted} fails to compile: ${error.message}`);
-      }
+      if (error instanceof CelError) return failed("compile", error.message);
       if (!(error instanceof CelFailure)) throw error;
       budget.owe(error.cost);
-      throw new CelFault(`composited variable ${quoted} fails to evaluate: ${error.message}`);
+      return failed("evaluate", error.message);
     }
   }
 }
+
+/** What a variable came to. */
+type Made = { readonly value: unknown } | { readonly fault: CelFault };
 
 function runtimeName(type: string): string {
   return type === "null" ? "null_type" : type;

@@ -17,18 +17,16 @@ import {
 import { fieldNameOf, keywordField } from "../values.ts";
 import { unitCosts } from "./call-cost.ts";
 import { dispatcher } from "./dispatch.ts";
-import { finished, growing } from "./growing.ts";
 import { mapOfEntries } from "./map.ts";
 import { hasMember, member } from "./members.ts";
 import { nameMessage } from "./messages.ts";
+import { looping, type Progress } from "./progress.ts";
 import { checkPattern, isAttribute, isConstant } from "./shapes.ts";
 import {
   alternative,
   type Bindings,
   choice,
-  elements,
   Held,
-  held,
   invocation,
   logical,
   newMap,
@@ -41,9 +39,12 @@ import {
 import type { Tracker } from "./tracker.ts";
 
 /** @returns a function of the variables; it throws what `fault.ts` has. */
-export function interpreter(checked: Checked): (bindings: Bindings, tracker: Tracker) => unknown {
+export function interpreter(
+  checked: Checked,
+): (bindings: Bindings, tracker: Tracker, progress?: Progress) => unknown {
   const step = new Compiler(checked).compile(checked.expr);
-  return (bindings, tracker) => step({ bindings, tracker, locals: [] });
+  return (bindings, tracker, progress) =>
+    step({ bindings, tracker, locals: [], log: progress?.log, turn: progress?.turn });
 }
 
 class Compiler {
@@ -262,19 +263,7 @@ class Compiler {
     this.#leave(iter2 === undefined ? 1 : 2);
     const result = this.compile(expr.result);
     this.#leave(1);
-    return (frame) => {
-      const items = elements(range(frame), iter2 !== undefined);
-      const { locals } = frame;
-      locals[accu] = growing(init(frame));
-      for (const [key, value] of items) {
-        locals[first] = key;
-        if (second >= 0) locals[second] = value;
-        if (condition(frame) === false) break;
-        locals[accu] = held(step, frame);
-      }
-      finished(locals[accu]);
-      return result(frame);
-    };
+    return looping({ range, init, condition, step, result, accu, first, second });
   }
 
   #enter(name: string): number {

@@ -1,4 +1,5 @@
 /** The steps of which the interpreter makes programs. */
+import type { Turn } from "../../../lib/turns.ts";
 import type { Overload } from "../check/functions.ts";
 import { CelFault } from "../fault.ts";
 import { CelOptional } from "../scalars.ts";
@@ -7,6 +8,7 @@ import { callCost, isPaidBefore } from "./call-cost.ts";
 import { dispatcher } from "./dispatch.ts";
 import { isMap, mapEntries, mapOfEntries } from "./map.ts";
 import { member, optionalMember } from "./members.ts";
+import type { LoopLog } from "./progress.ts";
 import { isAttribute } from "./shapes.ts";
 import type { Tracker } from "./tracker.ts";
 
@@ -17,6 +19,9 @@ export interface Frame {
   readonly tracker: Tracker;
   /** The variables of loops, by the place that the compiler gave them. */
   readonly locals: unknown[];
+  /** Of the loops on this level; undefined where the evaluation is never paused. */
+  log: LoopLog | undefined;
+  readonly turn: Turn | undefined;
 }
 export type Step = (frame: Frame) => unknown;
 

@@ -5,7 +5,7 @@ import { keyOf, uniqueKeys } from "../unique-list.ts";
 import { isGrowing } from "./growing.ts";
 import { CelMap, isMap, mapEntries, mapGet, mapSize } from "./map.ts";
 
-const limits = { joinedMax: 1_000_000 } as const;
+const limits = { joinedMax: 1_000_000, shortMax: 256, countedUnitsMax: 8_000_000 } as const;
 
 /** A value of a type that Kubernetes adds: a quantity, an address, the authorizer. */
 export abstract class CelOpaque {
@@ -56,8 +56,39 @@ export function sizeOf(value: unknown): number {
 
 /** Most strings are ASCII, whose length is at hand. */
 export function codePoints(text: string): number {
+  return isAscii(text) ? text.length : countOf(text).codePoints;
+}
+
+export function isAscii(text: string): boolean {
+  if (text.length > limits.shortMax) return countOf(text).isAscii;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with them.
-  return /^[\x00-\x7f]*$/.test(text) ? text.length : [...text].length;
+  return /^[\x00-\x7f]*$/.test(text);
+}
+
+interface Count {
+  readonly isAscii: boolean;
+  readonly codePoints: number;
+}
+
+/** Long texts are counted once: expressions ask again and again for what upstream has for free. */
+const counts = new Map<string, Count>();
+let countedUnits = 0;
+
+function countOf(text: string): Count {
+  const known = counts.get(text);
+  if (known !== undefined) return known;
+  let codePoints = 0;
+  for (let at = 0; at < text.length; codePoints++)
+    at += (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with them.
+  const count = { isAscii: /^[\x00-\x7f]*$/.test(text), codePoints };
+  countedUnits += text.length;
+  if (countedUnits > limits.countedUnitsMax) {
+    counts.clear();
+    countedUnits = text.length;
+  }
+  counts.set(text, count);
+  return count;
 }
 
 type Numeric = number | bigint | CelUint;
