@@ -19,13 +19,17 @@ export interface Applied {
   readonly changes: readonly Change[];
 }
 
-/** Everything is synchronous: one call is one consistent view. */
+/** Reads are synchronous: one call is one consistent view. */
 export interface Backend {
-  /**
-   * Applies all writes as one transaction, each with its own compare-and-set: durably, unless all
-   * of them need it only soon.
-   */
+  /** Applies all writes as one transaction, each with its own compare-and-set. */
   apply(writes: readonly Write[]): Applied;
+  /**
+   * Resolves once all that was written is as durable as it was asked to be; undefined when it is
+   * already. Until then nothing else may be applied, compacted or flushed, and nobody be told.
+   */
+  durable?(): Promise<void> | undefined;
+  /** From now on reads see what was applied, if they have not at once. */
+  reveal?(): void;
   revision(): Revision;
   /** Reads at any revision from here on are answered. */
   compacted(): Revision;
@@ -38,8 +42,8 @@ export interface Backend {
   /** Forgets what only revisions below `before` need; at most `limit` log rows are visited. */
   compactStep(before: Revision, limit: number): void;
   /**
-   * What has to be done between writes, when there is something: until it resolves nothing may be
-   * applied, compacted or flushed. Reads go on.
+   * What has to be done between writes, when there is something and all is durable: until it
+   * resolves nothing may be applied, compacted or flushed. Reads go on.
    */
   rest?(): Promise<void> | undefined;
   /** Makes durable what was applied to be so soon. */

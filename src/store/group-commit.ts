@@ -1,5 +1,8 @@
-/** Gathers the writes of one event-loop turn into one transaction, so that they share one fsync. */
-import type { Applied, Write } from "./backend.ts";
+/**
+ * Gathers writes into transactions, so that they share the wait for the disk. Meanwhile the event
+ * loop goes on: a transaction is told of, and the next one begun, once the one before is safe.
+ */
+import type { Applied, Backend, Write } from "./backend.ts";
 import { WriteFailed, type WriteResult } from "./store.ts";
 
 interface Waiting {
@@ -18,11 +21,11 @@ export class GroupCommit {
   #resting: Promise<void> | undefined;
 
   constructor(
-    private readonly apply: (writes: readonly Write[]) => Applied,
-    /** Sees each commit before its writers are answered. */
+    private readonly backend: Pick<Backend, "apply" | "durable" | "reveal" | "rest">,
+    /** Sees each commit, once it is durable, before its writers are answered. */
     private readonly committed: (changes: Applied["changes"]) => void,
-    /** What has to be done after a commit and before the next one; it never rejects. */
-    private readonly restAfter: () => Promise<void> | undefined,
+    /** Hears why the store could not do what was to be done between writes. */
+    private readonly failed: (error: unknown) => void,
   ) {}
 
   /** While there is one nothing may be written, whichever way. */
@@ -33,9 +36,7 @@ export class GroupCommit {
   write(write: Write): Promise<WriteResult> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ write, resolve, reject });
-      if (this.#scheduled) return;
-      this.#scheduled = true;
-      setImmediate(() => this.flush());
+      this.#schedule();
     });
   }
 
@@ -49,34 +50,72 @@ export class GroupCommit {
       const batch = nextBatch(waiting, at);
       at += batch.length;
       this.#commit(batch);
-      this.rest();
     }
     if (at < waiting.length) this.#waiting = [...waiting.slice(at), ...this.#waiting];
   }
 
-  /** To be called after what was written by others, too. */
-  rest(): void {
-    this.#resting ??= this.restAfter()?.then(() => {
-      this.#resting = undefined;
+  /** Until all that waits is written and told of. */
+  async drain(): Promise<void> {
+    while (this.#waiting.length > 0 || this.#resting !== undefined) {
       this.flush();
-    });
+      await this.#resting;
+    }
+  }
+
+  /** To be called after what was written by others: nothing else is until that is durable. */
+  settle(): void {
+    this.#settle(() => {}, this.failed);
+  }
+
+  /** At the end of the turn, with all that comes in it; after a rest, with all that came in it. */
+  #schedule(): void {
+    if (this.#scheduled || this.#resting !== undefined || this.#waiting.length === 0) return;
+    this.#scheduled = true;
+    setImmediate(() => this.flush());
   }
 
   #commit(batch: readonly Waiting[]): void {
-    let applied: Applied;
-    try {
-      applied = this.apply(batch.map(({ write }) => write));
-    } catch (cause) {
+    const refuse = (cause: unknown): void => {
       const reason = cause instanceof Error ? cause.message : String(cause);
       const error = new WriteFailed(`The store cannot write: ${reason}`, { cause });
       for (const { reject } of batch) reject(error);
+    };
+    let applied: Applied;
+    try {
+      applied = this.backend.apply(batch.map(({ write }) => write));
+    } catch (cause) {
+      refuse(cause);
       return;
     }
+    this.#settle(() => this.#tell(batch, applied), refuse);
+  }
+
+  #tell(batch: readonly Waiting[], applied: Applied): void {
+    this.backend.reveal?.();
     if (applied.changes.length > 0) this.committed(applied.changes);
     for (const [i, { resolve }] of batch.entries()) {
       const result = applied.results[i];
       if (result !== undefined) resolve(result);
     }
+  }
+
+  #settle(done: () => void, failed: (error: unknown) => void): void {
+    const durable = this.backend.durable?.();
+    if (durable === undefined) {
+      done();
+      const rest = this.backend.rest?.();
+      if (rest !== undefined) this.#rest(rest.catch(this.failed));
+      return;
+    }
+    const settled = durable.then(done, failed);
+    this.#rest(settled.then(() => this.backend.rest?.()).catch(this.failed));
+  }
+
+  #rest(until: Promise<void>): void {
+    this.#resting = until.then(() => {
+      this.#resting = undefined;
+      this.#schedule();
+    });
   }
 }
 

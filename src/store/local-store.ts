@@ -38,6 +38,7 @@ export class LocalStore implements Store {
   readonly #hub: WatchHub;
   readonly #leases: LeaseClock;
   readonly #closing = new AbortController();
+  #isClosed = false;
   #compacting: Promise<void> = Promise.resolve();
 
   constructor(
@@ -48,9 +49,9 @@ export class LocalStore implements Store {
     this.#hub = new WatchHub(backend, runtime.log);
     this.#leases = new LeaseClock(runtime.clock);
     this.#commit = new GroupCommit(
-      (writes) => backend.apply(writes),
+      backend,
       (changes) => this.#committed(changes),
-      () => this.#rest(),
+      (error) => runtime.log.warn("Upkeep of the store failed", { error }),
     );
     for (const entry of backend.leased()) this.#leases.grant(entry);
     runtime.clock.every(leaseCheckMs, this.#closing.signal, () => this.#expire());
@@ -93,12 +94,12 @@ export class LocalStore implements Store {
     leaseSeconds = 0,
     durability: Durability = "now",
   ): Promise<WriteResult> {
-    if (this.#closing.signal.aborted) return Promise.reject(closedError());
+    if (this.#isClosed) return Promise.reject(closedError());
     return this.#commit.write({ type: "put", key, value, expected, leaseSeconds, durability });
   }
 
   delete(key: string, expected: Revision): Promise<WriteResult> {
-    if (this.#closing.signal.aborted) return Promise.reject(closedError());
+    if (this.#isClosed) return Promise.reject(closedError());
     return this.#commit.write({ type: "delete", key, expected });
   }
 
@@ -122,19 +123,18 @@ export class LocalStore implements Store {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closing.signal.aborted) return;
-    this.#commit.flush();
-    this.#closing.abort();
-    while (this.#commit.resting !== undefined) await this.#commit.resting;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await this.#compacting;
+    await this.#commit.drain();
+    this.#closing.abort();
     this.#hub.close();
     await this.backend.close();
   }
 
-  #rest(): Promise<void> | undefined {
-    return this.backend.rest?.()?.catch((error: unknown) => {
-      this.runtime.log.warn("A checkpoint failed, it is tried again later", { error });
-    });
+  /** Until something may be written. */
+  async #rested(): Promise<void> {
+    while (this.#commit.resting !== undefined) await this.#commit.resting;
   }
 
   #committed(changes: readonly Change[]): void {
@@ -146,10 +146,10 @@ export class LocalStore implements Store {
   async #compactTo(before: Revision): Promise<void> {
     this.#refuseClosed();
     const target = Math.min(before, this.backend.revision());
-    while (this.backend.compacted() < target && !this.#closing.signal.aborted) {
-      while (this.#commit.resting !== undefined) await this.#commit.resting;
+    while (this.backend.compacted() < target && !this.#isClosed) {
+      await this.#rested();
       this.backend.compactStep(target, compactStepRows);
-      this.#commit.rest();
+      this.#commit.settle();
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
   }
@@ -168,17 +168,18 @@ export class LocalStore implements Store {
   }
 
   async #flush(): Promise<void> {
-    while (this.#commit.resting !== undefined) await this.#commit.resting;
-    if (this.#closing.signal.aborted) return;
+    await this.#rested();
+    if (this.#isClosed) return;
     try {
       this.backend.flush();
-      this.#commit.rest();
+      this.#commit.settle();
     } catch (error) {
       this.runtime.log.warn("The store cannot write, it is tried again later", { error });
     }
   }
 
   #expire(): void {
+    if (this.#isClosed) return;
     for (const { key, revision } of this.#leases.take()) {
       // A key renewed meanwhile has another revision, and its new lease stands.
       this.delete(key, revision).catch((error: unknown) => {
@@ -189,7 +190,7 @@ export class LocalStore implements Store {
   }
 
   #refuseClosed(): void {
-    if (this.#closing.signal.aborted) throw closedError();
+    if (this.#isClosed) throw closedError();
   }
 }
 

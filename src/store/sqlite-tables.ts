@@ -1,7 +1,7 @@
 /** The tables of the SQLite store, how the file is opened, and every statement it runs. */
 import type { Database, Statement } from "bun:sqlite";
 
-export const formatVersion = 2;
+const formatVersion = 2;
 
 export const settings = [
   // No second process may write behind our watchers; it also spares the shared-memory file.
@@ -16,7 +16,7 @@ export const settings = [
 ];
 
 // `value` stands last: rows are scanned without touching it. NULL marks a delete.
-export const schema = `
+const schema = `
   CREATE TABLE log (
     revision INTEGER PRIMARY KEY,
     key TEXT NOT NULL,
@@ -31,11 +31,27 @@ export const schema = `
 `;
 
 /** From the format before: it kept the living versions in a table of their own. */
-export const fromFormat1 = `
+const fromFormat1 = `
   DROP INDEX log_leases;
   DROP TABLE current;
   PRAGMA user_version = 2;
 `;
+
+/** Lays out a new file, takes over one of an older format. */
+export function prepareSchema(database: Database, path: string): void {
+  const row = database.query("PRAGMA user_version").get() as { user_version: number };
+  if (row.user_version === formatVersion) return;
+  if (row.user_version === 1) {
+    database.transaction(() => database.run(fromFormat1)).immediate();
+    return;
+  }
+  if (row.user_version !== 0) {
+    throw new Error(
+      `The store ${path} has format ${row.user_version}; this version reads ${formatVersion}`,
+    );
+  }
+  database.transaction(() => database.run(schema)).immediate();
+}
 
 export interface LogRow {
   revision: number;
@@ -58,8 +74,8 @@ export function prepareStatements(database: Database) {
     versions: database.prepare<LogRow, [string]>(
       `SELECT log.* FROM json_each(?) AS wanted CROSS JOIN log ON log.revision = wanted.value`,
     ),
-    changes: database.prepare<LogRow, [number, string, string, number]>(
-      `SELECT ${columns} FROM log WHERE revision > ? AND key >= ? AND key < ?
+    changes: database.prepare<LogRow, [number, number, string, string, number]>(
+      `SELECT ${columns} FROM log WHERE revision > ? AND revision <= ? AND key >= ? AND key < ?
        ORDER BY revision LIMIT ?`,
     ),
     undone: database.prepare<{ key: string; previous_revision: number }, [number, string, string]>(

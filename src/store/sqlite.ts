@@ -7,19 +7,12 @@ import { Database } from "bun:sqlite";
 import { type FileHandle, open } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { assert } from "../lib/assert.ts";
-import type { Clock, Runtime } from "../runtime/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { type Applied, type Backend, compareKeys, type Write } from "./backend.ts";
 import { KeyIndex } from "./key-index.ts";
 import { LocalStore, type LocalStoreOptions } from "./local-store.ts";
-import { Checkpoint } from "./sqlite-checkpoint.ts";
-import {
-  formatVersion,
-  fromFormat1,
-  type LogRow,
-  prepareStatements,
-  schema,
-  settings,
-} from "./sqlite-tables.ts";
+import { beginAnew, WriteAheadLog } from "./sqlite-log.ts";
+import { type LogRow, prepareSchema, prepareStatements, settings } from "./sqlite-tables.ts";
 import {
   type Change,
   Compacted,
@@ -33,24 +26,38 @@ import {
   type WriteResult,
 } from "./store.ts";
 
+/** Opens files to wait until what others wrote to them is on the disk. */
+export type OpenSynced = (path: string) => Promise<SyncedFile>;
+export type SyncedFile = Pick<FileHandle, "datasync" | "sync" | "close">;
+
+interface SqliteOptions extends LocalStoreOptions {
+  /** For tests, which look at what is on the disk, or let it fail. */
+  readonly openSynced?: OpenSynced;
+}
+
 /** Opens or creates the store in the file `path`; one process at a time may hold it. */
 export async function openSqliteStore(
   path: string,
   runtime: Runtime,
-  options: LocalStoreOptions = {},
+  options: SqliteOptions = {},
 ): Promise<Store> {
   await runtime.files.mkdir(dirname(path), 0o700);
   // SQLite gives its side files the mode of the main one, which holds secrets.
   const known = await runtime.files.list(dirname(path));
   if (!known.includes(basename(path))) await runtime.files.writeAtomic(path, "", 0o600);
+  const openSynced = options.openSynced ?? ((file: string) => open(file, "r"));
   // Closing it takes SQLite's locks on the file along, so it is open for as long as the database.
-  const file = await open(path, "r");
-  try {
-    return new LocalStore(openBackend(path, file, runtime.clock), runtime, options);
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
+  await using opened = new AsyncDisposableStack();
+  const file = opened.adopt(await openSynced(path), (one) => one.close());
+  const database = opened.adopt(openDatabase(path), (one) => one.close());
+  // Opening has written to the log, so it is there, and stays the same file until it is closed.
+  const log = opened.adopt(await openSynced(`${path}-wal`), (one) => one.close());
+  const folder = await openSynced(dirname(path));
+  await folder.sync().finally(() => folder.close());
+  const syncs = { log: () => log.datasync(), database: () => file.datasync() };
+  const wal = new WriteAheadLog(database, runtime.clock, syncs);
+  const backend = new SqliteBackend(database, wal, opened.move());
+  return new LocalStore(backend, runtime, options);
 }
 
 export const sqliteDriver: Driver = {
@@ -58,33 +65,20 @@ export const sqliteDriver: Driver = {
   open: (endpoint, runtime) => openSqliteStore(decodeURIComponent(endpoint.pathname), runtime),
 };
 
-function openBackend(path: string, file: FileHandle, clock: Clock): SqliteBackend {
+function openDatabase(path: string): Database {
   const database = new Database(path, { create: true, readwrite: true, strict: true });
   try {
     for (const setting of settings) database.run(setting);
     prepareSchema(database, path);
-    return new SqliteBackend(database, file, clock);
+    // Makes durable, too, what a process that was killed has committed and not synced.
+    database.run(beginAnew);
+    return database;
   } catch (cause) {
     database.close();
     const code = (cause as { code?: string }).code ?? "";
     if (!/^SQLITE_(BUSY|LOCKED)/.test(code)) throw cause;
     throw new Error(`The store ${path} is in use by another process`, { cause });
   }
-}
-
-function prepareSchema(database: Database, path: string): void {
-  const row = database.query("PRAGMA user_version").get() as { user_version: number };
-  if (row.user_version === formatVersion) return;
-  if (row.user_version === 1) {
-    database.transaction(() => database.run(fromFormat1)).immediate();
-    return;
-  }
-  if (row.user_version !== 0) {
-    throw new Error(
-      `The store ${path} has format ${row.user_version}; this version reads ${formatVersion}`,
-    );
-  }
-  database.transaction(() => database.run(schema)).immediate();
 }
 
 /** Rows an open transaction may have changed before it is committed all the same. */
@@ -101,7 +95,6 @@ const reserveRevisions = 1000;
  */
 class SqliteBackend implements Backend {
   readonly #sql: ReturnType<typeof prepareStatements>;
-  readonly #checkpoint: Checkpoint;
   #revision: Revision;
   #reserved: Revision;
   #reserving: Revision;
@@ -109,7 +102,9 @@ class SqliteBackend implements Backend {
   /** Told to watchers, but not committed yet. */
   #uncommitted: Put[] = [];
   #openRows = 0;
-  /** What the open transaction adds to the write-ahead log. */
+  /** Applied, and not yet to be seen: it may not be on the disk. */
+  #hidden: { readonly revision: Revision; readonly fresh: Fresh } | undefined;
+  /** What the open transaction adds to the write-ahead log; 0 as long as it has changed nothing. */
   #openBytes = 0;
   #openForgotten = 0;
   /** The revision of each living key. */
@@ -118,10 +113,10 @@ class SqliteBackend implements Backend {
 
   constructor(
     private readonly database: Database,
-    private readonly file: FileHandle,
-    clock: Clock,
+    private readonly log: WriteAheadLog,
+    /** To be closed at the end, the database with it. */
+    private readonly opened: AsyncDisposable,
   ) {
-    this.#checkpoint = new Checkpoint(database, clock, () => file.datasync());
     this.#sql = prepareStatements(database);
     const { living, leased, newest } = this.#readHeads();
     this.#index = new KeyIndex(living);
@@ -137,9 +132,9 @@ class SqliteBackend implements Backend {
     const results: WriteResult[] = [];
     const changes: Change[] = [];
     let revision = this.#revision;
-    // Keys that this batch has changed; the index learns of them once it has succeeded.
-    const fresh = new Map<string, Entry | undefined>();
+    const fresh: Fresh = new Map();
     this.#transact(() => {
+      assert(this.#hidden === undefined, "what was applied before is durable");
       for (const write of writes) {
         const { key } = write;
         const previous = fresh.has(key) ? fresh.get(key) : this.#living(key);
@@ -149,15 +144,27 @@ class SqliteBackend implements Backend {
         changes.push(change);
         fresh.set(key, change.type === "put" ? change.entry : undefined);
       }
+      if (changes.length === 0) return this.#openRows > 0;
       return writes.every(isSoon) ? this.#mayStayOpen(revision, changes.length) : false;
     });
+    this.#hidden = { revision, fresh };
+    if (this.#openRows > 0) this.#uncommitted.push(...changes.filter(isPut));
+    return { results, changes };
+  }
+
+  durable(): Promise<void> | undefined {
+    return this.log.durable();
+  }
+
+  reveal(): void {
+    if (this.#hidden === undefined) return;
+    const { revision, fresh } = this.#hidden;
+    this.#hidden = undefined;
     this.#revision = revision;
     for (const [key, entry] of fresh) {
       if (entry === undefined) this.#index.delete(key);
       else this.#index.set(key, entry.revision);
     }
-    if (this.#openRows > 0) this.#uncommitted.push(...changes.filter(isPut));
-    return { results, changes };
   }
 
   revision(): Revision {
@@ -192,7 +199,7 @@ class SqliteBackend implements Backend {
 
   changes(range: KeyRange, from: Revision, limit: number): readonly Change[] {
     return this.#sql.changes
-      .all(from, range.start, range.end, limit)
+      .all(from, this.#revision, range.start, range.end, limit)
       .map((row) => this.#changeOf(row));
   }
 
@@ -206,7 +213,7 @@ class SqliteBackend implements Backend {
         if (row.deleted === 1) this.#sql.forget.run(row.revision);
       }
       this.#openForgotten += links.length;
-      this.#sql.setMeta.run("compacted", to);
+      this.#setMeta("compacted", to);
       return this.#mayStayOpen(0, links.length + 1);
     });
     this.#compacted = to;
@@ -217,8 +224,7 @@ class SqliteBackend implements Backend {
   }
 
   rest(): Promise<void> | undefined {
-    if (this.database.inTransaction || !this.#checkpoint.isDue) return undefined;
-    return this.#checkpoint.run();
+    return this.database.inTransaction || !this.log.isDue ? undefined : this.log.checkpoint();
   }
 
   leased(): Iterable<Leased> {
@@ -234,15 +240,20 @@ class SqliteBackend implements Backend {
           return false;
         });
       } else this.flush();
+      await this.durable();
     } finally {
       for (const statement of Object.values(this.#sql)) statement.finalize();
-      this.database.close();
-      await this.file.close();
+      await this.opened[Symbol.asyncDispose]();
     }
   }
 
   #meta(name: string): number {
     return this.#sql.meta.get(name)?.value ?? 0;
+  }
+
+  #setMeta(name: string, value: number): void {
+    this.#openBytes += name.length;
+    this.#sql.setMeta.run(name, value);
   }
 
   /** Is everything up to `revision` safe from being counted twice, and the transaction small? */
@@ -256,18 +267,18 @@ class SqliteBackend implements Backend {
 
   /** Holds from the commit on. */
   #reserve(revision: Revision): void {
-    this.#sql.setMeta.run("reserved", revision);
+    this.#setMeta("reserved", revision);
     this.#reserving = revision;
   }
 
   /** Runs `work` in the open transaction or a new one; commits unless `work` lets it stay open. */
   #transact(work: () => boolean): void {
-    this.#checkpoint.check();
+    this.log.check();
     if (!this.database.inTransaction) this.#begin();
     try {
       if (work()) return;
       this.database.run("COMMIT");
-      this.#checkpoint.wrote(this.#openBytes, this.#openForgotten);
+      this.log.wrote(this.#openBytes, this.#openForgotten);
     } catch (error) {
       this.#takeBack();
       throw error;
@@ -316,6 +327,7 @@ class SqliteBackend implements Backend {
         results.push({ ok: false, current: undefined });
         return undefined;
       }
+      this.#openBytes += key.length;
       this.#sql.append.run(revision, key, previous.createRevision, previous.revision, 0, null);
       results.push({ ok: true, revision });
       return { type: "delete", revision, previous };
@@ -413,6 +425,8 @@ function entryOf(row: LogRow): Entry {
   };
 }
 
+/** Keys that a batch has changed, and what each is then. */
+type Fresh = Map<string, Entry | undefined>;
 type Leased = Pick<Entry, "key" | "revision" | "leaseSeconds">;
 type Put = Extract<Change, { readonly type: "put" }>;
 
