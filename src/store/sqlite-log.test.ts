@@ -86,9 +86,9 @@ test("a checkpoint is due early where much is written, late where little is", ()
   let now = 0;
   const clock = { monotonicMs: () => now };
   const busy = new WriteAheadLog(database, clock, syncs({}));
-  busy.wrote(1024 * 1024, 0);
+  busy.wrote(900 * 1024, 0);
   expect(busy.isDue).toBe(false);
-  busy.wrote(1024 * 1024, 0);
+  busy.wrote(200 * 1024, 0);
   expect(busy.isDue).toBe(true);
   const calm = new WriteAheadLog(database, clock, syncs({}));
   const commits = (count: number): void => {

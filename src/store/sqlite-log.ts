@@ -8,8 +8,8 @@ import type { Database } from "bun:sqlite";
 import type { MonotonicClock } from "../lib/turns.ts";
 
 const limits = {
-  /** One portion while much is written: its copying takes some 3 ms. */
-  portionBytes: 2 * 1024 * 1024,
+  /** One portion while much is written: its copying takes one or two milliseconds. */
+  portionBytes: 1024 * 1024,
   /** Much is written where this is written in a window. */
   busyBytes: 512 * 1024,
   windowMs: 5000,

@@ -105,7 +105,11 @@ export class FutureRevision extends Error {
   }
 }
 
-/** The store could not write (disk full, I/O error): nothing of the batch is kept. */
+/**
+ * The store could not write. Disk full: nothing of the batch is kept. A disk that failed to sync:
+ * nothing is to be seen of it, nothing more can be written, and who opens the store again finds
+ * all of it or nothing.
+ */
 export class WriteFailed extends Error {
   override readonly name = "WriteFailed";
 }
