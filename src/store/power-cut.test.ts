@@ -79,7 +79,7 @@ async function historyOf(store: Store): Promise<number[]> {
   return seen;
 }
 
-test("whenever the power fails, all that was acknowledged is there, and the file is whole", async () => {
+test("a power cut leaves a whole file and all that was acknowledged", async () => {
   const disk = new Disk();
   const path = join(dir, "cut", "state.db");
   const openSynced = disk.openSynced;

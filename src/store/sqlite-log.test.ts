@@ -121,7 +121,7 @@ for (const failing of ["log", "database"] as const) {
   });
 }
 
-test("a commit is durable once the log is synced; one without rows has nothing to wait for", async () => {
+test("a commit is durable once the log is synced, one without rows at once", async () => {
   const database = openDatabase(join(dir, "durable", "state.db"));
   const synced = Promise.withResolvers<void>();
   const log = new WriteAheadLog(database, runtime.clock, syncs({ log: () => synced.promise }));

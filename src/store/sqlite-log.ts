@@ -114,6 +114,6 @@ export class WriteAheadLog {
   }
 }
 
-/** A commit of a single page: with it the header is safe, whichever part of both is written first. */
+/** A commit of one page: with it the header is safe, whichever part of both is written first. */
 export const beginAnew = `
   INSERT INTO meta VALUES ('logs', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1`;
