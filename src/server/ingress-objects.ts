@@ -9,8 +9,10 @@ import {
   services,
 } from "../client/resources.ts";
 import type { PolicyRule } from "../gen/rbac-v1.ts";
+import { gatewayGroup } from "../schema/gateway-api.ts";
 import { ingressControllerName, ingressName, ingressNamespace } from "../schema/served-ingress.ts";
 import { ownedBy, removeOwn } from "./addon-objects.ts";
+import { removeGatewayClass } from "./gateway-api/ensure.ts";
 
 const addon = "traefik";
 const namespace = ingressNamespace;
@@ -26,8 +28,19 @@ const labels = {
 const annotations = ownedBy(addon);
 
 const read = ["get", "list", "watch"];
+const gatewayPlurals = [
+  "gatewayclasses",
+  "gateways",
+  "httproutes",
+  "grpcroutes",
+  "referencegrants",
+];
 const rules: PolicyRule[] = [
-  { apiGroups: [""], resources: ["services", "secrets", "nodes", "pods"], verbs: read },
+  {
+    apiGroups: [""],
+    resources: ["services", "secrets", "nodes", "pods", "namespaces"],
+    verbs: read,
+  },
   {
     apiGroups: ["discovery.k8s.io"],
     resources: ["endpointslices"],
@@ -39,6 +52,22 @@ const rules: PolicyRule[] = [
     verbs: read,
   },
   { apiGroups: ["networking.k8s.io"], resources: ["ingresses/status"], verbs: ["update", "patch"] },
+  {
+    apiGroups: ["apiextensions.k8s.io"],
+    resources: ["customresourcedefinitions"],
+    verbs: read,
+  },
+  { apiGroups: [gatewayGroup], resources: gatewayPlurals, verbs: read },
+  {
+    apiGroups: [gatewayGroup],
+    resources: [
+      "gatewayclasses/status",
+      "gateways/status",
+      "httproutes/status",
+      "grpcroutes/status",
+    ],
+    verbs: ["update", "patch"],
+  },
   { apiGroups: [""], resources: ["events"], verbs: ["create", "patch"] },
 ];
 
@@ -104,5 +133,6 @@ export async function removeIngress(client: Client): Promise<void> {
     removeOwn(client, addon, clusterRoleBindings, { namespace: "", name: roleName }),
     removeOwn(client, addon, clusterRoles, { namespace: "", name: roleName }),
     removeOwn(client, addon, serviceAccounts, { namespace, name }),
+    removeGatewayClass(client),
   ]);
 }

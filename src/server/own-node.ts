@@ -12,6 +12,7 @@ import { ownCommand } from "../runtime/machine.ts";
 import type { Scope } from "../runtime/scope.ts";
 import { ingressControllerName } from "../schema/served-ingress.ts";
 import type { DoorCertificates, FrontDoor } from "./front-door.ts";
+import { ensureGatewayApi } from "./gateway-api/ensure.ts";
 import { ingressAccount } from "./ingress-objects.ts";
 import { startKubeletDoor } from "./kubelet-door.ts";
 import { localPathAccount } from "./local-storage.ts";
@@ -91,6 +92,7 @@ async function claimName({ client, runtime }: ControllerContext, nodeName: strin
 
 function startOwnIngress({ options, context, scope, nodeIps }: OwnNodeOptions): Ingress {
   const { client, live, runtime } = context;
+  scope.task("gateway-api", (signal) => ensureGatewayApi(client, runtime.clock, signal));
   return startIngress({
     context: contextAs({ client, live, runtime }, ingressAccount, ingressControllerName),
     scope,

@@ -16,12 +16,23 @@ export class Certificates {
     }
   }
 
-  /** A wildcard stands for one label. */
+  /** A wildcard stands for one label, a double one for several; "" for all names. */
   find(serverName: string): TlsPair | undefined {
     const name = serverName.toLowerCase();
     const dot = name.indexOf(".");
     return (
-      this.#byHost.get(name) ?? (dot > 0 ? this.#byHost.get(`*${name.slice(dot)}`) : undefined)
+      this.#byHost.get(name) ??
+      (dot > 0 ? this.#byHost.get(`*${name.slice(dot)}`) : undefined) ??
+      this.#findDeep(name) ??
+      this.#byHost.get("")
     );
+  }
+
+  #findDeep(name: string): TlsPair | undefined {
+    for (let dot = name.indexOf("."); dot !== -1; dot = name.indexOf(".", dot + 1)) {
+      const pair = this.#byHost.get(`**${name.slice(dot)}`);
+      if (pair !== undefined) return pair;
+    }
+    return undefined;
   }
 }

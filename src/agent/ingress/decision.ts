@@ -1,7 +1,7 @@
 /** What becomes of a request: an answer of ours, or the way to a backend. */
 import type { Balancer } from "./balancer.ts";
 import type { Outgoing } from "./request-out.ts";
-import type { Route } from "./route-table.ts";
+import type { FieldChange, Route } from "./route-table.ts";
 
 export type AnswerFields = readonly (readonly [name: string, value: string])[];
 
@@ -23,8 +23,12 @@ export interface Forward {
   readonly outgoing: Outgoing;
   /** The endpoint that the client sticks to. */
   readonly preferred: string | undefined;
+  /** What is done to the fields of the request, one after the other. */
+  readonly requestFields: readonly FieldChange[];
   /** Added to the answer. */
   readonly fields: AnswerFields;
+  /** Fields of the backend's answer that are left out, in lower case. */
+  readonly dropped: readonly string[];
 }
 
 const plainText: AnswerFields = [

@@ -52,6 +52,27 @@ export interface ExchangeOptions {
   readonly connectMs: number;
   /** Undefined: a backend may think as long as it wants. */
   readonly readMs: number | undefined;
+  /** From here to the end of the answer; undefined: as long as it takes. */
+  readonly wholeMs: number | undefined;
+}
+
+/** What an exchange knows of its own time. */
+export interface Times {
+  readonly begunMs: number;
+  /** Since the last sign of life. */
+  readonly sinceMs: number;
+  /** A backend has the request. */
+  readonly isAsked: boolean;
+}
+
+/** Whether the answer would come too late. */
+export function isOverdue(
+  { readMs, wholeMs }: ExchangeOptions,
+  { begunMs, sinceMs, isAsked }: Times,
+  nowMs: number,
+): boolean {
+  if (wholeMs !== undefined && nowMs - begunMs > wholeMs) return true;
+  return isAsked && readMs !== undefined && nowMs - sinceMs > readMs;
 }
 
 /** What a server does once when it is asked twice. */

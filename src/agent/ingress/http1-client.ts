@@ -321,7 +321,7 @@ export class Http1Client implements StreamOwner, Asker, Timed {
 
   #headText({ status, reason, fields, connection }: ResponseHead): string {
     let text = `HTTP/1.1 ${status} ${reasonOf(status, reason)}\r\n`;
-    for (const { name, value } of answerFieldsOf(fields, connection, this.#forward?.fields))
+    for (const { name, value } of answerFieldsOf(fields, connection, this.#forward?.dropped))
       text += `${name}: ${value}\r\n`;
     return text;
   }

@@ -6,7 +6,13 @@
 import type { AnswerReader, BackendConnection } from "./backend-connection.ts";
 import { type BackendPool, type Place, placeOf } from "./backend-pool.ts";
 import { EndpointTries } from "./endpoint-tries.ts";
-import { type Asker, type Exchange, type ExchangeOptions, mayRepeat } from "./exchange.ts";
+import {
+  type Asker,
+  type Exchange,
+  type ExchangeOptions,
+  isOverdue,
+  mayRepeat,
+} from "./exchange.ts";
 import { requestText } from "./request-out.ts";
 import type { ResponseHead } from "./response-head.ts";
 
@@ -28,10 +34,12 @@ export class Http1Exchange implements Exchange, AnswerReader {
   /** What came of the body before there was a connection. */
   #early: Buffer[] = [];
   #isWhole: boolean;
+  readonly #begunMs: number;
   #sinceMs = 0;
 
   constructor(options: ExchangeOptions, pool: BackendPool, asker: Asker) {
     this.#options = options;
+    this.#begunMs = options.nowMs();
     this.#pool = pool;
     this.#asker = asker;
     this.#tries = new EndpointTries(options.balancer, options.nowMs, options.preferred);
@@ -159,17 +167,17 @@ export class Http1Exchange implements Exchange, AnswerReader {
   }
 
   tick(nowMs: number): void {
-    const { connectMs, readMs } = this.#options;
-    const lasts = nowMs - this.#sinceMs;
-    if (this.#stage === "parked") this.start();
-    else if (this.#stage === "connecting" && lasts > connectMs) this.#refused(504);
-    else if (readMs === undefined || lasts <= readMs) return;
-    else if (this.#stage === "waiting" || this.#stage === "answering") {
+    const { connectMs } = this.#options;
+    if (this.#stage === "over" || this.#stage === "raw") return;
+    const isAsked = this.#stage === "waiting" || this.#stage === "answering";
+    const times = { begunMs: this.#begunMs, sinceMs: this.#sinceMs, isAsked };
+    if (isOverdue(this.#options, times, nowMs)) {
       const hadHead = this.#stage === "answering";
       this.abort();
       if (hadHead) this.#asker.cut();
       else this.#asker.fail(504);
-    }
+    } else if (this.#stage === "parked") this.start();
+    else if (this.#stage === "connecting" && nowMs - this.#sinceMs > connectMs) this.#refused(504);
   }
 
   interim(head: ResponseHead): void {

@@ -199,13 +199,13 @@ class Http2Request implements Asker {
   interim(): void {}
 
   head(head: ResponseHead, endpoint: string): void {
-    const own = this.#forward?.fields ?? [];
+    const { fields: own = [], dropped } = this.#forward ?? {};
     const headers: Record<string, string | number | string[]> = { ":status": head.status };
     const add = (name: string, value: string): void => {
       const known = headers[name];
       headers[name] = known === undefined ? value : [String(known), value].flat();
     };
-    for (const { lower, value } of answerFieldsOf(head.fields, head.connection, own)) {
+    for (const { lower, value } of answerFieldsOf(head.fields, head.connection, dropped)) {
       add(lower, value);
     }
     for (const [name, value] of own) add(name.toLowerCase(), value);

@@ -7,7 +7,13 @@ import type {
 } from "node:http2";
 import { type Place, placeOf } from "./backend-pool.ts";
 import { EndpointTries } from "./endpoint-tries.ts";
-import { type Asker, type Exchange, type ExchangeOptions, mayRepeat } from "./exchange.ts";
+import {
+  type Asker,
+  type Exchange,
+  type ExchangeOptions,
+  isOverdue,
+  mayRepeat,
+} from "./exchange.ts";
 import type { Field } from "./header-fields.ts";
 import type { Http2Pool } from "./http2-pool.ts";
 import { forwardedFields, passedOn } from "./request-out.ts";
@@ -27,12 +33,14 @@ export class Http2Exchange implements Exchange {
   #isWhole: boolean;
   #hasSentBody = false;
   #trailers: readonly Field[] = [];
+  readonly #begunMs: number;
   #sinceMs = 0;
   /** Of a body whose length was told. */
   #bytesLeft = Number.POSITIVE_INFINITY;
 
   constructor(options: ExchangeOptions, pool: Http2Pool, asker: Asker) {
     this.#options = options;
+    this.#begunMs = options.nowMs();
     this.#pool = pool;
     this.#asker = asker;
     this.#tries = new EndpointTries(options.balancer, options.nowMs, options.preferred);
@@ -239,16 +247,17 @@ export class Http2Exchange implements Exchange {
   }
 
   tick(nowMs: number): void {
-    const { connectMs, readMs } = this.#options;
-    const lasts = nowMs - this.#sinceMs;
-    if (this.#stage === "parked") this.start();
-    else if (this.#stage === "connecting" && lasts > connectMs) this.#refused(504);
-    else if (readMs !== undefined && lasts > readMs && this.#stream !== undefined) {
+    const { connectMs } = this.#options;
+    if (this.#stage === "over") return;
+    const isAsked = this.#stage === "waiting" || this.#stage === "answering";
+    const times = { begunMs: this.#begunMs, sinceMs: this.#sinceMs, isAsked };
+    if (isOverdue(this.#options, times, nowMs)) {
       const hadHead = this.#stage === "answering";
       this.abort();
       if (hadHead) this.#asker.cut();
       else this.#asker.fail(504);
-    }
+    } else if (this.#stage === "parked") this.start();
+    else if (this.#stage === "connecting" && nowMs - this.#sinceMs > connectMs) this.#refused(504);
   }
 
   #fail(status: 502 | 503 | 504): void {

@@ -5,6 +5,7 @@ import { BackendPool, keyOf, placeOf } from "./backend-pool.ts";
 import { Balancer } from "./balancer.ts";
 import { type AnswerFields, type Decision, type Forward, plainAnswer } from "./decision.ts";
 import type { Asker, Exchange, ExchangeOptions } from "./exchange.ts";
+import { changedAnswer, changedPath, withFields } from "./filters.ts";
 import { fieldOf } from "./header-fields.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
@@ -14,7 +15,7 @@ import { normalPath } from "./normal-path.ts";
 import type { Request } from "./request-out.ts";
 import { hostOf, type Match, RouteMatcher } from "./route-matcher.ts";
 import { checkRules } from "./route-rules.ts";
-import type { Backend, CanaryRules, Route } from "./route-table.ts";
+import type { Backend, BackendShare, CanaryRules, Route } from "./route-table.ts";
 
 /** A connection that may take too long. */
 export interface Timed {
@@ -122,9 +123,10 @@ export class IngressGateway {
     const mark = target.indexOf("?");
     const path = normalPath(mark === -1 ? target : target.slice(0, mark));
     if (path === undefined) return plainAnswer(400, "400 Bad Request");
-    const found = this.#matcher.find(request.entryPoint, hostOf(request.host), path);
-    if (found === undefined) return plainAnswer(404, "404 page not found");
     const query = mark === -1 ? "" : target.slice(mark);
+    const host = hostOf(request.host);
+    const found = this.#matcher.find(request.entryPoint, host, path, { request, query });
+    if (found === undefined) return plainAnswer(404, "404 page not found");
     return checkRules({ request, match: found, path, query }, (fields) =>
       this.#forward(request, found, { path, query, fields }),
     );
@@ -132,24 +134,27 @@ export class IngressGateway {
 
   /** Begins nothing yet. */
   exchange(
-    { balancer, outgoing, preferred, route }: Forward,
+    { balancer, outgoing, preferred, route, requestFields }: Forward,
     asked: Pick<ExchangeOptions, "request" | "framing" | "upgrade">,
     asker: Asker,
   ): Exchange {
-    const { connectMs = gatewayLimits.connectMs, readMs } = route.rules;
+    const { connectMs = gatewayLimits.connectMs, readMs, wholeMs } = route.rules;
     const nowMs = (): number => this.nowMs();
-    const options = { ...asked, balancer, outgoing, preferred, connectMs, readMs, nowMs };
+    const request = requestFields.reduce(withFields, asked.request);
+    const limits = { connectMs, readMs, wholeMs, nowMs };
+    const options = { ...asked, ...limits, request, balancer, outgoing, preferred };
     const { protocol } = balancer.backend;
     return protocol === "h2c" || protocol === "h2"
       ? new Http2Exchange(options, this.http2Pool, asker)
       : new Http1Exchange(options, this.pool, asker);
   }
 
-  #backendFor({ backend, rules }: Route, request: Request): string {
-    const { canary } = rules;
-    if (canary === undefined) return backend;
+  #shareFor({ backend, rules }: Route, request: Request): Share {
+    const { canary, shares } = rules;
     const drawn = (below: number): number => this.options.random.int(below);
-    return isCanary(canary, request, drawn) ? canary.backend : backend;
+    if (shares !== undefined) return shareByLot(shares, drawn);
+    if (canary === undefined) return { backend };
+    return { backend: isCanary(canary, request, drawn) ? canary.backend : backend };
   }
 
   #forward(
@@ -158,12 +163,15 @@ export class IngressGateway {
     to: { readonly path: string; readonly query: string; readonly fields: AnswerFields },
   ): Decision {
     const { rules } = route;
-    const balancer = this.#balancers.get(this.#backendFor(route, request));
+    const share = this.#shareFor(route, request);
+    if (share === undefined) return plainAnswer(500, "500 Internal Server Error", route);
+    const balancer = this.#balancers.get(share.backend);
     if (balancer === undefined || balancer.backend.endpoints.length === 0) {
       return plainAnswer(503, "no available server", route);
     }
-    const path =
-      rules.rewriteTarget === undefined ? to.path : rewritten(rules.rewriteTarget, groups);
+    const path = forwardedPath(route, to.path, groups);
+    const changes = [rules.requestFields, share.requestFields];
+    const answer = changedAnswer(to.fields, [rules.answerFields, share.answerFields]);
     return {
       type: "forward",
       route,
@@ -174,9 +182,33 @@ export class IngressGateway {
         forwardedPrefix: rules.forwardedPrefix,
       },
       preferred: preferredOf(balancer, request),
-      fields: to.fields,
+      requestFields: changes.filter((one) => one !== undefined),
+      ...answer,
     };
   }
+}
+
+/** The backend that a request goes to; undefined where none is to be had. */
+type Share = Pick<BackendShare, "backend" | "requestFields" | "answerFields"> | undefined;
+
+function shareByLot(shares: readonly BackendShare[], drawn: (below: number) => number): Share {
+  const total = shares.reduce((sum, { weight }) => sum + weight, 0);
+  if (total === 0) return undefined;
+  let left = shares.length === 1 ? 0 : drawn(total);
+  const share = shares.find(({ weight }) => {
+    left -= weight;
+    return left < 0;
+  });
+  return share?.backend === "" ? undefined : share;
+}
+
+function forwardedPath(
+  { rules, ...route }: Route,
+  path: string,
+  groups: readonly string[],
+): string {
+  if (rules.rewriteTarget !== undefined) return rewritten(rules.rewriteTarget, groups);
+  return rules.pathChange === undefined ? path : changedPath(rules.pathChange, route.path, path);
 }
 
 /** Fields and cookies decide before the lot does, as nginx has it. */

@@ -6,9 +6,11 @@ import {
   endpointSlices,
   ingressClasses,
   ingresses,
+  namespaces,
   secrets,
   services,
 } from "../../client/resources.ts";
+import { isReason } from "../../lib/api-error.ts";
 import type { ControllerContext } from "../../live/controller.ts";
 import type { LiveObject, LiveSet } from "../../live/live-set.ts";
 import type { Host } from "../../runtime/host.ts";
@@ -16,6 +18,10 @@ import type { Scope } from "../../runtime/scope.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { ingressName, ingressNamespace } from "../../schema/served-ingress.ts";
 import { portOwner } from "../port-owner.ts";
+import { GatewaySets } from "./gateway-api/gateway-sets.ts";
+import { type GatewayPlan, planGateways } from "./gateway-api/plan-gateways.ts";
+import type { GatewayView } from "./gateway-api/view.ts";
+import { statusWrites, writeStatus } from "./gateway-api/write-status.ts";
 import { followHostPorts } from "./host-ports.ts";
 import { IngressLink } from "./ingress-link.ts";
 import { keepSlices } from "./ingress-slice.ts";
@@ -48,6 +54,19 @@ const byService = "ingress-backends";
 const fixedPorts: Ports = { web: 80, websecure: 443 };
 const anyPorts: Ports = { web: 0, websecure: 0 };
 
+const noGateways: GatewayView = {
+  classes: [],
+  gateways: [],
+  httpRoutes: [],
+  grpcRoutes: [],
+  grants: [],
+  addresses: [],
+  namespaceLabels: () => undefined,
+  service: () => undefined,
+  slices: () => [],
+  secret: () => undefined,
+};
+
 export interface Ingress {
   /** What the process counts, in Prometheus' text format; "" where none runs. */
   metrics(): Promise<string>;
@@ -67,7 +86,10 @@ class IngressKeeper implements Ingress {
   readonly #services;
   readonly #slices;
   readonly #secrets;
+  readonly #namespaces;
+  readonly #gatewaySets: GatewaySets;
   #plan: IngressPlan = { routes: [], backends: [], certificates: [], problems: [] };
+  #gateways: GatewayPlan = planGateways(noGateways);
   /** The Services and Secrets that the plan looked for, as `kind namespace/name`. */
   #used: ReadonlySet<string> = new Set();
   /** What was sent last, by the type of order. */
@@ -82,7 +104,7 @@ class IngressKeeper implements Ingress {
   #linked: { readonly end: AbortController; readonly done: Promise<void> } | undefined;
 
   constructor(options: IngressOptions) {
-    const { context, dataDir, command, version, takesNodePorts } = options;
+    const { context, scope, dataDir, command, version, takesNodePorts } = options;
     const { live, runtime } = context;
     this.#options = options;
     this.#ingresses = live.of(ingresses);
@@ -90,6 +112,9 @@ class IngressKeeper implements Ingress {
     this.#services = live.of(services);
     this.#slices = live.of(endpointSlices);
     this.#secrets = live.of(secrets);
+    this.#namespaces = live.of(namespaces);
+    this.#gatewaySets = new GatewaySets(live, () => this.#ring());
+    scope.defer(() => this.#gatewaySets[Symbol.dispose]());
     this.#slices.addIndex(byService, ({ metadata }) => [serviceOf(metadata)]);
     this.#link = new IngressLink({
       runtime,
@@ -103,7 +128,7 @@ class IngressKeeper implements Ingress {
         ports: takesNodePorts ? fixedPorts : anyPorts,
         accessLog: `${dataDir}/agent/logs/ingress-access.log`,
       },
-      orders: () => ordersOf(this.#plan),
+      orders: () => this.#orders(),
       onReport: (report) => this.#hear(report),
     });
   }
@@ -117,10 +142,12 @@ class IngressKeeper implements Ingress {
     this.#watch(this.#slices, ({ object }) =>
       this.#used.has(`Service ${serviceOf(object.metadata)}`),
     );
+    this.#watch(this.#namespaces, () => this.#gateways.gateways.length > 0);
     // Packets find the way here from the start where the ports are known.
     if (takesNodePorts) this.#ports = fixedPorts;
     const sets = [this.#ingresses, this.#classes, this.#services, this.#slices, this.#secrets];
-    await Promise.all(sets.map((set) => set.ready(signal)));
+    const all = [...sets, this.#namespaces, this.#gatewaySets];
+    await Promise.all(all.map((set) => set.ready(signal)));
     if (takesNodePorts) {
       followHostPorts(context.live, nodeName, Object.values(fixedPorts), {
         scope,
@@ -162,17 +189,19 @@ class IngressKeeper implements Ingress {
   }
 
   async #reconcile(signal: AbortSignal): Promise<void> {
-    this.#plan = this.#planned();
+    this.#replan();
     this.#tellProblems();
     await this.#keepSlice();
-    if (this.#plan.routes.length === 0) return await this.#unlink(signal);
+    await this.#tellGateways();
+    const isNeeded = this.#plan.routes.length > 0 || this.#gateways.gateways.length > 0;
+    if (!isNeeded) return await this.#unlink(signal);
     if (this.#linked === undefined) {
       this.#sent.clear();
       const end = new AbortController();
       const done = this.#link.run(AbortSignal.any([signal, end.signal]));
       this.#linked = { end, done };
     }
-    for (const order of ordersOf(this.#plan)) {
+    for (const order of this.#orders()) {
       const text = JSON.stringify(order);
       if (this.#sent.get(order.type) === text) continue;
       this.#sent.set(order.type, text);
@@ -188,11 +217,21 @@ class IngressKeeper implements Ingress {
     await this.#link.stop(signal);
   }
 
-  #planned(): IngressPlan {
+  /** What the process serves: Ingresses and routes of the Gateway API are one table. */
+  #orders(): readonly IngressOrder[] {
+    const { routes, backends, certificates } = this.#plan;
+    const ofGateways = this.#gateways;
+    const byName = new Map([...backends, ...ofGateways.backends].map((one) => [one.name, one]));
+    return [
+      { type: "certificates", certificates: [...certificates, ...ofGateways.certificates] },
+      { type: "backends", backends: [...byName.values()] },
+      { type: "routes", routes: [...routes, ...ofGateways.routes] },
+    ];
+  }
+
+  #replan(): void {
     const used = new Set<string>();
-    const plan = planIngress({
-      ingresses: Array.from(this.#ingresses.list(), ({ object }) => object),
-      classes: Array.from(this.#classes.list(), ({ object }) => object),
+    const view: Pick<GatewayView, "service" | "slices" | "secret"> = {
       service: (key) => {
         used.add(`Service ${key}`);
         return this.#services.get(key)?.object;
@@ -202,9 +241,34 @@ class IngressKeeper implements Ingress {
         used.add(`Secret ${key}`);
         return this.#secrets.get(key)?.object;
       },
-    });
+    };
     this.#used = used.add(`Service ${ingressNamespace}/${ingressName}`);
-    return plan;
+    this.#plan = planIngress({
+      ...view,
+      ingresses: Array.from(this.#ingresses.list(), ({ object }) => object),
+      classes: Array.from(this.#classes.list(), ({ object }) => object),
+    });
+    const { status } = this.#services.get(`${ingressNamespace}/${ingressName}`)?.object ?? {};
+    this.#gateways = planGateways({
+      ...view,
+      ...this.#gatewaySets.objects(),
+      addresses: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => ip ?? []),
+      namespaceLabels: (name) => this.#namespaces.get(name)?.object.metadata.labels,
+    });
+  }
+
+  /** Each object of the Gateway API learns what became of it; one that changed comes again. */
+  async #tellGateways(): Promise<void> {
+    const { client, runtime } = this.#options.context;
+    const now = `${runtime.clock.now().toISOString().slice(0, 19)}Z`;
+    for (const write of statusWrites(this.#gateways, now)) {
+      try {
+        await writeStatus(client, write);
+      } catch (error) {
+        if (isReason(error, "Conflict") || isReason(error, "NotFound")) continue;
+        runtime.log.warn("The status of a Gateway or route could not be written", { error });
+      }
+    }
   }
 
   /** Each once, until it has gone and come again. */
@@ -287,12 +351,4 @@ class IngressKeeper implements Ingress {
 function serviceOf(metadata: { readonly namespace?: string; readonly labels?: object }): string {
   const labels = (metadata.labels ?? {}) as Readonly<Record<string, string>>;
   return `${metadata.namespace}/${labels[serviceLabel] ?? ""}`;
-}
-
-function ordersOf({ routes, backends, certificates }: IngressPlan): readonly IngressOrder[] {
-  return [
-    { type: "certificates", certificates },
-    { type: "backends", backends },
-    { type: "routes", routes },
-  ];
 }

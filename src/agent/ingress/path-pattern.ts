@@ -25,6 +25,17 @@ export function pathPattern(source: string): PathPattern | undefined {
   }
 }
 
+/** Whether all of a text matches; an expression that cannot be read matches nothing. */
+export function wholePattern(source: string): (text: string) => boolean {
+  if (source.length > limits.patternCharactersMax) return () => false;
+  try {
+    const linear = linearRegexp(`^(?:${source})$`);
+    return (text) => text.length <= limits.pathCharactersMax && decides(linear, text);
+  } catch {
+    return () => false;
+  }
+}
+
 function decides(linear: ReturnType<typeof linearRegexp>, path: string): boolean {
   try {
     return linear.test(path);

@@ -1,10 +1,8 @@
 /** From Ingresses, Services, slices and Secrets to what the process that serves them is told. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Secret, Service } from "../../gen/core-v1.ts";
 import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { Ingress, IngressBackend, IngressClass } from "../../gen/networking-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import type { TlsPair } from "../../runtime/stream-sockets.ts";
 import { isServedIngress } from "../../schema/served-ingress.ts";
 import { type RouterSettings, routerSettings } from "./annotations.ts";
 import { backendOf } from "./plan-backend.ts";
@@ -16,6 +14,7 @@ import type {
   RouteRules,
   TlsCertificate,
 } from "./route-table.ts";
+import { secretText, tlsPairOf } from "./secret-data.ts";
 
 export interface ClusterView {
   /** In any order. */
@@ -174,7 +173,7 @@ class Planner {
     for (const { hosts = [], secretName } of ingress.spec.tls ?? []) {
       if (secretName === undefined || secretName === "") continue;
       const secret = this.view.secret(`${ingress.metadata.namespace}/${secretName}`);
-      const pair = secret === undefined ? "does not exist" : pairOf(secret);
+      const pair = secret === undefined ? "does not exist" : tlsPairOf(secret);
       if (typeof pair === "string") {
         this.#tell(ingress, "CertificateNotFound", `Secret ${secretName} ${pair}`);
         continue;
@@ -196,39 +195,13 @@ function usersOf(
 ): Readonly<Record<string, string>> | undefined {
   const users =
     form === "map"
-      ? Object.entries(data ?? {}).map(([user, hash]) => [user, textOf(hash).trim()])
-      : textOf(data?.auth)
+      ? Object.entries(data ?? {}).map(([user, hash]) => [user, secretText(hash).trim()])
+      : secretText(data?.auth)
           .split("\n")
           .map((line) => line.trim())
           .filter((line) => line.includes(":") && !line.startsWith("#"))
           .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]);
   return users.length === 0 ? undefined : Object.fromEntries(users);
-}
-
-const pairs = new WeakMap<DeepReadonly<Secret>, TlsPair | string>();
-
-/** What TLS can be served with; a text tells what is wrong. Read once for each Secret. */
-function pairOf(secret: DeepReadonly<Secret>): TlsPair | string {
-  const known = pairs.get(secret);
-  if (known !== undefined) return known;
-  const cert = textOf(secret.data?.["tls.crt"]);
-  const key = textOf(secret.data?.["tls.key"]);
-  const found = cert === "" || key === "" ? "has no tls.crt and tls.key" : checkedPair(cert, key);
-  pairs.set(secret, found);
-  return found;
-}
-
-function checkedPair(cert: string, key: string): TlsPair | string {
-  try {
-    const fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
-    return fits ? { cert, key } : "has a key of another certificate";
-  } catch {
-    return "has no certificate and key that can be read";
-  }
-}
-
-function textOf(base64: string | undefined): string {
-  return base64 === undefined ? "" : Buffer.from(base64, "base64").toString("utf8");
 }
 
 function matchOf(pathType: string, { usesRegexp, unspecific }: RouterSettings): PathMatch {

@@ -94,16 +94,14 @@ export function requestText(request: Request, outgoing: Outgoing): string {
   return text;
 }
 
-/** The fields of an answer for the client, framing left out; those of `own` replace its own. */
+/** The fields of an answer for the client, without its framing and those that are `dropped`. */
 export function answerFieldsOf(
   fields: readonly Field[],
   connection: readonly string[],
-  own: readonly (readonly [name: string, value: string])[] = [],
+  dropped: readonly string[] = [],
 ): readonly Field[] {
   return fields.filter(
     ({ lower }) =>
-      !answerFields.has(lower) &&
-      !connection.includes(lower) &&
-      (own.length === 0 || lower === "vary" || !own.some(([name]) => name.toLowerCase() === lower)),
+      !answerFields.has(lower) && !connection.includes(lower) && !dropped.includes(lower),
   );
 }

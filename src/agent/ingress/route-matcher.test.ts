@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { hostOf, RouteMatcher } from "./route-matcher.ts";
+import { type Asked, hostOf, RouteMatcher } from "./route-matcher.ts";
 import type { PathMatch, Route } from "./route-table.ts";
 
 type Given = Partial<Route> & { readonly match: PathMatch };
@@ -18,8 +18,10 @@ function route(host: string, path: string, given: Given): Route {
   };
 }
 
+const nothingAsked: Asked = { request: { method: "GET", fields: [] }, query: "" };
+
 function found(routes: readonly Route[], host: string, path: string): string | undefined {
-  return new RouteMatcher(routes).find("web", host, path)?.route.ingress;
+  return new RouteMatcher(routes).find("web", host, path, nothingAsked)?.route.ingress;
 }
 
 test("find() takes the longest path, and the exact one before the prefix", () => {
@@ -79,7 +81,10 @@ test("find() compares characters for unspecific paths, and reads groups of expre
     route("", "/api(/|$)(.*)", { match: "regexp" }),
   ];
   expect(found(routes, "", "/static")).toBe("start /st");
-  expect(new RouteMatcher(routes).find("web", "", "/API/v1/x")?.groups).toEqual(["/", "v1/x"]);
+  expect(new RouteMatcher(routes).find("web", "", "/API/v1/x", nothingAsked)?.groups).toEqual([
+    "/",
+    "v1/x",
+  ]);
   expect(found(routes, "", "/apis")).toBeUndefined();
 });
 
@@ -120,4 +125,46 @@ test("hostOf() leaves port, case and the root's dot behind", () => {
     "a",
     "",
   ]);
+});
+
+test("find() knows wildcards of several labels, the narrower ones first", () => {
+  const routes = [
+    route("**.test", "/", { match: "prefix" }),
+    route("**.a.test", "/", { match: "prefix" }),
+    route("*.a.test", "/one", { match: "prefix" }),
+  ];
+  expect(found(routes, "x.a.test", "/one")).toBe("prefix *.a.test/one");
+  expect(found(routes, "x.a.test", "/")).toBe("prefix **.a.test/");
+  expect(found(routes, "y.x.a.test", "/one")).toBe("prefix **.a.test/");
+  expect(found(routes, "b.test", "/")).toBe("prefix **.test/");
+  expect(found(routes, "test", "/")).toBeUndefined();
+});
+
+test("find() goes by method, fields and query where a route asks for them", () => {
+  const all = { match: "prefix" } as const;
+  const exact = (name: string, value: string) => ({ name, value, isRegexp: false });
+  const routes = [
+    route("", "/", { ...all, ingress: "any" }),
+    route("", "/", { ...all, ingress: "query", conditions: { queries: [exact("q", "1")] } }),
+    route("", "/", { ...all, ingress: "field", conditions: { headers: [exact("x-a", "1")] } }),
+    route("", "/", { ...all, ingress: "post", conditions: { method: "POST" } }),
+    route("", "/", {
+      ...all,
+      ingress: "pattern",
+      conditions: { headers: [{ name: "x-b", value: "v[0-9]+", isRegexp: true }] },
+    }),
+  ];
+  const matcher = new RouteMatcher(routes);
+  const asked = (method: string, fields: Readonly<Record<string, string>>, query = ""): unknown => {
+    const list = Object.entries(fields).map(([name, value]) => ({ name, lower: name, value }));
+    const request = { method, fields: list };
+    return matcher.find("web", "any.test", "/", { request, query })?.route.ingress;
+  };
+  expect(asked("GET", {})).toBe("any");
+  expect(asked("GET", {}, "?q=1")).toBe("query");
+  expect(asked("GET", {}, "?q=2")).toBe("any");
+  expect(asked("GET", { "x-a": "1" }, "?q=1")).toBe("field");
+  expect(asked("POST", { "x-a": "1" })).toBe("post");
+  expect(asked("GET", { "x-b": "v12" })).toBe("pattern");
+  expect(asked("GET", { "x-b": "v12x" })).toBe("any");
 });

@@ -1,6 +1,7 @@
 /** What an Ingress's annotations ask of a request before it may pass. */
 import ipaddr from "ipaddr.js";
 import { type AnswerFields, type Decision, plainAnswer } from "./decision.ts";
+import { redirectUrl } from "./filters.ts";
 import { fieldOf } from "./header-fields.ts";
 import { isPassword } from "./passwords.ts";
 import type { Request } from "./request-out.ts";
@@ -32,6 +33,10 @@ export function checkRules(
   if (!isAllowed(request.clientIp, route)) return plainAnswer(403, "Forbidden", route);
   if (rules.redirect !== undefined)
     return redirect(rules.redirect.status, rules.redirect.url, route);
+  if (rules.redirectTo !== undefined) {
+    const at = { prefix: route.path, path, query };
+    return redirect(rules.redirectTo.status, redirectUrl(rules.redirectTo, request, at), route);
+  }
   if (rules.appRoot !== undefined && path === "/") return redirect(302, rules.appRoot, route);
   const cors = rules.cors === undefined ? none : corsFields(rules.cors, request);
   const isPreflight =

@@ -6,12 +6,14 @@ export type EntryPoint = "web" | "websecure";
 export type PathMatch = "exact" | "prefix" | "start" | "regexp";
 
 export interface Route {
-  /** `namespace/name` of its Ingress. */
+  /** `namespace/name` of its Ingress, or of its route of the Gateway API. */
   readonly ingress: string;
-  /** "" for all, `*.example.com` for one label more. */
+  /** "" for all, `*.example.com` for one label more, `**.example.com` for any number of them. */
   readonly host: string;
   readonly path: string;
   readonly match: PathMatch;
+  /** What else must fit; absent where nothing must. */
+  readonly conditions?: RouteConditions;
   /** A defaultBackend: only where no rule matches. */
   readonly isDefault: boolean;
   /** The annotation's; undefined goes by length. */
@@ -22,7 +24,21 @@ export interface Route {
   readonly rules: RouteRules;
 }
 
-/** What annotations ask for; absent is what happens without. */
+export interface RouteConditions {
+  readonly method?: string;
+  /** Names in lower case. */
+  readonly headers?: readonly ValueCondition[];
+  readonly queries?: readonly ValueCondition[];
+}
+
+export interface ValueCondition {
+  readonly name: string;
+  readonly value: string;
+  /** The value is an expression that all of what is found must match. */
+  readonly isRegexp: boolean;
+}
+
+/** What annotations or filters ask for; absent is what happens without. */
 export interface RouteRules {
   /** Why this route serves nobody: what it asks for would otherwise be left out silently. */
   readonly refusal?: string;
@@ -45,6 +61,44 @@ export interface RouteRules {
   readonly forwardedPrefix?: string;
   readonly canary?: CanaryRules;
   readonly logsAccess?: boolean;
+  readonly redirectTo?: RedirectParts;
+  readonly pathChange?: PathChange;
+  readonly requestFields?: FieldChange;
+  readonly answerFields?: FieldChange;
+  /** From the request's head to the end of the answer. */
+  readonly wholeMs?: number;
+  /** Several backends, by lot; then the route's own backend is not asked. */
+  readonly shares?: readonly BackendShare[];
+}
+
+/** What is not said stays as the client asked for it. */
+export interface RedirectParts {
+  readonly scheme?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly path?: PathChange;
+  readonly status: number;
+}
+
+/** All of the path, or the part of it that the route's prefix matched. */
+export interface PathChange {
+  readonly replaces: "all" | "prefix";
+  readonly by: string;
+}
+
+export interface FieldChange {
+  readonly set: readonly (readonly [name: string, value: string])[];
+  readonly add: readonly (readonly [name: string, value: string])[];
+  /** In lower case. */
+  readonly remove: readonly string[];
+}
+
+export interface BackendShare {
+  /** "": there is none, and who gets this share is answered 500. */
+  readonly backend: string;
+  readonly weight: number;
+  readonly requestFields?: FieldChange;
+  readonly answerFields?: FieldChange;
 }
 
 export interface CorsRules {
@@ -89,7 +143,7 @@ export interface StickyCookie {
 }
 
 export interface TlsCertificate {
-  /** Names it is shown for, `*.example.com` among them. */
+  /** Names it is shown for, as hosts of routes are written. */
   readonly hosts: readonly string[];
   readonly cert: string;
   readonly key: string;
