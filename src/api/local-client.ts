@@ -100,9 +100,8 @@ class QueueSink<T extends KubeObject> implements WatchSink {
     work();
   }
 
-  event(...[type, object, asOf]: Parameters<WatchSink["event"]>): void {
+  event(...[type, object]: Parameters<WatchSink["event"]>): void {
     const copy = copyJson<KubeObject>(object.object as KubeObject);
-    if (asOf !== undefined) copy.metadata.resourceVersion = String(asOf);
     this.#events.push({ type, object: copy as T });
     this.#wake?.();
   }

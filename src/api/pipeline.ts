@@ -32,7 +32,7 @@ import { getScale, writeScale } from "./scale.ts";
 import { answerStored, readStored } from "./stored.ts";
 import { update } from "./update.ts";
 import { planWatch, type WatchSink } from "./watch.ts";
-import { streamFormat, streamTypes, watchStream } from "./watch-stream.ts";
+import { streamForm, streamTypes, watchStream } from "./watch-stream.ts";
 import { WatchTimes } from "./watch-times.ts";
 
 export interface Pipeline {
@@ -125,7 +125,7 @@ async function dispatch(call: Call): Promise<ApiResponse> {
     case "list":
       return representList(call, wanted, await listObjects(call));
     case "watch": {
-      const form = { format: streamFormat(wanted), shape: watchShape(call, wanted) };
+      const form = streamForm(wanted, watchShape(call, wanted));
       const frames = watchStream(await planWatch(call), form);
       const contentType = streamTypes[form.format];
       return { type: "stream", status: 200, contentType, frames, warnings: call.warnings };

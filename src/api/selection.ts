@@ -13,6 +13,8 @@ import type { ResourceDefinition } from "./resource-definition.ts";
 import type { Stored } from "./stored.ts";
 
 export interface Selection {
+  /** What was asked, in one text. */
+  readonly text: string;
   /** Prefix of the keys: `namespace/`, or "" for all. */
   readonly prefix: string;
   /** False when all objects of the prefix are meant. */
@@ -27,8 +29,10 @@ export interface Selection {
 /** Throws BadRequest for selectors that cannot be parsed or name unknown fields. */
 export function selectionOf(definition: ResourceDefinition, request: ApiRequest): Selection {
   const { query } = request;
-  const labels = parsed(parseLabelSelector, query.get("labelSelector") ?? "");
-  const fields = [...parsed(parseFieldSelector, query.get("fieldSelector") ?? "")];
+  const labelText = query.get("labelSelector") ?? "";
+  const fieldText = query.get("fieldSelector") ?? "";
+  const labels = parsed(parseLabelSelector, labelText);
+  const fields = [...parsed(parseFieldSelector, fieldText)];
   if (request.name !== "") {
     fields.push({ field: "metadata.name", operator: "=", value: request.name });
   }
@@ -37,6 +41,7 @@ export function selectionOf(definition: ResourceDefinition, request: ApiRequest)
   const key = keyNamed(definition, namespace, fields);
   const matchesOne = labelMatcher(labels);
   return {
+    text: JSON.stringify([namespace, request.name, labelText, fieldText]),
     prefix: namespace === "" ? "" : `${namespace}/`,
     selects: labels.requirements.length > 0 || fields.length > 0,
     key,

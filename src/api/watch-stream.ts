@@ -5,12 +5,12 @@ import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { protobufType } from "../schema/protobuf-decode.ts";
 import { encodeProtobuf, type Typed, watchFrame } from "../schema/protobuf-encode.ts";
-import type { Revision } from "../store/store.ts";
 import type { FrameReader, Frames, FrameWriter } from "./http-exchange.ts";
 import type { Wanted } from "./negotiate.ts";
 import { protobufOf } from "./protobuf-forms.ts";
 import type { Stored } from "./stored.ts";
-import type { PlannedWatch, RunningWatch, WatchSink, WatchType } from "./watch.ts";
+import type { PlannedWatch, RunningWatch, WatchSink } from "./watch.ts";
+import type { WatchType } from "./watch-audience.ts";
 
 const limits = {
   /** Frames that may wait for a slow reader before its stream is ended. */
@@ -43,8 +43,15 @@ export interface WatchForm {
   readonly shape: Shape | undefined;
 }
 
-export function streamFormat(wanted: Pick<Wanted, "format">): WatchForm["format"] {
-  return wanted.format === "protobuf" ? "protobuf" : "json";
+/** The forms of objects as they are: one for all watches. */
+const plainForms = {
+  json: { format: "json", shape: undefined },
+  protobuf: { format: "protobuf", shape: undefined },
+} as const;
+
+export function streamForm(wanted: Pick<Wanted, "format">, shape: Shape | undefined): WatchForm {
+  const plain = plainForms[wanted.format === "protobuf" ? "protobuf" : "json"];
+  return shape === undefined ? plain : { format: plain.format, shape };
 }
 
 export function watchStream(planned: PlannedWatch, form: WatchForm): Frames {
@@ -93,15 +100,13 @@ class StreamSink implements WatchSink, FrameReader {
     if (this.#ended) this.#close();
   }
 
-  event(type: WatchType, object: Stored, asOf?: Revision): void {
+  event(type: WatchType, object: Stored): void {
     const { format, shape } = this.form;
-    if (shape !== undefined || asOf !== undefined) {
-      const copy = copyJson<KubeObject>(object.object as KubeObject);
-      if (asOf !== undefined) copy.metadata.resourceVersion = String(asOf);
-      this.#send(frameOf(format, type, shape === undefined ? copy : shape(copy)));
-      return;
-    }
-    this.#send(sharedFrame(format, type, object));
+    this.#send(
+      shape === undefined
+        ? sharedFrame(format, type, object)
+        : frameOf(format, type, shape(copyJson<KubeObject>(object.object as KubeObject))),
+    );
   }
 
   bookmark(object: KubeObject): void {

@@ -10,13 +10,21 @@ import type { LiveChange, LiveSet } from "../live/live-set.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { Compacted, prefixRange, type Revision } from "../store/store.ts";
 import type { Call, Parts } from "./call.ts";
-import type { CountedWatch } from "./flowcontrol/watch-counts.ts";
+import type { CountedWatch, WatchTally } from "./flowcontrol/watch-counts.ts";
 import { currentSet, expired } from "./list.ts";
 import { type ListQuery, readListOptions } from "./list-options.ts";
 import { storagePrefixOf } from "./registry.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 import { type Selection, selectionOf } from "./selection.ts";
 import { type Stored, storedAllFrom } from "./stored.ts";
+import {
+  type Audience,
+  audienceOf,
+  eventOf,
+  type Listener,
+  type SelectedEvent,
+  type WatchType,
+} from "./watch-audience.ts";
 import type { Timed } from "./watch-times.ts";
 
 const limits = {
@@ -27,12 +35,9 @@ const limits = {
   presentAtOnceMax: 250,
 } as const;
 
-export type WatchType = "ADDED" | "MODIFIED" | "DELETED";
-
 /** Who receives the events. */
 export interface WatchSink {
-  /** `asOf` is set when the object is shown with the revision of a later change. */
-  event(type: WatchType, object: Stored, asOf?: Revision): void;
+  event(type: WatchType, object: Stored): void;
   bookmark(object: KubeObject): void;
   /** The events of `work` may travel as one. */
   together(work: () => void): void;
@@ -56,14 +61,17 @@ export interface RunningWatch {
 export async function planWatch(call: Call): Promise<PlannedWatch> {
   const { definition, request } = call;
   const options = readListOptions(request.query, "watch");
-  const selection = selectionOf(definition, request);
+  const asked = selectionOf(definition, request);
   const mustWait = options.sendInitialEvents === true || !options.hasResourceVersion;
   const set = await currentSet(call, mustWait ? options.notOlderThan : 0);
   const { parts } = call;
   return {
     start(sink) {
       const counted = parts.watches?.add(request);
-      const watch = new Watch({ parts, definition, set, selection, options, counted }, sink);
+      const audience = audienceOf(set, definition);
+      const selection = audience.shared(asked);
+      const watching = { parts, definition, set, audience, selection, options, counted };
+      const watch = new Watch(watching, sink);
       watch.start();
       // No closure: it would keep the request for as long as the watch lasts.
       return watch;
@@ -76,17 +84,20 @@ interface Watching {
   readonly parts: Parts;
   readonly definition: ResourceDefinition;
   readonly set: LiveSet<KubeObject>;
+  readonly audience: Audience;
   readonly selection: Selection;
   readonly options: ListQuery;
   readonly counted: CountedWatch | undefined;
 }
 
-class Watch implements RunningWatch, Timed {
-  #subscription: Disposable | undefined;
+class Watch implements RunningWatch, Timed, Listener {
+  /** It is told of changes as they happen. */
+  #follows = false;
   /** While the store's log is read. */
   #reading: AbortController | undefined;
   readonly #onRemoved = (): void => this.end();
   #over = false;
+  readonly #tally: WatchTally | undefined;
   #seen: Revision = 0;
   #slot = 0;
   #endsMs = 0;
@@ -95,7 +106,9 @@ class Watch implements RunningWatch, Timed {
   constructor(
     private readonly watching: Watching,
     private readonly sink: WatchSink,
-  ) {}
+  ) {
+    this.#tally = watching.counted?.tally;
+  }
 
   start(): void {
     const { definition, options, set } = this.watching;
@@ -126,7 +139,7 @@ class Watch implements RunningWatch, Timed {
       this.#presentInTurns(present).catch((error: unknown) => this.#fail(error));
       return;
     }
-    for (const object of present) this.#show(object);
+    for (const object of present) this.#present(object);
     this.#follow(this.watching.set.revision);
     this.#endOfPresent();
   }
@@ -137,7 +150,7 @@ class Watch implements RunningWatch, Timed {
     for (let at = 0; at < present.length; at += limits.presentAtOnceMax) {
       const slice = present.slice(at, at + limits.presentAtOnceMax);
       this.sink.together(() => {
-        for (const object of slice) this.#show(object);
+        for (const object of slice) this.#present(object);
       });
       await nextTurn();
       await this.sink.room();
@@ -148,7 +161,7 @@ class Watch implements RunningWatch, Timed {
     this.#fromPast(revision);
   }
 
-  #show(object: Stored): void {
+  #present(object: Stored): void {
     if (this.#over || (this.watching.selection.selects && !this.watching.selection.matches(object)))
       return;
     this.sink.event("ADDED", object);
@@ -196,31 +209,24 @@ class Watch implements RunningWatch, Timed {
   #follow(from: Revision): void {
     this.#seen = from;
     if (this.#over) return;
-    this.#subscription = this.watching.set.subscribe((change) => {
-      if (change.now.revision > from) this.#deliver(change);
-    });
+    this.#follows = true;
+    this.watching.audience.join(this.watching.selection, this);
   }
 
+  /** Something that was missed. */
   #deliver(change: LiveChange<KubeObject>): void {
+    const event = eventOf(change, this.watching.selection);
+    if (event !== undefined) this.#show(event.type, event.object);
+  }
+
+  tell(event: SelectedEvent, revision: Revision): void {
+    if (revision > this.#seen) this.#show(event.type, event.object);
+  }
+
+  #show(type: WatchType, object: Stored): void {
     if (this.#over) return;
-    const { counted, selection } = this.watching;
-    const { now } = change;
-    // A key says more than its prefix.
-    const isMeant =
-      selection.key === undefined
-        ? now.key.startsWith(selection.prefix)
-        : now.key === selection.key;
-    if (!isMeant) return;
-    if (!selection.selects || !selection.selectsBeyondKey) {
-      if (counted !== undefined) counted.tally.events += 1;
-      this.sink.event(plainTypes[change.type], now);
-      return;
-    }
-    const event = eventOf(change, selection);
-    if (event === undefined) return;
-    if (counted !== undefined) counted.tally.events += 1;
-    if (event.type === "left") this.sink.event("DELETED", event.object, now.revision);
-    else this.sink.event(event.type, event.object);
+    if (this.#tally !== undefined) this.#tally.events += 1;
+    this.sink.event(type, object);
   }
 
   #keepTime(): void {
@@ -257,9 +263,9 @@ class Watch implements RunningWatch, Timed {
   }
 
   #bookmark(annotations: Record<string, string>): void {
-    if (this.#over || (this.#subscription === undefined && this.#seen === 0)) return;
+    if (this.#over || (!this.#follows && this.#seen === 0)) return;
     const { definition, set } = this.watching;
-    const revision = this.#subscription === undefined ? this.#seen : set.revision;
+    const revision = this.#follows ? set.revision : this.#seen;
     const hasAnnotations = Object.keys(annotations).length > 0;
     this.sink.bookmark({
       kind: definition.kind,
@@ -285,35 +291,12 @@ class Watch implements RunningWatch, Timed {
   end(): void {
     if (this.#over) return;
     this.#over = true;
-    const { counted, definition, parts } = this.watching;
+    const { audience, counted, definition, parts, selection } = this.watching;
     counted?.forget();
     parts.watchTimes.remove(this, this.#slot);
     definition.custom?.removed.removeEventListener("abort", this.#onRemoved);
     this.#reading?.abort();
-    this.#subscription?.[Symbol.dispose]();
+    if (this.#follows) audience.leave(selection, this);
     this.sink.end();
   }
-}
-
-/** What a change is to someone who sees everything. */
-const plainTypes = { added: "ADDED", modified: "MODIFIED", deleted: "DELETED" } as const;
-
-type SelectedEvent =
-  | { readonly type: WatchType; readonly object: Stored }
-  /** The object still exists but is no longer selected: shown as it last was. */
-  | { readonly type: "left"; readonly object: Stored };
-
-/** What a change is to someone who sees only what the selection matches. */
-function eventOf(
-  change: LiveChange<KubeObject>,
-  selection: Pick<Selection, "matches">,
-): SelectedEvent | undefined {
-  const { now, before } = change;
-  const sees = (object: Stored) => selection.matches(object);
-  const saw = before !== undefined && sees(before);
-  if (change.type === "deleted") {
-    return before === undefined || saw ? { type: "DELETED", object: now } : undefined;
-  }
-  if (sees(now)) return { type: saw ? "MODIFIED" : "ADDED", object: now };
-  return saw ? { type: "left", object: before } : undefined;
 }
