@@ -7,6 +7,7 @@ import type { ChildProcess, Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
 import { type ContainerdConfig, renderContainerdConfig } from "./containerd-config.ts";
 import { openCri } from "./cri/client.ts";
+import { pauseSeccomp } from "./pause-seccomp.ts";
 
 const limits = {
   startMsMax: 60_000,
@@ -38,6 +39,8 @@ export interface Containerd {
   readonly socketPath: string;
   readonly stateDir: string;
   readonly binDir: string;
+  /** The file with the seccomp profile of pause processes. */
+  readonly pauseProfile: string;
   /** True when a containerd of an earlier k3 was found running and kept. */
   readonly adopted: boolean;
   pid(): number | undefined;
@@ -58,6 +61,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     socketPath: supervisor.config.socketPath,
     stateDir: supervisor.config.state,
     binDir: options.binDir,
+    pauseProfile: pauseProfilePath(options.dataDir),
     adopted: first.adopted,
     pid: () => supervisor.pid,
   };
@@ -91,6 +95,7 @@ class Supervisor {
     await runtime.files.mkdir(config.state, 0o711);
     await runtime.files.mkdir(config.cniConfDir, 0o755);
     await runtime.files.mkdir(config.registryConfigDir, 0o755);
+    await runtime.files.writeAtomic(pauseProfilePath(dataDir), pauseSeccomp, 0o600);
     if (text !== before) await runtime.files.writeAtomic(path, text, 0o600);
     return new Supervisor(options, config, text !== before);
   }
@@ -225,6 +230,10 @@ class Supervisor {
 
 function configPath(dataDir: string): string {
   return `${dataDir}/agent/etc/containerd/config.toml`;
+}
+
+function pauseProfilePath(dataDir: string): string {
+  return `${dataDir}/agent/etc/containerd/pause-seccomp.json`;
 }
 
 async function decideConfig(

@@ -97,6 +97,7 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
     : undefined;
   const kubelet = await startKubelet({
     policy,
+    pauseProfile: containerd.pauseProfile,
     imports: importer,
     credentials: await readProviders(runtime, options.credentialProviders),
     imageDir: `${dataDir}/agent/containerd`,

@@ -54,6 +54,8 @@ export interface KubeletContext {
   readonly users: UserNamespaces;
   readonly logRoot: string;
   readonly seccompRoot: string;
+  /** The file with the seccomp profile of pause processes; undefined: the runtime's own. */
+  readonly pauseProfile: string | undefined;
   readonly memoryCapacityBytes: number;
   /** The node's allocatable, the limit of containers that have none. */
   readonly allocatable: Readonly<Record<string, string>>;

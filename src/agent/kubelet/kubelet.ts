@@ -65,6 +65,8 @@ export interface KubeletOptions {
   readonly settings?: KubeletSettings;
   /** Default /var/log/pods. */
   readonly logRoot?: string;
+  /** The file with the seccomp profile of pause processes; default: the runtime's own. */
+  readonly pauseProfile?: string;
   readonly resolvConf?: string;
   /** Where the runtime keeps images, for the figures of their file system. */
   readonly imageDir?: string;
@@ -389,6 +391,7 @@ async function contextOf(options: KubeletOptions, found: Found): Promise<Kubelet
     users,
     logRoot: options.logRoot ?? "/var/log/pods",
     seccompRoot: `${rootDir}/seccomp`,
+    pauseProfile: options.pauseProfile,
     memoryCapacityBytes: found.memoryCapacityBytes,
     allocatable: found.allocatable,
     conditions: found.conditions,

@@ -15,7 +15,8 @@ export interface SandboxOptions {
   readonly logDirectory: string;
   readonly dns: DnsConfig;
   readonly name: PodHostName;
-  readonly seccompRoot: string;
+  /** The file with the seccomp profile of the pause process; undefined: the runtime's own. */
+  readonly pauseProfile: string | undefined;
   readonly systemdCgroup: boolean;
   readonly users: UserNamespace;
 }
@@ -51,7 +52,7 @@ export function sandboxConfig(options: SandboxOptions): SandboxConfig {
     annotations: { ...metadata.annotations, "kubernetes.io/config.source": "api" },
     linux: {
       cgroupParent: cgroupParentOf(pod, options.systemdCgroup),
-      securityContext: sandboxSecurity(pod, options.seccompRoot, options.users),
+      securityContext: sandboxSecurity(pod, options.pauseProfile, options.users),
       sysctls: Object.fromEntries(
         (spec.securityContext?.sysctls ?? []).map((entry) => [entry.name, entry.value]),
       ),

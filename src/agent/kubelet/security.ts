@@ -76,9 +76,17 @@ function groupsPolicy(pod: Pod): SupplementalGroupsPolicy {
     : SupplementalGroupsPolicy.Merge;
 }
 
+/** Other runtimes than ours may do more under the profile than ours does. */
+function pauseSeccomp({ spec }: Pod, localhostRef: string | undefined): Profile {
+  const isOurs = (spec.runtimeClassName ?? "") === "";
+  return isOurs && localhostRef !== undefined
+    ? { profileType: SecurityProfile_ProfileType.Localhost, localhostRef }
+    : { profileType: SecurityProfile_ProfileType.RuntimeDefault };
+}
+
 export function sandboxSecurity(
   pod: Pod,
-  seccompRoot: string,
+  pauseProfile: string | undefined,
   users: UserNamespace,
 ): SandboxSecurity {
   const context = pod.spec.securityContext ?? {};
@@ -86,7 +94,8 @@ export function sandboxSecurity(
   return {
     privileged: containers.some((container) => container.securityContext?.privileged === true),
     namespaceOptions: namespacesOf(pod, pidMode(pod), users),
-    seccomp: seccomp(context.seccompProfile ?? { type: "RuntimeDefault" }, seccompRoot),
+    // The pod's own profile is for its containers: what they need may not let a process wait.
+    seccomp: pauseSeccomp(pod, pauseProfile),
     supplementalGroups: supplementalGroups(pod),
     supplementalGroupsPolicy: groupsPolicy(pod),
     ...(context.runAsUser === undefined ? {} : { runAsUser: { value: BigInt(context.runAsUser) } }),

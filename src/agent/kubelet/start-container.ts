@@ -53,7 +53,7 @@ export function sandboxConfigOf(context: KubeletContext, pod: Pod, attempt: numb
     logDirectory: podLogDir(context.logRoot, pod),
     dns: dnsConfigOf(pod, context.dns),
     name: hostNameOf(pod, context.dns.domain),
-    seccompRoot: context.seccompRoot,
+    pauseProfile: context.pauseProfile,
     systemdCgroup: context.cgroups.systemd,
     users: context.users.namespaceOf(pod),
   });
