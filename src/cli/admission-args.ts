@@ -8,7 +8,6 @@ import { bad } from "./flags.ts";
 const idle: ReadonlySet<string> = new Set([
   "ClusterTrustBundleAttest",
   "JobValidation",
-  "NodeDeclaredFeatureValidator",
   "PodGroupProtection",
   "PodGroupWorkloadExists",
 ]);

@@ -256,6 +256,27 @@ test("PodResizeValidator lets a pod grow to what its node has, and no further", 
   expect(refused.message).toContain("cpu, requested: 3000, allocatable: 2000");
 });
 
+test("NodeDeclaredFeatureValidator changes a pod as its node has declared", async () => {
+  const node = { apiVersion: "v1", kind: "Node", metadata: { name: "plain" }, spec: {} };
+  const status = { allocatable: { cpu: "4", memory: "4Gi" } };
+  const made = await world.client.create(nodes, { ...node, status });
+  const resources = (cpu: string) => ({ requests: { cpu }, limits: { cpu } });
+  const pod = await create({ nodeName: "plain", resources: resources("1") });
+  const ask = askOf(sendTo(world));
+  const resize = () =>
+    ask("PATCH", `/api/v1/namespaces/default/pods/${pod.metadata.name}/resize`, {
+      type: "application/strategic-merge-patch+json",
+      body: { spec: { resources: resources("2") } },
+    });
+  const feature = "InPlacePodLevelResourcesVerticalScaling";
+  expect((await resize()).message).toContain(
+    `pod update requires features ${feature} which are not available on node "plain"`,
+  );
+  const declaring = { ...made, status: { ...status, declaredFeatures: [feature] } };
+  await world.client.update(nodes, declaring, { subresource: "status" });
+  expect(await resize()).toMatchObject({ kind: "Pod" });
+});
+
 describe("openAdmission()", () => {
   test("takes no plugin that lacks what it needs", async () => {
     await expect(openAdmission(settings(), runtime)).rejects.toThrow();

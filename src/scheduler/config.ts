@@ -18,13 +18,7 @@ const apiVersion = "kubescheduler.config.k8s.io/v1";
 const kind = "KubeSchedulerConfiguration";
 
 /** Plugins without a filter or score of their own; they can be named, and some turned off. */
-const otherPlugins = [
-  "DefaultBinder",
-  "DefaultPreemption",
-  "NodeDeclaredFeatures",
-  "PrioritySort",
-  "SchedulingGates",
-];
+const otherPlugins = ["DefaultBinder", "DefaultPreemption", "PrioritySort", "SchedulingGates"];
 const knownPlugins: ReadonlySet<string> = new Set([...filterNames, ...scoreNames, ...otherPlugins]);
 
 export interface SchedulerConfig extends Required<Omit<SchedulerOptions, "extenders" | "metrics">> {

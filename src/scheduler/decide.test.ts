@@ -86,6 +86,16 @@ const table: readonly (readonly [string, Pod, Snapshot, string])[] = [
     "2 node(s) didn't match Pod's node affinity/selector",
   ],
   [
+    "declared features",
+    pod("a", {
+      containers: [
+        { name: "c", image: "i", restartPolicyRules: [{ action: "RestartAllContainers" }] },
+      ],
+    }),
+    snapshot([node("n")]),
+    "1 node(s) didn't match Pod's required features",
+  ],
+  [
     "host ports",
     pod("a", {
       containers: [{ name: "c", image: "i", ports: [{ containerPort: 1, hostPort: 80 }] }],

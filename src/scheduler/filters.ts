@@ -1,4 +1,5 @@
 /** The filters: which nodes can take a pod, and in upstream's words why others cannot. */
+import { featuresToRun, missingFeatures } from "../schema/declared-features.ts";
 import {
   matchesRequiredAffinity,
   matchesTerms,
@@ -140,6 +141,13 @@ const table: Readonly<Record<FilterName, Prepare>> = {
         ? final(problem)
         : curable(problem);
     };
+  },
+  NodeDeclaredFeatures({ pod }) {
+    const needed = featuresToRun(pod.spec);
+    if (needed.length === 0) return undefined;
+    const found = final("node(s) didn't match Pod's required features");
+    return ({ node }) =>
+      missingFeatures(needed, node.status?.declaredFeatures).length === 0 ? undefined : found;
   },
   DynamicResources: dynamicResources,
 };

@@ -15,6 +15,7 @@ export const filterNames = [
   "VolumeZone",
   "PodTopologySpread",
   "InterPodAffinity",
+  "NodeDeclaredFeatures",
   "DynamicResources",
 ] as const;
 export type FilterName = (typeof filterNames)[number];

@@ -55,6 +55,7 @@ const hints: Readonly<Record<RejectedBy, Hint>> = {
   // A constraint counts the pods of its own namespace only.
   PodTopologySpread: (waiting, event) => event.type === "node" || sharesNamespace(waiting, event),
   InterPodAffinity: (_waiting, { type }) => nodeOrPod.includes(type),
+  NodeDeclaredFeatures: nodeOnly,
   DynamicResources(waiting, event) {
     if (event.type !== "claim") return event.type === "node" || event.type === "device";
     return event.isFreed || (event.isChanged && uses(waiting, event.claim));

@@ -29,6 +29,16 @@ test("a pod that does not fit beside the others is rejected", () => {
   expect(reject(pod({}), pod({ cpu: "9" }))).toBeUndefined();
 });
 
+test("a pod that needs a feature that this node has not declared is rejected", () => {
+  const rules = { restartPolicyRules: [{ action: "RestartAllContainers" }] };
+  const one = pod({}, { containers: [{ name: "c", ...rules }] } as unknown as Pod["spec"]);
+  expect(rejectPod(one, { others: [], allocatable, conditions: [] })).toEqual({
+    reason: "PodFeatureUnsupported",
+    message:
+      "Pod requires node features that are not available: RestartAllContainersOnContainerExits",
+  });
+});
+
 test("a host port that another pod has is not given twice", () => {
   const at = (hostPort: number, hostIP?: string, protocol = "TCP") =>
     pod(

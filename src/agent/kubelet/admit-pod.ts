@@ -1,5 +1,7 @@
 /** Whether this node takes a pod that was bound to it, as upstream's kubelet decides. Pure. */
+import { featuresToRun, missingFeatures } from "../../schema/declared-features.ts";
 import { tolerates } from "../../schema/placement.ts";
+import { declaredFeatures } from "./node-object.ts";
 import { milliCpu, podCpuRequest, podRequest, qosClassOf, wholeValue } from "./resources.ts";
 import type { Pod } from "./types.ts";
 
@@ -53,7 +55,8 @@ export function rejectPod(pod: Pod, facts: AdmissionFacts): Rejection | undefine
     underPressure(pod, facts.conditions) ??
     forbiddenSysctl(pod, facts.allowedSysctls ?? []) ??
     takenPort(pod, facts.others) ??
-    missingResource(pod, facts)
+    missingResource(pod, facts) ??
+    missingFeature(pod)
   );
 }
 
@@ -106,6 +109,13 @@ function hostPorts({ spec }: Pod) {
         ip: hostIP || anyIp,
       })),
   );
+}
+
+function missingFeature({ spec }: Pod): Rejection | undefined {
+  const missing = missingFeatures(featuresToRun(spec), declaredFeatures);
+  if (missing.length === 0) return undefined;
+  const what = "Pod requires node features that are not available";
+  return { reason: "PodFeatureUnsupported", message: `${what}: ${missing.join(", ")}` };
 }
 
 function forbiddenSysctl(pod: Pod, allowed: readonly string[]): Rejection | undefined {

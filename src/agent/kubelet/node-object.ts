@@ -1,6 +1,7 @@
 /** The Node object of this machine: what is registered, and the status kept current. Pure. */
 import type * as core from "../../gen/core-v1.ts";
 import type { FileSystemInfo } from "../../runtime/host.ts";
+import type { FeatureName } from "../../schema/declared-features.ts";
 import { amountOf, type Signal, thresholdValue } from "./eviction-thresholds.ts";
 import type { KubeletSettings } from "./kubelet-settings.ts";
 import type { Machine } from "./machine.ts";
@@ -165,6 +166,13 @@ export function reservedOf({ systemReserved, kubeReserved }: KubeletSettings): {
   };
 }
 
+/** Of what nodes may declare, what this one can do. */
+export const declaredFeatures: readonly FeatureName[] = [
+  "ExtendWebSocketsToKubelet",
+  "InPlacePodLevelResourcesVerticalScaling",
+  "InPlacePodVerticalScalingInitContainers",
+];
+
 export function nodeStatus(
   identity: NodeIdentity,
   facts: NodeFacts,
@@ -186,6 +194,7 @@ export function nodeStatus(
     daemonEndpoints: { kubeletEndpoint: { Port: identity.kubeletPort } },
     ...(facts.handlers.length === 0 ? {} : { runtimeHandlers: [...facts.handlers] }),
     features: { supplementalGroupsPolicy: facts.supplementalGroupsPolicy },
+    declaredFeatures: [...declaredFeatures],
     images: facts.images.slice(0, limits.imagesMax).map((image) => ({ ...image })),
     nodeInfo: {
       machineID: machine.machineId,

@@ -13,6 +13,7 @@ import { eventRateLimit } from "./event-rate-limit.ts";
 import { imagePolicyWebhook } from "./image-policy.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { nodeDeclaredFeatures } from "./node-declared-features.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import {
   alwaysAdmit,
@@ -72,6 +73,7 @@ const ordered: readonly (readonly [AdmissionPlugin, "on" | "off"])[] = [
   [defaultIngressClass, "on"],
   [denyServiceExternalIps, "off"],
   [podTopologyLabels, "on"],
+  [nodeDeclaredFeatures, "on"],
   [podResizeValidator, "on"],
   // Policies come here: they see what the plugins above made of the object.
   [mutatingPolicies, "on"],
