@@ -27,6 +27,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   store: async () => (await import("./store.ts")).storeBench,
   crowd: async () => (await import("./crowd.ts")).crowdBench,
   nodes: async () => (await import("./nodes.ts")).nodesBench,
+  policy: async () => (await import("./policy.ts")).policyBench,
   proxy: async () => (await import("./proxy.ts")).proxyBench,
   ingress: async () => (await import("./ingress.ts")).ingressBench,
   dns: async () => (await import("./dns.ts")).dnsBench,

@@ -205,7 +205,7 @@ class Agent {
     // Joining ends without a result only when the agent is to stop.
     if (this.#joined === undefined) return;
     const { options, runtime } = this;
-    const { config, credentials } = this.#joined;
+    const { config, nodeIps, credentials } = this.#joined;
     const client = this.#clientOf("client-kubelet");
     const controller = this.#clientOf("client-k3s-controller");
     const { signal } = scope;
@@ -234,6 +234,7 @@ class Agent {
         },
       },
       bundle: need(this.#bundle),
+      nodeIps,
       isServer: false,
       version: k3Version,
       flannel: config.flannel,

@@ -1,6 +1,7 @@
 /**
- * One pod of a policy test: answers on two ports over TCP and UDP, and tries to reach others. Each
- * line on stdin is a JSON list of targets; the line that answers holds whether each was reached.
+ * One pod of a policy test: answers on two ports of its addresses (the arguments) over TCP and UDP,
+ * and tries to reach others. Each line on stdin is an `Order` in JSON; the line that answers holds
+ * whether each of its targets was reached.
  */
 export interface Target {
   readonly ip: string;
@@ -8,7 +9,13 @@ export interface Target {
   readonly protocol: "TCP" | "UDP";
 }
 
-const udpWaitMs = 150;
+/** One line on stdin. */
+export interface Order {
+  readonly targets: readonly Target[];
+  /** Refused datagrams are mostly lost without a word. */
+  readonly udpWaitMs: number;
+}
+
 const tcpWaitMs = 2000;
 
 function tcp({ ip, port }: Target): Promise<boolean> {
@@ -31,15 +38,16 @@ function tcp({ ip, port }: Target): Promise<boolean> {
 
 let udpPort = 20_000;
 
-async function udp({ ip, port }: Target): Promise<boolean> {
+async function udp({ ip, port }: Target, waitMs: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = await Bun.udpSocket({
+    hostname: ip.includes(":") ? "::" : "0.0.0.0",
     // A port used before may still have a flow that was allowed then.
     port: udpPort++,
     socket: { data: () => resolve(true), error: () => resolve(false) },
   });
   socket.send("?", port, ip);
-  const timer = setTimeout(() => resolve(false), udpWaitMs);
+  const timer = setTimeout(() => resolve(false), waitMs);
   return promise.finally(() => {
     clearTimeout(timer);
     socket.close();
@@ -47,18 +55,24 @@ async function udp({ ip, port }: Target): Promise<boolean> {
 }
 
 if (import.meta.main) {
-  for (const port of [80, 81]) {
-    Bun.listen({ hostname: "0.0.0.0", port, socket: { data: () => {} } });
+  const places = process.argv.slice(2).flatMap((ip) => [80, 81].map((port) => [ip, port] as const));
+  for (const [hostname, port] of places) {
+    Bun.listen({ hostname, port, socket: { data: () => {} } });
     await Bun.udpSocket({
-      hostname: "0.0.0.0",
+      hostname,
       port,
-      socket: { data: (socket, _data, from, address) => void socket.send("!", from, address) },
+      socket: {
+        data: (socket, _data, from, address) => void socket.send("!", from, address),
+        error: () => {}, // who asked does not wait any more
+      },
     });
   }
   console.log("ready");
   for await (const line of console) {
-    const targets = JSON.parse(line) as readonly Target[];
-    const reached = targets.map((one) => (one.protocol === "TCP" ? tcp(one) : udp(one)));
+    const { targets, udpWaitMs } = JSON.parse(line) as Order;
+    const reached = targets.map((one) => {
+      return one.protocol === "TCP" ? tcp(one) : udp(one, udpWaitMs);
+    });
     console.log(JSON.stringify(await Promise.all(reached)));
   }
 }

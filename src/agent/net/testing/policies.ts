@@ -1,15 +1,18 @@
 /** Random network policies, and what they mean, by a plain reading of the API's documentation. */
 import type {
+  IPBlock,
   NetworkPolicy,
   NetworkPolicyPeer,
   NetworkPolicyPort,
 } from "../../../gen/networking-v1.ts";
+import { familyOf, firstOf, type IpFamily } from "../../../lib/ip-range.ts";
 import type { Target } from "./peer.ts";
 
 export interface TestPod {
   readonly namespace: string;
   readonly name: string;
-  readonly ip: string;
+  /** One of each address family. */
+  readonly ips: readonly string[];
 }
 /** Every pod carries `pod: <name>`, every namespace `ns: <name>`, and these ports. */
 export const portNames: Readonly<Record<string, readonly [protocol: string, port: number]>> = {
@@ -17,6 +20,9 @@ export const portNames: Readonly<Record<string, readonly [protocol: string, port
   "tcp-81": ["TCP", 81],
   "udp-80": ["UDP", 80],
 };
+
+/** Ranges in which every pod is. */
+const allPods: Readonly<Record<IpFamily, string>> = { IPv4: "10.42.0.0/24", IPv6: "fd00:42::/64" };
 
 export class Dice {
   #state: number;
@@ -64,15 +70,23 @@ function peer(dice: Dice, pods: readonly TestPod[]): NetworkPolicyPeer {
     case 2:
       return { podSelector, namespaceSelector };
     default:
-      return dice.roll(2) === 0
-        ? { ipBlock: { cidr: `${dice.pick(pods).ip}/32` } }
-        : {
-            ipBlock: {
-              cidr: "10.42.0.0/24",
-              except: [...new Set(dice.some(2, () => `${dice.pick(pods).ip}/32`))],
-            },
-          };
+      return { ipBlock: block(dice, pods, dice.pick(["IPv4", "IPv6"])) };
   }
+}
+
+function block(dice: Dice, pods: readonly TestPod[], family: IpFamily): IPBlock {
+  const one = () => hostRange(ipOf(dice.pick(pods), family));
+  if (dice.roll(2) === 0) return { cidr: one() };
+  return { cidr: allPods[family], except: [...new Set(dice.some(2, one))] };
+}
+
+function ipOf({ ips }: TestPod, family: IpFamily): string {
+  return firstOf(ips, family) ?? "";
+}
+
+/** The range of one address alone. */
+function hostRange(ip: string): string {
+  return `${ip}/${familyOf(ip) === "IPv4" ? 32 : 128}`;
 }
 
 function port(dice: Dice): NetworkPolicyPort {
@@ -130,11 +144,16 @@ function fits(wanted: Selector | undefined, labels: Record<string, string>): boo
   );
 }
 
-function isPeer(one: NetworkPolicyPeer, policy: NetworkPolicy, other: TestPod): boolean {
+function isPeer(
+  one: NetworkPolicyPeer,
+  policy: NetworkPolicy,
+  other: TestPod,
+  family: IpFamily,
+): boolean {
   if (one.ipBlock) {
     const { cidr, except = [] } = one.ipBlock;
-    const inside = cidr.endsWith("/24") || cidr === `${other.ip}/32`;
-    return inside && !except.includes(`${other.ip}/32`);
+    const own = hostRange(ipOf(other, family));
+    return (cidr === allPods[family] || cidr === own) && !except.includes(own);
   }
   const near = one.namespaceSelector
     ? fits(one.namespaceSelector, { ns: other.namespace })
@@ -173,7 +192,7 @@ export function isAllowed(
       return rules.some(({ peers = [], ports = [] }) => {
         const everybody: readonly (NetworkPolicyPeer | undefined)[] = [undefined];
         return (peers.length === 0 ? everybody : peers).some((one) => {
-          if (one !== undefined && !isPeer(one, policy, other)) return false;
+          if (one !== undefined && !isPeer(one, policy, other, familyOf(target.ip))) return false;
           // A port's name means nothing at an address outside the cluster.
           const byAddress = direction === "Egress" && one?.ipBlock !== undefined;
           return ports.length === 0 || ports.some((wanted) => isPort(wanted, target, byAddress));
