@@ -71,7 +71,7 @@ function summaryOf(body: Uint8Array): string {
 }
 
 /** Makes the error of a value that cannot be an object of the resource. */
-export type Refuse = (message: string) => ApiError;
+export type Refuse = (message: string, cause?: unknown) => ApiError;
 
 export interface Accepting {
   /** What strict decoding objects to in the text of the value. */

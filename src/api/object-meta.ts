@@ -71,20 +71,16 @@ export function fillCreateMetadata(object: KubeObject, runtime: Runtime, now: Da
 
 /** What an update cannot change stays as it is stored. */
 export function keepSystemMetadata(object: KubeObject, old: DeepReadonly<KubeObject>): void {
-  const kept = [
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "generateName",
-  ] as const;
   const target = object.metadata as Record<string, unknown>;
-  for (const field of kept) {
+  for (const field of ["creationTimestamp", "generation"] as const) {
     const value = old.metadata[field];
     if (value === undefined) delete target[field];
     else target[field] = value;
   }
+  if (!target.uid) target.uid = old.metadata.uid;
+  if (old.metadata.deletionTimestamp) target.deletionTimestamp = old.metadata.deletionTimestamp;
+  target.deletionGracePeriodSeconds ??= old.metadata.deletionGracePeriodSeconds;
+  for (const field of immutable) if (target[field] === undefined) delete target[field];
   clearUnserved(object);
 }
 
@@ -101,8 +97,28 @@ function clearUnserved(object: KubeObject): void {
   }
 }
 
-/** A deleted object may lose finalizers but not gain any. */
+/** What only the server writes, and a client may at most repeat. */
+const immutable = ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] as const;
+
+/** What of an object's metadata may not change as it did. */
 export function validateMetadataUpdate(
+  object: DeepReadonly<KubeObject>,
+  old: DeepReadonly<KubeObject>,
+): readonly FieldError[] {
+  const changed = immutable.filter((field) => object.metadata[field] !== old.metadata[field]);
+  return [
+    ...newFinalizerErrors(object, old),
+    ...changed.map((field) => ({
+      type: "FieldValueInvalid" as const,
+      field: `metadata.${field}`,
+      value: object.metadata[field] ?? null,
+      detail: "field is immutable",
+    })),
+  ];
+}
+
+/** A deleted object may lose finalizers but not gain any. */
+function newFinalizerErrors(
   object: DeepReadonly<KubeObject>,
   old: DeepReadonly<KubeObject>,
 ): readonly FieldError[] {

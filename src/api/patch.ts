@@ -4,6 +4,7 @@ import { ApiError, isReason } from "../lib/api-error.ts";
 import { copyJson } from "../schema/copy.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { jsonParseError } from "../schema/parse.ts";
+import { BadValue } from "../schema/scalars.ts";
 import { goText } from "../schema/typed-validate.ts";
 import { isGoStruct } from "../schema/types.ts";
 import { applyPatch as applyConfig, applyType, sortedMembers } from "./apply.ts";
@@ -109,9 +110,9 @@ function wrongType(value: unknown, type: string): string {
 function patchedObject(call: Call, patch: PatchBody, current: KubeObject): KubeObject {
   const { kind, body, problems } = patch;
   const apply = () => applyTo(call, kind, body, copyJson<KubeObject>(current));
-  const refuse = (message: string) =>
+  const refuse = (message: string, cause?: unknown) =>
     kind === "strategic"
-      ? badPatch(body, kind, inConverterWords(message))
+      ? badPatch(body, kind, inConverterWords(message, cause))
       : badPatch(apply(), kind, message);
   const how = { patchProblems: problems, refuse };
   const whole = apply();
@@ -128,7 +129,7 @@ function refusing(refuse: Refuse, accept: () => KubeObject): KubeObject {
   } catch (error) {
     if (!isReason(error, "BadRequest")) throw error;
     const [, why] = /cannot be handled as a \w+: ([\s\S]*)$/.exec(error.message) ?? ["", undefined];
-    throw why === undefined ? error : refuse(why);
+    throw why === undefined ? error : refuse(why, error.cause);
   }
 }
 
@@ -136,11 +137,13 @@ function refusing(refuse: Refuse, accept: () => KubeObject): KubeObject {
  * Upstream reads what a strategic patch makes without going through JSON, and so says otherwise
  * what does not fit (apimachinery's converter for unstructured objects).
  */
-function inConverterWords(why: string): string {
+function inConverterWords(why: string, cause?: unknown): string {
+  // A type's own reader is asked without JSON around it.
+  if (cause instanceof BadValue)
+    return `${/base64/.test(why) ? "error decoding from json: " : ""}${cause.message}`;
   const [, found = "", wanted = ""] =
     /^json: cannot unmarshal (\w+(?: -?\d+\.\d+)?)\b.* of type (\S+)$/.exec(why) ?? [];
-  // These read JSON all the same.
-  if (wanted === "" || /\.(Time|MicroTime|Duration|Quantity|IntOrString)$/.test(wanted)) return why;
+  if (wanted === "") return why;
   const form = goForms[found.replace(/ .*/, " with a fraction")] ?? found;
   if (wanted.startsWith("map[") || wanted === "v1.ResourceList")
     return `cannot restore map from ${form}`;

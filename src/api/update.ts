@@ -96,13 +96,8 @@ function checkPreconditions(
   const { definition, request } = call;
   const uid = object.metadata.uid ?? "";
   const stored = current.object.metadata.uid ?? "";
-  if (uid !== "" && uid !== stored && request.verb !== "update") {
-    const detail = "field is immutable";
-    throw invalid(definition, request.name, [
-      { type: "FieldValueInvalid", field: "metadata.uid", value: uid, detail },
-    ]);
-  }
-  if (uid !== "" && uid !== stored) {
+  // A patch of it is refused as invalid later.
+  if (uid !== "" && uid !== stored && request.verb === "update") {
     const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${stored}`;
     const key = storageKey(definition, current.object.metadata.namespace ?? "", request.name);
     const error = `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0`;

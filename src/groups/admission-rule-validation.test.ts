@@ -70,6 +70,7 @@ describe("where a webhook is", () => {
         "c.service.namespace: FieldValueRequired",
         "c.service.port: port is not valid: must be between 1 and 65535, inclusive",
         "c.service.path: must start with a '/'",
+        "c.service.path: segment[0] may not be empty",
         "c.service.path: segment[1] may not be empty",
         expect.stringContaining("c.service.path: segment[2]: a lowercase RFC 1123 subdomain"),
       ],

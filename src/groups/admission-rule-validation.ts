@@ -38,10 +38,18 @@ function resourcesErrors(resources: readonly string[], at: string): FieldError[]
   if (resources.length === 0) return [required(at)];
   const errors: FieldError[] = [];
   const wide = new Set<string>();
+  let isPlain = false;
   resources.forEach((text, index) => {
-    if (text === "") errors.push(required(`${at}[${index}]`));
+    if (text === "") {
+      errors.push(required(`${at}[${index}]`));
+      return;
+    }
     const [resource = "", ...rest] = text.split("/");
-    if (rest.length === 0) return;
+    // As upstream has it, the last one without a slash decides.
+    if (rest.length === 0) {
+      isPlain = text !== "*";
+      return;
+    }
     const part = rest.join("/");
     for (const covering of [`${resource}/*`, `*/${part}`]) {
       if (!wide.has(covering)) continue;
@@ -54,7 +62,6 @@ function resourcesErrors(resources: readonly string[], at: string): FieldError[]
     const detail = "if '*/*' is present, must not specify other resources";
     errors.push(invalid(at, resources, detail));
   }
-  const isPlain = resources.some((one) => one !== "*" && !one.includes("/"));
   if (resources.includes("*") && isPlain) {
     const detail = "if '*' is present, must not specify other resources without subresources";
     errors.push(invalid(at, resources, detail));
@@ -124,7 +131,7 @@ export function webhookClientErrors(client: WebhookClient, at: string): FieldErr
 function serviceErrors(service: DeepReadonly<ServiceReference>, at: string): FieldError[] {
   const { name, namespace, path = "", port = 443 } = service;
   const errors: FieldError[] = [];
-  // Upstream confuses the two.
+  // Upstream's callers confuse the two.
   if (!namespace) errors.push(required(`${at}.name`));
   if (!name) errors.push(required(`${at}.namespace`));
   if (port < 1 || port > 65_535) {
@@ -133,8 +140,10 @@ function serviceErrors(service: DeepReadonly<ServiceReference>, at: string): Fie
   }
   if (path === "" || path === "/") return errors;
   const field = `${at}.path`;
+  if (path === "//") return [...errors, invalid(field, path, "segment[0] may not be empty")];
   if (!path.startsWith("/")) errors.push(invalid(field, path, "must start with a '/'"));
-  const steps = path.replace(/^\//, "").replace(/\/$/, "").split("/");
+  // The first character is taken for the slash, whatever it is.
+  const steps = path.slice(1).replace(/\/$/, "").split("/");
   steps.forEach((step, index) => {
     if (step === "") errors.push(invalid(field, path, `segment[${index}] may not be empty`));
     for (const wrong of step === "" ? [] : subdomainErrors(step)) {

@@ -36,7 +36,7 @@ import {
   ruleErrors,
   webhookClientErrors,
 } from "./admission-rule-validation.ts";
-import { duplicate, invalid, invalids, oneOf, required } from "./field-errors.ts";
+import { duplicate, invalid, invalids, oneOf, required, supported } from "./field-errors.ts";
 import { column, count, define } from "./row.ts";
 import { validateSelector } from "./selector-validation.ts";
 
@@ -68,33 +68,36 @@ function validateWebhooks(hooks: readonly DeepReadonly<Webhook>[] | undefined): 
   (hooks ?? []).forEach((hook, index) => {
     const at = `webhooks[${index}]`;
     errors.push(...qualifiedNameErrors(hook.name ?? "", `${at}.name`));
-    if (names.has(hook.name)) errors.push(duplicate(`${at}.name`, hook.name));
-    names.add(hook.name);
-    if (!hook.sideEffects)
-      errors.push(required(`${at}.sideEffects`, "must specify one of None, NoneOnDryRun"));
-    else errors.push(...oneOf(`${at}.sideEffects`, hook.sideEffects, ["None", "NoneOnDryRun"]));
-    const versions = hook.admissionReviewVersions ?? [];
-    errors.push(...reviewVersionErrors(versions, `${at}.admissionReviewVersions`));
-    errors.push(
-      ...oneOf(`${at}.failurePolicy`, hook.failurePolicy, ["Fail", "Ignore"]),
-      ...oneOf(`${at}.matchPolicy`, hook.matchPolicy, ["Equivalent", "Exact"]),
-      ...validateSelector(hook.namespaceSelector, `${at}.namespaceSelector`),
-      ...validateSelector(hook.objectSelector, `${at}.objectSelector`),
-      ...webhookClientErrors(hook.clientConfig ?? {}, `${at}.clientConfig`),
-    );
     (hook.rules ?? []).forEach((rule, place) => {
       errors.push(...ruleErrors(rule, `${at}.rules[${place}]`));
     });
+    errors.push(...supported(`${at}.failurePolicy`, hook.failurePolicy, ["Fail", "Ignore"]));
+    errors.push(...supported(`${at}.matchPolicy`, hook.matchPolicy, ["Equivalent", "Exact"]));
+    const effects = ["None", "NoneOnDryRun"];
+    if (hook.sideEffects === undefined)
+      errors.push(required(`${at}.sideEffects`, `must specify one of ${effects.join(", ")}`));
+    else errors.push(...supported(`${at}.sideEffects`, hook.sideEffects, effects));
     const seconds = hook.timeoutSeconds;
-    if (seconds !== undefined && (seconds < 1 || seconds > 30))
+    if (seconds !== undefined && (seconds < 1 || seconds > 30)) {
+      const detail = "the timeout value must be between 1 and 30 seconds";
+      errors.push(invalid(`${at}.timeoutSeconds`, seconds, detail));
+    }
+    errors.push(
+      ...validateSelector(hook.namespaceSelector, `${at}.namespaceSelector`),
+      ...validateSelector(hook.objectSelector, `${at}.objectSelector`),
+    );
+    if ("reinvocationPolicy" in hook)
       errors.push(
-        invalid(
-          `${at}.timeoutSeconds`,
-          seconds,
-          "the timeout value must be between 1 and 30 seconds",
-        ),
+        ...supported(`${at}.reinvocationPolicy`, hook.reinvocationPolicy, ["IfNeeded", "Never"]),
       );
-    errors.push(...webhookConditionErrors(at, hook.matchConditions));
+    errors.push(
+      ...webhookClientErrors(hook.clientConfig ?? {}, `${at}.clientConfig`),
+      ...webhookConditionErrors(at, hook.matchConditions),
+    );
+    const versions = hook.admissionReviewVersions ?? [];
+    errors.push(...reviewVersionErrors(versions, `${at}.admissionReviewVersions`));
+    if (names.has(hook.name)) errors.push(duplicate(`${at}.name`, hook.name));
+    names.add(hook.name);
   });
   return errors;
 }

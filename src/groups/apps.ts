@@ -23,6 +23,7 @@ import { validateIntOrPercent } from "./int-or-percent.ts";
 import {
   alwaysRestarted,
   containerColumns,
+  isUsable,
   selectorText,
   templateDefaults,
   validateImmutable,
@@ -46,17 +47,30 @@ function validateWorkload(
 ): FieldError[] {
   const { selector } = object.spec;
   const errors: FieldError[] = [];
-  if (old !== undefined && kind === "daemonset")
+  if (old !== undefined && kind === "DaemonSet")
     errors.push(...validateImmutable(selector, old.spec.selector, "spec.selector"));
   errors.push(...validateWorkloadSelector(selector, kind));
   if ("replicas" in object.spec) errors.push(...nonNegative("spec.replicas", object.spec.replicas));
   if ("minReadySeconds" in object.spec)
     errors.push(...nonNegative("spec.minReadySeconds", object.spec.minReadySeconds));
-  errors.push(...validateTemplateLabels(selector, template, kind !== "daemonset"));
-  errors.push(...validateTemplate(template, alwaysRestarted));
-  if (old !== undefined && kind !== "statefulset" && kind !== "daemonset")
+  errors.push(...validatePods(selector, template, kind));
+  if (old !== undefined && kind !== "StatefulSet" && kind !== "DaemonSet")
     errors.push(...validateImmutable(selector, old.spec.selector, "spec.selector"));
   return errors;
+}
+
+/** The template, which upstream looks at only where the selector can be used. */
+function validatePods(
+  selector: Workload["spec"]["selector"],
+  template: DeepReadonly<PodTemplateSpec> | undefined,
+  kind: string,
+): FieldError[] {
+  const rules = alwaysRestarted(kind === "Deployment" ? "ReplicaSet" : kind);
+  if (kind !== "DaemonSet" && !isUsable(selector)) {
+    const detail = kind === "StatefulSet" ? "" : "invalid label selector";
+    return [invalid("spec.selector", selector, detail)];
+  }
+  return [...validateTemplateLabels(selector, template), ...validateTemplate(template, rules)];
 }
 
 function templateOf(object: Workload): DeepReadonly<PodTemplateSpec> | undefined {
@@ -72,7 +86,7 @@ function validateDeployment(
   object: DeepReadonly<Deployment>,
   old: DeepReadonly<Deployment> | undefined,
 ): FieldError[] {
-  const errors = validateWorkload(object, old, "deployment");
+  const errors = validateWorkload(object, old, "Deployment");
   const { strategy, progressDeadlineSeconds, minReadySeconds = 0 } = object.spec;
   const at = "spec.strategy";
   const strategies = ["Recreate", "RollingUpdate"];
@@ -174,7 +188,7 @@ const replicaSet = define<ReplicaSet>(replicaSets, {
   prepare(object, { verb }) {
     if (verb === "create") object.status = { replicas: 0 };
   },
-  validate: (object, { old }) => validateWorkload(object, old, "replicaset"),
+  validate: (object, { old }) => validateWorkload(object, old, "ReplicaSet"),
   validateStatus: ({ status }, { old }) => validateReplicaStatus(status, old?.status, replicaParts),
   strategy: { warn: (one, context) => workloadWarnings<ReplicaSet>(one, context, templateOf) },
   subresources: { scale },
@@ -184,7 +198,7 @@ function validateDaemonSet(
   object: DeepReadonly<DaemonSet>,
   old: DeepReadonly<DaemonSet> | undefined,
 ): FieldError[] {
-  const errors = validateWorkload(object, old, "daemonset");
+  const errors = validateWorkload(object, old, "DaemonSet");
   const { updateStrategy } = object.spec;
   const at = "spec.updateStrategy";
   if (updateStrategy?.type === "RollingUpdate") {
@@ -310,7 +324,7 @@ const statefulSet = define<StatefulSet>(statefulSets, {
     if (verb === "create") object.status = { replicas: 0, availableReplicas: 0 };
   },
   validate: (object, { old }) => [
-    ...validateWorkload(object, old, "statefulset", templateOfPods(object.spec)),
+    ...validateWorkload(object, old, "StatefulSet", templateOfPods(object.spec)),
     ...validateStatefulSetSpec(object, old),
   ],
   validateStatus: ({ status }, { old }) =>

@@ -5,7 +5,7 @@ import type { CronJob, Job, JobSpec } from "../gen/batch-v1.ts";
 import { parseCron } from "../lib/cron.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { ageOf, humanDuration } from "../lib/human-duration.ts";
-import { invalid, nonNegative, oneOf, required } from "./field-errors.ts";
+import { invalid, nonNegative, notSupported, oneOf, required } from "./field-errors.ts";
 import {
   validateGeneratedSelector,
   validateJobName,
@@ -38,7 +38,7 @@ function jobSpecDefaults(spec: JobSpec, isTemplate: boolean): void {
   spec.suspend ??= false;
   spec.podReplacementPolicy ??= spec.podFailurePolicy ? "Failed" : "TerminatingOrFailed";
   for (const rule of spec.podFailurePolicy?.rules ?? [])
-    for (const pattern of rule.onPodConditions ?? []) pattern.status ??= "True";
+    for (const pattern of rule.onPodConditions ?? []) pattern.status ||= "True";
 }
 
 /** The labels by which a job knows its pods, unless the user manages the selector. */
@@ -59,6 +59,12 @@ function generateSelector(job: Job): void {
     ...job.spec.selector.matchLabels,
     "batch.kubernetes.io/controller-uid": uid,
   };
+}
+
+/** A job without labels has its template's, the generated ones included. */
+function takeTemplateLabels({ metadata, spec }: Job): void {
+  const labels = spec.template?.metadata?.labels;
+  if (labels && Object.keys(metadata.labels ?? {}).length === 0) metadata.labels = labels;
 }
 
 function jobStatusCell(job: ReadJob): string {
@@ -90,7 +96,11 @@ function durationCell(job: ReadJob, now: Date): string {
 function prepareJob(job: Job, context: WriteContext<Job>): void {
   if (context.verb !== "create") return;
   job.status = {};
+  const { metadata, spec } = job;
+  // Upstream's defaults lend the very labels of the template.
+  if (metadata.labels === spec.template.metadata?.labels) delete metadata.labels;
   generateSelector(job);
+  takeTemplateLabels(job);
 }
 
 const job = define<Job>(jobs, {
@@ -103,7 +113,10 @@ const job = define<Job>(jobs, {
   ],
   categories: ["all"],
   fields: { "status.successful": (one) => String(one.status?.succeeded ?? 0) },
-  defaults: (object) => jobSpecDefaults(object.spec, false),
+  defaults(object) {
+    jobSpecDefaults(object.spec, false);
+    takeTemplateLabels(object);
+  },
   status: true,
   generation: true,
   strategy: {
@@ -160,15 +173,23 @@ function validateCronJob(object: DeepReadonly<CronJob>): FieldError[] {
   errors.push(
     ...oneOf("spec.concurrencyPolicy", spec.concurrencyPolicy, ["Allow", "Forbid", "Replace"]),
     ...validateJobSpec(spec.jobTemplate.spec, "spec.jobTemplate.spec"),
-    ...(spec.jobTemplate.spec.manualSelector
-      ? [invalid("spec.jobTemplate.spec.manualSelector", true, "must be false or unset")]
-      : []),
+    ...validateNoSelector(spec.jobTemplate.spec, "spec.jobTemplate.spec"),
     ...nonNegative("spec.successfulJobsHistoryLimit", spec.successfulJobsHistoryLimit),
     ...nonNegative("spec.failedJobsHistoryLimit", spec.failedJobsHistoryLimit),
   );
   const name = object.metadata.name ?? "";
   if (name.length > 52)
     errors.push(invalid("metadata.name", name, "must be no more than 52 characters"));
+  return errors;
+}
+
+/** Every job of a cron job gets a selector of its own. */
+function validateNoSelector(spec: DeepReadonly<JobSpec>, field: string): FieldError[] {
+  const { selector, manualSelector } = spec;
+  const errors: FieldError[] = [];
+  if (selector !== undefined)
+    errors.push(invalid(`${field}.selector`, selector, "`selector` will be auto-generated"));
+  if (manualSelector) errors.push(notSupported(`${field}.manualSelector`, true, ["nil", "false"]));
   return errors;
 }
 

@@ -6,10 +6,20 @@ import { certificateSigningRequests } from "../client/resources.ts";
 import type { CertificateSigningRequest } from "../gen/certificates-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { humanDuration } from "../lib/human-duration.ts";
+import { labelErrors, subdomainErrors } from "../lib/names.ts";
 import { readCertificateRequest } from "../pki/certificate-request.ts";
 import { certificatesOf, extendedUsageOids, keyUsageNumbers } from "../pki/x509.ts";
 import { copyJson } from "../schema/copy.ts";
-import { duplicate, forbidden, invalid, notSupported, required } from "./field-errors.ts";
+import {
+  duplicate,
+  forbidden,
+  invalid,
+  invalids,
+  notSupported,
+  required,
+  supported,
+  tooLong,
+} from "./field-errors.ts";
 import { validateImmutable } from "./pod-template.ts";
 import { ageColumn, column, define } from "./row.ts";
 
@@ -42,8 +52,35 @@ const approval: Subresource<Csr> = {
   },
 };
 
-const signerNameForm = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+\/[^/].*$/;
-const knownUsages = [...Object.keys(keyUsageNumbers), ...Object.keys(extendedUsageOids)];
+const limits = { signerDomainMax: 253, signerNameMax: 571 } as const;
+
+/** `example.com/signer-name`: the first wrong label of each half is told. */
+function signerErrors(name: string, field: string): FieldError[] {
+  if (name === "") return [required(field)];
+  if (name === "kubernetes.io/legacy-unknown")
+    return [invalid(field, name, "the legacy signerName is not allowed via this API version")];
+  const [domain = "", path = "", ...more] = name.split("/");
+  if (!name.includes("/") || more.length > 0) {
+    const form = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+    return [invalid(field, name, form)];
+  }
+  const firstWrong = (half: string, rule: (label: string) => string[]): FieldError[] => {
+    const label = half.split(".").find((one) => rule(one).length > 0);
+    if (label === undefined) return [];
+    const told = rule(label).map((why) => `validating label ${JSON.stringify(label)}: ${why}`);
+    return invalids(field, half, told);
+  };
+  const dots = "should be a domain with at least two segments separated by dots";
+  return [
+    ...(domain.length > limits.signerDomainMax ? [tooLong(field, limits.signerDomainMax)] : []),
+    ...firstWrong(domain, labelErrors),
+    ...(domain.includes(".") ? [] : [invalid(field, domain, dots)]),
+    ...firstWrong(path, subdomainErrors),
+    ...(name.length > limits.signerNameMax ? [tooLong(field, limits.signerNameMax)] : []),
+  ];
+}
+
+const knownUsages = [...Object.keys(keyUsageNumbers), ...Object.keys(extendedUsageOids)].toSorted();
 
 function validateSpec({ spec }: ReadCsr): FieldError[] {
   const errors: FieldError[] = [];
@@ -53,27 +90,12 @@ function validateSpec({ spec }: ReadCsr): FieldError[] {
   else errors.push(...requestProblems(request));
   if (usages.length === 0) errors.push(required("spec.usages"));
   usages.forEach((usage, index) => {
-    const field = `spec.usages[${index}]`;
-    if (!knownUsages.includes(usage)) errors.push(notSupported(field, usage, knownUsages));
-    else if (usages.indexOf(usage) < index) errors.push(duplicate(field, usage));
+    errors.push(...supported(`spec.usages[${index}]`, usage, knownUsages));
   });
-  if (!signerName) errors.push(required("spec.signerName"));
-  else if (signerName === "kubernetes.io/legacy-unknown")
-    errors.push(
-      invalid(
-        "spec.signerName",
-        signerName,
-        "the legacy signerName is not allowed via this API version",
-      ),
-    );
-  else if (!signerNameForm.test(signerName))
-    errors.push(
-      invalid(
-        "spec.signerName",
-        signerName,
-        "must be a fully qualified domain and path of the form 'example.com/signer-name'",
-      ),
-    );
+  usages.forEach((usage, index) => {
+    if (usages.indexOf(usage) < index) errors.push(duplicate(`spec.usages[${index}]`, usage));
+  });
+  errors.push(...signerErrors(signerName ?? "", "spec.signerName"));
   if (expirationSeconds !== undefined && expirationSeconds < 600)
     errors.push(
       invalid(

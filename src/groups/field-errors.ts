@@ -56,6 +56,15 @@ export function oneOf(
   return supported.includes(value) ? [] : [notSupported(field, value, supported)];
 }
 
+/** As `oneOf`, where what is absent is as wrong as anything else. */
+export function supported(
+  field: string,
+  value: string | undefined,
+  known: readonly string[],
+): FieldError[] {
+  return known.includes(value ?? "") ? [] : [notSupported(field, value ?? "", known)];
+}
+
 export const nonNegativeDetail = "must be greater than or equal to 0";
 
 export function nonNegative(field: string, value: number | undefined): FieldError[] {

@@ -12,8 +12,10 @@ import {
   notSupported,
   oneOf,
   required,
+  tooLong,
   tooMany,
 } from "./field-errors.ts";
+import { validateDomainPath } from "./metadata.ts";
 import { validateImmutable, validateTemplate } from "./pod-template.ts";
 
 type ReadJob = DeepReadonly<Job>;
@@ -28,6 +30,7 @@ const limits = {
   rulesMax: 20,
   exitCodesMax: 255,
   patternsMax: 20,
+  managedByMax: 63,
 } as const;
 
 const counts = [
@@ -44,6 +47,7 @@ const counts = [
 export function validateJobSpec(spec: ReadSpec, field: string): FieldError[] {
   const errors = [
     ...counts.flatMap((key) => nonNegative(`${field}.${key}`, spec[key])),
+    ...validateManager(spec.managedBy, `${field}.managedBy`),
     ...validateIndexes(spec, field),
     ...validateFailurePolicy(spec, `${field}.podFailurePolicy`),
     ...validateSuccessPolicy(spec, `${field}.successPolicy`),
@@ -62,7 +66,7 @@ export function validateJobSpec(spec: ReadSpec, field: string): FieldError[] {
 }
 
 /** The kind's own rule about restarts comes with words of its own. */
-const anyRestart = { restartPolicies: "any", allowsDeadline: true } as const;
+const anyRestart = { restartPolicies: "any" } as const;
 
 function validateRestartPolicy(spec: ReadSpec, field: string): FieldError[] {
   const policy = spec.template?.spec?.restartPolicy ?? "";
@@ -83,7 +87,7 @@ function validateIndexes(spec: ReadSpec, field: string): FieldError[] {
   if (maxFailedIndexes !== undefined && backoffLimitPerIndex === undefined)
     errors.push(required(`${field}.backoffLimitPerIndex`, "when maxFailedIndexes is specified"));
   if (completionMode !== undefined)
-    errors.push(...oneOf(`${field}.completionMode`, completionMode, ["Indexed", "NonIndexed"]));
+    errors.push(...oneOf(`${field}.completionMode`, completionMode, ["NonIndexed", "Indexed"]));
   if (completionMode !== "Indexed") {
     for (const key of ["backoffLimitPerIndex", "maxFailedIndexes"] as const)
       if (spec[key] !== undefined)
@@ -116,6 +120,15 @@ function validateIndexes(spec: ReadSpec, field: string): FieldError[] {
   const when = ` when completions are ${above} and used with backoff limit per index`;
   if (parallelism !== undefined) atMost("parallelism", limits.highParallelismMax, when);
   atMost("maxFailedIndexes", limits.highFailedIndexesMax, when);
+  return errors;
+}
+
+/** Who looks after the job instead of the cluster's own controller. */
+function validateManager(managedBy: string | undefined, field: string): FieldError[] {
+  if (managedBy === undefined) return [];
+  const errors = validateDomainPath(managedBy, field);
+  if (Buffer.byteLength(managedBy) > limits.managedByMax)
+    errors.push(tooLong(field, limits.managedByMax));
   return errors;
 }
 

@@ -2,7 +2,7 @@
 import type { FieldError } from "../api/resource-definition.ts";
 import type { ObjectMeta } from "../gen/meta-v1.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
-import { labelErrors, labelKeyErrors, labelValueErrors } from "../lib/names.ts";
+import { labelErrors, labelKeyErrors, labelValueErrors, subdomainErrors } from "../lib/names.ts";
 import { forbidden, invalid, invalids, nonNegative, required } from "./field-errors.ts";
 
 const annotationBytesMax = 256 * 1024;
@@ -128,4 +128,22 @@ export function validateMetadata(
     ...validateOwners(meta),
     ...validateFinalizers(meta),
   ];
+}
+
+const pathText = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
+const pathPattern = new RegExp(`^${pathText}$`);
+
+/** `example.com/path`: whose controller it is. */
+export function validateDomainPath(text: string, field: string): FieldError[] {
+  if (text === "") return [required(field)];
+  const [domain = "", ...rest] = text.split("/");
+  const path = rest.join("/");
+  if (domain === "" || path === "") {
+    const detail = 'must be a domain-prefixed path (such as "acme.io/foo")';
+    return [invalid(field, text, detail)];
+  }
+  const errors = invalids(field, domain, subdomainErrors(domain));
+  if (!pathPattern.test(path))
+    errors.push(invalid(field, path, `Invalid path (regex used for validation is '${pathText}')`));
+  return errors;
 }

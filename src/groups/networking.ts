@@ -24,6 +24,7 @@ import { formatSelector, labelSelectorOf } from "../lib/selector.ts";
 import { validateEndpointSlice } from "./endpoint-slice-validation.ts";
 import { forbidden, invalid, invalids, oneOf, required, tooLong } from "./field-errors.ts";
 import { classAnnotation, validateIngress } from "./ingress-validation.ts";
+import { validateDomainPath } from "./metadata.ts";
 import { cidrDetail, isCidr, validateNetworkPolicy } from "./network-policy-validation.ts";
 import { validateImmutable } from "./pod-template.ts";
 import { column, define } from "./row.ts";
@@ -64,17 +65,6 @@ const ingress = define<Ingress>(ingresses, {
   },
   storagePrefix: "ingress",
 });
-
-/** `example.com/path`: whose controller it is. */
-function validateDomainPath(text: string, field: string): FieldError[] {
-  if (text === "") return [required(field)];
-  const [domain = "", ...path] = text.split("/");
-  if (path.length === 0 || domain === "" || path.join("/") === "") {
-    const detail = 'must be a domain-prefixed path (such as "acme.io/foo")';
-    return [invalid(field, text, detail)];
-  }
-  return invalids(field, domain, subdomainErrors(domain));
-}
 
 type Parameters = NonNullable<NonNullable<DeepReadonly<IngressClass>["spec"]>["parameters"]>;
 

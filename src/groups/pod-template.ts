@@ -26,20 +26,26 @@ export function validateWorkloadSelector(
   kind: string,
 ): FieldError[] {
   const field = "spec.selector";
-  if (selector === undefined) return kind === "daemonset" ? [] : [required(field)];
+  if (selector === undefined) return kind === "DaemonSet" ? [] : [required(field)];
   const errors = validateSelector(selector, field);
+  // Upstream's replica sets borrow the words of deployments.
+  const told = kind === "ReplicaSet" ? "deployment" : kind.toLowerCase();
   if (semanticEqual(selector, {}))
-    errors.push(invalid(field, selector, `empty selector is invalid for ${kind}`));
+    errors.push(invalid(field, selector, `empty selector is invalid for ${told}`));
   return errors;
 }
 
 export interface TemplateRules {
   /** Which restart policies the kind allows, beyond what every pod may have. */
   readonly restartPolicies: readonly string[] | "any";
-  readonly allowsDeadline?: boolean;
+  /** The kind whose pods may have no deadline, as its error calls it. */
+  readonly noDeadlineIn?: string;
 }
 
-export const alwaysRestarted: TemplateRules = { restartPolicies: ["Always"] };
+/** What pods that run for good must fulfil. */
+export function alwaysRestarted(noDeadlineIn: string): TemplateRules {
+  return { restartPolicies: ["Always"], noDeadlineIn };
+}
 
 /** The errors of `spec.template`. */
 export function validateTemplate(
@@ -53,17 +59,19 @@ export function validateTemplate(
     ...validateAnnotations(template.metadata?.annotations, `${field}.annotations`),
     ...validatePodSpec(template.spec ?? { containers: [] }, `${field}.spec`),
   ];
+  if ((template.spec?.ephemeralContainers ?? []).length > 0) {
+    const detail = "ephemeral containers not allowed in pod template";
+    errors.push(forbidden(`${field}.spec.ephemeralContainers`, detail));
+  }
   const policy = template.spec?.restartPolicy ?? "";
   const { restartPolicies } = rules;
   if (restartPolicies !== "any" && !restartPolicies.includes(policy))
     errors.push(notSupported(`${field}.spec.restartPolicy`, policy, restartPolicies));
-  if (!rules.allowsDeadline && template.spec?.activeDeadlineSeconds !== undefined)
-    errors.push(
-      forbidden(
-        `${field}.spec.activeDeadlineSeconds`,
-        "activeDeadlineSeconds in ReplicaSet is not Supported",
-      ),
-    );
+  const { noDeadlineIn: kind } = rules;
+  if (kind !== undefined && template.spec?.activeDeadlineSeconds !== undefined) {
+    const detail = `activeDeadlineSeconds in ${kind} is not Supported`;
+    errors.push(forbidden(`${field}.spec.activeDeadlineSeconds`, detail));
+  }
   return errors;
 }
 
@@ -71,11 +79,9 @@ export function validateTemplate(
 export function validateTemplateLabels(
   selector: ReadSelector | undefined,
   template: ReadTemplate | undefined,
-  toldTwice = false,
 ): FieldError[] {
   if (selector !== undefined && semanticEqual(selector, {})) return [];
-  if (selector !== undefined && validateSelector(selector, "spec.selector").length > 0)
-    return toldTwice ? [invalid("spec.selector", selector, "invalid label selector")] : [];
+  if (!isUsable(selector)) return [];
   const labels = template?.metadata?.labels;
   // No selector selects nothing.
   if (selector !== undefined && matchesLabels(labelSelectorOf(selector), labels)) return [];
@@ -86,6 +92,11 @@ export function validateTemplateLabels(
       "`selector` does not match template `labels`",
     ),
   ];
+}
+
+/** Whether a selector can select at all; what is wrong with it is told elsewhere. */
+export function isUsable(selector: ReadSelector | undefined): boolean {
+  return validateSelector(selector, "spec.selector").length === 0;
 }
 
 export function validateImmutable(now: unknown, before: unknown, field: string): FieldError[] {

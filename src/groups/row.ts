@@ -56,6 +56,8 @@ export interface Row<T extends KubeObject> {
   readonly defaults?: (object: T) => void;
   /** True where only `validate` judges the metadata of new objects, if anyone does. */
   readonly nameless?: boolean;
+  /** True where names are judged again with each update. */
+  readonly namesOnUpdate?: boolean;
   /** What names must look like; by default RFC 1123 subdomains. */
   readonly nameRule?: NameRule;
   readonly ttlSeconds?: number;
@@ -271,7 +273,7 @@ function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): S
         : validateMetadata(object.metadata, {
             namespaced: identity.namespaced,
             nameRule: row.nameRule ?? subdomainErrors,
-            isUpdate: context.old !== undefined,
+            isUpdate: context.old !== undefined && row.namesOnUpdate !== true,
           });
       if (context.subresource === "status") {
         return [...meta, ...finalizers, ...(row.validateStatus?.(object, context) ?? [])];

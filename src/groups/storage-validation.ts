@@ -13,6 +13,8 @@ import type {
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { labelKeyErrors, subdomainErrors } from "../lib/names.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
+import { validateInlineVolume } from "./core/persistent-volume-validation.ts";
+import { validateDriverName } from "./core/volume-source.ts";
 import {
   duplicate,
   forbidden,
@@ -35,7 +37,6 @@ const limits = {
   metadataBytesMax: 256 * 1024,
   messageBytesMax: 1024,
   nodeIdMax: 256,
-  driverNameMax: 63,
 } as const;
 
 const encoder = new TextEncoder();
@@ -118,14 +119,6 @@ export function validateAttributesClass(
   if (Object.keys(object.parameters ?? {}).length === 0)
     errors.push(required("parameters", "must contain at least one key/value pair"));
   return errors;
-}
-
-/** The name of a CSI driver, wherever it stands; capital letters are upstream's leniency. */
-export function validateDriverName(name: string | undefined, field: string): FieldError[] {
-  if (!name) return [required(field)];
-  const errors = invalids(field, name, subdomainErrors(name.toLowerCase()));
-  const { driverNameMax } = limits;
-  return name.length > driverNameMax ? [tooLong(field, driverNameMax), ...errors] : errors;
 }
 
 function validateTokenRequests(object: DeepReadonly<CSIDriver>): FieldError[] {
@@ -276,6 +269,8 @@ export function validateAttachment(
     errors.push(
       required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName"),
     );
+  else if (inlineVolumeSpec !== undefined)
+    errors.push(...validateInlineVolume(inlineVolumeSpec, "spec.source.inlineVolumeSpec"));
   errors.push(...invalids("spec.nodeName", spec.nodeName, subdomainErrors(spec.nodeName ?? "")));
   if (name !== undefined)
     errors.push(...invalids("spec.source.persistentVolumeName", name, subdomainErrors(name)));

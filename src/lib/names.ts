@@ -44,6 +44,26 @@ export function subdomainErrors(value: string): string[] {
   return errors;
 }
 
+const searchLabel = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+const search = `_?${searchLabel}(\\._?${searchLabel})*`;
+const searchPattern = new RegExp(`^${search}$`);
+
+/** Errors of a DNS search path, whose labels may begin with an underscore as service records do. */
+export function searchErrors(value: string): string[] {
+  const errors: string[] = [];
+  if (value.length > 253) errors.push(tooLong(253));
+  if (!searchPattern.test(value))
+    errors.push(
+      regexError(
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, " +
+          "'_', '-' or '.', and must start and end with an alphanumeric character",
+        search,
+        "example.com",
+      ),
+    );
+  return errors;
+}
+
 /** Errors of an RFC 1123 label: namespaces, containers, volumes. */
 export function labelErrors(value: string): string[] {
   const errors: string[] = [];

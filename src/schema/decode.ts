@@ -98,6 +98,8 @@ function isEmpty(value: unknown, field: FieldType): boolean {
 /** One walk over one value. */
 class Walk {
   readonly problems: string[] = [];
+  /** The first value of a wrong type: Go goes on, as a reader's own error counts more. */
+  #misfit: ApiError | undefined;
   readonly #path: string[];
   readonly #structs: TypeName[] = [];
   /** Problems of the parser that the walk has not come to yet: duplicate fields. */
@@ -118,8 +120,15 @@ class Walk {
     return [...this.problems, ...this.#parsed];
   }
 
-  object(value: unknown, type: TypeName): Json {
-    if (!isObject(value)) throw this.#wrongType(jsonTypeName(value), goMessageType(type));
+  /** The object, in place; throws what cannot be read. */
+  read(value: unknown, type: TypeName): Json {
+    const object = this.#object(value, type);
+    if (this.#misfit !== undefined) throw this.#misfit;
+    return object ?? {};
+  }
+
+  #object(value: unknown, type: TypeName): Json | undefined {
+    if (!isObject(value)) return this.#skip(jsonTypeName(value), goMessageType(type));
     if (this.#structs.length > limits.typedDepthMax) throw this.#bad("json: exceeded max depth");
     const shape = shapeOf(type);
     this.#structs.push(type);
@@ -155,6 +164,10 @@ class Walk {
       return;
     }
     const read = this.#value(value, field);
+    if (read === undefined || read === null) {
+      delete object[name];
+      return;
+    }
     const isLeftOut = field.omitEmpty === true && field.pointer !== true && isEmpty(read, field);
     if (isLeftOut && !refusedEmpty.has(`${shortName(this.#structs.at(-1) ?? "")}.${name}`)) {
       delete object[name];
@@ -164,7 +177,7 @@ class Walk {
   #value(value: unknown, field: FieldType): unknown {
     if (field.shape === "single") return this.#element(value, field);
     if (field.shape === "list") {
-      if (!Array.isArray(value)) throw this.#wrongType(jsonTypeName(value), goType(field));
+      if (!Array.isArray(value)) return this.#skip(jsonTypeName(value), goType(field));
       for (let index = 0; index < value.length; index++) {
         this.#path.push(`[${index}]`);
         const read = this.#elementOrZero(value[index], field);
@@ -173,7 +186,7 @@ class Walk {
       }
       return value;
     }
-    if (!isObject(value)) throw this.#wrongType(jsonTypeName(value), goType(field));
+    if (!isObject(value)) return this.#skip(jsonTypeName(value), goType(field));
     for (const key of Object.keys(value)) {
       this.#path.push(`.${key}`);
       const read = this.#elementOrZero(value[key], field);
@@ -194,17 +207,17 @@ class Walk {
     try {
       return readScalar(field.of.scalar, value);
     } catch (error) {
-      if (error instanceof WrongType) {
-        throw this.#wrongType(error.value, goElementType(field, field.of.scalar));
-      }
-      if (error instanceof BadValue) throw this.#bad(error.message, error);
-      throw error;
+      if (error instanceof WrongType)
+        return this.#skip(error.value, error.wanted ?? goElementType(field, field.of.scalar));
+      if (!(error instanceof BadValue)) throw error;
+      if (field.of.scalar === "bytes") return this.#keep(error.message, error);
+      throw this.#readersError(error);
     }
   }
 
   #message(value: unknown, type: TypeName): unknown {
     const message = messageOf(type);
-    if (message.json === undefined) return this.object(value, type);
+    if (message.json === undefined) return this.#object(value, type);
     return this.#jsonForm(value, message, message.json);
   }
 
@@ -212,12 +225,16 @@ class Walk {
     const [first] = message.fields;
     if (form === "list" && first !== undefined) return this.#value(value, first);
     if (form === "schemaOrBool" && typeof value === "boolean") return value;
+    if (form === "schemaOrBool" && !isObject(value))
+      throw this.#readersError(new BadValue("boolean or JSON schema expected"));
     const schema = message.fields.find((field) => field.name === "schema");
     if (schema === undefined) throw new Error(`${message.name} has no schema`);
     if (Array.isArray(value) && form === "schemaOrArray") {
       return this.#value(value, { ...schema, shape: "list" });
     }
     if (Array.isArray(value) && form === "schemaOrStrings") return value;
+    // Upstream's readers pass over what is neither.
+    if (!isObject(value)) return null;
     return this.#element(value, schema);
   }
 
@@ -245,14 +262,28 @@ class Walk {
       .join(".");
   }
 
-  #wrongType(what: string, type: string): ApiError {
+  /** Passes over a value of a wrong type. */
+  #skip(what: string, type: string): undefined {
+    return this.#keep(`json: cannot unmarshal ${what} into Go ${this.#place(type)}`);
+  }
+
+  #keep(message: string, cause?: unknown): undefined {
+    this.#misfit ??= this.#bad(message, cause);
+    return undefined;
+  }
+
+  #place(type: string): string {
     const struct = this.#structs.at(-1);
     const fields = this.#goPath();
-    const where =
-      struct === undefined || fields === ""
-        ? `value of type ${type}`
-        : `struct field ${shortName(struct)}.${fields} of type ${type}`;
-    return this.#bad(`json: cannot unmarshal ${what} into Go ${where}`);
+    return struct === undefined || fields === ""
+      ? `value of type ${type}`
+      : `struct field ${shortName(struct)}.${fields} of type ${type}`;
+  }
+
+  /** What a type's own reader says; JSON adds where it was when the reader asked it. */
+  #readersError(error: BadValue): ApiError {
+    const place = (_: string, type: string): string => this.#place(type);
+    return this.#bad(error.message.replace(/value of type (\S+)$/, place), error);
   }
 
   #bad(message: string, cause?: unknown): ApiError {
@@ -308,7 +339,7 @@ export function decodeValue(
   parsed: readonly string[] = [],
 ): DecodedValue {
   const walk = new Walk((message, cause) => decodeError(type, message, cause), [], parsed);
-  const object = walk.object(value, type) as unknown as KubeObject;
+  const object = walk.read(value, type) as unknown as KubeObject;
   return { object, problems: walk.told() };
 }
 
@@ -323,7 +354,7 @@ export function decodeMember(
   failure: (message: string) => ApiError,
 ): readonly string[] {
   const walk = new Walk(failure, [path]);
-  walk.object(value, type);
+  walk.read(value, type);
   return walk.problems;
 }
 

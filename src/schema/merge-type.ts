@@ -67,10 +67,15 @@ function messageType(type: TypeName, mapType: FieldType["mapType"]): MergeType {
   const cache = atomic ? madeAtomic : made;
   let merge = cache.get(type);
   if (merge === undefined) {
-    merge = message.json === undefined ? struct(type, atomic) : jsonFormType(message);
+    merge = isShapeless(message) ? jsonFormType(message) : struct(type, atomic);
     cache.set(type, merge);
   }
   return merge;
+}
+
+/** Of a struct without fields upstream's schema says nothing. */
+function isShapeless({ json, fields }: MessageType): boolean {
+  return json !== undefined || fields.length === 0;
 }
 
 function jsonFormType(message: MessageType): MergeType {
@@ -139,10 +144,17 @@ function keyDefaults(field: FieldType, keys: readonly string[]): Record<string, 
   const fields = fieldsOf(field.of.message);
   const defaults: Record<string, unknown> = {};
   for (const key of keys) {
-    const value = fields.get(key)?.default;
+    const field = fields.get(key);
+    const value = field?.default ?? zeroKey(field);
     if (value !== undefined) defaults[key] = value;
   }
   return defaults;
+}
+
+/** Upstream's schema gives its zero value to what Go always writes. */
+function zeroKey(field: FieldType | undefined): unknown {
+  if (field === undefined || field.pointer === true || field.omitEmpty === true) return undefined;
+  return "scalar" in field.of ? zeroScalar(field.of.scalar) : undefined;
 }
 
 /** Go writes times as null, even where it leaves out what is empty. */

@@ -5,13 +5,24 @@ import type { Scalar } from "./type-table.ts";
 
 /** A value of a wrong JSON type: the decoder adds where it stands. */
 export class WrongType extends Error {
-  constructor(readonly value: string) {
+  /** `wanted` is the type's name where that is not the field's own. */
+  constructor(
+    readonly value: string,
+    readonly wanted?: string,
+  ) {
     super(value);
   }
 }
 
-/** A value of the right JSON type that cannot be read; the message is Go's own. */
+/** A value that its type's own reader refuses; the message is Go's own. */
 export class BadValue extends Error {}
+
+/** The error of a reader that asks JSON for a simpler type first. */
+function notOfType(value: unknown, type: string): BadValue {
+  const isNumber = typeof value === "number" || typeof value === "bigint";
+  const what = isNumber && type !== "string" ? `number ${value}` : jsonTypeName(value);
+  return new BadValue(`json: cannot unmarshal ${what} into Go value of type ${type}`);
+}
 
 const int32Max = 2 ** 31 - 1;
 
@@ -55,15 +66,18 @@ const timePattern =
   /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(Z|[+-](\d\d):(\d\d))$/;
 const canonicalTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 
+const microPattern = /:\d\d[.,]\d{6}(Z|[+-]\d\d:\d\d)$/;
+
 function readTime(value: unknown, fractionDigits: 0 | 6): string {
-  if (typeof value !== "string") throw new WrongType(jsonTypeName(value));
-  const match = timePattern.exec(value);
+  if (typeof value !== "string") throw notOfType(value, "string");
+  const isWhole = fractionDigits === 0 || microPattern.test(value);
+  const match = isWhole ? timePattern.exec(value) : null;
   const date = match ? new Date(value.replace(",", ".")) : undefined;
   const day = Number(match?.[3]);
   if (!match || date === undefined || Number.isNaN(date.getTime()) || !dayExists(match, day)) {
     const layout =
       fractionDigits === 0 ? "2006-01-02T15:04:05Z07:00" : "2006-01-02T15:04:05.000000Z07:00";
-    throw new BadValue(`parsing time ${JSON.stringify(value)}${timeProblem(value, layout)}`);
+    throw new BadValue(`parsing time ${goQuote(value)}${timeProblem(value, layout)}`);
   }
   if (fractionDigits === 0 && canonicalTime.test(value)) return value;
   const seconds = date.toISOString().slice(0, 19);
@@ -83,20 +97,37 @@ const layoutParts = [
   [":", /^:/],
   ["04", /^\d\d/],
   [":", /^:/],
+] as const;
+const secondParts = [
   ["05", /^\d\d(?:[.,]\d+)?/],
   ["Z07:00", /^(?:Z|[+-]\d\d:\d\d)/],
 ] as const;
+const microParts = [
+  ["05", /^\d\d/],
+  [".000000", /^[.,]\d{6}/],
+  ["Z07:00", /^(?:Z|[+-]\d\d:\d\d)/],
+] as const;
+
+/** A text as Go's package of time quotes it: byte by byte where it is no plain ASCII. */
+function goQuote(text: string): string {
+  const bytes = [...Buffer.from(text)].map((byte) => {
+    if (byte === 0x22 || byte === 0x5c) return `\\${String.fromCharCode(byte)}`;
+    if (byte >= 0x20 && byte < 0x80) return String.fromCharCode(byte);
+    return `\\x${byte.toString(16).padStart(2, "0")}`;
+  });
+  return `"${bytes.join("")}"`;
+}
 
 /** The end of Go's message about a text that is no time, as its parser goes over the layout. */
 function timeProblem(text: string, layout: string): string {
   let rest = text;
-  for (const [part, pattern] of layoutParts) {
+  const ends = layout.includes(".000000") ? microParts : secondParts;
+  for (const [part, pattern] of [...layoutParts, ...ends]) {
     const found = pattern.exec(rest)?.[0];
-    if (found === undefined)
-      return ` as "${layout}": cannot parse ${JSON.stringify(rest)} as "${part}"`;
+    if (found === undefined) return ` as "${layout}": cannot parse ${goQuote(rest)} as "${part}"`;
     rest = rest.slice(found.length);
   }
-  if (rest !== "") return `: extra text: ${JSON.stringify(rest)}`;
+  if (rest !== "") return `: extra text: ${goQuote(rest)}`;
   const [, , month = "", , hour = "", minute = ""] = timePattern.exec(text) ?? [];
   const range = (value: string, end: number): boolean => Number(value) >= end;
   if (Number(month) < 1 || range(month, 13)) return ": month out of range";
@@ -124,16 +155,11 @@ function readIntOrString(value: unknown): string | number {
   if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= int32Max + 1) {
     return value;
   }
-  const isNumber = typeof value === "number" || typeof value === "bigint";
-  const what = isNumber ? `number ${value}` : jsonTypeName(value);
-  throw new BadValue(`json: cannot unmarshal ${what} into Go value of type int32`);
+  throw notOfType(value, "int32");
 }
 
 function readDuration(value: unknown): string {
-  if (typeof value !== "string") {
-    const what = jsonTypeName(value);
-    throw new BadValue(`json: cannot unmarshal ${what} into Go value of type string`);
-  }
+  if (typeof value !== "string") throw notOfType(value, "string");
   const nanos = tryParseDurationNanos(value);
   if (nanos === undefined) throw new BadValue(`time: invalid duration ${JSON.stringify(value)}`);
   return formatDurationNanos(nanos);
@@ -153,7 +179,20 @@ function badBase64At(text: string): number {
   return end < text.length ? end : -1;
 }
 
+/** The bytes of a list, which Go takes as well. */
+function readByteList(values: readonly unknown[]): string {
+  const bytes = values.map((value) => {
+    if (value === null) return 0;
+    if (typeof value !== "number") throw new WrongType(jsonTypeName(value), "uint8");
+    if (!Number.isInteger(value) || value < 0 || value > 255)
+      throw new WrongType(`number ${value}`, "uint8");
+    return value;
+  });
+  return Buffer.from(bytes).toString("base64");
+}
+
 function readBytes(value: unknown): string {
+  if (Array.isArray(value)) return readByteList(value);
   if (typeof value !== "string") throw new WrongType(jsonTypeName(value));
   const text = value.includes("\n") || value.includes("\r") ? value.replace(/[\r\n]/g, "") : value;
   const place = badBase64At(text);

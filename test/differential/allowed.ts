@@ -46,20 +46,12 @@ const allowed: readonly Allowed[] = [
   },
   {
     reason: "a required list that nobody gave is empty, not null",
-    fits: ({ upstream, k3 }) =>
-      (upstream === null && JSON.stringify(k3) === "[]") ||
-      (/value: null: (at least one|must have)/.test(String(upstream)) &&
-        ["[]", "<value>"].some(
-          (shown) => String(upstream).replaceAll("value: null", `value: ${shown}`) === k3,
-        )),
+    fits: ({ upstream, k3 }) => upstream === null && JSON.stringify(k3) === "[]",
   },
   {
     reason: "what is given empty is as what is not given: no generation counts it, nobody owns it",
-    fits: ({ path, upstream, k3 }, { path: asked }) =>
-      (/\/(networkpolicies|resourceslices)\//.test(asked) &&
-        /\.(generation|managers)\b/.test(path)) ||
-      (/\/persistentvolumes\?/.test(asked) &&
-        String(upstream).replace("<value>", "null") === String(k3)),
+    fits: ({ path }, { path: asked }) =>
+      /\/(networkpolicies|resourceslices)\//.test(asked) && /\.(generation|managers)\b/.test(path),
   },
   {
     reason: "upstream loses the record of managers where an item of a keyed list has no key",

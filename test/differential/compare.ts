@@ -28,15 +28,23 @@ export function differences(
 }
 
 const shownMax = 300;
+const sharedMax = 40;
 
-function shown(value: Json | undefined): string {
+/** The text of a value from `start` on. */
+function shown(value: Json | undefined, start = 0): string {
   if (value === undefined) return "absent";
   const text = JSON.stringify(value);
-  return text.length > shownMax ? `${text.slice(0, shownMax)}…` : text;
+  const end = start + shownMax;
+  return (start > 0 ? "…" : "") + text.slice(start, end) + (text.length > end ? "…" : "");
 }
 
+/** Long values from a little before where they part. */
 export function describeDifference({ path, upstream, k3 }: Difference): string {
-  return `  ${path}\n    upstream: ${shown(upstream)}\n    k3:       ${shown(k3)}`;
+  const [one, other] = [upstream, k3].map((value) => JSON.stringify(value) ?? "");
+  let shared = 0;
+  while (one?.[shared] !== undefined && one[shared] === other?.[shared]) shared++;
+  const start = Math.max(0, shared - sharedMax);
+  return `  ${path}\n    upstream: ${shown(upstream, start)}\n    k3:       ${shown(k3, start)}`;
 }
 
 /** Differences of one cause have one signature: no indexes, no quoted words, no numbers. */

@@ -3,8 +3,10 @@ import { type Answer, type Exchange, isObject, type Json, type JsonObject } from
 
 /** Values of Go structures in messages, in upstream's internal form, and their differences. */
 const goValues: readonly (readonly [RegExp, string])[] = [
+  // Go tells maps and lists that nobody gave from empty ones.
+  [/(Invalid|Unsupported) value: (?:null|\{\}|\[\])(?=: |, |\]?$)/g, "$1 value: <empty>"],
   [
-    /(Invalid|Unsupported) value: [{[](?:[^"\\]|"(?:\\.|[^"\\])*")*?[}\]](?=: (?:field is|can only|cannot|requires|unsupp|supp|invalid|must))/g,
+    /(Invalid|Unsupported) value: [{[](?:[^"\\]|"(?:\\.|[^"\\])*")*?[}\]](?=: [a-z`']|, [a-z]|\]?$)/g,
     "$1 value: <value>",
   ],
   [
@@ -50,9 +52,8 @@ class Normaliser {
 
   constructor(given: readonly string[]) {
     this.#given = given;
-    const stem = /"generateName":"([\w.-]+)"/.exec(given[0] ?? "")?.[1];
-    if (stem !== undefined)
-      this.#stem = new RegExp(`(?<=\\b${RegExp.escape(stem)})${suffix}\\b`, "g");
+    const stem = /"generateName":"([^"]+)"/.exec(given[0] ?? "")?.[1];
+    if (stem !== undefined) this.#stem = new RegExp(`(?<=${RegExp.escape(stem)})${suffix}\\b`, "g");
   }
 
   #isGiven(text: string): boolean {

@@ -1,11 +1,18 @@
 /** The score as docs/differential.md shows it. */
-import type { Finding, Pair } from "./pair.ts";
+import type { Pair } from "./pair.ts";
+
+/** What one part came to. */
+export interface Row {
+  readonly part: string;
+  readonly count: number;
+  /** Answers that differ. */
+  readonly found: number;
+  readonly ways: number;
+}
 
 interface Run {
-  readonly seed: string;
-  readonly parts: string;
+  readonly rows: readonly Row[];
   readonly pair: Pair;
-  readonly groups: readonly (readonly [string, readonly Finding[]])[];
 }
 
 function countsOf(keys: readonly string[]): [string, number][] {
@@ -31,7 +38,7 @@ function table(head: readonly [string, string], rows: readonly [string, number][
   ].join("\n");
 }
 
-export function renderRecord({ seed, parts, pair, groups }: Run): string {
+export function renderRecord({ rows, pair }: Run): string {
   const areas = countsOf(pair.findings.map(({ exchange }) => areaOf(exchange.path)));
   const allowed = [...pair.allowed].sort(([, a], [, b]) => b - a);
   return `# The differential test
@@ -39,9 +46,9 @@ export function renderRecord({ seed, parts, pair, groups }: Run): string {
 How often k3 answers otherwise than upstream's kube-apiserver v1.36.4. Written by \`scripts/differential --record\`; how it works stands in
 [test/differential](../test/differential/README.md).
 
-| seed | parts | requests | answers that differ | ways |
-|---|---|---|---|---|
-| ${seed} | ${parts} | ${pair.count} | ${pair.findings.length} | ${groups.length} |
+| part | requests | answers that differ | ways |
+|---|---|---|---|
+${rows.map(({ part, count, found, ways }) => `| ${part} | ${count} | ${found} | ${ways} |`).join("\n")}
 
 ## Where answers differ
 

@@ -23,10 +23,12 @@ export function validateModes(
   whenNone = "at least 1 access mode is required",
 ): FieldError[] {
   if ((modes ?? []).length === 0) return [required(field, whenNone)];
+  const isKnown = (mode: string): boolean => accessModes.includes(mode);
   const errors = (modes ?? [])
-    .filter((mode) => !accessModes.includes(mode))
+    .filter((mode) => !isKnown(mode))
     .map((mode) => notSupported(field, mode, accessModes));
-  if (modes?.includes("ReadWriteOncePod") && (modes?.length ?? 0) > 1)
+  const isOther = (mode: string): boolean => mode !== "ReadWriteOncePod" && isKnown(mode);
+  if (modes?.includes("ReadWriteOncePod") && modes.some(isOther))
     errors.push(forbidden(field, "may not use ReadWriteOncePod with other access modes"));
   return errors;
 }

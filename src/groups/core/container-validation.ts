@@ -13,12 +13,14 @@ import {
   oneOf,
   portNumber,
   required,
+  supported,
   tooMany,
 } from "../field-errors.ts";
 import { validateEnv, validateEnvFrom } from "./env-validation.ts";
 import { validateProbesAndHooks } from "./probe-validation.ts";
 import { validateResources } from "./resource-requirements.ts";
 import { validateContainerSecurity } from "./security-validation.ts";
+import { validateNoBacksteps } from "./volume-source.ts";
 import { usableVolumes } from "./volume-validation.ts";
 
 type ReadContainer = DeepReadonly<Container>;
@@ -106,11 +108,38 @@ function validateMounts(container: ReadContainer, spec: ReadSpec, field: string)
       errors.push(invalid(`${at}.name`, mount.name, "must not already exist in volumeDevices"));
     errors.push(...validatePropagation(mount, container, `${field}.volumeMounts`));
   });
-  (container.volumeDevices ?? []).forEach((device, index) => {
-    const at = `${field}.volumeDevices[${index}]`;
-    if (!device.name) errors.push(required(`${at}.name`));
-    else if (!volumes.has(device.name)) errors.push(notFound(`${at}.name`, device.name));
-    if (!device.devicePath) errors.push(required(`${at}.devicePath`));
+  return [...errors, ...validateDevices(container, spec, `${field}.volumeDevices`)];
+}
+
+function validateDevices(container: ReadContainer, spec: ReadSpec, field: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const mounts = container.volumeMounts ?? [];
+  const volumes = usableVolumes(spec);
+  const paths = new Set<string>();
+  const names = new Set<string>();
+  (container.volumeDevices ?? []).forEach(({ name = "", devicePath = "" }, index) => {
+    const at = `${field}[${index}]`;
+    const wrong = (key: "name" | "devicePath", detail: string): void => {
+      errors.push(invalid(`${at}.${key}`, key === "name" ? name : devicePath, detail));
+    };
+    if (name === "") errors.push(required(`${at}.name`));
+    if (names.has(name)) wrong("name", "must be unique");
+    const volume = volumes.has(name) && spec.volumes?.find((one) => one.name === name);
+    if (!volume) errors.push(notFound(`${at}.name`, name));
+    else if (!volume.persistentVolumeClaim && !volume.ephemeral) {
+      const kinds = "PersistentVolumeClaim or Ephemeral";
+      wrong("name", `can only use volume source type of ${kinds} for block mode`);
+    }
+    if (devicePath === "") errors.push(required(`${at}.devicePath`));
+    if (paths.has(devicePath)) wrong("devicePath", "must be unique");
+    if (validateNoBacksteps(devicePath, at).length > 0)
+      wrong("devicePath", "can not contain backsteps ('..')");
+    else paths.add(devicePath);
+    if (mounts.some((mount) => mount.name === name))
+      wrong("name", "must not already exist in volumeMounts");
+    if (mounts.some(({ mountPath }) => mountPath === devicePath))
+      wrong("devicePath", "must not already exist as a path in volumeMounts");
+    if (name !== "") names.add(name);
   });
   return errors;
 }
@@ -144,7 +173,7 @@ function validateRestart(container: ReadContainer, field: string): FieldError[] 
   const errors: FieldError[] = [];
   if (restartPolicy !== undefined)
     errors.push(
-      ...oneOf(`${field}.restartPolicy`, restartPolicy, ["Always", "Never", "OnFailure"]),
+      ...supported(`${field}.restartPolicy`, restartPolicy, ["Always", "Never", "OnFailure"]),
     );
   else if (rules.length > 0)
     errors.push(
@@ -154,12 +183,12 @@ function validateRestart(container: ReadContainer, field: string): FieldError[] 
     errors.push(tooMany(`${field}.restartPolicyRules`, rules.length, ruleLimits.rulesMax));
   rules.forEach(({ action, exitCodes }, index) => {
     const at = `${field}.restartPolicyRules[${index}]`;
-    errors.push(...oneOf(`${at}.action`, action, ["Restart", "RestartAllContainers"]));
+    errors.push(...supported(`${at}.action`, action, ["Restart", "RestartAllContainers"]));
     if (!exitCodes) {
       errors.push(required(`${at}.exitCodes`, "must be specified"));
       return;
     }
-    errors.push(...oneOf(`${at}.exitCodes.operator`, exitCodes.operator, ["In", "NotIn"]));
+    errors.push(...supported(`${at}.exitCodes.operator`, exitCodes.operator, ["In", "NotIn"]));
     const count = (exitCodes.values ?? []).length;
     if (count > ruleLimits.valuesMax)
       errors.push(tooMany(`${at}.exitCodes.values`, count, ruleLimits.valuesMax));

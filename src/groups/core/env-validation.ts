@@ -4,13 +4,21 @@ import type {
   EnvFromSource,
   EnvVar,
   EnvVarSource,
+  FileKeySelector,
   ObjectFieldSelector,
+  PodSpec,
   ResourceFieldSelector,
 } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { configMapKeyErrors, labelKeyErrors, subdomainErrors } from "../../lib/names.ts";
+import {
+  configMapKeyErrors,
+  labelErrors,
+  labelKeyErrors,
+  subdomainErrors,
+} from "../../lib/names.ts";
 import { canonicalQuantity, tryParseQuantity } from "../../lib/quantity.ts";
-import { invalid, invalids, notSupported, required } from "../field-errors.ts";
+import { invalid, invalids, notFound, notSupported, required } from "../field-errors.ts";
+import { validateNoBacksteps } from "./volume-source.ts";
 
 const nameDetail =
   "a valid environment variable name must consist only of printable ASCII characters other " +
@@ -114,18 +122,49 @@ function validateDivisor(resource: string, divisor: string, field: string): Fiel
   ];
 }
 
-/** A key of a ConfigMap or Secret; `name` may be empty, as old objects left it out. */
+/** A key of a ConfigMap or Secret. */
 function validateKeyRef(
   ref: { readonly name?: string; readonly key?: string },
   field: string,
 ): FieldError[] {
   const { name = "", key = "" } = ref;
   return [
-    ...(name === "" ? [required(`${field}.name`)] : []),
+    ...invalids(`${field}.name`, name, subdomainErrors(name)),
     ...(key === ""
       ? [required(`${field}.key`)]
       : invalids(`${field}.key`, key, configMapKeyErrors(key))),
   ];
+}
+
+/** A variable of a file that a container wrote before. */
+function validateFileRef(ref: DeepReadonly<FileKeySelector>, field: string): FieldError[] {
+  const { key = "", volumeName = "", path = "" } = ref;
+  const names = { key: nameErrors(key), volumeName: labelErrors(volumeName) };
+  return [
+    ...(key === "" ? [required(`${field}.key`)] : invalids(`${field}.key`, key, names.key)),
+    ...(volumeName === ""
+      ? [required(`${field}.volumeName`)]
+      : invalids(`${field}.volumeName`, volumeName, names.volumeName)),
+    ...(path === "" ? [required(`${field}.path`)] : validateNoBacksteps(path, `${field}.path`)),
+  ];
+}
+
+/** Files of variables stand on volumes that last as long as the pod. */
+export function validateFileVolumes(spec: DeepReadonly<PodSpec>, field: string): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const key of ["initContainers", "containers", "ephemeralContainers"] as const)
+    (spec[key] ?? []).forEach(({ env = [] }, index) => {
+      env.forEach(({ valueFrom }, place) => {
+        const name = valueFrom?.fileKeyRef?.volumeName;
+        if (name === undefined) return;
+        const at = `${field}.${key}[${index}].env[${place}].valueFrom.fileKeyRef.volumeName`;
+        const volume = spec.volumes?.find((one) => one.name === name);
+        if (volume === undefined) errors.push(notFound(at, name));
+        else if (volume.emptyDir === undefined)
+          errors.push(invalid(at, name, "referenced volume must be of type emptyDir"));
+      });
+    });
+  return errors;
 }
 
 function validateSource(
@@ -140,9 +179,7 @@ function validateSource(
     errors.push(...validateResourceRef(resourceFieldRef, `${field}.resourceFieldRef`, false));
   if (configMapKeyRef) errors.push(...validateKeyRef(configMapKeyRef, `${field}.configMapKeyRef`));
   if (secretKeyRef) errors.push(...validateKeyRef(secretKeyRef, `${field}.secretKeyRef`));
-  if (fileKeyRef && !fileKeyRef.key) errors.push(required(`${field}.fileKeyRef.key`));
-  if (fileKeyRef && !fileKeyRef.path) errors.push(required(`${field}.fileKeyRef.path`));
-  if (fileKeyRef && !fileKeyRef.volumeName) errors.push(required(`${field}.fileKeyRef.volumeName`));
+  if (fileKeyRef) errors.push(...validateFileRef(fileKeyRef, `${field}.fileKeyRef`));
   const sources = [fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef, fileKeyRef];
   const count = sources.filter((one) => one !== undefined && one !== null).length;
   if (count === 0) {

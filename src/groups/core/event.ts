@@ -5,7 +5,7 @@ import type { Event, ObjectReference } from "../../gen/core-v1.ts";
 import type { Event as EventsV1Event } from "../../gen/events-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { ageOf } from "../../lib/human-duration.ts";
-import { labelKeyErrors, subdomainErrors } from "../../lib/names.ts";
+import { labelKeyErrors, pathSegmentErrors, subdomainErrors } from "../../lib/names.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { invalid, invalids, required } from "../field-errors.ts";
@@ -130,17 +130,17 @@ const frozen = [
 /** What Go has where nothing is said. */
 const unset: Partial<Record<(typeof frozen)[number][0], unknown>> = {
   count: 0,
-  message: "",
-  reportingInstance: "",
+  ...{ reason: "", message: "", type: "", action: "" },
+  ...{ reportingComponent: "", reportingInstance: "" },
 };
 
 /** Of an event of events.k8s.io only the series and the metadata change. */
 function validateEventChange(event: ReadEvent, old: ReadEvent): FieldError[] {
   const errors = semanticEqual(event.series, old.series) ? [] : validateSeries(event);
+  const judged = (one: ReadEvent, field: (typeof frozen)[number][0]): unknown =>
+    field === "source" ? { component: "", host: "", ...one.source } : (one[field] ?? unset[field]);
   for (const [field, shown] of frozen)
-    errors.push(
-      ...validateImmutable(event[field] ?? unset[field], old[field] ?? unset[field], shown),
-    );
+    errors.push(...validateImmutable(judged(event, field), judged(old, field), shown));
   return errors;
 }
 
@@ -178,7 +178,12 @@ export const event: ResourceDefinition = define<Event>(events, {
   },
   ttlSeconds: eventTtlSeconds,
   nameless: true,
-  validate: (object) => validateEvent(object, "v1"),
+  validate(object, { old }) {
+    const errors = validateEvent(object, "v1");
+    if (errors.length > 0 || old !== undefined) return errors;
+    const names = { namespaced: true, nameRule: pathSegmentErrors, isUpdate: false };
+    return validateMetadata(object.metadata, names);
+  },
 });
 
 /** Renames fields, leaving out those that are not set. */

@@ -30,10 +30,18 @@ function validateFinalizers(finalizers: readonly string[] = [], field: string): 
   ]);
 }
 
+/** A generated name that is wrong is told as a name alone. */
+function labelWithName({ metadata }: Namespace): void {
+  const { name = "", generateName } = metadata;
+  if (name === "" || (generateName && labelErrors(name).length > 0)) return;
+  metadata.labels = { ...metadata.labels, [nameLabel]: name };
+}
+
 export const namespace: ResourceDefinition = define<Namespace>(namespaces, {
   shortNames: ["ns"],
   verbs: allVerbs.filter((verb) => verb !== "deletecollection"),
   nameRule: labelErrors,
+  namesOnUpdate: true,
   columns: [column("Status", (one) => one.status?.phase ?? "", "The status of the namespace")],
   fields: { "status.phase": (one) => one.status?.phase ?? "" },
   defaults(object) {
@@ -42,8 +50,7 @@ export const namespace: ResourceDefinition = define<Namespace>(namespaces, {
   },
   status: true,
   prepare(object, { verb, subresource, old }) {
-    if (object.metadata.name)
-      object.metadata.labels = { ...object.metadata.labels, [nameLabel]: object.metadata.name };
+    labelWithName(object);
     if (verb === "create") {
       object.status = { phase: "Active" };
       const before = object.spec?.finalizers ?? [];

@@ -55,13 +55,14 @@ function validateSubset(subset: DeepReadonly<EndpointSubset>, field: string): Fi
   for (const key of ["addresses", "notReadyAddresses"] as const)
     (subset[key] ?? []).forEach(({ ip, hostname, nodeName }, index) => {
       const at = `${field}.${key}[${index}]`;
+      // Two checks look at the address, each in its own words.
+      const isKnown = isAddress(ip ?? "");
+      if (!isKnown) errors.push(...validateEndpointIp(ip ?? "", `${at}.ip`));
       if (hostname) errors.push(...invalids(`${at}.hostname`, hostname, labelErrors(hostname)));
       if (nodeName !== undefined)
         errors.push(...invalids(`${at}.nodeName`, nodeName, subdomainErrors(nodeName)));
-      errors.push(...validateEndpointIp(ip ?? "", `${at}.ip`));
-      // Two checks look at it, each in its own words.
-      if (!isAddress(ip ?? ""))
-        errors.push(invalid(`${at}.ip`, ip ?? "", "must be a valid IP address"));
+      if (isKnown) errors.push(...validateEndpointIp(ip, `${at}.ip`));
+      else errors.push(invalid(`${at}.ip`, ip ?? "", "must be a valid IP address"));
     });
   ports.forEach(({ name, port, protocol, appProtocol }, index) => {
     const at = `${field}.ports[${index}]`;
@@ -164,7 +165,7 @@ const podTemplate = define<PodTemplate>(podTemplates, {
   validate: (object) =>
     validateTemplate(
       object.template,
-      { restartPolicies: ["Always", "OnFailure", "Never"], allowsDeadline: true },
+      { restartPolicies: ["Always", "OnFailure", "Never"] },
       "template",
     ),
 });
@@ -205,11 +206,11 @@ const replicationController = define<ReplicationController>(replicationControlle
     if (Object.keys(selector ?? {}).length === 0) errors.push(required("spec.selector"));
     else if (template && !matchesLabels(selectorOfMap(selector), template.metadata?.labels))
       errors.push(
-        ...invalids("spec.template.metadata.labels", template.metadata?.labels ?? {}, [
+        ...invalids("spec.template.metadata.labels", template.metadata?.labels, [
           "`selector` does not match template `labels`",
         ]),
       );
-    return [...errors, ...validateTemplate(template, alwaysRestarted)];
+    return [...errors, ...validateTemplate(template, alwaysRestarted("ReplicationController"))];
   },
   validateStatus: ({ status }) =>
     validateReplicaStatus(status, undefined, [

@@ -1,6 +1,6 @@
 /** PersistentVolume and PersistentVolumeClaim. */
 import { timestamp } from "../../api/object-meta.ts";
-import type { FieldError, ResourceDefinition } from "../../api/resource-definition.ts";
+import type { ResourceDefinition } from "../../api/resource-definition.ts";
 import { persistentVolumeClaims, persistentVolumes } from "../../client/resources.ts";
 import type {
   PersistentVolume,
@@ -8,21 +8,15 @@ import type {
   PersistentVolumeClaimSpec,
 } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { subdomainErrors } from "../../lib/names.ts";
-import { semanticEqual } from "../../lib/semantic-equal.ts";
-import { forbidden, invalid, invalids, notSupported, oneOf, required } from "../field-errors.ts";
-import { compareQuantities, quantityErrors } from "../quantities.ts";
 import { column, define, wide } from "../row.ts";
-import { validateDriverName } from "../storage-validation.ts";
-import { validateNodeSelector } from "./affinity-validation.ts";
 import {
   betaClass,
   claimWarnings,
   normalizeDataSources,
   validateClaimSpec,
   validateClaimUpdate,
-  validateModes,
 } from "./claim-validation.ts";
+import { validateVolume } from "./persistent-volume-validation.ts";
 
 const shortModes: Readonly<Record<string, string>> = {
   ReadWriteOnce: "RWO",
@@ -80,96 +74,6 @@ export const persistentVolumeClaim: ResourceDefinition = define<PersistentVolume
     ],
   },
 );
-
-const notSources = new Set([
-  "capacity",
-  "accessModes",
-  "claimRef",
-  "persistentVolumeReclaimPolicy",
-  "storageClassName",
-  "mountOptions",
-  "volumeMode",
-  "nodeAffinity",
-  "volumeAttributesClassName",
-]);
-
-function validateNodeAffinity({
-  nodeAffinity,
-}: DeepReadonly<PersistentVolume["spec"]>): FieldError[] {
-  if (!nodeAffinity) return [];
-  const field = "spec.nodeAffinity.required";
-  if (!nodeAffinity.required) return [required(field, "must specify required node constraints")];
-  return validateNodeSelector(nodeAffinity.required, field);
-}
-
-function validateVolume(
-  object: DeepReadonly<PersistentVolume>,
-  old: DeepReadonly<PersistentVolume> | undefined,
-): FieldError[] {
-  const { spec } = object;
-  const errors = validateModes(spec.accessModes, "spec.accessModes", "");
-  if (Object.keys(spec.capacity ?? {}).length === 0) errors.push(required("spec.capacity"));
-  if (Object.keys(spec.capacity ?? {}).join() !== "storage")
-    errors.push(notSupported("spec.capacity", spec.capacity ?? null, ["storage"]));
-  for (const [name, amount] of Object.entries(spec.capacity ?? {})) {
-    errors.push(...quantityErrors(`spec.capacity[${name}]`, amount));
-    if (compareQuantities(amount, "0") <= 0)
-      errors.push(invalid(`spec.capacity[${name}]`, amount, "must be greater than zero"));
-  }
-  errors.push(
-    ...oneOf("spec.persistentVolumeReclaimPolicy", spec.persistentVolumeReclaimPolicy, [
-      "Delete",
-      "Recycle",
-      "Retain",
-    ]),
-  );
-  const sources = Object.entries(spec).filter(([key, value]) => !notSources.has(key) && value);
-  if (sources.length === 0) errors.push(required("spec", "must specify a volume type"));
-  for (const [key] of sources.slice(1))
-    errors.push(forbidden(`spec.${key}`, "may not specify more than 1 volume type"));
-  if (spec.hostPath && !spec.hostPath.path) errors.push(required("spec.hostPath.path"));
-  if (spec.csi) errors.push(...validateDriverName(spec.csi.driver, "spec.csi.driver"));
-  if (spec.csi && !spec.csi.volumeHandle) errors.push(required("spec.csi.volumeHandle"));
-  if (spec.hostPath?.path === "/" && spec.persistentVolumeReclaimPolicy === "Recycle")
-    errors.push(
-      forbidden(
-        "spec.persistentVolumeReclaimPolicy",
-        "may not be 'recycle' for a hostPath mount of '/'",
-      ),
-    );
-  errors.push(...validateNodeAffinity(spec));
-  if (spec.storageClassName)
-    errors.push(
-      ...invalids(
-        "spec.storageClassName",
-        spec.storageClassName,
-        subdomainErrors(spec.storageClassName),
-      ),
-    );
-  if (spec.local && spec.nodeAffinity?.required === undefined)
-    errors.push(required("spec.nodeAffinity", "Local volume requires node affinity"));
-  if (old === undefined) return errors;
-  const sourceOf = (volume: DeepReadonly<PersistentVolume>): unknown =>
-    Object.fromEntries(Object.entries(volume.spec).filter(([key]) => !notSources.has(key)));
-  if (!semanticEqual(sourceOf(object), sourceOf(old)))
-    errors.push(
-      forbidden(
-        "spec.persistentvolumesource",
-        "spec.persistentvolumesource is immutable after creation",
-      ),
-    );
-  if (old.spec.nodeAffinity && !semanticEqual(spec.nodeAffinity, old.spec.nodeAffinity))
-    errors.push(
-      invalid(
-        "nodeAffinity",
-        spec.nodeAffinity,
-        "field is immutable, except for updating from beta label to GA",
-      ),
-    );
-  if (!semanticEqual(spec.volumeMode, old.spec.volumeMode))
-    errors.push(invalid("spec.volumeMode", spec.volumeMode, "field is immutable"));
-  return errors;
-}
 
 /** Since when the sources of volumes that are gone are deprecated, and do nothing. */
 const goneSources: Readonly<Record<string, readonly [deprecated: string, gone: string]>> = {

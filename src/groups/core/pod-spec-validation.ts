@@ -4,7 +4,13 @@ import type { FieldError } from "../../api/resource-definition.ts";
 import type { PodSpec, Toleration } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { isAddress } from "../../lib/ip-range.ts";
-import { labelErrors, labelKeyErrors, labelValueErrors, subdomainErrors } from "../../lib/names.ts";
+import {
+  labelErrors,
+  labelKeyErrors,
+  labelValueErrors,
+  searchErrors,
+  subdomainErrors,
+} from "../../lib/names.ts";
 import {
   duplicate,
   forbidden,
@@ -19,6 +25,8 @@ import { validateLabels } from "../metadata.ts";
 import { ipDetail } from "./address-validation.ts";
 import { validateAffinity, validateSpread } from "./affinity-validation.ts";
 import { validateContainers } from "./container-validation.ts";
+import { validateFileVolumes } from "./env-validation.ts";
+import { validateEphemeral } from "./ephemeral-validation.ts";
 import { validatePodResources, validateResources } from "./resource-requirements.ts";
 import { validateHostUsers, validatePodSecurity } from "./security-validation.ts";
 import { validateVolumes } from "./volume-validation.ts";
@@ -106,9 +114,7 @@ function validateDns(spec: ReadSpec, field: string): FieldError[] {
   searches.forEach((search, index) => {
     if (search === ".") return;
     const name = search.replace(/\.$/, "");
-    // Search paths may begin their labels with an underscore, as service records do.
-    const problems = subdomainErrors(name.replaceAll("_", "a"));
-    errors.push(...invalids(`${at}.searches[${index}]`, name, problems));
+    errors.push(...invalids(`${at}.searches[${index}]`, name, searchErrors(name)));
   });
   options.forEach((option, index) => {
     if (!option.name) errors.push(required(`${at}.options[${index}]`, "must not be empty"));
@@ -193,11 +199,15 @@ function validateClaims(spec: ReadSpec, field: string): FieldError[] {
     const { resourceClaimName, resourceClaimTemplateName } = claim;
     const detail =
       "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-    if (resourceClaimName && resourceClaimTemplateName) errors.push(invalid(at, claim, detail));
-    else if (!resourceClaimName && !resourceClaimTemplateName)
+    const given = { resourceClaimName, resourceClaimTemplateName };
+    const count = Object.values(given).filter((name) => name !== undefined).length;
+    if (count === 2) errors.push(invalid(at, claim, detail));
+    if (count === 0)
       errors.push(
         invalid(at, claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
       );
+    for (const [key, name] of Object.entries(given))
+      if (name !== undefined) errors.push(...invalids(`${at}.${key}`, name, subdomainErrors(name)));
   });
   return errors;
 }
@@ -230,6 +240,7 @@ export function validatePodSpec(spec: ReadSpec, field: string): FieldError[] {
     ...validateVolumes(spec, field),
     ...validateClaims(spec, field),
     ...validateContainers(spec, field),
+    ...validateEphemeral(spec, field),
     ...validatePodResources(spec, field),
     ...validateHostNamespaces(spec, field, field === "spec"),
     ...oneOf(`${field}.restartPolicy`, spec.restartPolicy, ["Always", "OnFailure", "Never"]),
@@ -260,6 +271,7 @@ export function validatePodSpec(spec: ReadSpec, field: string): FieldError[] {
       : oneOf(`${field}.preemptionPolicy`, preemptionPolicy, ["PreemptLowerPriority", "Never"])),
     ...(overhead === undefined ? [] : validateResources({ limits: overhead }, `${field}.overhead`)),
     ...validateOs(spec, field),
+    ...validateFileVolumes(spec, field),
   ];
 }
 

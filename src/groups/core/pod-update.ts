@@ -3,8 +3,8 @@ import type { FieldError } from "../../api/resource-definition.ts";
 import type { Container, Pod, PodSpec } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
-import { duplicate, forbidden, invalid, notFound } from "../field-errors.ts";
-import { validateCommon } from "./container-validation.ts";
+import { forbidden, invalid } from "../field-errors.ts";
+import { validateEphemeral } from "./ephemeral-validation.ts";
 import { validatePodAlone, validatePodSpec } from "./pod-spec-validation.ts";
 
 type ReadPod = DeepReadonly<Pod>;
@@ -200,47 +200,11 @@ export function validatePodUpdate(pod: ReadPod, old: ReadPod): FieldError[] {
   return errors;
 }
 
-/** What is for containers that a pod depends on. */
-const notEphemeral = [
-  "ports",
-  "livenessProbe",
-  "readinessProbe",
-  "startupProbe",
-  "lifecycle",
-  "restartPolicy",
-  "resizePolicy",
-] as const;
-
-function validateEphemeral(pod: ReadPod): FieldError[] {
-  const errors: FieldError[] = [];
-  const others = [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])];
-  const otherNames = others.map(({ name }) => name);
-  const names = new Set(otherNames);
-  const detail = "cannot be set for an Ephemeral Container";
-  (pod.spec.ephemeralContainers ?? []).forEach((container, index) => {
-    const at = `spec.ephemeralContainers[${index}]`;
-    const { name, targetContainerName: target, resources } = container;
-    errors.push(...validateCommon(container as DeepReadonly<Container>, pod.spec, at));
-    if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
-    names.add(name);
-    if (target && !otherNames.includes(target))
-      errors.push(notFound(`${at}.targetContainerName`, target));
-    for (const key of notEphemeral)
-      if (!semanticEqual(container[key], undefined)) errors.push(forbidden(`${at}.${key}`, detail));
-    if (!semanticEqual(resources, {})) errors.push(forbidden(`${at}.resources`, detail));
-    (container.volumeMounts ?? []).forEach((mount, place) => {
-      for (const key of ["subPath", "subPathExpr"] as const)
-        if (mount[key]) errors.push(forbidden(`${at}.volumeMounts[${place}].${key}`, detail));
-    });
-  });
-  return errors;
-}
-
 /** The errors of a write through pods/ephemeralcontainers. */
 export function validateEphemeralUpdate(pod: ReadPod, old: ReadPod): FieldError[] {
   if (old.metadata.annotations?.[mirrorAnnotation] !== undefined)
     return [forbidden("", "static pods do not support ephemeral containers")];
-  const errors = validateEphemeral(pod);
+  const errors = validateEphemeral(pod.spec, "spec");
   const field = "spec.ephemeralContainers";
   for (const before of old.spec.ephemeralContainers ?? []) {
     const now = (pod.spec.ephemeralContainers ?? []).find((one) => one.name === before.name);

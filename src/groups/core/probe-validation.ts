@@ -42,17 +42,11 @@ function validateHttpGet(action: DeepReadonly<HTTPGetAction>, field: string): Fi
   if (!action.path) errors.push(required(`${field}.path`));
   errors.push(...validatePortNumOrName(action.port, `${field}.port`));
   errors.push(...oneOf(`${field}.scheme`, action.scheme, ["HTTP", "HTTPS"]));
-  (action.httpHeaders ?? []).forEach((header, index) => {
-    if (!/^[-A-Za-z0-9]+$/.test(header.name ?? ""))
-      errors.push(
-        invalid(
-          `${field}.httpHeaders[${index}].name`,
-          header.name,
-          "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. " +
-            "'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')",
-        ),
-      );
-  });
+  const detail =
+    "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. " +
+    "'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
+  for (const { name = "" } of action.httpHeaders ?? [])
+    if (!/^[-A-Za-z0-9]+$/.test(name)) errors.push(invalid(`${field}.httpHeaders`, name, detail));
   return errors;
 }
 

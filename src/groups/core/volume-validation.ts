@@ -1,6 +1,7 @@
 /** Rules of a pod's volumes. */
 import type { FieldError } from "../../api/resource-definition.ts";
 import type {
+  CSIVolumeSource,
   DownwardAPIVolumeFile,
   KeyToPath,
   PodSpec,
@@ -8,10 +9,18 @@ import type {
   VolumeProjection,
 } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
-import { labelErrors } from "../../lib/names.ts";
-import { duplicate, forbidden, invalid, invalids, oneOf, required } from "../field-errors.ts";
-import { quantityErrors } from "../quantities.ts";
+import { labelErrors, subdomainErrors } from "../../lib/names.ts";
+import { duplicate, forbidden, invalid, invalids, required } from "../field-errors.ts";
+import { compareQuantities } from "../quantities.ts";
 import { validateFieldRef, validateResourceRef, volumeFieldPaths } from "./env-validation.ts";
+import {
+  onlyOneSource,
+  sourceField,
+  sourcesOf,
+  validateDriverName,
+  validateNoBacksteps,
+  validateSharedSource,
+} from "./volume-source.ts";
 
 type ReadVolume = DeepReadonly<Volume>;
 
@@ -24,8 +33,8 @@ function validateMode(mode: number | undefined, field: string): FieldError[] {
 function validateRelativePath(path: string, field: string): FieldError[] {
   const errors: FieldError[] = [];
   if (path.startsWith("/")) errors.push(invalid(field, path, "must be a relative path"));
-  if (path.split("/").includes("..")) errors.push(invalid(field, path, "must not contain '..'"));
-  else if (path.startsWith("..")) errors.push(invalid(field, path, "must not start with '..'"));
+  errors.push(...validateNoBacksteps(path, field));
+  if (/^\.\.(?!\/)/.test(path)) errors.push(invalid(field, path, "must not start with '..'"));
   return errors;
 }
 
@@ -43,16 +52,6 @@ function validateItems(
   });
   return errors;
 }
-
-const hostPathTypes = [
-  "BlockDevice",
-  "CharDevice",
-  "Directory",
-  "DirectoryOrCreate",
-  "File",
-  "FileOrCreate",
-  "Socket",
-];
 
 function validateFiles(
   files: readonly DeepReadonly<DownwardAPIVolumeFile>[],
@@ -141,6 +140,15 @@ function validateProjected(volume: ReadVolume, field: string): FieldError[] {
   return errors;
 }
 
+function validateCsi(csi: DeepReadonly<CSIVolumeSource>, at: string): FieldError[] {
+  const errors = validateDriverName(csi.driver, `${at}.driver`);
+  if (csi.nodePublishSecretRef === undefined) return errors;
+  const { name = "" } = csi.nodePublishSecretRef;
+  if (name === "") return [...errors, required(`${at}.nodePublishSecretRef.name`)];
+  // Upstream's slip.
+  return [...errors, ...invalids(`${at}.name`, name, subdomainErrors(name))];
+}
+
 function validateSource(volume: ReadVolume, field: string): FieldError[] {
   const errors: FieldError[] = [];
   if (volume.secret) {
@@ -153,13 +161,6 @@ function validateSource(volume: ReadVolume, field: string): FieldError[] {
     errors.push(...validateMode(volume.configMap.defaultMode, `${field}.configMap.defaultMode`));
     errors.push(...validateItems(volume.configMap.items, `${field}.configMap`));
   }
-  if (volume.hostPath) {
-    if (!volume.hostPath.path) errors.push(required(`${field}.hostPath.path`));
-    else if (volume.hostPath.path.split("/").includes(".."))
-      errors.push(invalid(`${field}.hostPath.path`, volume.hostPath.path, "must not contain '..'"));
-    if (volume.hostPath.type)
-      errors.push(...oneOf(`${field}.hostPath.type`, volume.hostPath.type, hostPathTypes));
-  }
   if (volume.persistentVolumeClaim && !volume.persistentVolumeClaim.claimName)
     errors.push(required(`${field}.persistentVolumeClaim.claimName`));
   if (volume.downwardAPI) {
@@ -168,15 +169,11 @@ function validateSource(volume: ReadVolume, field: string): FieldError[] {
     errors.push(...validateFiles(volume.downwardAPI.items ?? [], at));
   }
   if (volume.image && !volume.image.reference) errors.push(required(`${field}.image.reference`));
-  if (volume.emptyDir?.sizeLimit)
-    errors.push(...quantityErrors(`${field}.emptyDir.sizeLimit`, volume.emptyDir.sizeLimit));
-  if (volume.nfs) {
-    if (!volume.nfs.server) errors.push(required(`${field}.nfs.server`));
-    if (!volume.nfs.path) errors.push(required(`${field}.nfs.path`));
-    else if (!volume.nfs.path.startsWith("/"))
-      errors.push(invalid(`${field}.nfs.path`, volume.nfs.path, "must be an absolute path"));
+  if (compareQuantities(volume.emptyDir?.sizeLimit ?? "0", "0") < 0) {
+    const detail = "SizeLimit field must be a valid resource quantity";
+    errors.push(forbidden(`${field}.emptyDir.sizeLimit`, detail));
   }
-  if (volume.csi && !volume.csi.driver) errors.push(required(`${field}.csi.driver`));
+  if (volume.csi) errors.push(...validateCsi(volume.csi, `${field}.csi`));
   if (volume.ephemeral && !volume.ephemeral.volumeClaimTemplate)
     errors.push(required(`${field}.ephemeral.volumeClaimTemplate`));
   errors.push(...validateProjected(volume, field));
@@ -203,32 +200,18 @@ export function validateVolumes(spec: DeepReadonly<PodSpec>, field: string): Fie
   return errors;
 }
 
-/** In upstream's order: of several, the first is the one that counts. */
-const sourceOrder: readonly string[] = [
-  ...["emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret"],
-  ...["nfs", "iscsi", "glusterfs", "flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs"],
-  ...["quobyte", "downwardAPI", "fc", "flexVolume", "configMap", "azureFile", "vsphereVolume"],
-  ...["photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO"],
-  ...["csi", "ephemeral", "image"],
-];
-
-/** Upstream's names of sources where they are not those of the API. */
-const toldAs: Readonly<Record<string, string>> = { cephfs: "cephFS" };
-
 /** The errors of one volume beside others that have taken `names`. */
 function volumeErrors(volume: ReadVolume, at: string, names: ReadonlySet<string>): FieldError[] {
-  const { name, ...sources } = volume;
-  const [first, ...others] = Object.entries(sources)
-    .filter(([, one]) => one !== undefined && one !== null)
-    .sort(([a], [b]) => sourceOrder.indexOf(a) - sourceOrder.indexOf(b));
+  const { name } = volume;
+  const [first, ...others] = sourcesOf(volume, "pod");
   const errors =
     first === undefined
       ? [required(at, "must specify a volume type")]
-      : validateSource({ name, [first[0]]: first[1] }, at);
-  for (const [key] of others)
-    errors.push(
-      forbidden(`${at}.${toldAs[key] ?? key}`, "may not specify more than 1 volume type"),
-    );
+      : [
+          ...validateSource({ name, [first]: volume[first as keyof ReadVolume] }, at),
+          ...validateSharedSource(first, volume, at),
+        ];
+  for (const key of others) errors.push(forbidden(`${at}.${sourceField(key)}`, onlyOneSource));
   if (!name) errors.push(required(`${at}.name`));
   else errors.push(...invalids(`${at}.name`, name, labelErrors(name)));
   if (names.has(name)) errors.push(duplicate(`${at}.name`, name));

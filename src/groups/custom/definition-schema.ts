@@ -42,17 +42,21 @@ function keywordName(name: string): string {
   return words.map((word) => `${word.charAt(0).toUpperCase()}${word.slice(1)}`).join("");
 }
 
-/** The errors of the schema of `version`, which stands at `path`; `old` is what is stored. */
+/**
+ * The errors of the schema of `version`, which stands at `path`; `old` is what is stored. With a
+ * status of its own not everything is allowed at the root.
+ */
 export function schemaErrors(
   version: Version,
   path: string,
   old: Version | undefined,
+  hasStatus: boolean,
 ): FieldError[] {
   const props = version.schema?.openAPIV3Schema;
   if (props === undefined) return [];
   const schema = props as Structural;
   const errors: FieldError[] = [];
-  if (version.subresources?.status !== undefined) errors.push(...rootErrors(schema, path));
+  if (hasStatus) errors.push(...rootErrors(schema, path));
   if (schema.nullable === true) {
     errors.push(forbidden(`${path}.nullable`, "nullable cannot be true at the root"));
   }

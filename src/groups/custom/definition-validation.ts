@@ -1,25 +1,20 @@
 /** What may be wrong with a CustomResourceDefinition. */
 import type { FieldError } from "../../api/resource-definition.ts";
 import type {
-  CustomResourceColumnDefinition,
   CustomResourceDefinition,
   CustomResourceDefinitionNames,
-  CustomResourceDefinitionVersion,
 } from "../../gen/apiextensions-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { label1035Errors, subdomainErrors } from "../../lib/names.ts";
 import { webhookClientErrors } from "../admission-rule-validation.ts";
-import { duplicate, forbidden, invalid, oneOf, required } from "../field-errors.ts";
+import { forbidden, invalid, oneOf, required } from "../field-errors.ts";
 import { validateImmutable } from "../pod-template.ts";
 import { approvalErrors } from "./approval.ts";
-import { schemaErrors } from "./definition-schema.ts";
+import { sharedErrors, versionsErrors } from "./definition-versions.ts";
 import { isEstablished } from "./established.ts";
 
 type Crd = DeepReadonly<CustomResourceDefinition>;
 type Names = DeepReadonly<Partial<CustomResourceDefinitionNames>>;
-type Version = DeepReadonly<CustomResourceDefinitionVersion>;
-
-const limits = { selectableFieldsMax: 8, warningCharsMax: 256 } as const;
 
 /** The errors of a definition; `old` is what is stored. */
 export function validateDefinition(crd: Crd, old: Crd | undefined): readonly FieldError[] {
@@ -32,7 +27,8 @@ export function validateDefinition(crd: Crd, old: Crd | undefined): readonly Fie
   }
   errors.push(...groupErrors(group), ...oneOf("spec.scope", scope, ["Cluster", "Namespaced"]));
   errors.push(...versionsErrors(crd, old), ...requiredNames(names));
-  errors.push(...namesErrors(names ?? {}, "spec.names"), ...conversionErrors(crd));
+  errors.push(...namesErrors(names ?? {}, "spec.names"));
+  errors.push(...sharedErrors(crd, old), ...conversionErrors(crd));
   errors.push(...storedVersionsErrors(crd), ...approvalErrors(crd, old));
   if (preserveUnknownFields === true && old?.spec.preserveUnknownFields !== true) {
     const detail =
@@ -88,156 +84,6 @@ export function namesErrors(names: Names, path: string): FieldError[] {
   }
   for (const [index, name] of categories.entries()) label(`categories[${index}]`, name);
   return errors;
-}
-
-function versionsErrors(crd: Crd, old: Crd | undefined): FieldError[] {
-  const versions = crd.spec.versions ?? [];
-  const errors: FieldError[] = [];
-  versions.forEach((version, index) => {
-    if (version.schema?.openAPIV3Schema === undefined) {
-      errors.push(required(`spec.versions[${index}].schema.openAPIV3Schema`));
-    }
-  });
-  const isShared = haveSame(versions, "schema");
-  const isScaleShared = haveSame(versions, "subresources");
-  versions.forEach((version, index) => {
-    const path = `spec.versions[${index}]`;
-    const wrong = label1035Errors(version.name ?? "");
-    if (wrong.length > 0) errors.push(invalid(`${path}.name`, version.name, wrong.join(",")));
-    errors.push(...versionErrors(version, path));
-    // As with the schema below.
-    if (!isScaleShared || index === 0)
-      errors.push(...scaleErrors(version, `${isScaleShared ? "spec" : path}.subresources.scale`));
-    // A schema that all versions share is judged once, as upstream's storage form has it once.
-    if (isShared && index > 0) return;
-    const at = isShared ? "spec.validation" : `${path}.schema`;
-    const before = old?.spec.versions?.find(({ name }) => name === version.name);
-    errors.push(...schemaErrors(version, `${at}.openAPIV3Schema`, before));
-  });
-  if (new Set(versions.map(({ name }) => name)).size < versions.length) {
-    errors.push(invalid("spec.versions", versions, "must contain unique version names"));
-  }
-  if (versions.filter(({ storage }) => storage).length !== 1) {
-    const detail = "must have exactly one version marked as storage version";
-    errors.push(invalid("spec.versions", versions, detail));
-  }
-  return errors;
-}
-
-function haveSame(versions: readonly Version[], key: "schema" | "subresources"): boolean {
-  const [first] = versions;
-  return versions.every((version) => Bun.deepEquals(version[key], first?.[key], true));
-}
-
-function versionErrors(version: Version, path: string): FieldError[] {
-  const errors: FieldError[] = [];
-  const { deprecationWarning: warning } = version;
-  const warningField = `${path}.deprecationWarning`;
-  if (warning !== undefined && version.deprecated !== true) {
-    errors.push(invalid(warningField, warning, "can only be set for deprecated versions"));
-  } else if (warning !== undefined) {
-    if (warning === "") errors.push(invalid(warningField, warning, "must not be an empty string"));
-    if (warning.length > limits.warningCharsMax) {
-      errors.push(invalid(warningField, warning, "must be <= 256 characters long"));
-    }
-  }
-  for (const [index, column] of (version.additionalPrinterColumns ?? []).entries()) {
-    errors.push(...columnErrors(column, `${path}.additionalPrinterColumns[${index}]`));
-  }
-  return [...errors, ...selectableErrors(version, `${path}.selectableFields`)];
-}
-
-function scaleErrors(version: Version, path: string): FieldError[] {
-  const scale = version.subresources?.scale;
-  if (scale === undefined) return [];
-  const below = (field: string, value: string | undefined, roots: readonly string[]) => {
-    const at = `${path}.${field}`;
-    if (!value) return [required(at)];
-    const wrong = pathErrors(value, at);
-    if (wrong.length > 0 || roots.some((root) => value.startsWith(`${root}.`))) return wrong;
-    const where = roots.length > 1 ? `either ${roots.join(" or ")}` : roots[0];
-    return [invalid(at, value, `should be a json path under ${where}`)];
-  };
-  const { labelSelectorPath: selector } = scale;
-  return [
-    ...below("specReplicasPath", scale.specReplicasPath, [".spec"]),
-    ...below("statusReplicasPath", scale.statusReplicasPath, [".status"]),
-    ...(selector ? below("labelSelectorPath", selector, [".spec", ".status"]) : []),
-  ];
-}
-
-function pathErrors(value: string, path: string): FieldError[] {
-  if (value.startsWith(".")) return [];
-  return [invalid(path, value, "must be a simple json path starting with .")];
-}
-
-const columnTypes = ["boolean", "date", "integer", "number", "string"];
-const columnFormats = [
-  "byte",
-  "date",
-  "date-time",
-  "double",
-  "float",
-  "int32",
-  "int64",
-  "password",
-];
-
-function columnErrors(
-  column: DeepReadonly<CustomResourceColumnDefinition>,
-  path: string,
-): FieldError[] {
-  const { name, type, format, jsonPath } = column;
-  const errors: FieldError[] = [];
-  if (!name) errors.push(required(`${path}.name`));
-  const typesText = `must be one of ${columnTypes.join(",")}`;
-  if (!type) errors.push(required(`${path}.type`, typesText));
-  else if (!columnTypes.includes(type)) errors.push(invalid(`${path}.type`, type, typesText));
-  if (format && !columnFormats.includes(format)) {
-    errors.push(invalid(`${path}.format`, format, `must be one of ${columnFormats.join(",")}`));
-  }
-  if (!jsonPath) errors.push(required(`${path}.JSONPath`));
-  else errors.push(...pathErrors(jsonPath, `${path}.JSONPath`));
-  return errors;
-}
-
-function selectableErrors(version: Version, path: string): FieldError[] {
-  const errors: FieldError[] = [];
-  const seen = new Set<string>();
-  for (const [index, { jsonPath }] of (version.selectableFields ?? []).entries()) {
-    const at = `${path}[${index}].jsonPath`;
-    if (!jsonPath) errors.push(required(at));
-    else {
-      errors.push(...selectableError(version, jsonPath, at));
-      if (seen.has(jsonPath)) errors.push(duplicate(at, jsonPath));
-      seen.add(jsonPath);
-    }
-  }
-  if (seen.size > limits.selectableFieldsMax) {
-    const detail = `${seen.size}: must have at most ${limits.selectableFieldsMax} items`;
-    errors.push({ type: "FieldValueTooMany", field: path, detail });
-  }
-  return errors;
-}
-
-function selectableError(version: Version, jsonPath: string, path: string): FieldError[] {
-  const steps = jsonPath.split(".").slice(1);
-  if (!jsonPath.startsWith(".") || steps.length === 0 || steps.includes("")) {
-    return [invalid(path, jsonPath, "is an invalid path: must be a simple json path")];
-  }
-  if (steps[0] === "metadata") {
-    return [invalid(path, jsonPath, "must not point to fields in metadata")];
-  }
-  let schema = version.schema?.openAPIV3Schema;
-  for (const step of steps) schema = schema?.properties?.[step];
-  if (schema === undefined) {
-    return [invalid(path, jsonPath, `is an invalid path: does not refer to a valid field`)];
-  }
-  if (["string", "boolean", "integer"].includes(schema.type ?? "")) return [];
-  const detail =
-    "must point to a field of type string, boolean or integer. Enum string fields and strings " +
-    "with formats are allowed.";
-  return [invalid(path, jsonPath, detail)];
 }
 
 function conversionErrors(crd: Crd): FieldError[] {

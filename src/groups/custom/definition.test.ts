@@ -243,16 +243,25 @@ test("columns, scale and selectable fields", () => {
   expect(
     ofSchema(schema, { additionalPrinterColumns: [{ name: "A", type: "text", jsonPath: "spec" }] }),
   ).toEqual([
-    "spec.versions[0].additionalPrinterColumns[0].type: must be one of " +
-      "boolean,date,integer,number,string",
-    "spec.versions[0].additionalPrinterColumns[0].JSONPath: must be a simple json path starting " +
-      "with .",
+    "spec.additionalPrinterColumns[0].type: must be one of boolean,date,integer,number,string",
+    "spec.additionalPrinterColumns[0].JSONPath: must be a simple json path starting with .",
   ]);
   const scale = { specReplicasPath: ".replicas", statusReplicasPath: ".status.replicas" };
   expect(ofSchema(schema, { subresources: { scale } })).toEqual([
     "spec.subresources.scale.specReplicasPath: should be a json path under .spec",
   ]);
   expect(ofSchema(schema, { selectableFields: [{ jsonPath: ".spec" }] })).toEqual([
-    expect.stringContaining("spec.versions[0].selectableFields[0].jsonPath: must point to a field"),
+    expect.stringContaining("spec.selectableFields[0].jsonPath: must point to a field"),
   ]);
+  const wrongPaths = {
+    "-1": "expected [ or . but got: -1",
+    ".": "unexpected end of JSON path",
+    "[0]": "array notation is not allowed",
+    "../up": "does not refer to a valid field",
+    ".spec.none": "does not refer to a valid field",
+  };
+  for (const [jsonPath, why] of Object.entries(wrongPaths))
+    expect(ofSchema(schema, { selectableFields: [{ jsonPath }] })).toEqual([
+      `spec.selectableFields[0].jsonPath: is an invalid path: ${why}`,
+    ]);
 });

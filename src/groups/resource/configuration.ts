@@ -9,8 +9,8 @@ import type {
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelValueErrors } from "../../lib/names.ts";
 import { selectorProblem } from "../../schema/cel/device/selector.ts";
+import { validateDriverName } from "../core/volume-source.ts";
 import { forbidden, invalid, invalids, notSupported, required, tooLong } from "../field-errors.ts";
-import { validateDriverName } from "../storage-validation.ts";
 import { validateList } from "./lists.ts";
 import { validateLabelKey } from "./names.ts";
 

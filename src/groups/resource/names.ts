@@ -3,8 +3,8 @@ import type { FieldError } from "../../api/resource-definition.ts";
 import type { DeviceClaim } from "../../gen/resource-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelErrors, labelKeyErrors, subdomainErrors } from "../../lib/names.ts";
+import { validateDriverName } from "../core/volume-source.ts";
 import { invalid, invalids, required, tooLong } from "../field-errors.ts";
-import { validateDriverName } from "../storage-validation.ts";
 
 const limits = { poolNameBytesMax: 253, idBytesMax: 32 } as const;
 
