@@ -217,3 +217,19 @@ test("what a node has without a pod is detached, though the volume's object is g
   await use(world, "a", []);
   expect(world.get(volumeAttachments, idOn("a")).metadata.deletionTimestamp).toBeDefined();
 });
+
+test("a VolumeAttachment that somebody else has made is left alone", async () => {
+  const world = await start();
+  await world.client.create(volumeAttachments, {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "VolumeAttachment",
+    metadata: { name: "mine" },
+    spec: {
+      attacher: "e2e-test.example.com",
+      nodeName: "a",
+      source: { persistentVolumeName: "pv" },
+    },
+  });
+  await world.settle();
+  expect(world.get(volumeAttachments, "mine").metadata.deletionTimestamp).toBeUndefined();
+});

@@ -23,7 +23,7 @@ import {
   watchRule,
 } from "../../live/controller.ts";
 import type { LiveSet } from "../../live/live-set.ts";
-import { attachmentName, uniqueName } from "../../schema/csi-names.ts";
+import { attachmentName, isAttachmentName, uniqueName } from "../../schema/csi-names.ts";
 import { OwnWrites } from "../own-writes.ts";
 import type { LivePod } from "../pod-state.ts";
 import {
@@ -137,7 +137,9 @@ class Attacher {
   async reconcile(volumeName: string, signal: AbortSignal): Promise<Outcome> {
     if (volumeName === "") return "done";
     await this.#writes.seen(signal);
-    const attachments = Array.from(this.#attachments.by(byVolume, volumeName), (one) => one.object);
+    const attachments = Array.from(this.#attachments.by(byVolume, volumeName), (one) => one.object)
+      // What others have made is theirs to remove.
+      .filter(({ metadata }) => isAttachmentName(metadata.name ?? ""));
     const volume = this.#volumes.get(volumeName)?.object;
     const pods = volume === undefined ? [] : this.#podsOf(volume);
     const names = [...attachments, ...pods].map(({ spec }) => spec.nodeName ?? "");
