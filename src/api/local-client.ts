@@ -40,15 +40,24 @@ class LocalTransport implements Transport {
     const stopped = new AbortController();
     const both = AbortSignal.any([signal, stopped.signal]);
     const sink = new QueueSink<T>();
+    const request = this.#requestOf(ask, both);
+    request.query.set("watch", "true");
+    const audit = await this.pipeline.auditor?.called(request);
     try {
-      await this.pipeline.watch(this.#requestOf(ask, both), sink);
+      await this.pipeline.watch({ ...request, audit }, sink);
+      audit?.responseCode(200);
+      await audit?.started();
       for (;;) {
         const events = await sink.take();
         if (events === "end") return;
         yield* events;
       }
+    } catch (error) {
+      if (error instanceof ApiError) audit?.failed(error);
+      throw error;
     } finally {
       stopped.abort();
+      await audit?.complete();
     }
   }
 

@@ -220,6 +220,28 @@ describe("audit", () => {
     expect(last()).toMatchObject({ verb: "watch", responseStatus: { code: 200 } });
   });
 
+  test("so has one of the server's own parts", async () => {
+    const stop = new AbortController();
+    const watch = world.client.watch(configMaps, "default", { resourceVersion: "0" }, stop.signal);
+    const own = () => events.filter(({ verb }) => verb === "watch");
+    const first = watch[Symbol.asyncIterator]().next();
+    await world.client.create(configMaps, {
+      ...map("seen-within"),
+      metadata: { name: "seen-within", namespace: "default" },
+    });
+    expect(await first).toMatchObject({ value: { object: { kind: "ConfigMap" } } });
+    expect(own().map(({ stage }) => stage)).toEqual(["RequestReceived", "ResponseStarted"]);
+    stop.abort();
+    await watch[Symbol.asyncIterator]().return?.();
+    expect(own().at(-1)).toMatchObject({
+      stage: "ResponseComplete",
+      user: { username: "system:apiserver" },
+      objectRef: { resource: "configmaps", namespace: "default" },
+      requestURI: expect.stringContaining("watch=true"),
+      responseStatus: { code: 200 },
+    });
+  });
+
   test("paths that are no resources, and resources that are none, are told too", async () => {
     await ask("/healthz");
     expect(events).toEqual([]);

@@ -52,15 +52,21 @@ export class Auditor {
     return new AuditTrail({ request, audit, sink, runtime, count: () => this.#events() });
   }
 
+  /** As `begin`, of a call of one of the server's own parts: it has been received. */
+  async called(request: ApiRequest): Promise<AuditTrail | undefined> {
+    const { clock, random } = this.#options.runtime;
+    const audit = this.begin(auditedCall(request, random, clock.now()));
+    await audit?.received();
+    return audit;
+  }
+
   /** Runs a call of one of the server's own parts, and records it as any other. */
   async record(
     request: ApiRequest,
     handle: (request: ApiRequest) => Promise<ApiResponse>,
   ): Promise<ApiResponse> {
-    const { clock, random } = this.#options.runtime;
-    const audit = this.begin(auditedCall(request, random, clock.now()));
+    const audit = await this.called(request);
     if (audit === undefined) return handle(request);
-    await audit.received();
     try {
       const answer = await handle({ ...request, audit });
       audit.responseCode(answer.status);
