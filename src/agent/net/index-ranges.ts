@@ -31,7 +31,7 @@ export class IndexRanges {
   of(key: string, count: number): IndexRange {
     const known = this.#held.get(key);
     if (known !== undefined && count <= known.rooms * roomSize) return known;
-    if (known !== undefined) this.#giveBack(key, known);
+    this.giveBack(key);
     const rooms = Math.ceil(count / roomSize);
     let room = this.#free.get(rooms)?.pop();
     if (room === undefined) {
@@ -43,15 +43,13 @@ export class IndexRanges {
     return range;
   }
 
-  /** Gives back what nobody uses any more. */
-  keepOnly(isUsed: (key: string) => boolean): void {
-    for (const [key, range] of this.#held) if (!isUsed(key)) this.#giveBack(key, range);
-  }
-
-  #giveBack(key: string, { room, rooms }: Held): void {
+  /** For what nobody uses any more. */
+  giveBack(key: string): void {
+    const held = this.#held.get(key);
+    if (held === undefined) return;
     this.#held.delete(key);
-    const free = this.#free.get(rooms);
-    if (free === undefined) this.#free.set(rooms, [room]);
-    else free.push(room);
+    const free = this.#free.get(held.rooms);
+    if (free === undefined) this.#free.set(held.rooms, [held.room]);
+    else free.push(held.room);
   }
 }

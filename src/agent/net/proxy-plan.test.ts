@@ -1,10 +1,14 @@
 import { expect, test } from "bun:test";
+import { endpointSlices, services } from "../../client/resources.ts";
+import { createSeededRandom } from "../../runtime/simulated.ts";
 import { lookUp } from "./layers.ts";
 import { emptyTable, type NftTable, updateScript } from "./nft.ts";
 import type { ProxyNode } from "./proxy-base.ts";
 import { ProxyPlanner } from "./proxy-plan.ts";
 import { servicePortRows as rowsAt } from "./service-ports.ts";
+import { ServiceRows } from "./service-rows.ts";
 import { staleFlows } from "./stale-flows.ts";
+import { FakeLiveSets } from "./testing/fake-live.ts";
 import { endpoint, service, slice } from "./testing/objects.ts";
 
 const node: ProxyNode = {
@@ -171,6 +175,66 @@ test("hints keep clients near, while every ready endpoint has them and one is fo
     "10.42.0.1",
   ]);
   expect(ips(mine, east)).toEqual(["10.42.0.2"]);
+});
+
+/** The rules of each chain, endpoints in place of the numbers that stand for them. */
+function resolved(table: NftTable): readonly string[] {
+  const name = (chain: string): readonly string[] => lookUp(table.chains, chain)?.rules ?? [];
+  const endpointsOf = (_: string, count: string, base: string, set: string): string =>
+    Array.from({ length: Number(count) }, (_, i) =>
+      lookUp(table.sets.get(set)?.elements ?? [], String(Number(base) + i)),
+    ).join("|");
+  const chains = table.chains.flatMap((layer) => [...layer.keys()]).sort();
+  return chains.flatMap((chain) =>
+    name(chain).map(
+      (rule) =>
+        `${chain}: ${rule.replace(/numgen random mod (\d+) offset (\d+) map @(\S+)/, endpointsOf)}`,
+    ),
+  );
+}
+
+test("a plan after many changes is the plan of what there is", () => {
+  const random = createSeededRandom(7);
+  const live = new FakeLiveSets();
+  const followed = new ServiceRows(live, "here", "IPv4");
+  const planner = new ProxyPlanner(node);
+  const following = followed.follow(() => {});
+  const names = Array.from({ length: 40 }, (_, i) => `s${i}`);
+  const known = new Set<string>();
+  for (let turn = 0; turn < 60; turn++) {
+    for (let changes = 1 + random.int(4); changes > 0; changes--) {
+      const name = names[random.int(names.length)] ?? "";
+      if (known.has(name) && random.int(3) === 0) {
+        known.delete(name);
+        live.of(services).remove(`default/${name}`);
+      } else if (!known.has(name)) {
+        const number = Number(name.slice(1));
+        const ports = [{ port: 80 }, { port: 81, name: "b" }].slice(random.int(2));
+        known.add(name);
+        const made = service(name, { clusterIP: `10.43.1.${number}`, ports });
+        live.of(services).put(made);
+      } else {
+        const ips = Array.from({ length: random.int(4) }, () => `10.42.0.${random.int(200)}`);
+        live.of(endpointSlices).put(
+          slice(
+            name,
+            [...new Set(ips)].map((ip) => endpoint(ip)),
+          ),
+        );
+      }
+    }
+    const rows = followed.all();
+    expect(rows.map(({ id }) => id)).toEqual(rows.map(({ id }) => id).sort());
+    const [kept, fresh] = [planner.plan(rows), new ProxyPlanner(node).plan(rows)];
+    expect(resolved(kept)).toEqual(resolved(fresh));
+    for (const set of ["service-ips", "refused-ips", "local-endpoints"])
+      expect(new Set(elements(kept, set))).toEqual(new Set(elements(fresh, set)));
+    const numbered = (table: NftTable): number =>
+      [...table.sets.keys()].flatMap((set) => (/^targets/.test(set) ? elements(table, set) : []))
+        .length;
+    expect(numbered(kept)).toBe(numbered(fresh));
+  }
+  following[Symbol.dispose]();
 });
 
 test("what did not change is the same as before, and numbers are given out again", () => {

@@ -4,7 +4,7 @@ import { IndexRanges } from "./index-ranges.ts";
 import type { NftChain, NftSet, NftTable } from "./nft.ts";
 import { type NftFamily, nameOf, nftFamilies } from "./nft-family.ts";
 import { baseChains, fromOutside, type ProxyNode } from "./proxy-base.ts";
-import type { ServicePortRow, Target, Targets } from "./service-ports.ts";
+import { mergeRows, type ServicePortRow, type Target, type Targets } from "./service-ports.ts";
 
 /** Family and name of the table: the services of each address family have their own. */
 export function proxyTable(family: IpFamily): string {
@@ -76,6 +76,7 @@ export class ProxyPlanner {
   readonly #kinds: SetKinds;
   readonly #numbers = new IndexRanges();
   readonly #fragments = new WeakMap<ServicePortRow, Fragment>();
+  #rows: readonly ServicePortRow[] = [];
   #parts: readonly Part[] = Array.from({ length: partCount }, () => emptyPart);
 
   constructor(node: ProxyNode) {
@@ -84,19 +85,29 @@ export class ProxyPlanner {
     this.#kinds = setKinds(nftFamilies[node.family].address);
   }
 
+  /** `rows` in the order of their ids, those that did not change the same objects as before. */
   plan(rows: readonly ServicePortRow[]): NftTable {
-    const divided: ServicePortRow[][] = Array.from({ length: partCount }, () => []);
-    for (const row of rows) {
-      if (!this.#node.ownServiceIps.includes(row.clusterIp)) divided[partOf(row)]?.push(row);
-    }
-    this.#parts = this.#parts.map((part, i) => {
-      const own = divided[i] ?? [];
-      const isSame = own.length === part.rows.length && own.every((row, k) => row === part.rows[k]);
-      return isSame ? part : this.#partOf(own);
+    const before = this.#parts;
+    const touched = touchedParts(this.#rows, rows);
+    this.#rows = rows;
+    const isAnswered = (row: ServicePortRow): boolean =>
+      this.#node.ownServiceIps.includes(row.clusterIp);
+    this.#parts = before.map((part, i) => {
+      const { gone, come } = touched.get(i) ?? {};
+      if (gone === undefined || come === undefined) return part;
+      const kept = part.rows.filter((row) => !gone.has(row));
+      return this.#partOf(
+        mergeRows(
+          kept,
+          come.filter((row) => !isAnswered(row)),
+        ),
+      );
     });
     const parts = this.#parts;
-    const used = new Set(parts.flatMap(({ ranges }) => ranges));
-    this.#numbers.keepOnly((key) => used.has(key));
+    for (const i of touched.keys()) {
+      const used = new Set(parts[i]?.ranges);
+      for (const key of before[i]?.ranges ?? []) if (!used.has(key)) this.#numbers.giveBack(key);
+    }
     const names = new Set(Object.keys(this.#kinds.standing));
     for (const { elements } of parts) for (const name of elements.keys()) names.add(name);
     return {
@@ -138,6 +149,36 @@ export class ProxyPlanner {
     this.#fragments.set(row, made);
     return made;
   }
+}
+
+interface PartChange {
+  readonly gone: Set<ServicePortRow>;
+  readonly come: ServicePortRow[];
+}
+
+/** What differs between two lists in the order of their ids, by part. */
+function touchedParts(
+  before: readonly ServicePortRow[],
+  after: readonly ServicePortRow[],
+): ReadonlyMap<number, PartChange> {
+  const touched = new Map<number, PartChange>();
+  const changeOf = (row: ServicePortRow): PartChange => {
+    const part = partOf(row);
+    const known = touched.get(part) ?? { gone: new Set(), come: [] };
+    touched.set(part, known);
+    return known;
+  };
+  let at = 0;
+  for (const row of after) {
+    let old = before[at];
+    for (; old !== undefined && old.id < row.id; old = before[++at]) changeOf(old).gone.add(old);
+    if (old !== undefined && old.id === row.id) at++;
+    if (old === row) continue;
+    if (old?.id === row.id) changeOf(old).gone.add(old);
+    changeOf(row).come.push(row);
+  }
+  for (const old of before.slice(at)) changeOf(old).gone.add(old);
+  return touched;
 }
 
 /** Any number will do, if it stays the same. */

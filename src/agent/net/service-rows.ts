@@ -4,13 +4,21 @@ import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { IpFamily } from "../../lib/ip-range.ts";
 import type { LiveSets } from "../../live/live-set.ts";
-import { type NodePlace, type ServicePortRow, servicePortRows } from "./service-ports.ts";
+import {
+  compareRows,
+  mergeRows,
+  type NodePlace,
+  type ServicePortRow,
+  servicePortRows,
+} from "./service-ports.ts";
 
 const byService = "proxy-service";
 const zoneLabel = "topology.kubernetes.io/zone";
 
 export class ServiceRows {
   readonly #rows = new Map<string, readonly ServicePortRow[]>();
+  /** All of them in the order of their ids. */
+  #sorted: readonly ServicePortRow[] = [];
   /** Keys of services whose rows are to be made anew. */
   readonly #stale = new Set<string>();
   readonly #live: LiveSets;
@@ -51,7 +59,10 @@ export class ServiceRows {
 
   /** In the order of their ids; rows that did not change are the same objects as before. */
   all(): readonly ServicePortRow[] {
+    const gone = new Set<ServicePortRow>();
+    const come: ServicePortRow[] = [];
     for (const key of this.#stale) {
+      for (const row of this.#rows.get(key) ?? []) gone.add(row);
       const service = this.#live.of(services).get(key)?.object;
       if (service === undefined) {
         this.#rows.delete(key);
@@ -59,10 +70,14 @@ export class ServiceRows {
       }
       const slices = [...this.#live.of(endpointSlices).by(byService, key)];
       const objects = slices.map(({ object }) => object);
-      this.#rows.set(key, servicePortRows([service], objects, this.#place));
+      const rows = servicePortRows([service], objects, this.#place);
+      this.#rows.set(key, rows);
+      come.push(...rows);
     }
     this.#stale.clear();
-    return [...this.#rows.values()].flat().sort((a, b) => (a.id < b.id ? -1 : 1));
+    const kept = this.#sorted.filter((row) => !gone.has(row));
+    this.#sorted = mergeRows(kept, come.sort(compareRows));
+    return this.#sorted;
   }
 
   /** Reads this node's zone; whether it has changed. */

@@ -4,14 +4,16 @@ import type { ServicePortRow, Target } from "./service-ports.ts";
 
 /** `conntrack` argument lists that delete the flows which `after` no longer stands for. */
 export function staleFlows(
-  before: readonly ServicePortRow[],
-  after: readonly ServicePortRow[],
+  rowsBefore: readonly ServicePortRow[],
+  rowsAfter: readonly ServicePortRow[],
 ): readonly (readonly string[])[] {
+  const before = rowsBefore.filter(isUdp);
+  const after = rowsAfter.filter(isUdp);
   const now = new Map(after.map((row) => [row.id, row]));
   const was = new Map(before.map((row) => [row.id, row]));
   const commands: string[][] = [];
   for (const row of before) {
-    if (row.protocol !== "udp" || now.get(row.id) === row) continue;
+    if (now.get(row.id) === row) continue;
     const kept = new Set(now.get(row.id)?.all.map(keyOf));
     for (const target of row.all) {
       if (kept.has(keyOf(target))) continue;
@@ -23,7 +25,7 @@ export function staleFlows(
   for (const row of after) {
     // Packets sent before there was an endpoint have made a flow to nowhere.
     const wasEmpty = (was.get(row.id)?.all.length ?? 0) === 0;
-    if (row.protocol !== "udp" || row.all.length === 0 || !wasEmpty) continue;
+    if (row.all.length === 0 || !wasEmpty) continue;
     for (const place of places(row)) commands.push([...deleteUdp(row), ...place]);
   }
   return commands;
@@ -32,6 +34,10 @@ export function staleFlows(
 /** The tool looks at flows of IPv4 unless it is told. */
 function deleteUdp({ clusterIp }: ServicePortRow): readonly string[] {
   return ["-D", "-f", familyOf(clusterIp).toLowerCase(), "-p", "udp"];
+}
+
+function isUdp({ protocol }: ServicePortRow): boolean {
+  return protocol === "udp";
 }
 
 function places(row: ServicePortRow): readonly (readonly string[])[] {

@@ -12,7 +12,7 @@ export interface TableKeeperOptions {
   readonly onApplied?: (signal: AbortSignal) => Promise<void>;
 }
 
-/** Changes come in bursts: an update waits this long for its companions. */
+/** Changes come in bursts: the second one waits this long after the first for its companions. */
 const gatherMs = 10;
 const retryMs = 1000;
 /** Other programs flush the ruleset; the table is looked for this often. */
@@ -69,8 +69,11 @@ export class TableKeeper {
         for (const waiting of this.#waiting) {
           if (waiting.number <= number) waiting.resolve();
         }
+        const appliedMs = clock.monotonicMs();
         await this.#rung(signal);
-        if (!this.#isUrgent) await clock.sleep(gatherMs, signal);
+        const gatheredMs = clock.monotonicMs() - appliedMs;
+        if (!this.#isUrgent && gatheredMs < gatherMs)
+          await clock.sleep(gatherMs - gatheredMs, signal);
       } catch (error) {
         if (signal.aborted) return;
         const { name } = this.#options;

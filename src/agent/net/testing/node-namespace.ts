@@ -51,6 +51,11 @@ export class NodeNamespace {
       : undefined;
   }
 
+  /** Where the bundled nft lies. */
+  get nft(): string {
+    return this.#nft;
+  }
+
   /** The world as seen from inside the node's namespace. */
   get runtime(): Runtime {
     const real = this.#real;
