@@ -266,6 +266,27 @@ test("createServiceAccountTokens() verifies what it signed until it expires", as
   expect(JSON.stringify(keys)).not.toContain('"d"');
 });
 
+test("createServiceAccountTokens() believes tokens of clocks a minute apart, and no more", async () => {
+  const { clock, random } = createSimulatedRuntime(9);
+  const keyPem = await pki.serviceKeyPem;
+  const common = { keyPem, random, issuer: "https://own", audiences: ["own"] };
+  const at = (seconds: number) => {
+    const now = (): Date => new Date(clock.now().getTime() + seconds * 1000);
+    return createServiceAccountTokens({ ...common, clock: { ...clock, now } });
+  };
+  const claims = { namespace: "a", serviceAccount: { name: "b", uid: "1" } };
+  const { token } = await at(0).sign({ claims, audiences: [], expirationSeconds: 600 });
+  const isBelieved = async (seconds: number): Promise<boolean> =>
+    (await at(seconds).verify(token)) !== undefined;
+  expect(await Promise.all([-61, -60, 0, 659, 661].map(isBelieved))).toEqual([
+    false,
+    true,
+    true,
+    true,
+    false,
+  ]);
+});
+
 test("createServiceAccountTokens() is not fooled by algorithms, keys and key ids", async () => {
   const { clock, random } = createSimulatedRuntime(8);
   const keyPem = await pki.serviceKeyPem;

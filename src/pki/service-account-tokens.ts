@@ -3,6 +3,9 @@ import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "n
 import { errors, exportJWK, type JWK, jwtVerify, SignJWT } from "jose";
 import type { Clock, Random } from "../runtime/runtime.ts";
 
+/** Clocks of machines are apart a little: by so much, tokens may be of times past or to come. */
+const leewaySeconds = 60;
+
 export interface ObjectIdentity {
   readonly name: string;
   readonly uid: string;
@@ -203,6 +206,7 @@ async function verify(
       const { payload } = await jwtVerify(token, key, {
         issuer: [...by.issuers, legacyIssuer],
         currentDate: by.now,
+        clockTolerance: leewaySeconds,
         algorithms: [algorithmOf(key)],
       });
       const claims =

@@ -33,7 +33,7 @@ import { PodWorkers } from "./pod-workers.ts";
 import { Prober } from "./prober.ts";
 import { ResourceState } from "./resource-state.ts";
 import { followEvents, relistLoop, Watchdog } from "./runtime-watch.ts";
-import { ServiceAccountTokens } from "./service-account-tokens.ts";
+import { ServiceAccountTokens, sleepUntilRenewal } from "./service-account-tokens.ts";
 import { followStaticPods } from "./static-pod-files.ts";
 import { StatsReader } from "./stats.ts";
 import { criNames, type Pod } from "./types.ts";
@@ -255,7 +255,7 @@ function startLoops(scope: Scope, context: KubeletContext, workers: PodWorkers):
   scope.task("storage-limits", (signal) => storageLoop(context, workers, signal));
   scope.task("volumes", async (signal) => {
     while (!signal.aborted) {
-      await clock.sleep(limits.volumesRefreshMs, signal);
+      await sleepUntilRenewal(clock, limits.volumesRefreshMs, signal);
       await workers.refreshVolumes();
     }
   });

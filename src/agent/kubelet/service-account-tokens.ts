@@ -1,13 +1,16 @@
 /** Bound service account tokens for pods, asked of the API and renewed before they expire. */
 import type { Client } from "../../client/client.ts";
 import { serviceAccounts } from "../../client/resources.ts";
-import type { Runtime } from "../../runtime/runtime.ts";
+import type { Clock, Runtime } from "../../runtime/runtime.ts";
 import type { Pod } from "./types.ts";
 
 const limits = {
   /** Upstream renews at 80 % of the lifetime, and at the latest after a day. */
   lifetimeShare: 0.8,
   ageMsMax: 24 * 60 * 60 * 1000,
+  /** The API believes tokens that its clock says are from so little ahead. */
+  aheadMsMax: 60_000,
+  clockPollMs: 2_000,
 } as const;
 
 interface TokenAnswer {
@@ -21,6 +24,7 @@ export interface IssuedToken {
 }
 
 interface Held extends IssuedToken {
+  readonly issuedAtMs: number;
   readonly renewAtMs: number;
   readonly expiresAtMs: number;
 }
@@ -48,7 +52,9 @@ export class ServiceAccountTokens {
     const key = `${pod.metadata.uid} ${audience} ${expirationSeconds}`;
     const held = this.#held.get(key);
     const nowMs = this.#runtime.clock.now().getTime();
-    if (held !== undefined && nowMs < held.renewAtMs) return held;
+    // Where the clock was set back, the token is of a time to come: nobody believes it.
+    const isOfNow = held !== undefined && nowMs > held.issuedAtMs - limits.aheadMsMax;
+    if (isOfNow && nowMs < held.renewAtMs) return held;
     try {
       const fresh = await this.#request(pod, audience, expirationSeconds);
       this.#held.set(key, fresh);
@@ -87,6 +93,22 @@ export class ServiceAccountTokens {
     const expiresAtMs = new Date(expirationTimestamp).getTime();
     const lifetime = (expiresAtMs - nowMs) * limits.lifetimeShare;
     const renewAtMs = nowMs + Math.min(lifetime, limits.ageMsMax);
-    return { token, expirationTimestamp, expiresAtMs, renewAtMs };
+    return { token, expirationTimestamp, issuedAtMs: nowMs, expiresAtMs, renewAtMs };
+  }
+}
+
+/** Sleeps, but not on when the clock on the wall has been set back: tokens are to be renewed. */
+export async function sleepUntilRenewal(
+  clock: Clock,
+  ms: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const origin = (): number => clock.now().getTime() - clock.monotonicMs();
+  let latest = origin();
+  const end = clock.monotonicMs() + ms;
+  while (!signal.aborted && clock.monotonicMs() < end) {
+    await clock.sleep(Math.min(limits.clockPollMs, end - clock.monotonicMs()), signal);
+    if (origin() < latest - limits.aheadMsMax) return;
+    latest = Math.max(latest, origin());
   }
 }
