@@ -6,6 +6,7 @@ export interface PodFacts {
   readonly metadata: {
     readonly name: string;
     readonly uid: string;
+    readonly creationTimestamp?: string;
     readonly deletionTimestamp?: string;
   };
   readonly spec: { readonly hostNetwork?: boolean };

@@ -4,6 +4,7 @@ import { realHost } from "../../src/runtime/host.ts";
 import { testImage } from "../e2e/cluster.ts";
 import { isReady } from "../e2e/pod-facts.ts";
 import type { Bed } from "./bed.ts";
+import { moveClocks } from "./clock.ts";
 
 export interface Fault {
   readonly name: string;
@@ -48,6 +49,42 @@ function fillDisk(file: string): void {
   writeFileSync(file, Buffer.alloc(Math.max(0, bavail * bsize - spare)));
 }
 
+const hourSeconds = 3600;
+
+const hourly = JSON.stringify({
+  apiVersion: "batch/v1",
+  kind: "CronJob",
+  metadata: { name: "hourly" },
+  spec: {
+    schedule: "0 * * * *",
+    jobTemplate: { spec: { template: { spec: JSON.parse(podNamed("hourly", "true")).spec } } },
+  },
+});
+
+/** The pod runs, and both k3 and containerd say that it does since the given time from now. */
+async function startsAt(bed: Bed, name: string, seconds: number): Promise<void> {
+  await bed.cluster.run(["wait", "pod", name, "--for=condition=Ready", "--timeout=60s"]);
+  const [pod] = (await bed.pods()).filter(({ metadata }) => metadata.name === name);
+  const started = pod?.status.containerStatuses?.[0]?.state.running?.startedAt;
+  for (const time of [pod?.metadata.creationTimestamp, started]) {
+    const ahead = (new Date(time ?? "").getTime() - Date.now()) / 1000;
+    if (!(Math.abs(ahead - seconds) < 120)) throw new Error(`${name} is of ${time}`);
+  }
+}
+
+/** The token that the pod has now is one that the API takes. */
+async function tokenIsBelieved({ cluster }: Bed, name: string): Promise<void> {
+  const file = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+  await cluster.until(`the token of ${name} is believed`, async () => {
+    const token = await cluster.run(["exec", name, "--", "cat", file]);
+    const review = { apiVersion: "authentication.k8s.io/v1", kind: "TokenReview", spec: { token } };
+    const path = "jsonpath={.status.authenticated}";
+    return (
+      (await cluster.run(["create", "-f", "-", "-o", path], JSON.stringify(review))) === "true"
+    );
+  });
+}
+
 export const faults: readonly Fault[] = [
   {
     name: "k3",
@@ -88,6 +125,9 @@ export const faults: readonly Fault[] = [
         const before = victim?.status.containerStatuses?.[0]?.containerID;
         return pod === undefined || !isReady(pod) || status?.containerID !== before;
       });
+      await bed.settled();
+      // Containers that end again and again wait longer each time: the next fault is another's.
+      await bed.cluster.run(`delete pod ${victim?.metadata.name} --wait=true`);
     },
   },
   {
@@ -156,20 +196,26 @@ export const faults: readonly Fault[] = [
   },
   {
     name: "clock",
-    what: "the machine's clock goes an hour ahead, and back",
+    what: "the clock goes an hour ahead, and back",
     mayRestart: nobody,
     async run(bed) {
-      const setTo = (ms: number): void => {
-        Bun.spawnSync(["date", "-s", `@${(ms / 1000).toFixed(3)}`]);
-      };
-      const hour = 3_600_000;
-      setTo(Date.now() + hour);
+      const { cluster } = bed;
+      await cluster.run("apply -f -", hourly);
+      await moveClocks(hourSeconds);
       try {
+        await cluster.run("apply -f -", podNamed("ahead", "sleep 1000"));
+        await startsAt(bed, "ahead", hourSeconds);
         await execWorks(bed);
       } finally {
-        setTo(Date.now() - hour);
+        await moveClocks(0);
       }
-      await execWorks(bed);
+      await cluster.run("apply -f -", podNamed("back", "sleep 1000"));
+      await startsAt(bed, "back", 0);
+      for (const name of ["db-0", "ahead", "back"]) await tokenIsBelieved(bed, name);
+      const jobs = (await cluster.run("get jobs -o name")).trim().split("\n");
+      if (jobs.length > 1) throw new Error(`one hour makes ${jobs.join(", ")}`);
+      await cluster.run("delete cronjob hourly --cascade=foreground --wait=true");
+      await cluster.run("delete pod ahead back --wait=true");
     },
   },
 ];
