@@ -95,7 +95,7 @@ export class EvictionManager {
   async look(): Promise<PodRecord | undefined> {
     const { context, onLook } = this.#options;
     const observations = await this.#observe();
-    const nowMs = context.runtime.clock.now().getTime();
+    const nowMs = context.runtime.clock.monotonicMs();
     const before = this.#state.conditions.join();
     const demand = this.#state.observe(observations, nowMs);
     if (this.#state.conditions.join() !== before) await onLook();

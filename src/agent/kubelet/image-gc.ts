@@ -38,7 +38,7 @@ export class ImageGc {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options.runtime;
-    this.#startedMs = clock.now().getTime();
+    this.#startedMs = clock.monotonicMs();
     while (!signal.aborted) {
       await this.collect().catch((error: unknown) => {
         log.warn("Cannot remove unused images", { error: `${error}` });
@@ -51,7 +51,7 @@ export class ImageGc {
   async collect(): Promise<void> {
     const { settings, host, imageDir, runtime } = this.#options;
     const unused = await this.#unused();
-    const nowMs = runtime.clock.now().getTime();
+    const nowMs = runtime.clock.monotonicMs();
     const { imageMaximumGcAgeMs: ageMaxMs } = settings;
     const isKnownLongEnough = ageMaxMs > 0 && nowMs - this.#startedMs > ageMaxMs;
     const old = isKnownLongEnough
@@ -74,7 +74,7 @@ export class ImageGc {
   }
 
   async #free(images: readonly ImageRecord[], bytes: number): Promise<number> {
-    const nowMs = this.#options.runtime.clock.now().getTime();
+    const nowMs = this.#options.runtime.clock.monotonicMs();
     const victims = imagesToFree(images, {
       bytes,
       nowMs,
@@ -102,7 +102,7 @@ export class ImageGc {
   async #unused(): Promise<readonly ImageRecord[]> {
     const { cri, runtime } = this.#options;
     const [{ images }, used] = await Promise.all([cri.images.listImages({}), usedImages(cri)]);
-    const nowMs = runtime.clock.now().getTime();
+    const nowMs = runtime.clock.monotonicMs();
     const isUsed = ({ id, repoTags, repoDigests }: Image): boolean =>
       [id, ...repoTags, ...repoDigests].some((name) => used.has(name));
     for (const image of images) {

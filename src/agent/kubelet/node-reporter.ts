@@ -30,6 +30,8 @@ const limits = {
   retryMs: 200,
 } as const;
 
+type Quantities = Readonly<Record<string, string>>;
+
 export interface NodeReporterOptions {
   readonly runtime: Runtime;
   readonly host: Host;
@@ -97,7 +99,7 @@ export class NodeReporter {
       const pause = !this.#ready && young ? limits.notReadyEveryMs : nodeStatusUpdateMs;
       await runtime.clock.sleep(pause, signal);
       if (signal.aborted) return;
-      await this.update(false).catch((error: unknown) => {
+      await this.#correct().catch((error: unknown) => {
         runtime.log.warn("Cannot update the node status", { error: `${error}` });
       });
     }
@@ -112,6 +114,16 @@ export class NodeReporter {
       });
       await runtime.clock.sleep(done ? limits.leaseEveryMs : limits.retryMs * 5, signal);
     }
+  }
+
+  /** What others have made of the node meanwhile is set right: that nobody heard of it, say. */
+  async #correct(): Promise<void> {
+    const { client, identity } = this.#options;
+    this.#node = await client.get(nodes, "", identity.name).catch((error: unknown) => {
+      if (!isReason(error, "NotFound")) throw error;
+      return undefined;
+    });
+    await this.update(false);
   }
 
   async update(force: boolean): Promise<void> {
@@ -208,11 +220,17 @@ function handlerStatus({ name, features }: RuntimeHandler): core.NodeRuntimeHand
 }
 
 /** Heartbeats and free space apart, has anything changed? */
+/** Entries of `all` whose keys `own` has too. */
+function only(all: Quantities = {}, own: Quantities = {}): Quantities {
+  return Object.fromEntries(Object.entries(all).filter(([key]) => Object.hasOwn(own, key)));
+}
+
 function sameStatus(before: core.NodeStatus | undefined, now: core.NodeStatus): boolean {
   const strip = (status: core.NodeStatus | undefined): unknown => ({
     addresses: status?.addresses,
-    capacity: status?.capacity,
-    allocatable: status?.allocatable,
+    // Resources that others have added are left as they are.
+    capacity: only(status?.capacity, now.capacity),
+    allocatable: only(status?.allocatable, now.allocatable),
     images: status?.images?.map((image) => image.names),
     volumesInUse: status?.volumesInUse,
     nodeInfo: status?.nodeInfo,

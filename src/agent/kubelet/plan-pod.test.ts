@@ -103,6 +103,8 @@ test("planPod() restarts at once, then waits in CrashLoopBackOff", () => {
   const plan = planPod(facts(pod({}), { ...dead, backoffs }));
   expect(plan.steps).toEqual([]);
   expect(plan.againInMs).toBe(9_000);
+  const ahead = running(container("c", { state: "exited", exitCode: 1, finishedMs: 500_000 }));
+  expect(planPod(facts(pod({}), { ...ahead, backoffs })).againInMs).toBe(10_000);
   expect(plan.waiting.get("c")).toEqual({
     reason: "CrashLoopBackOff",
     message: "back-off 10s restarting failed container=c pod=p_n(u)",

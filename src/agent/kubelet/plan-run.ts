@@ -59,7 +59,9 @@ class RunPlan {
     if (backoff === undefined) return 0;
     // A container that ran long enough starts over with short delays.
     if (latest.finishedMs - backoff.sinceMs > 2 * crashBackoffLimits.msMax) return 0;
-    return Math.max(0, latest.finishedMs + backoff.delayMs - this.facts.nowMs);
+    // Where the clock was set back, the container has ended in times to come.
+    const passedMs = Math.max(0, this.facts.nowMs - latest.finishedMs);
+    return Math.max(0, backoff.delayMs - passedMs);
   }
 
   #crashLoop(name: string): Waiting {

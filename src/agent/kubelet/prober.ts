@@ -107,8 +107,9 @@ export class Prober {
     const { clock } = this.#options.runtime;
     const { signal } = probed.stop;
     const periodMs = (probe.periodSeconds ?? 10) * 1000;
-    const firstMs = probed.target.startedMs + (probe.initialDelaySeconds ?? 0) * 1000;
-    await clock.sleep(firstMs - clock.now().getTime(), signal);
+    // Where the clock was set back, the container has started in times to come.
+    const passedMs = Math.max(0, clock.now().getTime() - probed.target.startedMs);
+    await clock.sleep((probe.initialDelaySeconds ?? 0) * 1000 - passedMs, signal);
     let [successes, failures] = [0, 0];
     while (!signal.aborted) {
       const result = await this.#once(probed, probe);

@@ -96,7 +96,7 @@ class NodeReconciler {
       const message = `Node ${name} event: Registered Node ${name} in Controller`;
       this.#context.events.event(node, "Normal", "RegisteredNode", message);
     }
-    const silent = this.#silence(node, nowMs);
+    const silent = this.#silence(node);
     let current = node;
     if (silent !== undefined) {
       const conditions = planSilentConditions(node, silent, new Date(nowMs));
@@ -109,7 +109,7 @@ class NodeReconciler {
         );
       }
     }
-    current = await this.#setTaints(current, nowMs);
+    current = await this.#setTaints(current);
     const isReady = current.status?.conditions?.some(
       (c) => c.type === "Ready" && c.status === "True",
     );
@@ -122,8 +122,8 @@ class NodeReconciler {
     return { againInMs: Math.min(monitorMs, Math.max(1, nextMs - nowMs)) };
   }
 
-  async #setTaints(node: LiveNode, nowMs: number): Promise<LiveNode> {
-    const permission = this.#permission(node, nowMs);
+  async #setTaints(node: LiveNode): Promise<LiveNode> {
+    const permission = this.#permission(node);
     const taints = planTaints(node, timeNow(this.#context.runtime.clock), permission);
     const labels = planLabels(node);
     if (taints === undefined && labels === undefined) return node;
@@ -136,7 +136,7 @@ class NodeReconciler {
   }
 
   /** Asked only where it matters: a permission to add is used up. */
-  #permission(node: LiveNode, nowMs: number): Permission {
+  #permission(node: LiveNode): Permission {
     const ready = node.status?.conditions?.find(({ type }) => type === "Ready");
     if (ready === undefined || ready.status === "True") return "wait";
     const all = Array.from(this.#context.live.of(nodes).list(), ({ object }) => object).filter(
@@ -144,12 +144,14 @@ class NodeReconciler {
     );
     const isWanted = wantsEviction(node);
     return isWanted || isAllDown([node, ...all])
-      ? this.#pace.ask(node, [node, ...all], nowMs)
+      ? this.#pace.ask(node, [node, ...all], this.#context.runtime.clock.monotonicMs())
       : "wait";
   }
 
   /** Why the node counts as silent; a heartbeat is any change of its lease or its Ready time. */
-  #silence(node: LiveNode, nowMs: number): "never" | "stopped" | undefined {
+  #silence(node: LiveNode): "never" | "stopped" | undefined {
+    // What a clock on the wall shows may jump: what counts is for how long nothing was heard.
+    const nowMs = this.#context.runtime.clock.monotonicMs();
     const name = node.metadata.name ?? "";
     const lease = this.#context.live.of(leases).get(`kube-node-lease/${name}`)?.object;
     const ready = node.status?.conditions?.find(({ type }) => type === "Ready");

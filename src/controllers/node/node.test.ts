@@ -111,6 +111,20 @@ test("nextCidr() gives the first free part and none when all are used", () => {
   expect(nextCidr("10.0.0.0/31", 32, new Set(["10.0.0.0/32", "10.0.0.1/32"]))).toBeUndefined();
 });
 
+test("a clock that jumps makes no node silent, and hides none that is", async () => {
+  const world = await start();
+  const readiness = (): string | undefined =>
+    world.get(nodes, "n1").status?.conditions?.find(({ type }) => type === "Ready")?.status;
+  world.aheadMs = 3_600_000;
+  await passing(world, 20);
+  expect(readiness()).toBe("True");
+  world.aheadMs = -3_600_000;
+  await passing(world, 20);
+  expect(readiness()).toBe("True");
+  await passing(world, 20);
+  expect(readiness()).toBe("Unknown");
+});
+
 test("when every node is silent nobody is driven away", async () => {
   const world = await start(true);
   await passing(world, 60);

@@ -31,6 +31,8 @@ export class World {
     { readonly controller: Controller; readonly key: string }
   >();
   #timers: { readonly atMs: number; readonly controller: Controller; readonly key: string }[] = [];
+  /** By how much the clock on the wall has been set ahead. */
+  aheadMs = 0;
   /** Failures of reconciles, newest last. */
   readonly failures: unknown[] = [];
 
@@ -150,7 +152,7 @@ export class World {
 
   #clock(): Runtime["clock"] {
     return {
-      now: () => new Date(this.nowMs),
+      now: () => new Date(this.nowMs + this.aheadMs),
       monotonicMs: () => this.nowMs,
       // Others get a turn; no time passes by itself.
       sleep: () => new Promise((resolve) => setImmediate(resolve)),
