@@ -41,7 +41,7 @@ class CountingApi extends MemoryApi {
   }
 }
 
-test("a token is renewed at 80 % of its life, and when the clock goes back before its time", async () => {
+test("a token is renewed at 80 % of its life, and when the clock goes back", async () => {
   const { runtime, setAhead } = setUp();
   const api = new CountingApi();
   api.nowMs = () => runtime.clock.now().getTime();
@@ -59,7 +59,7 @@ test("a token is renewed at 80 % of its life, and when the clock goes back befor
   expect(await token()).toBe("token 3");
 });
 
-test("sleepUntilRenewal() ends when it is time, and soon after the clock was set back", async () => {
+test("sleepUntilRenewal() ends in time, and soon after the clock was set back", async () => {
   const { runtime, clock, setAhead } = setUp();
   const { signal } = new AbortController();
   const woken: number[] = [];
