@@ -266,7 +266,7 @@ test("createServiceAccountTokens() verifies what it signed until it expires", as
   expect(JSON.stringify(keys)).not.toContain('"d"');
 });
 
-test("createServiceAccountTokens() believes clocks that are a minute apart, and no more", async () => {
+test("createServiceAccountTokens() believes clocks a minute apart, and no more", async () => {
   const { clock, random } = createSimulatedRuntime(9);
   const keyPem = await pki.serviceKeyPem;
   const common = { keyPem, random, issuer: "https://own", audiences: ["own"] };
