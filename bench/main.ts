@@ -32,6 +32,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   ingress: async () => (await import("./ingress.ts")).ingressBench,
   dns: async () => (await import("./dns.ts")).dnsBench,
   scheduler: async () => (await import("./scheduler.ts")).schedulerBench,
+  security: async () => (await import("./security.ts")).securityBench,
 };
 
 export function median(values: readonly number[]): number {

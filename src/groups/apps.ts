@@ -33,7 +33,11 @@ import {
 } from "./pod-template.ts";
 import { workloadWarnings } from "./pod-warnings.ts";
 import { column, count, define, scale, wide } from "./row.ts";
-import { templateOfPods, validateStatefulSetSpec } from "./stateful-set-validation.ts";
+import {
+  templateOfPods,
+  validateStatefulSetChange,
+  validateStatefulSetSpec,
+} from "./stateful-set-validation.ts";
 import { validateCollisions, validateCounts, validateReplicaStatus } from "./workload-status.ts";
 
 type Workload = DeepReadonly<Deployment | ReplicaSet | DaemonSet | StatefulSet>;
@@ -53,10 +57,7 @@ function validateWorkload(
   if ("replicas" in object.spec) errors.push(...nonNegative("spec.replicas", object.spec.replicas));
   if ("minReadySeconds" in object.spec)
     errors.push(...nonNegative("spec.minReadySeconds", object.spec.minReadySeconds));
-  errors.push(...validatePods(selector, template, kind));
-  if (old !== undefined && kind !== "StatefulSet" && kind !== "DaemonSet")
-    errors.push(...validateImmutable(selector, old.spec.selector, "spec.selector"));
-  return errors;
+  return [...errors, ...validatePods(selector, template, kind)];
 }
 
 /** The template, which upstream looks at only where the selector can be used. */
@@ -71,6 +72,11 @@ function validatePods(
     return [invalid("spec.selector", selector, detail)];
   }
   return [...validateTemplateLabels(selector, template), ...validateTemplate(template, rules)];
+}
+
+function validateSameSelector(object: Workload, old: Workload | undefined): FieldError[] {
+  if (old === undefined) return [];
+  return validateImmutable(object.spec.selector, old.spec.selector, "spec.selector");
 }
 
 function templateOf(object: Workload): DeepReadonly<PodTemplateSpec> | undefined {
@@ -155,7 +161,10 @@ const deployment = define<Deployment>(deployments, {
   },
   status: true,
   generation: "annotations",
-  validate: (object, { old }) => validateDeployment(object, old),
+  validate: (object, { old }) => [
+    ...validateDeployment(object, old),
+    ...validateSameSelector(object, old),
+  ],
   validateStatus: ({ status }, { old }) =>
     validateReplicaStatus(status, old?.status, [
       "updatedReplicas",
@@ -188,7 +197,10 @@ const replicaSet = define<ReplicaSet>(replicaSets, {
   prepare(object, { verb }) {
     if (verb === "create") object.status = { replicas: 0 };
   },
-  validate: (object, { old }) => validateWorkload(object, old, "ReplicaSet"),
+  validate: (object, { old }) => [
+    ...validateWorkload(object, old, "ReplicaSet"),
+    ...validateSameSelector(object, old),
+  ],
   validateStatus: ({ status }, { old }) => validateReplicaStatus(status, old?.status, replicaParts),
   strategy: { warn: (one, context) => workloadWarnings<ReplicaSet>(one, context, templateOf) },
   subresources: { scale },
@@ -324,8 +336,9 @@ const statefulSet = define<StatefulSet>(statefulSets, {
     if (verb === "create") object.status = { replicas: 0, availableReplicas: 0 };
   },
   validate: (object, { old }) => [
-    ...validateWorkload(object, old, "StatefulSet", templateOfPods(object.spec)),
     ...validateStatefulSetSpec(object, old),
+    ...validateWorkload(object, old, "StatefulSet", templateOfPods(object.spec)),
+    ...(old === undefined ? [] : validateStatefulSetChange(object, old)),
   ],
   validateStatus: ({ status }, { old }) =>
     validateReplicaStatus(status, old?.status, statefulSetParts, "status.readyReplicas"),

@@ -26,6 +26,8 @@ type ReadJob = DeepReadonly<Job>;
 
 function jobSpecDefaults(spec: JobSpec, isTemplate: boolean): void {
   templateDefaults(spec.template);
+  for (const rule of spec.podFailurePolicy?.rules ?? [])
+    for (const pattern of rule.onPodConditions ?? []) pattern.status ||= "True";
   if (isTemplate) return;
   if (spec.completions === undefined && spec.parallelism === undefined) {
     spec.completions = 1;
@@ -37,8 +39,6 @@ function jobSpecDefaults(spec: JobSpec, isTemplate: boolean): void {
   spec.completionMode ??= "NonIndexed";
   spec.suspend ??= false;
   spec.podReplacementPolicy ??= spec.podFailurePolicy ? "Failed" : "TerminatingOrFailed";
-  for (const rule of spec.podFailurePolicy?.rules ?? [])
-    for (const pattern of rule.onPodConditions ?? []) pattern.status ||= "True";
 }
 
 /** The labels by which a job knows its pods, unless the user manages the selector. */

@@ -65,7 +65,7 @@ function validateBackend(
 
 function validatePath(path: DeepReadonly<HTTPIngressPath>, field: string): FieldError[] {
   const { pathType, path: text = "", backend } = path;
-  if (!pathType) return [required(`${field}.pathType`, "pathType must be specified")];
+  if (pathType === undefined) return [required(`${field}.pathType`, "pathType must be specified")];
   const errors: FieldError[] = [];
   const refuse = (detail: string): void => void errors.push(invalid(`${field}.path`, text, detail));
   const isPlain = pathType === "Exact" || pathType === "Prefix";

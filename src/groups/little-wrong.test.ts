@@ -173,6 +173,51 @@ describe("pods", () => {
   });
 });
 
+test("what is odd about files and ports is a warning", async () => {
+  const items = [
+    { key: "a", path: "b" },
+    { key: "c", path: "b/d" },
+  ];
+  const spec = {
+    containers: [{ ...container, ports: [{ containerPort: 81, hostIP: "10.0.0.1" }] }],
+    volumes: [
+      { name: "v", configMap: { name: "c", items } },
+      { name: "w", projected: { sources: [{}, { secret: { name: "s", items } }] } },
+    ],
+  };
+  const body = { metadata: { name: "odd" }, spec };
+  const { warnings } = await ask("POST", `${core}/pods?dryRun=All`, { body });
+  for (const text of [
+    'volume \\"v\\" (ConfigMap \\"c\\"): overlapping paths: \\"b/d\\" with \\"b\\"',
+    'volume \\"w\\" (Projected) has no sources provided',
+    '\\"b/d\\" (Secret \\"s\\") with \\"b\\" (Secret \\"s\\")',
+    "ports[0]: hostIP set without hostPort: {Name: HostPort:0 ContainerPort:81 Protocol:TCP " +
+      "HostIP:10.0.0.1}",
+  ])
+    expect(warnings).toContain(text);
+});
+
+test("a volume's node labels may get their present names, and no others", async () => {
+  const volumes = "/api/v1/persistentvolumes";
+  const affinity = (key: string): object => {
+    const matchExpressions = [{ key, operator: "In", values: ["a"] }];
+    return { required: { nodeSelectorTerms: [{ matchExpressions }] } };
+  };
+  const spec = {
+    accessModes: ["ReadWriteOnce"],
+    capacity: { storage: "1Gi" },
+    hostPath: { path: "/a" },
+    nodeAffinity: affinity("beta.kubernetes.io/os"),
+  };
+  await ask("POST", volumes, { body: { metadata: { name: "labelled" }, spec } });
+  const change = (key: string): Promise<Answer> => {
+    const body = { spec: { nodeAffinity: affinity(key) } };
+    return ask("PATCH", `${volumes}/labelled?dryRun=All`, { body, type: merge });
+  };
+  expect((await change("kubernetes.io/os")).message).toBeUndefined();
+  expect((await change("kubernetes.io/arch")).message).toContain("nodeAffinity: Invalid value");
+});
+
 describe("volumes", () => {
   const volume = {
     accessModes: ["ReadWriteOnce"],

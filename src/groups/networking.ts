@@ -22,7 +22,7 @@ import { isAddress } from "../lib/ip-range.ts";
 import { labelErrors, pathSegmentErrors, subdomainErrors } from "../lib/names.ts";
 import { formatSelector, labelSelectorOf } from "../lib/selector.ts";
 import { validateEndpointSlice } from "./endpoint-slice-validation.ts";
-import { forbidden, invalid, invalids, oneOf, required, tooLong } from "./field-errors.ts";
+import { forbidden, invalid, invalids, required, supported, tooLong } from "./field-errors.ts";
 import { classAnnotation, validateIngress } from "./ingress-validation.ts";
 import { validateDomainPath } from "./metadata.ts";
 import { cidrDetail, isCidr, validateNetworkPolicy } from "./network-policy-validation.ts";
@@ -78,7 +78,7 @@ function validateParameters(parameters: Parameters, field: string): FieldError[]
   if (apiGroup !== undefined)
     errors.unshift(...invalids(`${field}.apiGroup`, apiGroup, subdomainErrors(apiGroup)));
   if (scope === undefined) return [...errors, required(`${field}.scope`)];
-  errors.push(...oneOf(`${field}.scope`, scope, ["Cluster", "Namespace"]));
+  errors.push(...supported(`${field}.scope`, scope, ["Cluster", "Namespace"]));
   const at = `${field}.namespace`;
   if (scope === "Namespace") {
     if (!namespace) errors.push(required(at, "`parameters.scope` is set to 'Namespace'"));
@@ -175,7 +175,7 @@ const serviceCIDR = define<ServiceCIDR>(serviceCIDRs, {
 function cidrsErrors(cidrs: readonly string[]): FieldError[] {
   const errors: FieldError[] = [];
   if (cidrs.length === 0) errors.push(required("spec.cidrs", "at least one CIDR required"));
-  if (cidrs.length > 2) errors.push(invalid("spec.cidrs", cidrs, "may only hold up to 2 values"));
+  if (cidrs.length > 2) return [invalid("spec.cidrs", cidrs, "may only hold up to 2 values")];
   cidrs.forEach((cidr, index) => {
     if (!isCidr(cidr)) errors.push(invalid(`spec.cidrs[${index}]`, cidr, cidrDetail));
   });

@@ -14,6 +14,7 @@ import { labelErrors } from "../lib/names.ts";
 import { parseQuantity, tryParseQuantity } from "../lib/quantity.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
 import type { KubeObject } from "../schema/object.ts";
+import { volumeWarnings } from "./volume-warnings.ts";
 
 type ReadSpec = DeepReadonly<PodSpec>;
 
@@ -104,6 +105,7 @@ export function podWarnings(
         return text === undefined ? [] : [`${at}.volumes[${index}].${type}: ${text}`];
       }),
     ),
+    ...(spec.volumes ?? []).flatMap(volumeWarnings),
     ...duplicates(spec.hostAliases ?? [], `${at}.hostAliases`, "ip"),
     ...duplicates(spec.imagePullSecrets ?? [], `${at}.imagePullSecrets`, "name"),
     ...(spec.imagePullSecrets ?? []).flatMap(({ name }, index) =>
@@ -246,9 +248,10 @@ function portWarnings(spec: ReadSpec, at: string): string[] {
       }),
     ),
   );
-  const warnings = ports.flatMap((one, index) =>
-    ports.slice(0, index).flatMap((other) => overlap(one, other) ?? []),
-  );
+  const warnings = ports.flatMap((one, index) => [
+    ...lostAddress(one),
+    ...ports.slice(0, index).flatMap((other) => overlap(one, other) ?? []),
+  ]);
   const names = new Map<string, string>();
   for (const { port, field } of ports) {
     if (!port.name) continue;
@@ -261,6 +264,14 @@ function portWarnings(spec: ReadSpec, at: string): string[] {
       );
   }
   return warnings;
+}
+
+/** An address of the host says nothing without a port there; Go's words for the port. */
+function lostAddress({ port, field }: PlacedPort): readonly string[] {
+  const { name = "", hostIP = "", hostPort = 0, containerPort, protocol = "" } = port;
+  if (hostIP === "" || hostPort !== 0) return [];
+  const shown = `Name:${name} HostPort:0 ContainerPort:${containerPort} Protocol:${protocol}`;
+  return [`${field}: hostIP set without hostPort: {${shown} HostIP:${hostIP}}`];
 }
 
 function overlap(one: PlacedPort, other: PlacedPort): string | undefined {

@@ -36,6 +36,7 @@ export const podDisruptionBudget: ResourceDefinition = define<PodDisruptionBudge
   podDisruptionBudgets,
   {
     shortNames: ["pdb"],
+    metadataLast: true,
     columns: [
       column("Min Available", (one) => String(one.spec?.minAvailable ?? "N/A")),
       column("Max Unavailable", (one) => String(one.spec?.maxUnavailable ?? "N/A")),

@@ -1,42 +1,22 @@
 /** Requests made to cost much, to reach what they may not, or to leave traces for good. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { FlowControl } from "../api/flowcontrol/flow-control.ts";
-import { WatchCounts } from "../api/flowcontrol/watch-counts.ts";
-import { createApiApp } from "../api/http.ts";
-import { webFetch } from "../api/test-http.ts";
 import { clusterRoleBindings, clusterRoles, roleBindings } from "../client/resources.ts";
-import { createMetrics } from "../runtime/metrics.ts";
-import { openWorld, type World } from "./test-world.ts";
+import { openApp, sendDistinct, type TestApp } from "./test-app.ts";
+import type { World } from "./test-world.ts";
 
 const configMaps = "/api/v1/namespaces/default/configmaps";
 const object = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "one" } };
-const metrics = createMetrics();
+let app: TestApp;
 let world: World;
-let app: ReturnType<typeof createApiApp>;
 
 beforeAll(async () => {
-  world = await openWorld();
-  const { runtime, live, client, pipeline } = world;
-  const watches = new WatchCounts();
-  app = createApiApp({
-    pipeline,
-    runtime,
-    metrics,
-    gate: new FlowControl({ runtime, live, client, metrics, watches, serverLimit: 600 }),
-    authenticate: async (headers) => {
-      const name = headers.get("x-user") ?? "root";
-      const groups = name === "root" ? ["system:masters"] : [];
-      return { name, uid: "", groups: [...groups, "system:authenticated"], extra: {} };
-    },
-    health: async () => [],
-    version: {},
-    serverAddress: "",
-  });
+  app = await openApp();
+  world = app.world;
 });
-afterAll(() => world[Symbol.asyncDispose]());
+afterAll(() => app[Symbol.asyncDispose]());
 
 function send(path: string, init: RequestInit = {}): Promise<Response> {
-  return webFetch(app, new Request(`https://localhost${path}`, init));
+  return app.send(path, init);
 }
 
 /** The answer's code, and the processor time in milliseconds that it took. */
@@ -246,18 +226,10 @@ test("a GET that runs something needs the right to create", async () => {
 });
 
 test("requests that differ in everything leave no more traces than a few", async () => {
-  const ask = async (i: number): Promise<void> => {
-    const headers = { "x-user": `user-${i}`, "user-agent": `agent-${i}`, "audit-id": `id-${i}` };
-    const accept = `application/json;v=${i}`;
-    await send(`/apis/group-${i}.example.com/v${i}/things-${i}/name-${i}`, { headers });
-    await send(`/path-${i}/of/nothing?query-${i}`, { headers });
-    await send(`${configMaps}/name-${i}`, { headers: { ...headers, accept } });
-    await send(`${configMaps}?labelSelector=l${i}`, { headers, method: "OPTIONS" });
-  };
-  for (let i = 0; i < 300; i++) await ask(i);
-  const before = metrics.text().length;
-  for (let i = 300; i < 1_500; i++) await ask(i);
-  expect(metrics.text().length - before).toBeLessThan(2_000);
+  for (let i = 0; i < 300; i++) await sendDistinct(app, i);
+  const before = app.metrics.text().length;
+  for (let i = 300; i < 1_500; i++) await sendDistinct(app, i);
+  expect(app.metrics.text().length - before).toBeLessThan(2_000);
 });
 
 test("there is nothing to profile or debug by, but what upstream's names are for", async () => {

@@ -13,7 +13,7 @@ import type {
 import type { Resource } from "../client/client.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import { ageOf } from "../lib/human-duration.ts";
-import { subdomainErrors } from "../lib/names.ts";
+import { pathSegmentErrors, subdomainErrors } from "../lib/names.ts";
 import { semanticEqual } from "../lib/semantic-equal.ts";
 import { copyJson } from "../schema/copy.ts";
 import { zeroMember } from "../schema/decode.ts";
@@ -56,6 +56,8 @@ export interface Row<T extends KubeObject> {
   readonly defaults?: (object: T) => void;
   /** True where only `validate` judges the metadata of new objects, if anyone does. */
   readonly nameless?: boolean;
+  /** True where new objects' metadata is judged when nothing else is wrong, as any path's part. */
+  readonly metadataLast?: boolean;
   /** True where names are judged again with each update. */
   readonly namesOnUpdate?: boolean;
   /** What names must look like; by default RFC 1123 subdomains. */
@@ -267,6 +269,13 @@ function strategyOf<T extends KubeObject>(identity: Resource<T>, row: Row<T>): S
       const finalizers = (judged ?? []).flatMap((name, index) =>
         finalizerErrors(name, `metadata.finalizers[${index}]`),
       );
+      if (row.metadataLast === true && context.old === undefined) {
+        const errors = row.validate?.(object, context) ?? [];
+        const names = { namespaced: identity.namespaced, nameRule: pathSegmentErrors };
+        return errors.length > 0
+          ? errors
+          : [...validateMetadata(object.metadata, { ...names, isUpdate: false }), ...finalizers];
+      }
       const isJudged = row.nameless !== true || context.old !== undefined;
       const meta = !isJudged
         ? []

@@ -80,28 +80,33 @@ export function validateStatefulSetSpec(
       invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"),
     );
   errors.push(...validateUpdateStrategy(spec), ...validateRetention(spec));
-  errors.push(...nonNegative("spec.ordinals.start", ordinals?.start));
-  if (old === undefined) {
+  if (old === undefined)
     (spec.volumeClaimTemplates ?? []).forEach((claim, index) => {
       errors.push(...validateClaimSpec(claim.spec, `spec.volumeClaimTemplates[${index}].spec`));
     });
-    if (serviceName)
-      errors.push(...invalids("spec.serviceName", serviceName, labelErrors(serviceName)));
-    return errors;
-  }
+  errors.push(...nonNegative("spec.ordinals.start", ordinals?.start));
+  if (old === undefined && serviceName)
+    errors.push(...invalids("spec.serviceName", serviceName, labelErrors(serviceName)));
+  return errors;
+}
+
+/** What of a stateful set may not change as it did. */
+export function validateStatefulSetChange(
+  { spec }: DeepReadonly<StatefulSet>,
+  old: DeepReadonly<StatefulSet>,
+): FieldError[] {
   const frozen = (one: ReadSpec): unknown => {
     const rest: Record<string, unknown> = { ...one };
     for (const key of mutable) delete rest[key];
     return rest;
   };
-  if (!semanticEqual(frozen(spec), frozen(old.spec)))
-    errors.push(
-      forbidden(
-        "spec",
-        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', " +
-          "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and " +
-          "'minReadySeconds' are forbidden",
-      ),
-    );
-  return errors;
+  if (semanticEqual(frozen(spec), frozen(old.spec))) return [];
+  return [
+    forbidden(
+      "spec",
+      "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', " +
+        "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and " +
+        "'minReadySeconds' are forbidden",
+    ),
+  ];
 }

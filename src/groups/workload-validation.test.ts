@@ -67,8 +67,8 @@ describe("stateful sets", () => {
         "updateStrategy 'RollingUpdate'",
       'spec.persistentVolumeClaimRetentionPolicy.whenDeleted: Unsupported value: "Keep": ' +
         'supported values: "Delete", "Retain"',
-      "spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0",
       "spec.volumeClaimTemplates[0].spec.resources[storage]: Required value",
+      "spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0",
       'spec.serviceName: Invalid value: "a.b": must not contain dots',
     ]);
   });

@@ -20,6 +20,14 @@ test("mergeScore() keeps what was not run and renews what was", () => {
   expect(next.helm?.failed.install).toHaveLength(301);
 });
 
+test("mergeScore() keeps the reason of what fails again", () => {
+  const again = mergeScore(first, "helm", "Helm v4", [
+    { name: "upgrade", problem: "line 7: false" },
+    { name: "test", problem: "new" },
+  ]);
+  expect(again.helm?.failed).toEqual({ upgrade: "it broke", test: "new" });
+});
+
 test("renderScore() shows each suite, and what fails", () => {
   const text = renderScore({ ...first, envtest: { title: "envtest", passed: ["a"], failed: {} } });
   expect(text).toContain("| envtest | envtest | 1 of 1 |\n| helm | Helm v4 | 2 of 3 |");

@@ -11,7 +11,10 @@ export type Score = Readonly<Record<string, SuiteScore>>;
 
 const problemCharactersMax = 300;
 
-/** The newest result of each test stands; those that were not run keep theirs. */
+/**
+ * The newest result of each test stands; those that were not run keep theirs, and those that fail
+ * again the reason that stands there, which somebody may have found out.
+ */
 export function mergeScore(
   score: Score,
   suite: string,
@@ -27,7 +30,7 @@ export function mergeScore(
   const failed = Object.fromEntries([
     ...Object.entries(before.failed).filter(([name]) => !ran.has(name)),
     ...results.flatMap(({ name, problem }) =>
-      problem === undefined ? [] : [[name, oneLine(problem)] as const],
+      problem === undefined ? [] : [[name, before.failed[name] ?? oneLine(problem)] as const],
     ),
   ]);
   return { ...score, [suite]: { title, passed: passed.sort(), failed } };

@@ -1,5 +1,5 @@
 /** Differences that stay, each with its reason. */
-import { type Exchange, isObject, type Json, type JsonObject } from "./client.ts";
+import { type Answer, type Exchange, isObject, type Json, type JsonObject } from "./client.ts";
 import type { Difference } from "./compare.ts";
 
 interface Allowed {
@@ -17,16 +17,27 @@ const ownDocuments = new Set([
   "/flagz",
 ]);
 const failed = new WeakSet<Exchange>();
+const refusedEmpty = new WeakSet<Exchange>();
+
+function same(text: string, _: number, all: readonly string[]): boolean {
+  return text.includes("<empty>") && text === all[0];
+}
 
 function wrapsAround({ headers, body }: Exchange): boolean {
   const type = headers?.["content-type"] ?? "";
-  return (
-    type.startsWith("application/strategic") && /:(2147483648|4294967296)\b/.test(textOf(body))
-  );
+  const goesAround = /^application\/(strategic-merge|apply)-patch/.test(type);
+  return goesAround && /:(2147483648|4294967296)\b/.test(textOf(body));
 }
 
-function hasNodePort({ path, body }: Exchange, port: number): boolean {
-  return /\/services\?.*dryRun/.test(path) && textOf(body).includes(`"nodePort":${port}`);
+/** A dry run that asks for a port out of the range. */
+function triesNodePort({ path, body }: Exchange): boolean {
+  const ports = [...textOf(body).matchAll(/"nodePort":(-?\d+)/g)].map(([, port]) => Number(port));
+  return /\/services\b.*dryRun/.test(path) && ports.some((port) => port < 30000 || port > 32767);
+}
+
+/** Whether a body gives something empty. */
+function givesEmpty({ body }: Exchange): boolean {
+  return /:(\[\]|\{\})/.test(textOf(body));
 }
 
 function textOf(body: Exchange["body"]): string {
@@ -50,8 +61,15 @@ const allowed: readonly Allowed[] = [
   },
   {
     reason: "what is given empty is as what is not given: no generation counts it, nobody owns it",
+    fits: ({ path, upstream, k3 }, exchange) =>
+      refusedEmpty.has(exchange) ||
+      (/\.(generation|managers)\b/.test(path) && givesEmpty(exchange)) ||
+      [upstream, k3].map((text) => String(text).replaceAll("<value>", "<empty>")).every(same),
+  },
+  {
+    reason: "fields behind gates that are off go before anybody counts what changed",
     fits: ({ path }, { path: asked }) =>
-      /\/(networkpolicies|resourceslices)\//.test(asked) && /\.(generation|managers)\b/.test(path),
+      path === ".body.metadata.generation" && asked.includes("/resourceslices/"),
   },
   {
     reason: "upstream loses the record of managers where an item of a keyed list has no key",
@@ -61,12 +79,12 @@ const allowed: readonly Allowed[] = [
       upstream === undefined,
   },
   {
-    reason: "numbers that do not fit are refused, not wrapped around, in strategic patches",
+    reason: "numbers that do not fit are refused, not wrapped around, in patches that skip JSON",
     fits: (_, exchange) => wrapsAround(exchange),
   },
   {
     reason: "a dry run looks at the range of node ports too",
-    fits: ({ upstream }, exchange) => upstream !== "" && hasNodePort(exchange, -1),
+    fits: (_, exchange) => triesNodePort(exchange),
   },
   {
     reason: "a request with wrong options is refused before anybody says what is deprecated",
@@ -139,9 +157,13 @@ const allowed: readonly Allowed[] = [
   },
 ];
 
-/** Remembers that upstream itself could not answer. */
-export function upstreamFailed(exchange: Exchange): void {
-  failed.add(exchange);
+const aboutEmpty = /is immutable|for an Ephemeral Container|fields are allowed at the root/;
+
+/** Remembers that upstream itself could not answer, or minds what is given empty. */
+export function noteUpstream(exchange: Exchange, { status, body }: Answer): void {
+  if (status === 0 || status === 500) failed.add(exchange);
+  if (status === 422 && givesEmpty(exchange) && aboutEmpty.test(JSON.stringify(body)))
+    refusedEmpty.add(exchange);
 }
 
 /** Why this difference is no failure; undefined when it is one. */

@@ -1,5 +1,5 @@
 /** Sends each request to both servers and keeps how the answers differ. */
-import { allowedFor, upstreamFailed } from "./allowed.ts";
+import { allowedFor, noteUpstream } from "./allowed.ts";
 import { type Answer, type Exchange, isObject, type JsonObject, send } from "./client.ts";
 import { type Difference, describeDifference, differences, signatureOf } from "./compare.ts";
 import { normalise, textOf } from "./normal.ts";
@@ -35,7 +35,7 @@ export class Pair {
       send(this.#servers.k3, exchanges.k3),
     ]);
     this.count += 1;
-    if (upstream.status === 0 || upstream.status === 500) upstreamFailed(exchanges.upstream);
+    noteUpstream(exchanges.upstream, upstream);
     const given = [textOf(exchanges.upstream), textOf(exchanges.k3)];
     const found = differences(normalise(upstream, given), normalise(k3, given)).filter(
       (one) => !this.#isAllowed(one, exchanges.upstream),

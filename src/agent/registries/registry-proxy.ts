@@ -1,4 +1,5 @@
 /** Asks registries on containerd's behalf: rewrites repositories and logs in. */
+import { sameSecret } from "../../lib/same-secret.ts";
 import type { Runtime, TlsOptions } from "../../runtime/runtime.ts";
 import type { ProxiedEndpoint } from "./hosts-files.ts";
 
@@ -46,7 +47,7 @@ export class RegistryProxy {
     const { pathname } = new URL(request.url);
     const [, secret = "", registry = "", index = "", ...rest] = pathname.split("/");
     const key = `${decodeURIComponent(registry)}/${index}`;
-    const endpoint = secret === this.#secret ? this.#endpoints.get(key) : undefined;
+    const endpoint = sameSecret(secret, this.#secret) ? this.#endpoints.get(key) : undefined;
     if (endpoint === undefined) return new Response("not found", { status: 404 });
     if (request.method !== "GET" && request.method !== "HEAD") {
       return new Response("only reading is allowed", { status: 405 });

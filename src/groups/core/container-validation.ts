@@ -168,7 +168,7 @@ function validateResizePolicy(
 const ruleLimits = { rulesMax: 20, valuesMax: 255 } as const;
 
 /** A container's own restart policy and its rules by exit code. */
-function validateRestart(container: ReadContainer, field: string): FieldError[] {
+function validateRestart(container: ReadContainer, field: string, isInit = false): FieldError[] {
   const { restartPolicy, restartPolicyRules: rules = [] } = container;
   const errors: FieldError[] = [];
   if (restartPolicy !== undefined)
@@ -179,6 +179,8 @@ function validateRestart(container: ReadContainer, field: string): FieldError[] 
     errors.push(
       required(`${field}.restartPolicy`, "must specify restartPolicy when restart rules are used"),
     );
+  // Upstream stops here for init containers.
+  if (restartPolicy === undefined && isInit) return errors;
   if (rules.length > ruleLimits.rulesMax)
     errors.push(tooMany(`${field}.restartPolicyRules`, rules.length, ruleLimits.rulesMax));
   rules.forEach(({ action, exitCodes }, index) => {
@@ -279,7 +281,7 @@ export function validateContainers(spec: ReadSpec, field: string): FieldError[] 
     const at = `${field}.initContainers[${index}]`;
     errors.push(...validateCommon(container, spec, at));
     unique(container, at);
-    errors.push(...validateRestart(container, at), ...validateInit(container, at));
+    errors.push(...validateRestart(container, at, true), ...validateInit(container, at));
     errors.push(...validateHostPorts([container], `${field}.initContainers`));
     if (container.restartPolicy === "Always")
       errors.push(...validateProbesAndHooks(container, at, grace));

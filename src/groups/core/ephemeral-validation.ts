@@ -9,12 +9,14 @@ import { validateCommon } from "./container-validation.ts";
 /** What is for containers that a pod depends on. */
 const notEphemeral = [
   "ports",
+  "resources",
+  "resizePolicy",
+  "restartPolicy",
+  "restartPolicyRules",
   "livenessProbe",
   "readinessProbe",
   "startupProbe",
   "lifecycle",
-  "restartPolicy",
-  "resizePolicy",
 ] as const;
 
 /** The errors of the ephemeral containers of a spec, which stands at `field`. */
@@ -26,15 +28,19 @@ export function validateEphemeral(spec: DeepReadonly<PodSpec>, field: string): F
   const detail = "cannot be set for an Ephemeral Container";
   (spec.ephemeralContainers ?? []).forEach((container, index) => {
     const at = `${field}.ephemeralContainers[${index}]`;
-    const { name, targetContainerName: target, resources } = container;
+    const { name, targetContainerName: target } = container;
     errors.push(...validateCommon(container as DeepReadonly<Container>, spec, at));
     if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
     names.add(name);
     if (target && !otherNames.includes(target))
       errors.push(notFound(`${at}.targetContainerName`, target));
-    for (const key of notEphemeral)
-      if (!semanticEqual(container[key], undefined)) errors.push(forbidden(`${at}.${key}`, detail));
-    if (!semanticEqual(resources, {})) errors.push(forbidden(`${at}.resources`, detail));
+    for (const key of notEphemeral) {
+      const given = container[key];
+      // Resources are no pointer in Go, so that empty ones are none.
+      const isNone = key === "resources" ? semanticEqual(given, {}) : given === undefined;
+      if (!isNone && !(Array.isArray(given) && given.length === 0))
+        errors.push(forbidden(`${at}.${key}`, detail));
+    }
     (container.volumeMounts ?? []).forEach((mount, place) => {
       for (const key of ["subPath", "subPathExpr"] as const)
         if (mount[key]) errors.push(forbidden(`${at}.volumeMounts[${place}].${key}`, detail));

@@ -5,7 +5,7 @@ import type { Event, ObjectReference } from "../../gen/core-v1.ts";
 import type { Event as EventsV1Event } from "../../gen/events-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { ageOf } from "../../lib/human-duration.ts";
-import { labelKeyErrors, pathSegmentErrors, subdomainErrors } from "../../lib/names.ts";
+import { labelKeyErrors, subdomainErrors } from "../../lib/names.ts";
 import { semanticEqual } from "../../lib/semantic-equal.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { invalid, invalids, required } from "../field-errors.ts";
@@ -177,13 +177,8 @@ export const event: ResourceDefinition = define<Event>(events, {
     type: (one) => one.type ?? "",
   },
   ttlSeconds: eventTtlSeconds,
-  nameless: true,
-  validate(object, { old }) {
-    const errors = validateEvent(object, "v1");
-    if (errors.length > 0 || old !== undefined) return errors;
-    const names = { namespaced: true, nameRule: pathSegmentErrors, isUpdate: false };
-    return validateMetadata(object.metadata, names);
-  },
+  metadataLast: true,
+  validate: (object) => validateEvent(object, "v1"),
 });
 
 /** Renames fields, leaving out those that are not set. */

@@ -169,6 +169,30 @@ export function validateVolume(
   return old === undefined ? errors : [...errors, ...validateChange(object, old)];
 }
 
+/** What node labels were called before; such keys may get their present name. */
+const presentKeys: Readonly<Record<string, string>> = {
+  "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+  "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+  "beta.kubernetes.io/os": "kubernetes.io/os",
+  "beta.kubernetes.io/arch": "kubernetes.io/arch",
+  "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+};
+
+function sameAffinity(spec: Spec, before: Spec): boolean {
+  const [terms, old] = [spec, before].map(
+    (one) => one.nodeAffinity?.required?.nodeSelectorTerms ?? [],
+  );
+  const renamed = old?.map((term, place) => ({
+    ...term,
+    matchExpressions: term.matchExpressions?.map((one, index) => {
+      const key = terms?.[place]?.matchExpressions?.[index]?.key;
+      // Go's map has an empty name for a label that never had another.
+      return key === (presentKeys[one.key] ?? "") ? { ...one, key } : one;
+    }),
+  }));
+  return semanticEqual(terms, renamed);
+}
+
 function validateChange(
   { spec }: DeepReadonly<PersistentVolume>,
   { spec: before }: DeepReadonly<PersistentVolume>,
@@ -184,7 +208,8 @@ function validateChange(
       ),
     );
   errors.push(...validateImmutable(spec.volumeMode, before.volumeMode, "volumeMode"));
-  if (before.nodeAffinity && !semanticEqual(spec.nodeAffinity, before.nodeAffinity))
+  const isSame = before.nodeAffinity === undefined || sameAffinity(spec, before);
+  if (!isSame)
     errors.push(
       invalid(
         "nodeAffinity",

@@ -93,16 +93,10 @@ function validateProbe(
   ] as const)
     errors.push(...nonNegative(`${field}.${key}`, probe[key]));
   const grace = probe.terminationGracePeriodSeconds;
+  const at = `${field}.terminationGracePeriodSeconds`;
+  if (grace !== undefined && grace <= 0) errors.push(invalid(at, grace, "must be greater than 0"));
   if (grace !== undefined && name === "readinessProbe")
-    errors.push(
-      invalid(
-        `${field}.terminationGracePeriodSeconds`,
-        grace,
-        "must not be set for readinessProbes",
-      ),
-    );
-  else if (grace !== undefined && grace <= 0)
-    errors.push(invalid(`${field}.terminationGracePeriodSeconds`, grace, "must be greater than 0"));
+    errors.push(invalid(at, grace, "must not be set for readinessProbes"));
   if (name !== "readinessProbe" && probe.successThreshold !== 1)
     errors.push(invalid(`${field}.successThreshold`, probe.successThreshold, "must be 1"));
   return errors;

@@ -3,6 +3,7 @@ import type { FieldError } from "../../api/resource-definition.ts";
 import type {
   CSIVolumeSource,
   DownwardAPIVolumeFile,
+  ImageVolumeSource,
   KeyToPath,
   PodSpec,
   Volume,
@@ -10,7 +11,7 @@ import type {
 } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelErrors, subdomainErrors } from "../../lib/names.ts";
-import { duplicate, forbidden, invalid, invalids, required } from "../field-errors.ts";
+import { duplicate, forbidden, invalid, invalids, oneOf, required } from "../field-errors.ts";
 import { compareQuantities } from "../quantities.ts";
 import { validateFieldRef, validateResourceRef, volumeFieldPaths } from "./env-validation.ts";
 import {
@@ -149,6 +150,15 @@ function validateCsi(csi: DeepReadonly<CSIVolumeSource>, at: string): FieldError
   return [...errors, ...invalids(`${at}.name`, name, subdomainErrors(name))];
 }
 
+/** What a template leaves open the pods are asked for. */
+function validateImage(image: DeepReadonly<ImageVolumeSource>, at: string): FieldError[] {
+  const isOfPod = at.startsWith("spec.volumes");
+  return [
+    ...(isOfPod && !image.reference ? [required(`${at}.reference`)] : []),
+    ...oneOf(`${at}.pullPolicy`, image.pullPolicy, ["Always", "IfNotPresent", "Never"]),
+  ];
+}
+
 function validateSource(volume: ReadVolume, field: string): FieldError[] {
   const errors: FieldError[] = [];
   if (volume.secret) {
@@ -168,7 +178,7 @@ function validateSource(volume: ReadVolume, field: string): FieldError[] {
     errors.push(...validateMode(volume.downwardAPI.defaultMode, `${at}.defaultMode`));
     errors.push(...validateFiles(volume.downwardAPI.items ?? [], at));
   }
-  if (volume.image && !volume.image.reference) errors.push(required(`${field}.image.reference`));
+  if (volume.image) errors.push(...validateImage(volume.image, `${field}.image`));
   if (compareQuantities(volume.emptyDir?.sizeLimit ?? "0", "0") < 0) {
     const detail = "SizeLimit field must be a valid resource quantity";
     errors.push(forbidden(`${field}.emptyDir.sizeLimit`, detail));

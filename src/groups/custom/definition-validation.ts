@@ -67,22 +67,25 @@ function requiredNames(names: Names | undefined): FieldError[] {
 export function namesErrors(names: Names, path: string): FieldError[] {
   const { plural, singular, kind, listKind, shortNames = [], categories = [] } = names;
   const errors: FieldError[] = [];
-  const label = (field: string, value: string | undefined, intro = ""): void => {
-    const wrong = value ? label1035Errors(intro === "" ? value : value.toLowerCase()) : [];
+  const item = (field: string, value: string, intro = ""): void => {
+    const wrong = label1035Errors(intro === "" ? value : value.toLowerCase());
     if (wrong.length === 0) return;
     errors.push(invalid(`${path}.${field}`, value, `${intro}${wrong.join(",")}`));
+  };
+  const label = (field: string, value: string | undefined, intro = ""): void => {
+    if (value) item(field, value, intro);
   };
   const mixed = "may have mixed case, but should otherwise match: ";
   label("plural", plural);
   label("singular", singular);
   label("kind", kind, mixed);
   label("listKind", listKind, mixed);
-  for (const [index, name] of shortNames.entries()) label(`shortNames[${index}]`, name);
+  for (const [index, name] of shortNames.entries()) item(`shortNames[${index}]`, name);
   if (kind && kind === listKind) {
     const detail = "kind and listKind may not be the same";
     errors.push(invalid(`${path}.listKind`, listKind, detail));
   }
-  for (const [index, name] of categories.entries()) label(`categories[${index}]`, name);
+  for (const [index, name] of categories.entries()) item(`categories[${index}]`, name);
   return errors;
 }
 

@@ -62,6 +62,10 @@ export function versionsErrors(crd: Crd, old: Crd | undefined): FieldError[] {
     const detail = "must have exactly one version marked as storage version";
     errors.push(invalid("spec.versions", versions, detail));
   }
+  const [first] = versions;
+  const wrong = label1035Errors(first?.name ?? "");
+  if (first?.name && wrong.length > 0)
+    errors.push(invalid("spec.version", first.name, wrong.join(",")));
   return errors;
 }
 

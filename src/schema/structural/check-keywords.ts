@@ -43,7 +43,8 @@ function* check(schema: Props, place: Place): Generator<SchemaProblem> {
 function* checkUnsupported(schema: Props, place: Place): Generator<SchemaProblem> {
   const { path } = place;
   const { type = "" } = schema;
-  if (type !== "" && !types.includes(type)) yield notSupported(`${path}.type`, type, types);
+  if (type !== "" && !types.includes(type))
+    yield notSupported(`${path}.type`, type, types.toSorted());
   if (schema.default !== undefined && place.noDefaults !== undefined) {
     yield forbidden(`${path}.default`, `must not be set ${place.noDefaults}`);
   }

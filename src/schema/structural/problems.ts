@@ -18,7 +18,7 @@ export function notSupported(
   value: unknown,
   supported: readonly string[],
 ): SchemaProblem {
-  const quoted = supported.toSorted().map((one) => JSON.stringify(one));
+  const quoted = supported.map((one) => JSON.stringify(one));
   const detail = `supported values: ${quoted.join(", ")}`;
   return { type: "FieldValueNotSupported", field, value, detail };
 }
