@@ -2,7 +2,7 @@
 import { ApiError, type StatusObject } from "../lib/api-error.ts";
 import { filterInTurns } from "../lib/turns.ts";
 import { encodeStored, StoredObject } from "../live/live-object.ts";
-import type { LiveSet } from "../live/live-set.ts";
+import type { SearchableSet } from "../live/live-set.ts";
 import { type KubeObject, keyOf } from "../schema/object.ts";
 import {
   Compacted,
@@ -76,7 +76,10 @@ export async function computedObjects(call: Call): Promise<readonly Stored[]> {
 }
 
 /** The filled LiveSet of the resource, at `revision` or later. */
-export async function currentSet(call: Call, revision: Revision): Promise<LiveSet<KubeObject>> {
+export async function currentSet(
+  call: Call,
+  revision: Revision,
+): Promise<SearchableSet<KubeObject>> {
   const { definition, parts, request } = call;
   const filled = parts.live.filled(definition);
   const set = filled ?? parts.live.of(definition);
@@ -114,18 +117,15 @@ function tooLarge(asked: Revision, current: Revision): ApiError {
 
 async function listFromSet(
   call: Call,
-  set: LiveSet<KubeObject>,
+  set: SearchableSet<KubeObject>,
   selection: Selection,
   limit: number,
 ): Promise<Listed> {
-  const { key, prefix, matches } = selection;
-  const one = key === undefined ? undefined : set.get(key);
+  const { matches } = selection;
   const { revision } = set;
-  const candidates = key === undefined ? set.list(prefix) : one === undefined ? [] : [one];
+  const candidates = candidatesIn(set, selection);
   const { clock } = call.parts.runtime;
-  const found = selection.selects
-    ? await filterInTurns(clock, candidates, matches)
-    : [...candidates];
+  const found = selection.selects ? await filterInTurns(clock, candidates, matches) : candidates;
   if (limit === 0 || found.length <= limit) {
     return { objects: found, revision, continue: "", remaining: undefined };
   }
@@ -136,6 +136,16 @@ async function listFromSet(
     continue: encodeContinue(revision, afterLast(objects)),
     remaining: selection.selects ? undefined : found.length - limit,
   };
+}
+
+/** Objects that the selection may mean, in key order. */
+export function candidatesIn(
+  set: SearchableSet<KubeObject>,
+  selection: Selection,
+): readonly Stored[] {
+  if (selection.key === undefined) return set.search(selection);
+  const one = set.get(selection.key);
+  return one === undefined ? [] : [one];
 }
 
 function afterLast(objects: readonly Stored[]): string {

@@ -2,21 +2,21 @@
 import { ApiError } from "../lib/api-error.ts";
 import {
   type FieldTerm,
+  type LabelSelector,
   labelMatcher,
   matchesFields,
   parseFieldSelector,
   parseLabelSelector,
   SelectorError,
 } from "../lib/selector.ts";
+import type { LabelWanted, Wanted } from "../live/live-set.ts";
 import type { ApiRequest } from "./request.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 import type { Stored } from "./stored.ts";
 
-export interface Selection {
+export interface Selection extends Wanted {
   /** What was asked, in one text. */
   readonly text: string;
-  /** Prefix of the keys: `namespace/`, or "" for all. */
-  readonly prefix: string;
   /** False when all objects of the prefix are meant. */
   readonly selects: boolean;
   /** The only key that can match, when the selectors name it. */
@@ -43,6 +43,8 @@ export function selectionOf(definition: ResourceDefinition, request: ApiRequest)
   return {
     text: JSON.stringify([namespace, request.name, labelText, fieldText]),
     prefix: namespace === "" ? "" : `${namespace}/`,
+    label: labelWanted(labels),
+    field: fieldWanted(fields),
     selects: labels.requirements.length > 0 || fields.length > 0,
     key,
     selectsBeyondKey:
@@ -76,6 +78,17 @@ function checkField(definition: ResourceDefinition, field: string): void {
           '"metadata.namespace"'
       : `field label not supported: ${field}`,
   );
+}
+
+/** A label that an object must have. */
+function labelWanted({ requirements }: LabelSelector): LabelWanted | undefined {
+  return requirements.find(({ operator }) => ["=", "==", "in"].includes(operator));
+}
+
+/** A field that must have a value of its own. */
+function fieldWanted(fields: readonly FieldTerm[]): Wanted["field"] {
+  const term = fields.find(({ operator, value }) => operator === "=" && value !== "");
+  return term && { path: term.field, value: term.value };
 }
 
 /** True for what an object fulfils by having that key. */

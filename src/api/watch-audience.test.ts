@@ -19,6 +19,8 @@ function selectionOf(prefix: string, app: string) {
     prefix,
     selects: app !== "",
     key: undefined,
+    label: undefined,
+    field: undefined,
     selectsBeyondKey: true,
     matches: ({ labels }) => {
       asked.times += 1;

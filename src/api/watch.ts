@@ -6,12 +6,12 @@
 import { apiVersionOf } from "../client/request-form.ts";
 import { ApiError } from "../lib/api-error.ts";
 import { nextTurn } from "../lib/turns.ts";
-import type { LiveChange, LiveSet } from "../live/live-set.ts";
+import type { LiveChange, SearchableSet } from "../live/live-set.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { Compacted, prefixRange, type Revision } from "../store/store.ts";
 import type { Call, Parts } from "./call.ts";
 import type { CountedWatch, WatchTally } from "./flowcontrol/watch-counts.ts";
-import { currentSet, expired } from "./list.ts";
+import { candidatesIn, currentSet, expired } from "./list.ts";
 import { type ListQuery, readListOptions } from "./list-options.ts";
 import { storagePrefixOf } from "./registry.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
@@ -83,7 +83,7 @@ export async function planWatch(call: Call): Promise<PlannedWatch> {
 interface Watching {
   readonly parts: Parts;
   readonly definition: ResourceDefinition;
-  readonly set: LiveSet<KubeObject>;
+  readonly set: SearchableSet<KubeObject>;
   readonly audience: Audience;
   readonly selection: Selection;
   readonly options: ListQuery;
@@ -131,10 +131,7 @@ class Watch implements RunningWatch, Timed, Listener {
   }
 
   #fromPresent(): void {
-    const { key, prefix } = this.watching.selection;
-    const one = key === undefined ? undefined : this.watching.set.get(key);
-    const present =
-      key !== undefined ? (one === undefined ? [] : [one]) : [...this.watching.set.list(prefix)];
+    const present = candidatesIn(this.watching.set, this.watching.selection);
     if (present.length > limits.presentAtOnceMax) {
       this.#presentInTurns(present).catch((error: unknown) => this.#fail(error));
       return;

@@ -4,7 +4,8 @@
  */
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { Revision } from "../store/store.ts";
-import type { LiveChange, LiveObject, LiveSet } from "./live-set.ts";
+import { LabelIndexes } from "./label-indexes.ts";
+import type { LiveChange, LiveObject, SearchableSet, Wanted } from "./live-set.ts";
 import { SortedObjects } from "./sorted-objects.ts";
 
 const limits = {
@@ -27,10 +28,11 @@ interface Waiter {
   readonly resolve: () => void;
 }
 
-export class LiveSetImpl<T> implements LiveSet<T> {
+export class LiveSetImpl<T> implements SearchableSet<T> {
   readonly #objects = new Map<string, LiveObject<T>>();
   readonly #sorted = new SortedObjects<LiveObject<T>>();
   readonly #indexes = new Map<string, Index<T>>();
+  readonly #labels = new LabelIndexes(this.#objects);
   readonly #subscribers = new Set<(change: LiveChange<T>) => void>();
   #recent: LiveChange<T>[] = [];
   /** Changes after this revision are all in `#recent`. */
@@ -98,6 +100,20 @@ export class LiveSetImpl<T> implements LiveSet<T> {
     return members === undefined ? [] : [...members.values()];
   }
 
+  /** A field can be found by when an index is called as it is. */
+  search(wanted: Wanted): readonly LiveObject<T>[] {
+    const { prefix, label, field } = wanted;
+    const members = field && this.#indexes.get(field.path)?.members;
+    const keys = members
+      ? [...(members.get(field.value)?.keys() ?? [])]
+      : label && this.#labels.find(label);
+    if (keys === undefined) return this.list(prefix);
+    return keys
+      .filter((key) => key.startsWith(prefix))
+      .sort()
+      .flatMap((key) => this.#objects.get(key) ?? []);
+  }
+
   addIndex(name: string, values: (object: DeepReadonly<T>) => readonly string[]): void {
     if (this.#indexes.has(name)) return;
     const index: Index<T> = { values, members: new Map() };
@@ -146,6 +162,7 @@ export class LiveSetImpl<T> implements LiveSet<T> {
         removeMember(index, before);
         addMember(index, now);
       }
+      this.#labels.replace(before, now);
     }
   }
 
@@ -187,6 +204,7 @@ export class LiveSetImpl<T> implements LiveSet<T> {
       if (before !== undefined) removeMember(index, before);
       if (incoming.type === "put") addMember(index, now);
     }
+    this.#labels.replace(before, incoming.type === "put" ? now : undefined);
     this.#remember(change);
     this.#notify(change);
   }

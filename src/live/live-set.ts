@@ -41,6 +41,26 @@ export interface LiveSet<T> {
   subscribe(onChange: (change: LiveChange<T>) => void): Disposable;
 }
 
+/** A label that objects have, with one of these values. */
+export interface LabelWanted {
+  readonly key: string;
+  readonly values: readonly string[];
+}
+
+/** What all objects that are looked for have in common. */
+export interface Wanted {
+  /** `namespace/`, or "" for all. */
+  readonly prefix: string;
+  readonly label: LabelWanted | undefined;
+  readonly field: { readonly path: string; readonly value: string } | undefined;
+}
+
+/** A LiveSet of many objects, in which some can be found without looking at all. */
+export interface SearchableSet<T> extends LiveSet<T> {
+  /** All objects that have this in common and maybe others of the prefix, in key order. */
+  search(wanted: Wanted): readonly LiveObject<T>[];
+}
+
 /** Hands out the LiveSet of a resource: the server's watch caches, or an agent's HTTP-fed ones. */
 export interface LiveSets {
   of<T extends KubeObject>(

@@ -6,7 +6,7 @@ import type { Resource } from "../client/client.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { type Change, type Entry, prefixRange, type Revision, type Store } from "../store/store.ts";
 import { ParsedObject, type Reading, StoredObject } from "./live-object.ts";
-import type { LiveObject, LiveSet, LiveSets } from "./live-set.ts";
+import type { LiveObject, LiveSets, SearchableSet } from "./live-set.ts";
 import { type Incoming, LiveSetImpl } from "./live-set-impl.ts";
 
 /** Where a resource lies in the store. */
@@ -24,9 +24,9 @@ type ConvertLater = (objects: readonly KubeObject[]) => Promise<readonly KubeObj
 const limits = { convertAgainMs: 1_000 } as const;
 
 export interface StoreLiveSets extends LiveSets, Disposable {
-  of<T extends KubeObject>(resource: Resource<T>): LiveSet<T>;
+  of<T extends KubeObject>(resource: Resource<T>): SearchableSet<T>;
   /** The set of a resource when it is filled: answers reads without touching the store. */
-  filled<T extends KubeObject>(resource: Resource<T>): LiveSet<T> | undefined;
+  filled<T extends KubeObject>(resource: Resource<T>): SearchableSet<T> | undefined;
   /** How many objects a resource has and what they take; undefined while its set is not filled. */
   stats(
     resource: Pick<Resource<KubeObject>, "group" | "version" | "plural">,
@@ -68,13 +68,13 @@ class StoreFeed implements StoreLiveSets {
     this.#listener = options.store.onCommit((changes) => this.#commit(changes));
   }
 
-  of<T extends KubeObject>(resource: Resource<T>): LiveSet<T> {
-    return this.#follow(resource as Resource<KubeObject>).set as unknown as LiveSet<T>;
+  of<T extends KubeObject>(resource: Resource<T>): SearchableSet<T> {
+    return this.#follow(resource as Resource<KubeObject>).set as unknown as SearchableSet<T>;
   }
 
-  filled<T extends KubeObject>(resource: Resource<T>): LiveSet<T> | undefined {
+  filled<T extends KubeObject>(resource: Resource<T>): SearchableSet<T> | undefined {
     const followed = this.#byResource.get(identity(resource));
-    return followed?.set.filled ? (followed.set as unknown as LiveSet<T>) : undefined;
+    return followed?.set.filled ? (followed.set as unknown as SearchableSet<T>) : undefined;
   }
 
   stats(resource: Pick<Resource<KubeObject>, "group" | "version" | "plural">) {

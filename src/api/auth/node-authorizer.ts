@@ -11,13 +11,13 @@ import type { Pod } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { parseFieldSelector, SelectorError } from "../../lib/selector.ts";
 import type { LiveSets } from "../../live/live-set.ts";
+import { indexPodsByNode, podsByNode } from "../../live/pods-by-node.ts";
 import { claimNames } from "../../schema/pod-claims.ts";
 import type { Attributes, Authorizer, Decision, UserRules } from "../authorizer.ts";
 
 const denied: Decision = { allowed: false, reason: "" };
 const allowed: Decision = { allowed: true, reason: "" };
 const nodePrefix = "system:node:";
-const byNode = "spec.nodeName";
 
 /** The node that a user is, or undefined. */
 export function nodeNameOf(user: Attributes["user"]): string | undefined {
@@ -127,7 +127,8 @@ const referenced: Readonly<
 function isNarrowed(fieldSelector: string, nodeName: string): boolean {
   try {
     return parseFieldSelector(fieldSelector).some(
-      ({ field, operator, value }) => field === byNode && operator === "=" && value === nodeName,
+      ({ field, operator, value }) =>
+        field === podsByNode && operator === "=" && value === nodeName,
     );
   } catch (error) {
     if (error instanceof SelectorError) return false;
@@ -160,7 +161,7 @@ export function unknownRules(error: string): UserRules {
 /** Whether some pod of a node uses an object of that name. */
 function usesOf(live: LiveSets) {
   return (nodeName: string, namespace: string, name: string, uses: Uses): boolean => {
-    for (const { object } of live.of(pods).by(byNode, nodeName)) {
+    for (const { object } of live.of(pods).by(podsByNode, nodeName)) {
       if (object.metadata.namespace !== namespace) continue;
       for (const used of uses(object)) if (used !== "" && used === name) return true;
     }
@@ -183,7 +184,7 @@ function storageReads(live: LiveSets) {
       live.of(volumeAttachments).get(name)?.object.spec.nodeName === nodeName,
     /** Drivers of volumes are given secrets that the volumes name. */
     secret(nodeName: string, namespace: string, name: string): boolean {
-      for (const { object: pod } of live.of(pods).by(byNode, nodeName)) {
+      for (const { object: pod } of live.of(pods).by(podsByNode, nodeName)) {
         for (const claimName of claimsOf(pod)) {
           const key = `${pod.metadata.namespace}/${claimName}`;
           const claim = live.of(persistentVolumeClaims).get(key)?.object;
@@ -201,7 +202,7 @@ function storageReads(live: LiveSets) {
 /** Authorizes the users `system:node:<name>` of group `system:nodes`; silent on all others. */
 export function createNodeAuthorizer(live: LiveSets): Authorizer {
   const podSet = live.of(pods);
-  podSet.addIndex(byNode, (pod) => (pod.spec.nodeName ? [pod.spec.nodeName] : []));
+  indexPodsByNode(podSet);
 
   const uses = usesOf(live);
   const storage = storageReads(live);

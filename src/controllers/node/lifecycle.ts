@@ -12,6 +12,7 @@ import {
   watchRule,
 } from "../../live/controller.ts";
 import type { LiveSet } from "../../live/live-set.ts";
+import { indexPodsByNode, podsByNode } from "../../live/pods-by-node.ts";
 import type { Counter, Metrics } from "../../runtime/metrics.ts";
 import { formatTime, isDeleting, mutable, timeNow } from "../objects.ts";
 import { isPodReady, type LivePod } from "../pod-state.ts";
@@ -30,7 +31,6 @@ const graceMs = 50_000;
 /** A new node gets longer for its first heartbeat. */
 const startupGraceMs = 60_000;
 const monitorMs = 5_000;
-export const podsByNode = "nodeName";
 
 interface Heartbeat {
   readonly text: string;
@@ -44,7 +44,7 @@ export function createNodeLifecycleController(
 ): Controller {
   const nodeSet = context.live.of(nodes);
   const podSet = context.live.of(pods);
-  podSet.addIndex(podsByNode, ({ spec }) => (spec.nodeName ? [spec.nodeName] : []));
+  indexPodsByNode(podSet);
   const reconciler = new NodeReconciler(context, podSet, metrics);
   return {
     name: "node-lifecycle",
