@@ -93,6 +93,16 @@ const badValues: readonly (readonly [args: string, message: string])[] = [
   ["--service-cidr=10.1.0.0/16,10.2.0.0/16", "it takes one range of each IP family at most"],
   ["--service-cidr=fd00::/64", "too large; for 128-bit addresses, the mask must be >= 108"],
   ["--cluster-cidr=fd00::/65", "they must share the same IP version"],
+  [
+    "--node-ip=192.0.2.1 --cluster-cidr=fd00:1::/56 --service-cidr=fd00:2::/112",
+    "an IPv6 address is missing, which the cluster's ranges ask for",
+  ],
+  ["--node-ip=fd00::1 --cluster-cidr=fd00:1::/40", "it has more than 2^16 parts of /64"],
+  ["--node-ip=fd00::1 --cluster-cidr=fd00:1::/96", "it has no room for the /64 of a node"],
+  [
+    "--kube-controller-manager-arg=node-cidr-mask-size-ipv6=80",
+    "usage of --node-cidr-mask-size-ipv6 is not allowed for a single-stack IPv4 cluster",
+  ],
   ["--cluster-dns=192.168.0.1", "it must lie within --service-cidr=10.43.0.0/16"],
   ["--service-node-port-range=32767-30000", "it must be a range of ports"],
   ["--disable=traefik,dns", "Cannot use --disable=dns: it must be one of coredns"],
@@ -117,7 +127,7 @@ const badValues: readonly (readonly [args: string, message: string])[] = [
 ];
 for (const [args, message] of badValues) {
   test(`${args} is a bad value`, async () => {
-    const error = await options([args]).catch((thrown: unknown) => thrown);
+    const error = await options(args.split(" ")).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(Error);
     expect(String(error)).toContain(message);
     expect(String(error)).not.toContain("secret");
@@ -145,6 +155,27 @@ test("serverOptionsOf() fills in K3s's defaults", async () => {
     advertise: { address: undefined, port: 6443 },
     flannel: { backend: "vxlan", masqueradesIpv6: false, usesExternalIp: false },
     disableAgent: false,
+  });
+});
+
+test("serverOptionsOf() takes ranges of both families, or of IPv6 alone", async () => {
+  const both = await options([
+    "--cluster-cidr=10.42.0.0/16,fd00:42::7/56",
+    "--service-cidr=10.43.0.0/16,fd00:43::/112",
+    "--kube-controller-manager-arg=node-cidr-mask-size-ipv6=60",
+    "--flannel-ipv6-masq",
+  ]);
+  expect(both).toMatchObject({
+    clusterCidrs: ["10.42.0.0/16", "fd00:42::/56"],
+    serviceCidrs: ["10.43.0.0/16", "fd00:43::/112"],
+    clusterDns: ["10.43.0.10", "fd00:43::a"],
+    nodeCidrMaskSizes: { IPv4: 24, IPv6: 60 },
+    flannel: { masqueradesIpv6: true },
+  });
+  expect(await options(["--node-ip=2001:db8::1"])).toMatchObject({
+    clusterCidrs: ["fd00:42::/56"],
+    serviceCidrs: ["fd00:43::/112"],
+    clusterDns: ["fd00:43::a"],
   });
 });
 

@@ -16,6 +16,13 @@ test("writeCniConfig() gives pods addresses of the node's range", async () => {
   });
 });
 
+test("writeCniConfig() gives pods an address of each range", async () => {
+  const podCidrs = ["10.42.3.0/24", "fd00:42:0:3::/64"];
+  await writeCniConfig(runtime, { ...place, podCidrs, given: undefined });
+  const ranges = podCidrs.map((subnet) => [{ subnet }]);
+  expect(await written()).toMatchObject({ plugins: [{ ipam: { ranges } }, {}] });
+});
+
 test("writeCniConfig() takes a given file and does as flannel's plugin would", async () => {
   const delegate = { hairpinMode: true, mtu: 1300 };
   const list = {

@@ -271,3 +271,41 @@ test("what did not change is the same as before, and numbers are given out again
     "targets-1",
   ]);
 });
+
+test("services of IPv6 have a table of their own, in that family's words", () => {
+  const six: ProxyNode = {
+    family: "IPv6",
+    masqueradesPods: false,
+    clusterCidr: "fd00:42::/56",
+    serviceCidr: "fd00:43::/112",
+    ownServiceIps: ["fd00:43::a"],
+    bridgeNetfilter: true,
+  };
+  const [ip, pod] = ["fd00:43::5", "fd00:42::2"];
+  const both = { clusterIP: "10.43.0.5", clusterIPs: ["10.43.0.5", ip] };
+  const spec = { ...both, externalIPs: ["192.0.2.9", "2001:db8::9"] };
+  const list = [
+    service("a", { ...spec, sessionAffinity: "ClientIP" }),
+    service("four", { clusterIP: "10.43.0.6", clusterIPs: ["10.43.0.6"] }),
+  ];
+  const slices = [
+    slice("a", [endpoint("10.42.0.2")]),
+    { ...slice("a", [endpoint(pod)]), addressType: "IPv6" },
+  ];
+  const rows = rowsAt(list, slices, { name: "here", zone: "", family: "IPv6" });
+  const table = new ProxyPlanner(six).plan(rows);
+  expect(elements(table, "service-ips")).toEqual([
+    `2001:db8::9 . tcp . 80 : goto external/default/a/tcp/80`,
+    `${ip} . tcp . 80 : goto service/default/a/tcp/80`,
+  ]);
+  expect(elements(table, "hairpins")).toEqual([`${pod} . ${pod} : `]);
+  expect(table.sets.get("service-ips")?.type).toContain("ipv6_addr");
+  const chain = `endpoint/default/a/tcp/80/fd00.42..2/8080`;
+  expect(lookUp(table.chains, chain)?.rules).toEqual([
+    "update @affinity10800/default/a/tcp/80/fd00.42..2/8080 { ip6 saddr }",
+    `meta l4proto tcp dnat to [${pod}]:8080`,
+  ]);
+  const script = updateScript("ip6 k3-proxy", emptyTable, table);
+  expect(script).not.toMatch(/ipv4|\bip (s|d)addr|127\.0|10\.4|192\.0/);
+  expect(lookUp(table.chains, "nat-postrouting")?.rules.join()).not.toContain("!= { fd00:42::/56");
+});

@@ -196,3 +196,26 @@ test("a taint that does not say when it came is counted from when it is seen", a
   await world.advance(16_000);
   expect(leaving()).toEqual([true, true]);
 });
+
+test("a node of a cluster of both families gets a part of each range", async () => {
+  const clusterCidrs = ["10.42.0.0/16", "fd00:42::/56"];
+  const world = new World();
+  world.run(createNodeIpamController(world.context, { clusterCidrs }));
+  for (const name of ["n1", "n2"])
+    await world.client.create(nodes, {
+      apiVersion: "v1",
+      kind: "Node",
+      metadata: { name },
+      spec: {},
+    });
+  await world.settle();
+  const given = world.list(nodes).map(({ spec }) => spec?.podCIDRs?.join());
+  expect(given).toEqual(["10.42.0.0/24,fd00:42::/64", "10.42.1.0/24,fd00:42:0:1::/64"]);
+  expect(world.get(nodes, "n2").spec?.podCIDR).toBe("10.42.1.0/24");
+});
+
+test("nextCidr() counts in IPv6, too", () => {
+  expect(nextCidr("fd00:42::/56", undefined, new Set(["fd00:42::/64"]))).toBe("fd00:42:0:1::/64");
+  const two = new Set(["fd00:42::/64", "fd00:42:0:1::/64"]);
+  expect(nextCidr("fd00:42::/63", 64, two)).toBeUndefined();
+});

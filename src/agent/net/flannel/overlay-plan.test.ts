@@ -154,3 +154,40 @@ test("parseNetConf() reads K3s' files and those of administrators", () => {
   const refused = '{"Backend":{"Type":"ipsec"}}';
   expect(() => parseNetConf(refused, cidrs)).toThrow('there is no backend "ipsec"');
 });
+
+test("each family has its annotations, links, ports and routes", () => {
+  const data = JSON.stringify({ VNI: 1, VtepMAC: "0e:00:00:00:00:16", PublicKey: "key=" });
+  const of = (type: string): Node => {
+    const told = { "backend-type": type, "backend-v6-data": data, "public-ipv6": "2001:db8::7" };
+    const made = vxlanNode("a", 1, told);
+    const podCIDRs = ["10.42.1.0/24", "fd00:42:0:1::/64"];
+    return { ...made, spec: { podCIDR: "10.42.1.0/24", podCIDRs } };
+  };
+  const both = ["10.42.0.0/16", "fd00:42::/56"];
+  const stepsOf = (backend: "vxlan" | "host-gw" | "wireguard-native", dev: string) => {
+    const conf = parseNetConf(netConfText(backend, both), both);
+    const peers = peersOf([of(conf.type)], "own", { type: conf.type, family: "IPv6" });
+    return planOverlay(conf, dev, { wanted: entriesOf(conf, peers, dev), actual: [] });
+  };
+  expect(stepsOf("vxlan", "flannel-v6.1")).toEqual({
+    bridge: ["fdb replace 0e:00:00:00:00:16 dev flannel-v6.1 dst 2001:db8::7 self permanent"],
+    ip: [
+      "neighbor replace fd00:42:0:1:: lladdr 0e:00:00:00:00:16 dev flannel-v6.1 nud permanent",
+      "route replace fd00:42:0:1::/64 via fd00:42:0:1:: dev flannel-v6.1 proto 75 onlink",
+    ],
+    wg: [],
+  });
+  expect(stepsOf("host-gw", "eth0").ip).toEqual([
+    "route replace fd00:42:0:1::/64 via 2001:db8::7 dev eth0 proto 75",
+  ]);
+  const { ip, wg } = stepsOf("wireguard-native", "flannel-wg-v6");
+  expect(ip).toEqual(["route replace fd00:42:0:1::/64 dev flannel-wg-v6 proto 75"]);
+  expect(wg.flat().join(" ")).toContain("endpoint [2001:db8::7]:51821");
+  expect(parseNetConf(netConfText("vxlan", both), both).networks).toEqual({
+    IPv4: "10.42.0.0/16",
+    IPv6: "fd00:42::/56",
+  });
+  const alone = parseNetConf(netConfText("vxlan", ["fd00:42::/56"]), ["fd00:42::/56"]);
+  expect(alone.networks).toEqual({ IPv6: "fd00:42::/56" });
+  expect(podMtu(alone, 1500, "IPv6")).toBe(1430);
+});
