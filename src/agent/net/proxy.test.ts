@@ -1,7 +1,10 @@
 /** The rules in a real kernel: one namespace is the node, three more are pods and a stranger. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { endpointSlices, services } from "../../client/resources.ts";
+import type { ServiceSpec } from "../../gen/core-v1.ts";
+import type { EndpointSlice } from "../../gen/discovery-v1.ts";
 import { createExecutor } from "../../runtime/executor.ts";
 import { createRuntime } from "../../runtime/real.ts";
 import type { Scope } from "../../runtime/scope.ts";
@@ -180,6 +183,60 @@ describe.skipIf(reason !== undefined)("service rules in a kernel", () => {
   test("pods leave the cluster with the node's address", async () => {
     expect(await ask(pod1, "192.0.2.2", 8080)).toBe("out 192.0.2.1");
     expect(await ask(pod1, "10.42.0.3", 8080)).toBe("two 10.42.0.2");
+    expect(await ask(pod1, "2001:db8::2", 8080)).toBe("out 2001:db8::1");
+    expect(await ask(pod1, "fd00:42::3", 8080)).toBe("two fd00:42::2");
+  });
+
+  test("by IPv6: cluster, external and balancer addresses, node ports, affinity and UDP", async () => {
+    const six = (name: string, ip: string, spec: Partial<ServiceSpec> = {}) =>
+      service(name, { clusterIP: ip, clusterIPs: [ip], ...spec });
+    const sixSlice = (name: string, ...ips: readonly string[]): EndpointSlice => ({
+      ...slice(
+        name,
+        ips.map((ip) => endpoint(ip)),
+      ),
+      addressType: "IPv6",
+    });
+    const ip = "fd00:43::5";
+    live.of(services).put(six("six", ip));
+    await until(() => ask(pod1, ip, 80), "refused");
+    expect(await ask(node, "fd00:43::77", 80)).toBe("refused");
+    live.of(endpointSlices).put(sixSlice("six", "fd00:42::3"));
+    await until(() => ask(pod1, ip, 80), "two fd00:42::2");
+    expect(await ask(node, ip, 80)).toBe("two fd00:42::1");
+    expect(await ask(pod2, ip, 80)).toBe("two fd00:42::1");
+
+    await world.sh(`ip -n ${outside} route add 2001:db8:9::/64 via 2001:db8::1`);
+    const balancer = six("six-lb", "fd00:43::6", {
+      type: "LoadBalancer",
+      ports: [{ port: 80, nodePort: 30086 }],
+      externalIPs: ["2001:db8:9::7"],
+      loadBalancerSourceRanges: ["192.0.2.0/24", "2001:db8::3/128"],
+    });
+    const status = { loadBalancer: { ingress: [{ ip: "2001:db8:9::8" }] } };
+    live.of(services).put({ ...balancer, status });
+    live.of(endpointSlices).put(sixSlice("six-lb", "fd00:42::3"));
+    await until(() => ask(outside, "2001:db8::1", 30086), "two 2001:db8::2");
+    expect(await ask(node, "2001:db8::1", 30086)).toBe("two fd00:42::1");
+    expect(await ask(outside, "2001:db8:9::7", 80)).toBe("two 2001:db8::2");
+    expect(await ask(outside, "2001:db8:9::8", 80)).toBe("timeout");
+
+    live.of(services).put(six("six-sticky", "fd00:43::7", { sessionAffinity: "ClientIP" }));
+    live.of(endpointSlices).put(sixSlice("six-sticky", "fd00:42::2", "fd00:42::3"));
+    await until(async () => (await ask(node, "fd00:43::7", 80)).slice(3), " fd00:42::1");
+    const first = await ask(node, "fd00:43::7", 80);
+    for (let i = 0; i < 12; i++) expect(await ask(node, "fd00:43::7", 80)).toBe(first);
+
+    const udp = [{ port: 53, protocol: "UDP" }];
+    live.of(services).put(six("six-udp", "fd00:43::8", { ports: udp }));
+    const to = (target: string): EndpointSlice => ({
+      ...slice("six-udp", [endpoint(target)], [{ port: 8080, protocol: "UDP" }]),
+      addressType: "IPv6",
+    });
+    live.of(endpointSlices).put(to("fd00:42::3"));
+    await until(() => askUdp(pod1, "fd00:43::8", 53), "two fd00:42::2");
+    live.of(endpointSlices).put(to("fd00:42::2"));
+    await until(() => askUdp(pod2, "fd00:43::8", 53), "one fd00:42::3");
   });
 
   test("a service that is gone is refused again; clean-up leaves nothing", async () => {
