@@ -5,6 +5,7 @@
  *   bun scripts/conformance.ts A|S|R|all         a step of the ladder, or every test
  *   bun scripts/conformance.ts beyond            tests beyond the conformance set, with a score of their own
  *     --focus=REGEXP        only the tests whose names match
+ *     --feature=NAME        beyond: the tests of a feature that the cluster is set up for by its flags
  *     --rest                only the tests that the score does not know as passed
  *     --procs=N             parallel processes (1)
  *     --content-type=TYPE   what the suite's clients send, instead of its default
@@ -66,8 +67,8 @@ function bookOf(step: Step): Book {
       };
 }
 
-async function namesOf(step: Step): Promise<readonly string[]> {
-  if (step === "beyond") return await listBeyond();
+async function namesOf(step: Step, feature: string | undefined): Promise<readonly string[]> {
+  if (step === "beyond") return await listBeyond(feature);
   return step === "all" ? [...ladder.A, ...ladder.S, ...ladder.R] : ladder[step];
 }
 
@@ -98,6 +99,7 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       focus: { type: "string" },
+      feature: { type: "string" },
       rest: { type: "boolean", default: false },
       procs: { type: "string", default: "1" },
       nodes: { type: "string", default: "1" },
@@ -114,8 +116,10 @@ async function main(): Promise<number> {
   }
   const step = STEPS.find((one) => one === positionals[0]);
   if (step === undefined) throw new Error(`Say which step to run: build, ${STEPS.join(", ")}.`);
+  if (values.record && values.feature !== undefined)
+    throw new Error("The tests of a feature have no score that could be renewed.");
   const book = bookOf(step);
-  const all = await namesOf(step);
+  const all = await namesOf(step, values.feature);
   const names = chosenOf(all, values.focus, values.rest ? readScore(book.score).passed : []);
   const node = step !== "A";
   const dir = join(OUT, `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "")}-${step}`);

@@ -109,13 +109,19 @@ const SPECIAL =
   /\[(Conformance|Feature\w*:|Alpha|Beta|Deprecated|Disruptive|Driver:|Flaky|Serial|Slow|sig-cloud|sig-windows)/;
 const SPECIAL_AREAS = /CSI Volumes|CSI Mock|In-tree Volumes/;
 
-/** The suite's tests beyond the conformance set that any cluster with default gates should pass. */
-export async function listBeyond(): Promise<string[]> {
+/**
+ * The suite's tests beyond the conformance set that any cluster with default gates should pass, or
+ * those of a feature that a cluster must be set up for: `IPv6DualStack`.
+ */
+export async function listBeyond(feature?: string): Promise<string[]> {
+  const label = `[Feature:${feature}]`;
   const text = await mustRun([program("e2e.test"), "--list-tests"], "Remove build/conformance.");
   return text
     .split("\n")
     .map((line) => /^\s*\S+:\d+: (.+)$/.exec(line)?.[1] ?? "")
-    .filter((name) => name !== "" && !SPECIAL.test(name) && !SPECIAL_AREAS.test(name));
+    .filter((name) => feature === undefined || name.includes(label))
+    .filter((name) => !SPECIAL.test(name.replace(label, "")))
+    .filter((name) => name !== "" && !SPECIAL_AREAS.test(name));
 }
 
 export interface RunOptions {
