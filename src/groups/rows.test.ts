@@ -5,6 +5,7 @@ import {
   deployments,
   jobs,
   namespaces,
+  nodes,
   pods,
   selfSubjectAccessReviews,
   serviceCIDRs,
@@ -129,6 +130,38 @@ test("of a pod's spec only the image and few other fields change", async () => {
   await expect(world.client.update(pods, updated)).rejects.toThrow(
     "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`",
   );
+});
+
+test("a node and a pod have one address of each family", async () => {
+  const node = (podCIDRs: string[]) => ({
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name: `six${podCIDRs.length}` },
+    spec: { podCIDRs },
+  });
+  await expect(world.client.create(nodes, node(["10.1.0.0/24", "10.2.0.0/24"]))).rejects.toThrow(
+    'spec.podCIDRs: Invalid value: ["10.1.0.0/24","10.2.0.0/24"]: may specify no more than one ' +
+      "CIDR for each IP family",
+  );
+  await expect(world.client.create(nodes, node(["10.1.0/24"]))).rejects.toThrow(
+    'spec.podCIDRs[0]: Invalid value: "10.1.0/24": must be a valid CIDR value',
+  );
+  const pair = ["10.1.0.0/24", "fd00:1::/64"];
+  expect((await world.client.create(nodes, node(pair))).spec).toMatchObject({
+    podCIDR: "10.1.0.0/24",
+    podCIDRs: pair,
+  });
+  await world.client.create(pods, pod("six"));
+  const tell = (status: object) =>
+    world.client.patch(pods, namespace, "six", "merge", { status }, { subresource: "status" });
+  const twice = tell({ podIPs: [{ ip: "fd00::1" }, { ip: "fd00::2" }] });
+  await expect(twice).rejects.toThrow("may specify no more than one IP for each IP family");
+  await expect(tell({ hostIP: "10.0.0.1", hostIPs: [{ ip: "fd00::1" }] })).rejects.toThrow(
+    'status.hostIPs[0].ip: Invalid value: "fd00::1": must be equal to `hostIP`',
+  );
+  const ips = [{ ip: "10.1.0.7" }, { ip: "fd00:1::7" }];
+  const told = { podIP: "10.1.0.7", podIPs: ips, hostIP: "10.1.0.7", hostIPs: ips };
+  expect((await tell(told)).status).toMatchObject(told);
 });
 
 test("binding sets the node once", async () => {

@@ -187,7 +187,7 @@ describe.skipIf(reason !== undefined)("service rules in a kernel", () => {
     expect(await ask(pod1, "fd00:42::3", 8080)).toBe("two fd00:42::2");
   });
 
-  test("by IPv6: cluster, external and balancer addresses, node ports, affinity and UDP", async () => {
+  test("by IPv6: all kinds of addresses, node ports, affinity and UDP", async () => {
     const six = (name: string, ip: string, spec: Partial<ServiceSpec> = {}) =>
       service(name, { clusterIP: ip, clusterIPs: [ip], ...spec });
     const sixSlice = (name: string, ...ips: readonly string[]): EndpointSlice => ({

@@ -2,7 +2,7 @@
 
 import ipaddr from "ipaddr.js";
 import type { FieldError } from "../../api/resource-definition.ts";
-import { isAddress } from "../../lib/ip-range.ts";
+import { familyOf, isAddress } from "../../lib/ip-range.ts";
 import { invalid } from "../field-errors.ts";
 
 export const ipDetail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
@@ -26,4 +26,42 @@ export function validateEndpointIp(ip: string, field: string): FieldError[] {
     (range) => range[0].kind() === address.kind() && address.match(range),
   );
   return isMulticast ? [invalid(field, ip, multicastDetail)] : [];
+}
+
+const cidrDetail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+
+/** One range, or one of each family. */
+export function validateCidrPair(cidrs: readonly string[], field: string): FieldError[] {
+  const errors = cidrs.flatMap((cidr, index) => {
+    const isRange = isAddress(cidr.split("/")[0] ?? "") && ipaddr.isValidCIDR(cidr);
+    return isRange ? [] : [invalid(`${field}[${index}]`, cidr, cidrDetail)];
+  });
+  return [...errors, ...ofOneFamily(cidrs, field, cidrs, "CIDR")];
+}
+
+/** One address, or one of each family, as status tells them. */
+export function validateIpPair(
+  list: readonly { readonly ip?: string }[],
+  field: string,
+): FieldError[] {
+  const ips = list.map(({ ip = "" }) => ip);
+  const errors = ips.flatMap((ip, index) =>
+    isIp(ip) ? [] : [invalid(`${field}[${index}]`, ip, ipDetail)],
+  );
+  return [...errors, ...ofOneFamily(ips, field, list, "IP")];
+}
+
+/** Any spelling that Go takes for an address. */
+function isIp(text: string): boolean {
+  return isAddress(text) || (ipaddr.IPv6.isValid(text) && !text.includes("%"));
+}
+
+function ofOneFamily(
+  texts: readonly string[],
+  field: string,
+  value: unknown,
+  what: "CIDR" | "IP",
+): FieldError[] {
+  if (new Set(texts.map(familyOf)).size === texts.length) return [];
+  return [invalid(field, value, `may specify no more than one ${what} for each IP family`)];
 }

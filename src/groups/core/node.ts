@@ -1,4 +1,5 @@
 /** Nodes. */
+
 import type { FieldError, ResourceDefinition } from "../../api/resource-definition.ts";
 import { nodes } from "../../client/resources.ts";
 import type { Node, NodeCondition } from "../../gen/core-v1.ts";
@@ -9,6 +10,7 @@ import { forbidden, invalids, oneOf } from "../field-errors.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { column, define, wide } from "../row.ts";
 import { sameWithout } from "../sign-of-life.ts";
+import { validateCidrPair } from "./address-validation.ts";
 import { proxy } from "./proxy.ts";
 
 type ReadNode = DeepReadonly<Node>;
@@ -53,6 +55,7 @@ function validate(node: ReadNode, old: ReadNode | undefined): FieldError[] {
       errors.push({ type: "FieldValueDuplicate", field: at, value: taint, detail });
     seen.add(pair);
   });
+  errors.push(...validateCidrPair(node.spec?.podCIDRs ?? [], "spec.podCIDRs"));
   if (old === undefined) return errors;
   if (
     (old.spec?.podCIDRs ?? []).length > 0 &&

@@ -7,13 +7,14 @@ import type {
   WriteContext,
 } from "../../api/resource-definition.ts";
 import { pods } from "../../client/resources.ts";
-import type { Pod } from "../../gen/core-v1.ts";
+import type { Pod, PodStatus } from "../../gen/core-v1.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { copyJson } from "../../schema/copy.ts";
-import { forbidden } from "../field-errors.ts";
+import { forbidden, invalid } from "../field-errors.ts";
 import type { NodeConnector } from "../node-connector.ts";
 import { nameWarnings, podWarnings } from "../pod-warnings.ts";
 import { define } from "../row.ts";
+import { validateIpPair } from "./address-validation.ts";
 import { podBinding } from "./pod-binding.ts";
 import { podColumns } from "./pod-columns.ts";
 import { podLog, podStreams } from "./pod-connect.ts";
@@ -40,6 +41,8 @@ function prepare(pod: Pod, context: WriteContext<Pod>): void {
   }
 }
 
+type ReadStatus = DeepReadonly<PodStatus>;
+
 function validate(pod: DeepReadonly<Pod>, context: WriteContext<Pod>): readonly FieldError[] {
   if (context.old === undefined) {
     const errors = [
@@ -55,6 +58,18 @@ function validate(pod: DeepReadonly<Pod>, context: WriteContext<Pod>): readonly 
     return validateEphemeralUpdate(pod, context.old);
   if (context.subresource === "resize") return validateResize(pod, context.old);
   return validatePodUpdate(pod, context.old);
+}
+
+/** Addresses in a status: the first of the host is told twice, and there is one of each family. */
+function validateStatus({ podIPs = [], hostIP, hostIPs = [] }: ReadStatus = {}): FieldError[] {
+  const [first] = hostIPs;
+  const isOdd = first !== undefined && (hostIP ?? "") !== (first.ip ?? "");
+  const at = "status.hostIPs[0].ip";
+  return [
+    ...validateIpPair(podIPs, "status.podIPs"),
+    ...(isOdd ? [invalid(at, first.ip ?? "", "must be equal to `hostIP`")] : []),
+    ...validateIpPair(hostIPs, "status.hostIPs"),
+  ];
 }
 
 const writeVerbs = ["get", "patch", "update"] as const;
@@ -100,6 +115,7 @@ export function podRow(nodes: NodeConnector): ResourceDefinition {
     },
     defaults: (pod) => podSpecDefaults(pod.spec, true),
     status: true,
+    validateStatus: ({ status }) => validateStatus(status),
     generation: true,
     prepare,
     validate,
