@@ -11,6 +11,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import { isIP } from "node:net";
+import type { Duplex } from "node:stream";
 import { createSecureContext, createServer, type SecureContext, type TLSSocket } from "node:tls";
 import { plainAddress } from "../lib/ip-range.ts";
 
@@ -84,7 +85,7 @@ export interface Streams {
       readonly session: ServerHttp2Session;
       readonly remoteAddress: string;
     }) => void,
-  ): (socket: TLSSocket) => void;
+  ): (socket: Duplex) => void;
   /** Speaks HTTP/2 with `host:port`, and by TLS does not ask who answers. */
   connectHttp2(endpoint: string, tls: boolean): ClientHttp2Session;
   /** Calls `onOpen`, or `onFailure` with the system's code for it. */
@@ -211,7 +212,8 @@ const http2Limits = {
 const http2Server: Streams["http2Server"] = (onSession) => {
   const server = createHttp2Server({ settings: http2Limits });
   server.on("session", (session) => {
-    onSession({ session, remoteAddress: plainAddress(session.socket.remoteAddress ?? "") });
+    const { remoteAddress } = session.socket ?? {};
+    onSession({ session, remoteAddress: plainAddress(remoteAddress ?? "") });
   });
   // A session tells its own errors.
   server.on("sessionError", () => {});

@@ -25,6 +25,7 @@ const limits = {
 } as const;
 
 const headEnd = Buffer.from("\r\n\r\n");
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\n");
 const carriageReturn = 13;
 
 /** "deciding": passwords are compared; "busy": an exchange runs; "raw": bytes pass as they are. */
@@ -50,7 +51,13 @@ export class Http1Client implements StreamOwner, Asker, Timed {
   #answers: "as-is" | "chunked" | "no-body" | undefined;
   #keeps = false;
 
-  constructor(gateway: IngressGateway, socket: StreamSocket, entryPoint: EntryPoint) {
+  /** `onHttp2` is given the socket, and what was read, of a client that speaks it unasked. */
+  constructor(
+    gateway: IngressGateway,
+    socket: StreamSocket,
+    entryPoint: EntryPoint,
+    private readonly onHttp2?: (socket: StreamSocket, read: Buffer) => void,
+  ) {
     this.#gateway = gateway;
     this.#socket = socket;
     this.#entryPoint = entryPoint;
@@ -96,7 +103,20 @@ export class Http1Client implements StreamOwner, Asker, Timed {
       return;
     }
     if (isFirst) this.#deadlineMs = this.#gateway.nowMs() + limits.headMsMax;
-    this.#parse();
+    if (this.#head === undefined && this.#pending.subarray(0, preface.length).equals(preface)) {
+      this.#handOver(this.#pending);
+    } else this.#parse();
+  }
+
+  /** RFC 9113, section 3.3: who begins like this knows that HTTP/2 is spoken here. */
+  #handOver(read: Buffer): void {
+    if (this.onHttp2 === undefined) {
+      this.#refuse({ status: 505 });
+      return;
+    }
+    this.#stage = "over";
+    this.#gateway.remove(this);
+    this.onHttp2(this.#socket, read);
   }
 
   /** Takes requests out of what has come, as long as each is answered at once. */

@@ -32,7 +32,7 @@ export class Http2Client implements Timed {
   constructor(
     private readonly gateway: IngressGateway,
     private readonly session: ServerHttp2Session,
-    private readonly clientIp: string,
+    private readonly from: Pick<Request, "clientIp" | "entryPoint">,
   ) {
     this.#idleSinceMs = gateway.nowMs();
     session.on("stream", (stream, headers, flags) => this.#begin(stream, headers, flags));
@@ -59,7 +59,7 @@ export class Http2Client implements Timed {
   }
 
   #begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number): void {
-    const request = new Http2Request(this.gateway, stream, this.clientIp, (isAnswered) => {
+    const request = new Http2Request(this.gateway, stream, this.from, (isAnswered) => {
       this.#streams.delete(request);
       this.#idleSinceMs = this.gateway.nowMs();
       this.#served += 1;
@@ -87,7 +87,7 @@ class Http2Request implements Asker {
   constructor(
     private readonly gateway: IngressGateway,
     private readonly stream: ServerHttp2Stream,
-    private readonly clientIp: string,
+    private readonly from: Pick<Request, "clientIp" | "entryPoint">,
     private readonly onEnd: (isAnswered: boolean) => void,
   ) {}
 
@@ -99,11 +99,7 @@ class Http2Request implements Asker {
     stream.on("drain", () => this.#exchange?.resume());
     const read = readHead(headers, isWhole);
     const blank = { method: "", host: "", fields: [], connection: [] };
-    const request: Request = {
-      ...(read?.request ?? blank),
-      entryPoint: "websecure",
-      clientIp: this.clientIp,
-    };
+    const request: Request = { ...(read?.request ?? blank), ...this.from };
     this.#record = new RequestRecord(this.gateway, request, read?.target ?? "");
     if (read === undefined) {
       this.#answer(400, [], "400 Bad Request\n");

@@ -228,3 +228,50 @@ test("who goes away takes its request along", async () => {
   stream.close(8);
   await closed;
 });
+
+test("a client that speaks HTTP/2 without TLS, unasked, is served like others", async () => {
+  using backend = rawBackend((socket, text) => {
+    const [, path = ""] = /^GET (\S+)/.exec(text) ?? [];
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${path.length}\r\n\r\n${path}`);
+  });
+  serve(world, [backend.endpoint]);
+  const plain = connect(`http://127.0.0.1:${world.web}`);
+  const answers = await Promise.all(
+    ["/1", "/22", "/333"].map(
+      (path) =>
+        new Promise<string>((resolve, reject) => {
+          const stream = plain.request({ ":path": path, ":authority": "a.test" });
+          let body = "";
+          stream.on("data", (piece) => {
+            body += piece;
+          });
+          stream.on("end", () => resolve(body));
+          stream.on("error", reject);
+        }),
+    ),
+  );
+  expect(answers).toEqual(["/1", "/22", "/333"]);
+  plain.destroy();
+});
+
+test("a large body passes both ways without TLS", async () => {
+  const sent = Buffer.alloc(3_000_000, "k3");
+  const backend = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: async (request) => new Response(await request.arrayBuffer()),
+  });
+  serve(world, [`127.0.0.1:${backend.port}`]);
+  const plain = connect(`http://127.0.0.1:${world.web}`);
+  const pieces: Buffer[] = [];
+  await new Promise<void>((resolve, reject) => {
+    const stream = plain.request({ ":path": "/", ":authority": "a.test", ":method": "POST" });
+    stream.on("data", (piece: Buffer) => pieces.push(piece));
+    stream.on("end", resolve);
+    stream.on("error", reject);
+    stream.end(sent);
+  });
+  expect(Buffer.concat(pieces).equals(sent)).toBe(true);
+  plain.destroy();
+  await backend.stop(true);
+});

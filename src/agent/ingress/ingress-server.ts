@@ -2,6 +2,7 @@
 
 import { NodeStream } from "../../runtime/node-stream.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { StreamDuplex } from "../../runtime/stream-duplex.ts";
 import type { StreamListener, Streams, TlsPair } from "../../runtime/stream-sockets.ts";
 import { Certificates } from "./certificates.ts";
 import { Http1Client } from "./http1-client.ts";
@@ -101,11 +102,13 @@ export class IngressServer {
     const { streams, host, ports, fallback } = this.#options;
     const gateway = this.#gateway;
     const acceptHttp2 = streams.http2Server(({ session, remoteAddress }) => {
-      new Http2Client(gateway, session, remoteAddress);
+      new Http2Client(gateway, session, { clientIp: remoteAddress, entryPoint });
     });
     if (entryPoint === "web") {
       return streams.listen(host, ports.web, (socket) => {
-        new Http1Client(gateway, socket, "web");
+        new Http1Client(gateway, socket, "web", (plain, read) =>
+          acceptHttp2(new StreamDuplex(plain, read)),
+        );
       });
     }
     const face = {
