@@ -33,6 +33,15 @@ const PROGRAMS = {
     isTest: true,
     module: join(MODULE, "critest"),
   },
+  "gateway.test": {
+    from: "sigs.k8s.io/gateway-api/conformance",
+    isTest: true,
+    module: join(MODULE, "gateway-api"),
+  },
+  "echo-basic": {
+    from: "sigs.k8s.io/gateway-api/conformance/echo-basic",
+    module: join(MODULE, "gateway-api"),
+  },
 } satisfies Readonly<Record<string, Program>>;
 
 export type ProgramName = keyof typeof PROGRAMS;

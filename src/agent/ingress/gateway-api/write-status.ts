@@ -14,8 +14,8 @@ import { sameJson } from "../../../schema/same-json.ts";
 import { conditionsOf, finding } from "./conditions.ts";
 import type { GatewayPlan, GatewayState, RouteState } from "./plan-gateways.ts";
 
-/** What goes beyond the specification's core and is served. */
-const supportedFeatures: readonly string[] = [
+/** What of the specification is served, by its names. */
+export const supportedFeatures: readonly string[] = [
   "GRPCRoute",
   "Gateway",
   "HTTPRoute",
@@ -26,7 +26,6 @@ const supportedFeatures: readonly string[] = [
   "HTTPRouteHostRewrite",
   "HTTPRouteMethodMatching",
   "HTTPRouteNamedRouteRule",
-  "HTTPRouteParentRefPort",
   "HTTPRoutePathRedirect",
   "HTTPRoutePathRewrite",
   "HTTPRoutePortRedirect",
