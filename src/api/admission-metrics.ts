@@ -12,6 +12,19 @@ const webhookBuckets = [...buckets, 10, 25];
 
 type Observe = (seconds: number) => void;
 
+/** One validation of a ValidatingAdmissionPolicy, as it is counted. */
+export interface PolicyCheck {
+  readonly policy: string;
+  readonly binding: string;
+  readonly action: "allow" | "deny" | "audit" | "warn";
+  readonly error: CheckError;
+}
+
+export type CheckError = "no_error" | "compile_error" | "invalid_error" | "out_of_budget";
+
+const checkPrefix = "apiserver_validating_admission_policy_check_";
+const checkBuckets = [0.0000005, 0.001, 0.01, 0.1, 1];
+
 /** What one kind of work is called in the labels. */
 export interface AdmissionWork {
   readonly of: "controller" | "step" | "webhook";
@@ -25,10 +38,23 @@ export class AdmissionMetrics {
   readonly #histograms;
   /** Labels made once per kind of work: making them costs more than counting. */
   readonly #known = new Map<string, Observe>();
+  readonly #checks;
+  readonly #checkSeconds;
   readonly #clock: Pick<Clock, "monotonicMs">;
 
   constructor(metrics: Metrics, clock: Pick<Clock, "monotonicMs">) {
     this.#clock = clock;
+    this.#checks = metrics.counter(
+      `${checkPrefix}total`,
+      "Validation admission policy check total, labeled by policy and further identified by " +
+        "binding and enforcement action taken.",
+    );
+    this.#checkSeconds = metrics.histogram(
+      `${checkPrefix}duration_seconds`,
+      "Validation admission latency for individual validation expressions in seconds, labeled " +
+        "by policy and further including binding and enforcement action taken.",
+      checkBuckets,
+    );
     this.#histograms = {
       controller: metrics.histogram(
         `${prefix}controller_admission_duration_seconds`,
@@ -46,6 +72,18 @@ export class AdmissionMetrics {
         webhookBuckets,
       ),
     };
+  }
+
+  /** A validation that failed, or could not be evaluated, and what came of it. */
+  checked({ policy, binding, action, error }: PolicyCheck, seconds: number): void {
+    const labels: Labels = {
+      enforcement_action: action,
+      error_type: error,
+      policy,
+      policy_binding: binding,
+    };
+    this.#checks.add(labels);
+    this.#checkSeconds.observe(labels, seconds);
   }
 
   /** Does the work and tells how long it took, and whether it refused: by throwing, or so. */

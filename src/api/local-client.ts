@@ -109,10 +109,11 @@ class QueueSink<T extends KubeObject> implements WatchSink {
     work();
   }
 
-  event(...[type, object]: Parameters<WatchSink["event"]>): void {
+  event(...[type, object]: Parameters<WatchSink["event"]>): number {
     const copy = copyJson<KubeObject>(object.object as KubeObject);
     this.#events.push({ type, object: copy as T });
     this.#wake?.();
+    return 0;
   }
 
   bookmark(object: KubeObject): void {

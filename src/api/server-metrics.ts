@@ -44,6 +44,12 @@ export function collectServerMetrics(options: ServerMetricsOptions): () => Promi
     () => [...watches.tallies].map(({ resource, events }) => [labelsOf(resource), events] as const),
     "counter",
   );
+  metrics.collect(
+    "apiserver_storage_events_received_total",
+    "Number of etcd events received split by kind.",
+    () => receivedEvents(options),
+    "counter",
+  );
   const build = {
     build_date: version.buildDate ?? "",
     compiler: version.compiler ?? "",
@@ -60,6 +66,31 @@ export function collectServerMetrics(options: ServerMetricsOptions): () => Promi
     size.bytes = await options.store.sizeBytes().catch(() => -1);
     await countObjects(options, counts);
   };
+}
+
+/** Of each resource by the version that was told of most. */
+function receivedEvents({ registry, live }: ServerMetricsOptions) {
+  const received = new Map<string, readonly [Labels, number]>();
+  for (const definition of registry.all()) {
+    const { group, plural } = definition;
+    const key = groupResource(definition);
+    const count = definition.storagePrefix === null ? 0 : (live.stats(definition)?.received ?? 0);
+    if (count > (received.get(key)?.[1] ?? 0))
+      received.set(key, [{ group, resource: plural }, count]);
+  }
+  return received.values();
+}
+
+/** Where the sizes of a resource's watch events are told. */
+export function watchEventSizes(
+  metrics: Metrics,
+): (resource: WatchedResource) => (bytes: number) => void {
+  const sizes = metrics.histogram(
+    "apiserver_watch_events_sizes",
+    "Watch event size distribution in bytes",
+    Array.from({ length: 8 }, (_, exponent) => 1024 * 2 ** exponent),
+  );
+  return (resource) => sizes.bound(labelsOf(resource));
 }
 
 /** Notes which deprecated kinds have been asked for. */

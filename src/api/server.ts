@@ -24,7 +24,7 @@ import { createPipeline, type Pipeline, serverUser } from "./pipeline.ts";
 import { createRegistry, locateIn, type Registry } from "./registry.ts";
 import type { ResourceDefinition } from "./resource-definition.ts";
 import { createSchemaCodec } from "./schema-codec.ts";
-import { collectServerMetrics, deprecatedUses } from "./server-metrics.ts";
+import { collectServerMetrics, deprecatedUses, watchEventSizes } from "./server-metrics.ts";
 import { zPage } from "./zpages.ts";
 
 export interface ApiServerOptions
@@ -85,8 +85,8 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     sleep: (ms) => runtime.clock.sleep(ms, new AbortController().signal),
   });
   const authorizer = options.authorizer(live);
-  const watches = new WatchCounts();
   const metrics = createMetrics();
+  const watches = new WatchCounts(watchEventSizes(metrics));
   const pipeline = createPipeline({
     watches,
     admissionMetrics: new AdmissionMetrics(metrics, runtime.clock),

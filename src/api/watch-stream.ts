@@ -100,13 +100,14 @@ class StreamSink implements WatchSink, FrameReader {
     if (this.#ended) this.#close();
   }
 
-  event(type: WatchType, object: Stored): void {
+  event(type: WatchType, object: Stored): number {
     const { format, shape } = this.form;
-    this.#send(
+    const frame =
       shape === undefined
         ? sharedFrame(format, type, object)
-        : frameOf(format, type, shape(copyJson<KubeObject>(object.object as KubeObject))),
-    );
+        : frameOf(format, type, shape(copyJson<KubeObject>(object.object as KubeObject)));
+    this.#send(frame);
+    return frame.length;
   }
 
   bookmark(object: KubeObject): void {

@@ -37,7 +37,8 @@ const limits = {
 
 /** Who receives the events. */
 export interface WatchSink {
-  event(type: WatchType, object: Stored): void;
+  /** The bytes that it takes on the wire; 0 where it does not go over one. */
+  event(type: WatchType, object: Stored): number;
   bookmark(object: KubeObject): void;
   /** The events of `work` may travel as one. */
   together(work: () => void): void;
@@ -222,8 +223,10 @@ class Watch implements RunningWatch, Timed, Listener {
 
   #show(type: WatchType, object: Stored): void {
     if (this.#over) return;
-    if (this.#tally !== undefined) this.#tally.events += 1;
-    this.sink.event(type, object);
+    const bytes = this.sink.event(type, object);
+    if (this.#tally === undefined) return;
+    this.#tally.events += 1;
+    if (bytes > 0) this.#tally.sized(bytes);
   }
 
   #keepTime(): void {

@@ -16,6 +16,7 @@ import type {
 } from "../gen/admissionregistration-v1.ts";
 import type { ConfigMap } from "../gen/core-v1.ts";
 import { ApiError } from "../lib/api-error.ts";
+import { createMetrics } from "../runtime/metrics.ts";
 import { openWorld, type World } from "./test-world.ts";
 
 const apiVersion = "admissionregistration.k8s.io/v1";
@@ -27,9 +28,10 @@ const rule = (plural: string, group = "") => ({
 });
 let world: World;
 let number = 0;
+const metrics = createMetrics();
 
 beforeAll(async () => {
-  world = await openWorld();
+  world = await openWorld({ metrics });
 });
 afterAll(() => world[Symbol.asyncDispose]());
 afterEach(async () => {
@@ -119,6 +121,32 @@ describe("a validating policy", () => {
     expect([plain.code, plain.reason]).toEqual([403, "Forbidden"]);
     expect((await failure(create({ a: "", b: "" }))).message).toEndWith("request: 2 entries");
     await create({ a: "1" });
+  });
+
+  test("is counted by what comes of it", async () => {
+    const count = (action: string, error: string): number => {
+      const labels = `enforcement_action="${action}",error_type="${error}",policy="p",`;
+      const name = "apiserver_validating_admission_policy_check_total";
+      const sample = `${name}{${labels}policy_binding="b"} `;
+      const line = metrics
+        .text()
+        .split("\n")
+        .find((one) => one.startsWith(sample));
+      return Number(line?.slice(sample.length) ?? 0);
+    };
+    const before = [count("deny", "no_error"), count("audit", "no_error")] as const;
+    const validations = [
+      { expression: "object.data.a == 'x'" },
+      { expression: "object.data.missing == ''" },
+    ];
+    const validationActions = ["Deny", "Audit"];
+    await policy({ validations, failurePolicy: "Ignore" }, { validationActions });
+    await failure(create({ a: "y" }));
+    expect(count("deny", "no_error")).toBe(before[0] + 1);
+    expect(count("audit", "no_error")).toBe(before[1] + 1);
+    expect(count("allow", "invalid_error")).toBe(1);
+    const seconds = "apiserver_validating_admission_policy_check_duration_seconds_count{";
+    expect(metrics.text()).toContain(`${seconds}enforcement_action="allow"`);
   });
 
   test("warns in place of denying when its binding says so", async () => {

@@ -1,5 +1,6 @@
 /** For tests: the real rows, schema, admission and roles over a memory store and a seeded world. */
 import { defaultAdmission } from "../api/admission/default-plugins.ts";
+import { AdmissionMetrics } from "../api/admission-metrics.ts";
 import type { AdmissionPlugin } from "../api/admission-plugin.ts";
 import type { Auditor } from "../api/audit/auditor.ts";
 import { createAuthorizer } from "../api/auth/authorizers.ts";
@@ -11,6 +12,7 @@ import type { Client, Resource } from "../client/client.ts";
 import { namespaces, serviceAccounts } from "../client/resources.ts";
 import { ApiError, isReason } from "../lib/api-error.ts";
 import { createStoreLiveSets, type StoreLiveSets } from "../live/store-feed.ts";
+import type { Metrics } from "../runtime/metrics.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { createSimulatedRuntime } from "../runtime/simulated.ts";
 import type { KubeObject } from "../schema/object.ts";
@@ -32,6 +34,8 @@ export interface World extends AsyncDisposable {
 
 export interface WorldOptions {
   readonly usage?: UsageSource;
+  /** Where admission is counted. */
+  readonly metrics?: Metrics;
   readonly auditor?: (runtime: Runtime) => Auditor;
   /** The default chain unless told. */
   readonly admission?: readonly AdmissionPlugin[];
@@ -78,6 +82,9 @@ export async function openServer(
     authorizer: createAuthorizer(live),
     admission: options.admission ?? defaultAdmission(),
     auditor: options.auditor?.(runtime),
+    ...(options.metrics && {
+      admissionMetrics: new AdmissionMetrics(options.metrics, runtime.clock),
+    }),
   });
   const client = pipeline.clientOf(serverUser);
   await ensureBootstrapPolicy(client);

@@ -12,6 +12,7 @@ test("QueueMetrics tells what a queue holds and how long its work takes", async 
   queue.add("a");
   queue.add("b");
   queue.add("b");
+  await clock.advance(500);
   const key = (await queue.take()) ?? "";
   const end = told.begin();
   await clock.advance(2_000);
@@ -27,6 +28,8 @@ test("QueueMetrics tells what a queue holds and how long its work takes", async 
     "1",
     "2",
   ]);
+  const waited = ["count", "sum"].map((part) => value(`queue_duration_seconds_${part}`));
+  expect(waited).toEqual(["1", "0.5"]);
   told[Symbol.dispose]();
   expect(value("depth")).toBeUndefined();
 });

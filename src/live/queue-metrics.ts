@@ -13,6 +13,7 @@ interface Followed {
 
 export class QueueMetrics {
   readonly #followed = new Set<Followed>();
+  readonly #waited;
   readonly #worked;
 
   constructor(
@@ -47,6 +48,8 @@ export class QueueMetrics {
         [...this.#followed].map((one) => [{ name: one.name }, value(one)] as const);
       metrics.collect(`workqueue_${name}`, help, read, type);
     }
+    const waitHelp = "How long in seconds an item stays in workqueue before being requested.";
+    this.#waited = metrics.histogram("workqueue_queue_duration_seconds", waitHelp, buckets);
     const help = "How long in seconds processing an item from workqueue takes.";
     this.#worked = metrics.histogram("workqueue_work_duration_seconds", help, buckets);
   }
@@ -56,6 +59,8 @@ export class QueueMetrics {
     const followed: Followed = { name, queue, begunMs: new Set() };
     this.#followed.add(followed);
     const observe = this.#worked.bound({ name });
+    const waited = this.#waited.bound({ name });
+    queue.onTaken = (waitedMs) => waited(waitedMs / 1000);
     return {
       begin: () => {
         const begunMs = this.nowMs();

@@ -23,14 +23,23 @@ type ConvertLater = (objects: readonly KubeObject[]) => Promise<readonly KubeObj
 
 const limits = { convertAgainMs: 1_000 } as const;
 
+export interface LiveStats {
+  readonly count: number;
+  readonly averageBytes: number;
+  readonly received: number;
+}
+
 export interface StoreLiveSets extends LiveSets, Disposable {
   of<T extends KubeObject>(resource: Resource<T>): SearchableSet<T>;
   /** The set of a resource when it is filled: answers reads without touching the store. */
   filled<T extends KubeObject>(resource: Resource<T>): SearchableSet<T> | undefined;
-  /** How many objects a resource has and what they take; undefined while its set is not filled. */
+  /**
+   * How many objects a resource has, what they take and how many changes were told; undefined
+   * while its set is not filled.
+   */
   stats(
     resource: Pick<Resource<KubeObject>, "group" | "version" | "plural">,
-  ): { readonly count: number; readonly averageBytes: number } | undefined;
+  ): LiveStats | undefined;
   /** Sets that lack what was committed up to `revision`, but for those that others convert. */
   behind(revision: Revision): readonly string[];
   /** Asks anew how a resource is read: a custom one whose definition changed. */
@@ -44,6 +53,7 @@ interface Followed {
   convertLater: ConvertLater | undefined;
   /** The conversions under way, one after another. */
   late: Promise<void>;
+  received: number;
   /** Commits that arrive while the first list is being read. */
   pending: Change[] | undefined;
 }
@@ -78,9 +88,10 @@ class StoreFeed implements StoreLiveSets {
   }
 
   stats(resource: Pick<Resource<KubeObject>, "group" | "version" | "plural">) {
-    const set = this.#byResource.get(identity(resource))?.set;
+    const { set, received = 0 } = this.#byResource.get(identity(resource)) ?? {};
     if (set === undefined || !set.filled) return undefined;
-    return { count: set.size, averageBytes: set.size === 0 ? 0 : set.storedBytes / set.size };
+    const averageBytes = set.size === 0 ? 0 : set.storedBytes / set.size;
+    return { count: set.size, averageBytes, received };
   }
 
   behind(revision: Revision): readonly string[] {
@@ -121,7 +132,15 @@ class StoreFeed implements StoreLiveSets {
     const reading = this.#readingOf(location);
     const set = new LiveSetImpl<KubeObject>();
     const late = Promise.resolve();
-    const followed: Followed = { set, prefix, reading, convertLater, late, pending: [] };
+    const followed: Followed = {
+      set,
+      prefix,
+      reading,
+      convertLater,
+      late,
+      pending: [],
+      received: 0,
+    };
     this.#byResource.set(id, followed);
     this.#byPrefix.set(prefix, [...(this.#byPrefix.get(prefix) ?? []), followed]);
     this.#fill(followed).catch(this.options.onError);
@@ -186,6 +205,7 @@ class StoreFeed implements StoreLiveSets {
     for (const change of changes) {
       const key = change.type === "put" ? change.entry.key : change.previous.key;
       for (const followed of this.#followersOf(key)) {
+        followed.received += 1;
         if (followed.pending !== undefined) followed.pending.push(change);
         else if (followed.convertLater !== undefined) this.#applyLater(followed, [change]);
         else followed.set.apply([incomingOf(followed, change)]);

@@ -14,6 +14,8 @@ export class WorkQueue {
   readonly #failures = new Map<string, number>();
   /** Monotonic time at which a key is due; the earliest wins. */
   readonly #later = new Map<string, number>();
+  /** Since when a key is dirty: monotonic time. */
+  readonly #sinceMs = new Map<string, number>();
   readonly #takers: ((key: string | undefined) => void)[] = [];
 
   constructor(
@@ -23,6 +25,8 @@ export class WorkQueue {
     signal.addEventListener("abort", () => this.#close(), { once: true });
   }
 
+  /** Told how long each key waited to be taken. */
+  onTaken: ((waitedMs: number) => void) | undefined;
   #adds = 0;
   #retries = 0;
 
@@ -43,6 +47,8 @@ export class WorkQueue {
     if (this.signal.aborted || this.#dirty.has(key)) return;
     this.#dirty.add(key);
     this.#adds += 1;
+    if (this.onTaken !== undefined && !this.#sinceMs.has(key))
+      this.#sinceMs.set(key, this.clock.monotonicMs());
     if (this.#inFlight.has(key)) return;
     const taker = this.#takers.shift();
     if (taker === undefined) this.#ready.push(key);
@@ -95,6 +101,11 @@ export class WorkQueue {
 
   #handOut(key: string): string {
     this.#dirty.delete(key);
+    const sinceMs = this.#sinceMs.get(key);
+    if (sinceMs !== undefined) {
+      this.#sinceMs.delete(key);
+      this.onTaken?.(this.clock.monotonicMs() - sinceMs);
+    }
     this.#inFlight.add(key);
     return key;
   }

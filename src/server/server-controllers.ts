@@ -52,8 +52,18 @@ export function startControllers(scope: Scope, of: ControllersOptions): void {
   });
   const own = serverControllers(context, of);
   if (!options.disable.has("coredns")) own.push(createNodeHostsController(supervising(context)));
+  const running = api.metrics.gauge(
+    "running_managed_controllers",
+    "Indicates where instances of a controller are currently running",
+  );
   for (const controller of [...controllers, ...own]) {
-    scope.task(controller.name, (signal) => runController(controller, context, signal));
+    const { name } = controller;
+    scope.task(name, async (signal) => {
+      running.set({ manager: "kube-controller-manager", name }, 1);
+      await runController(controller, context, signal).finally(() =>
+        running.set({ manager: "kube-controller-manager", name }, 0),
+      );
+    });
   }
 }
 

@@ -261,6 +261,13 @@ describe.skipIf(skip !== undefined)("controllers", () => {
     const indexed = 'completion_mode="Indexed"';
     expect(count(`job_controller_job_pods_finished_total{${indexed},result="succeeded"}`)).toBe(4);
     expect(count("scheduler_pod_scheduling_attempts_count")).toBeGreaterThan(10);
+    const ofPods = 'group="",resource="pods"';
+    expect(count(`apiserver_storage_events_received_total{${ofPods}}`)).toBeGreaterThan(10);
+    expect(count(`apiserver_watch_events_sizes_count{${ofPods},version="v1"}`)).toBeGreaterThan(10);
+    const running = 'manager="kube-controller-manager",name="job"';
+    expect(count(`running_managed_controllers{${running}}`)).toBe(1);
+    const queued = 'workqueue_queue_duration_seconds_count{name="job"}';
+    expect(count(queued)).toBeGreaterThan(5);
     const admit = 'name="NamespaceLifecycle",operation="CREATE",rejected="false",type="admit"';
     const name = "apiserver_admission_controller_admission_duration_seconds_count";
     expect(count(`${name}{${admit}}`)).toBeGreaterThan(10);

@@ -11,6 +11,8 @@ export interface WatchTally {
   readonly resource: ResourceRef;
   open: number;
   events: number;
+  /** Told of the bytes of each event that goes out. */
+  readonly sized: (bytes: number) => void;
 }
 
 /** One watch as it is counted. */
@@ -44,6 +46,10 @@ export class WatchCounts {
   readonly #counts = new Map<string, number>();
   readonly #tallies = new Map<string, WatchTally>();
 
+  constructor(
+    private readonly sizedOf: (resource: ResourceRef) => WatchTally["sized"] = () => () => {},
+  ) {}
+
   get tallies(): Iterable<WatchTally> {
     return this.#tallies.values();
   }
@@ -57,7 +63,7 @@ export class WatchCounts {
     const key = `${resource.group}/${resource.version}/${resource.plural}`;
     let tally = this.#tallies.get(key);
     if (tally === undefined) {
-      tally = { resource, open: 0, events: 0 };
+      tally = { resource, open: 0, events: 0, sized: this.sizedOf(resource) };
       this.#tallies.set(key, tally);
     }
     return tally;

@@ -12,6 +12,7 @@ import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { everyOf } from "../admission/look-up.ts";
+import type { CheckError } from "../admission-metrics.ts";
 import type { AdmissionContext, AdmissionPlugin } from "../admission-plugin.ts";
 import { refused } from "../errors.ts";
 import { type Shown, shown } from "../webhooks/shown.ts";
@@ -92,12 +93,13 @@ async function judge(
       continue;
     const names = { policy: policy.metadata.name ?? "", binding: binding.metadata.name ?? "" };
     const request = await shown(object, context, definition);
-    const failures = await evaluate(policy, binding, request, { context, notes }).catch(
+    const failures = await evaluate(policy, binding, request, { context, notes, names }).catch(
       (error: unknown) => (failsClosed ? [broken(error)] : []),
     );
     for (const failure of failures) {
       const refusal = { ...names, ...failure };
-      const actions = binding.spec.validationActions ?? [];
+      const actions = failure.isSure ? ["Deny"] : (binding.spec.validationActions ?? []);
+      count(context, names, actions, failure);
       if (failure.isSure) {
         found.push({ isDenied: true, refusal });
         continue;
@@ -116,7 +118,28 @@ function warning({ policy, binding, message }: Refusal): string {
   return `Validation failed for ${by}: ${message}`;
 }
 
+interface Names {
+  readonly policy: string;
+  readonly binding: string;
+}
+
+const actionNames = { Deny: "deny", Audit: "audit", Warn: "warn" } as const;
+
+/** What came of a check, once for each action. */
+function count(
+  { metrics }: AdmissionContext,
+  names: Names,
+  actions: readonly string[],
+  { error = "no_error", seconds = 0 }: Pick<Failure, "error" | "seconds">,
+): void {
+  for (const action of Object.keys(actionNames) as (keyof typeof actionNames)[])
+    if (actions.includes(action))
+      metrics?.checked({ ...names, action: actionNames[action], error }, seconds);
+}
+
 interface Failure extends Pick<Refusal, "message" | "reason"> {
+  readonly error?: CheckError;
+  readonly seconds?: number;
   readonly expressionIndex: number;
   /** Refused whatever the actions: nothing was evaluated, or the record lacks something. */
   readonly isSure?: boolean;
@@ -126,21 +149,36 @@ interface Failure extends Pick<Refusal, "message" | "reason"> {
 function broken(error: unknown): Failure {
   const message = error instanceof Error ? error.message : String(error);
   const isSure = error instanceof ConfigurationError;
-  return { message, reason: "Invalid", expressionIndex: 0, isSure };
+  const isSpent = error instanceof Error && error.name === "OutOfBudget";
+  const kind = isSpent ? "out_of_budget" : "invalid_error";
+  return { message, reason: "Invalid", expressionIndex: 0, isSure, error: kind };
+}
+
+interface EvaluationParts {
+  readonly context: AdmissionContext;
+  readonly notes: PolicyNotes;
+  readonly names: Names;
 }
 
 async function evaluate(
   { spec }: Policy,
   binding: Binding,
   request: Shown,
-  { context, notes }: { readonly context: AdmissionContext; readonly notes: PolicyNotes },
+  { context, notes, names }: EvaluationParts,
 ): Promise<readonly Failure[]> {
+  const { clock } = context.runtime;
   const failsClosed = spec.failurePolicy !== "Ignore";
   const failures: Failure[] = [];
   for await (const evaluation of evaluations(spec, binding.spec.paramRef, request, context)) {
     for (const [expressionIndex, validation] of (spec.validations ?? []).entries()) {
-      const failure = await validate(validation, evaluation, failsClosed);
-      if (failure !== undefined) failures.push({ ...failure, expressionIndex });
+      const begunMs = clock.monotonicMs();
+      const failure = await validate(validation, evaluation);
+      if (failure === undefined) continue;
+      const seconds = (clock.monotonicMs() - begunMs) / 1000;
+      const { error } = failure;
+      if (failsClosed || error === "no_error")
+        failures.push({ ...failure, expressionIndex, seconds });
+      else context.metrics?.checked({ ...names, action: "allow", error }, seconds);
     }
     try {
       await notes.take(spec.auditAnnotations ?? [], evaluation);
@@ -151,12 +189,15 @@ async function evaluate(
   return failures;
 }
 
-/** @throws OutOfBudget once the expressions have cost too much together. */
+/**
+ * Undefined for what is valid.
+ *
+ * @throws OutOfBudget once the expressions have cost too much together.
+ */
 async function validate(
   validation: DeepReadonly<Validation>,
   { bindings, budget, expressions }: Evaluation,
-  failsClosed: boolean,
-): Promise<Pick<Failure, "message" | "reason"> | undefined> {
+): Promise<(Pick<Failure, "message" | "reason"> & { readonly error: CheckError }) | undefined> {
   const cel = await import("../../schema/cel/policy/budget.ts");
   const { expression, message } = validation;
   const compile = () => expressions.compile(expression, ["bool"], { hasAuthorizer: true });
@@ -164,7 +205,13 @@ async function validate(
     if ((await cel.evaluate(expression, compile, bindings, budget)) === true) return undefined;
   } catch (error) {
     if (!(error instanceof cel.EvaluationError)) throw error;
-    return failsClosed ? { message: error.message, reason: "Invalid" } : undefined;
+    const { message: why } = error;
+    const isUncompiled = why.startsWith("compilation error");
+    return {
+      message: why,
+      reason: "Invalid",
+      error: isUncompiled ? "compile_error" : "invalid_error",
+    };
   }
   const made = await madeMessage(validation.messageExpression, {
     bindings,
@@ -174,6 +221,7 @@ async function validate(
   return {
     message: made ?? (message?.trim() || `failed expression: ${expression.trim()}`),
     reason: validation.reason || "Invalid",
+    error: "no_error",
   };
 }
 

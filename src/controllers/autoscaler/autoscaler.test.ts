@@ -3,6 +3,7 @@ import type { Resource } from "../../client/client.ts";
 import { deployments, horizontalPodAutoscalers, pods } from "../../client/resources.ts";
 import type { HorizontalPodAutoscaler } from "../../gen/autoscaling-v2.ts";
 import { ApiError } from "../../lib/api-error.ts";
+import { createMetrics, type Metrics } from "../../runtime/metrics.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { World } from "../testing/world.ts";
 import { createAutoscalerController } from "./autoscaler.ts";
@@ -16,12 +17,24 @@ const podMetrics: Resource<KubeObject> = {
   namespaced: true,
 };
 
+let metrics: Metrics;
+/** How often something was counted. */
+const counted = (name: string, labels: string): number => {
+  const sample = `horizontal_pod_autoscaler_controller_${name}{${labels}} `;
+  const line = metrics
+    .text()
+    .split("\n")
+    .find((one) => one.startsWith(sample));
+  return Number(line?.slice(sample.length) ?? 0);
+};
+
 async function start(
   replicas: number,
   spec: Partial<HorizontalPodAutoscaler["spec"]> = {},
 ): Promise<World> {
   const world = new World();
-  const options = { namespacedResources: () => [deployments, pods] };
+  metrics = createMetrics();
+  const options = { metrics, namespacedResources: () => [deployments, pods] };
   world.run(createAutoscalerController(world.context, options));
   const labels = { app: "web" };
   await world.client.create(deployments, {
@@ -105,6 +118,10 @@ test("use above the target raises the size, and the status tells why", async () 
       },
     ],
   });
+  const up = 'action="scale_up",error="none"';
+  expect(counted("reconciliations_total", up)).toBe(1);
+  expect(counted("reconciliation_duration_seconds_count", up)).toBe(1);
+  expect(counted("metric_computation_total", `${up},metric_type="Resource"`)).toBe(1);
   expect(condition(world, "AbleToScale")).toMatchObject({
     status: "True",
     reason: "SucceededRescale",
@@ -156,6 +173,11 @@ test("without the metrics API the conditions say so", async () => {
       "get metrics for resource cpu: unable to fetch metrics from resource metrics API: the " +
       "server could not find the requested resource",
   });
+  const failed = 'action="none",error="internal"';
+  expect(counted("reconciliations_total", failed)).toBeGreaterThan(0);
+  expect(counted("metric_computation_total", `${failed},metric_type="Resource"`)).toBe(
+    counted("reconciliations_total", failed),
+  );
   expect(world.messages("FailedComputeMetricsReplicas")[0]).toContain(
     "invalid metrics (1 invalid out of 1), first error is: failed to get cpu utilization",
   );

@@ -16,16 +16,19 @@ import {
   type Outcome,
   watchRule,
 } from "../../live/controller.ts";
+import type { Metrics } from "../../runtime/metrics.ts";
 import type { KubeObject } from "../../schema/object.ts";
 import { formatTime, isDeleting, mutable, sameJson } from "../objects.ts";
 import { OwnWrites } from "../own-writes.ts";
 import { textOf } from "../pod-control.ts";
 import type { LivePod } from "../pod-state.ts";
+import { AutoscalerMetrics } from "./autoscaler-metrics.ts";
 import { type History, limitReplicas, type Recommendation, type ScaleEvent } from "./behavior.ts";
 import { MetricsReader } from "./metrics.ts";
 import { MetricError, type MetricProposal, proposalOf } from "./proposals.ts";
 
 export interface AutoscalerOptions {
+  readonly metrics: Metrics;
   /** Every namespaced resource of the API, custom ones included; some have a size. */
   readonly namespacedResources: () =>
     | readonly Resource<KubeObject>[]
@@ -76,6 +79,9 @@ interface Round {
   readonly status: HorizontalPodAutoscalerStatus;
   readonly conditions: HorizontalPodAutoscalerCondition[];
   readonly now: Date;
+  /** By how many replicas the target was made larger. */
+  change: number;
+  isFailed: boolean;
 }
 
 interface MutableHistory {
@@ -87,6 +93,7 @@ interface MutableHistory {
 class AutoscalerReconciler {
   readonly #context: ControllerContext;
   readonly #options: AutoscalerOptions;
+  readonly #metrics: AutoscalerMetrics;
   readonly #reader: MetricsReader;
   readonly #writes: OwnWrites<HorizontalPodAutoscaler>;
   readonly #histories = new Map<string, MutableHistory>();
@@ -94,6 +101,7 @@ class AutoscalerReconciler {
   constructor(context: ControllerContext, options: AutoscalerOptions) {
     this.#context = context;
     this.#options = options;
+    this.#metrics = new AutoscalerMetrics(options.metrics, context.runtime.clock);
     this.#reader = new MetricsReader(context.client);
     const set = context.live.of(horizontalPodAutoscalers);
     this.#writes = new OwnWrites(context.client, horizontalPodAutoscalers, set);
@@ -105,6 +113,7 @@ class AutoscalerReconciler {
 
   async reconcile(autoscaler: Live, key: string, signal: AbortSignal): Promise<Outcome> {
     await this.#writes.seen(signal);
+    const done = this.#metrics.reconciles();
     const round: Round = {
       autoscaler,
       status: {
@@ -113,8 +122,11 @@ class AutoscalerReconciler {
       },
       conditions: mutable<HorizontalPodAutoscalerCondition[]>(autoscaler.status?.conditions ?? []),
       now: this.#context.runtime.clock.now(),
+      change: 0,
+      isFailed: false,
     };
     await this.#scale(round, key);
+    done(round);
     const status = { ...round.status, conditions: round.conditions };
     if (!sameJson(autoscaler.status ?? {}, status)) {
       const changed = { ...mutable<HorizontalPodAutoscaler>(autoscaler), status };
@@ -169,6 +181,7 @@ class AutoscalerReconciler {
     setCondition(round, "AbleToScale", "True", "SucceededRescale", told);
     const message = `New size: ${desired}; reason: ${reason}`;
     events.event(autoscaler, "Normal", "SuccessfulRescale", message);
+    round.change = desired - current;
     status.lastScaleTime = formatTime(round.now);
     const atMs = round.now.getTime();
     if (desired > current) history.ups.push({ change: desired - current, atMs });
@@ -257,6 +270,7 @@ class AutoscalerReconciler {
     const failures: MetricError[] = [];
     let best: MetricProposal | undefined;
     for (const metric of metrics) {
+      const computed = this.#metrics.computes(metric.type);
       try {
         const proposal = await proposalOf(metric, {
           autoscaler,
@@ -269,11 +283,14 @@ class AutoscalerReconciler {
           nowMs: round.now.getTime(),
         });
         statuses.push(proposal.status);
+        const change = proposal.replicas - (round.status.currentReplicas ?? 0);
+        computed({ change, isFailed: false });
         if (best === undefined || proposal.replicas > best.replicas) best = proposal;
       } catch (error) {
         if (!(error instanceof MetricError)) throw error;
         this.#context.events.event(autoscaler, "Warning", error.reason, error.message);
         failures.push(error);
+        computed({ change: 0, isFailed: true });
       }
     }
     if (statuses.length > 0) round.status.currentMetrics = statuses;
@@ -323,12 +340,15 @@ class AutoscalerReconciler {
 }
 
 function setCondition(
-  { conditions, now }: Round,
+  round: Round,
   type: string,
   status: "True" | "False",
   reason: string,
   message: string,
 ): void {
+  const { conditions, now } = round;
+  const isMeant = type === "ScalingLimited" || reason === "ScalingDisabled";
+  if (status === "False" && !isMeant) round.isFailed = true;
   const at = conditions.findIndex((condition) => condition.type === type);
   const current = conditions[at];
   const lastTransitionTime =
