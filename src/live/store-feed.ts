@@ -70,6 +70,8 @@ export function createStoreLiveSets(options: {
 }
 
 class StoreFeed implements StoreLiveSets {
+  /** By the very object that it was asked with: naming a resource costs more than finding it. */
+  readonly #asked = new WeakMap<object, Followed>();
   readonly #byResource = new Map<string, Followed>();
   readonly #byPrefix = new Map<string, Followed[]>();
   readonly #listener: Disposable;
@@ -83,7 +85,7 @@ class StoreFeed implements StoreLiveSets {
   }
 
   filled<T extends KubeObject>(resource: Resource<T>): SearchableSet<T> | undefined {
-    const followed = this.#byResource.get(identity(resource));
+    const followed = this.#asked.get(resource) ?? this.#byResource.get(identity(resource));
     return followed?.set.filled ? (followed.set as unknown as SearchableSet<T>) : undefined;
   }
 
@@ -124,9 +126,15 @@ class StoreFeed implements StoreLiveSets {
   }
 
   #follow(resource: Resource<KubeObject>): Followed {
+    const asked = this.#asked.get(resource);
+    if (asked !== undefined) return asked;
     const id = identity(resource);
-    const known = this.#byResource.get(id);
-    if (known !== undefined) return known;
+    const followed = this.#byResource.get(id) ?? this.#begin(id, resource);
+    this.#asked.set(resource, followed);
+    return followed;
+  }
+
+  #begin(id: string, resource: Resource<KubeObject>): Followed {
     const location = this.options.locate(resource);
     const { prefix, convertLater } = location;
     const reading = this.#readingOf(location);

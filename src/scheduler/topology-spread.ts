@@ -19,7 +19,15 @@ export interface SpreadInput {
 
 interface Wanted {
   readonly constraint: LiveConstraint;
+  readonly group: Group;
+}
+
+/** The pods that are counted. */
+interface Group {
+  readonly namespace: string;
   readonly selector: LabelSelector;
+  /** The same for the same group. */
+  readonly key: string;
 }
 
 interface Spread {
@@ -48,14 +56,19 @@ function wantedOf({ pod, view, profile }: SpreadInput, when: When): readonly Wan
   if (own.length > 0) {
     return own
       .filter(({ whenUnsatisfiable }) => whenUnsatisfiable === when)
-      .map((constraint) => ({ constraint, selector: selectorOf(constraint, pod) }));
+      .map((constraint) => ({ constraint, group: groupOf(pod, selectorOf(constraint, pod)) }));
   }
   const defaults = (profile.defaultConstraints ?? systemConstraints).filter(
     ({ whenUnsatisfiable }) => whenUnsatisfiable === when,
   );
   const selector = defaults.length === 0 ? undefined : view.groupSelector(pod);
   if (selector === undefined) return [];
-  return defaults.map((constraint) => ({ constraint, selector }));
+  const group = groupOf(pod, selector);
+  return defaults.map((constraint) => ({ constraint, group }));
+}
+
+function groupOf({ metadata: { namespace = "" } }: LivePod, selector: LabelSelector): Group {
+  return { namespace, selector, key: `${namespace} ${JSON.stringify(selector)}` };
 }
 
 /** Nodes without a zone still spread by host when the constraints are the system's. */
@@ -70,13 +83,13 @@ export function spreadState(input: SpreadInput): SpreadState | undefined {
   const wanted = wantedOf(input, "DoNotSchedule");
   if (wanted.length === 0) return undefined;
   const keys = wanted.map(({ constraint }) => constraint.topologyKey);
-  return wanted.map(({ constraint, selector }) => {
+  return wanted.map(({ constraint, group }) => {
     const counts = new Map<string, number>();
     for (const info of snapshot.nodes) {
       const value = info.labels[constraint.topologyKey];
       if (value === undefined || !hasAll(info, keys)) continue;
       if (!isIncluded(pod, info, constraint)) continue;
-      const more = countMatching(info, pod, selector);
+      const more = countMatching(info, group);
       if (more > 0 || !counts.has(value)) counts.set(value, (counts.get(value) ?? 0) + more);
     }
     const isShort = counts.size < (constraint.minDomains ?? 1);
@@ -84,7 +97,7 @@ export function spreadState(input: SpreadInput): SpreadState | undefined {
       constraint,
       counts,
       least: isShort || counts.size === 0 ? 0 : Math.min(...counts.values()),
-      self: matchesLabels(selector, pod.metadata.labels) ? 1 : 0,
+      self: matchesLabels(group.selector, pod.metadata.labels) ? 1 : 0,
     };
   });
 }
@@ -111,15 +124,28 @@ function isIncluded(pod: LivePod, info: NodeInfo, constraint: LiveConstraint): b
   return info.hardTaints.length === 0 || untoleratedTaints(pod, info.node).length === 0;
 }
 
-function countMatching(info: NodeInfo, pod: LivePod, selector: LabelSelector): number {
-  if (info.pods.size === 0) return 0;
-  let count = 0;
-  for (const other of info.pods.values()) {
-    if (other.metadata.namespace !== pod.metadata.namespace) continue;
-    if (other.metadata.deletionTimestamp !== undefined) continue;
-    if (matchesLabels(selector, other.metadata.labels)) count++;
+/** Counts of groups among the pods of a node: between two decisions few nodes change. */
+const countsByPods = new WeakMap<NodeInfo["pods"], Map<string, number>>();
+
+function countMatching({ pods }: NodeInfo, group: Group): number {
+  if (pods.size === 0) return 0;
+  let counts = countsByPods.get(pods);
+  if (counts === undefined) {
+    counts = new Map();
+    countsByPods.set(pods, counts);
+  }
+  let count = counts.get(group.key);
+  if (count === undefined) {
+    count = 0;
+    for (const { metadata } of pods.values()) if (isOf(group, metadata)) count++;
+    counts.set(group.key, count);
   }
   return count;
+}
+
+function isOf({ namespace, selector }: Group, metadata: LivePod["metadata"]): boolean {
+  if ((metadata.namespace ?? "") !== namespace) return false;
+  return metadata.deletionTimestamp === undefined && matchesLabels(selector, metadata.labels);
 }
 
 const problem = "node(s) didn't match pod topology spread constraints";
@@ -163,7 +189,7 @@ export function spreadCosts(
 
 /** A topology of many values weighs more; the skew that is allowed waters differences down. */
 function termOf(
-  { constraint, selector }: Wanted,
+  { constraint, group }: Wanted,
   { pod, snapshot }: SpreadInput,
   scored: readonly NodeInfo[],
   counts: (info: NodeInfo) => boolean,
@@ -173,7 +199,7 @@ function termOf(
   if (topologyKey === hostKey) {
     const weight = Math.log(scored.length + 2);
     return (info) =>
-      info.labels[hostKey] === undefined ? 0 : countMatching(info, pod, selector) * weight + extra;
+      info.labels[hostKey] === undefined ? 0 : countMatching(info, group) * weight + extra;
   }
   const perValue = new Map<string, number>();
   for (const { labels } of scored) {
@@ -185,7 +211,7 @@ function termOf(
     const before = value === undefined ? undefined : perValue.get(value);
     if (value === undefined || before === undefined || !counts(info)) continue;
     if (!isIncluded(pod, info, constraint)) continue;
-    perValue.set(value, before + countMatching(info, pod, selector));
+    perValue.set(value, before + countMatching(info, group));
   }
   const weight = Math.log(perValue.size + 2);
   return ({ labels }) => {

@@ -12,6 +12,10 @@ export interface NodeIpamOptions {
   readonly nodeCidrMaskSizes?: Readonly<Partial<Record<IpFamily, number>>>;
 }
 
+/** Which parts nodes have; a set of them is one. */
+type Used = Pick<ReadonlySet<string>, "has">;
+
+const byCidr = "node-ipam";
 const maskSizes: Readonly<Record<IpFamily, number>> = { IPv4: 24, IPv6: 64 };
 
 /** Creates the controller that fills `spec.podCIDRs`, one node at a time: no part twice. */
@@ -20,6 +24,7 @@ export function createNodeIpamController(
   options: NodeIpamOptions,
 ): Controller {
   const nodeSet = context.live.of(nodes);
+  nodeSet.addIndex(byCidr, cidrsOf);
   const granted = new Map<string, readonly string[]>();
   return {
     name: "node-ipam",
@@ -31,9 +36,14 @@ export function createNodeIpamController(
         granted.delete(key);
         return "done";
       }
-      if (cidrsOf(node).length > 0) return "done";
-      const used = new Set([...granted.values()].flat());
-      for (const { object } of nodeSet.list()) for (const cidr of cidrsOf(object)) used.add(cidr);
+      if (cidrsOf(node).length > 0) {
+        granted.delete(key);
+        return "done";
+      }
+      const promised = new Set([...granted.values()].flat());
+      const used = {
+        has: (cidr: string) => promised.has(cidr) || [...nodeSet.by(byCidr, cidr)].length > 0,
+      };
       const cidrs = granted.get(key) ?? nextCidrs(options, used);
       if (cidrs === undefined) {
         const message = `Node ${key} status is now: CIDRNotAvailable`;
@@ -58,7 +68,7 @@ function cidrsOf({ spec }: DeepReadonly<Node>): readonly string[] {
 /** A part of each range; undefined when one of them has none left. */
 function nextCidrs(
   { clusterCidrs, nodeCidrMaskSizes = {} }: NodeIpamOptions,
-  used: ReadonlySet<string>,
+  used: Used,
 ): readonly string[] | undefined {
   const found = clusterCidrs.flatMap(
     (cidr) => nextCidr(cidr, nodeCidrMaskSizes[parseRange(cidr).family], used) ?? [],
@@ -70,7 +80,7 @@ function nextCidrs(
 export function nextCidr(
   clusterCidr: string,
   maskSize: number | undefined,
-  used: ReadonlySet<string>,
+  used: Used,
 ): string | undefined {
   const { family, first, size } = parseRange(clusterCidr);
   const mask = maskSize ?? maskSizes[family];

@@ -11,7 +11,7 @@ import { untoleratedTaints } from "../../schema/placement.ts";
 import { parseTime } from "../objects.ts";
 
 export type LiveService = DeepReadonly<Service>;
-type LiveNode = DeepReadonly<Node>;
+export type LiveNode = DeepReadonly<Node>;
 type LiveSlice = DeepReadonly<EndpointSlice>;
 
 const prefix = "svccontroller.k3s.cattle.io";

@@ -5,7 +5,12 @@ import type { Condition } from "../../gen/meta-v1.ts";
 import { isReason } from "../../lib/api-error.ts";
 import { type Controller, type ControllerContext, watchRule } from "../../live/controller.ts";
 import { canonicalJson, mutable, timeNow } from "../objects.ts";
-import { type LiveService, type LoadBalancerPlan, planLoadBalancers } from "./plan.ts";
+import {
+  type LiveNode,
+  type LiveService,
+  type LoadBalancerPlan,
+  planLoadBalancers,
+} from "./plan.ts";
 
 const all = "all";
 const byService = "service-lb";
@@ -29,7 +34,10 @@ export function createServiceLbController(context: ControllerContext): Controlle
       watchRule(services, ({ now, before }) =>
         [now, before].some((one) => one?.object.spec?.type === "LoadBalancer") ? [all] : [],
       ),
-      watchRule(nodes, () => (hasAny() ? [all] : [])),
+      watchRule(nodes, ({ type, now, before }) => {
+        const mayMatter = type !== "modified" || before === undefined;
+        return hasAny() && (mayMatter || serves(before.object) !== serves(now.object)) ? [all] : [];
+      }),
       watchRule(endpointSlices, ({ now }) => (isLocal(now.object) ? [all] : [])),
     ],
     async reconcile() {
@@ -58,6 +66,12 @@ export function createServiceLbController(context: ControllerContext): Controlle
     const { type, externalTrafficPolicy } = service?.spec ?? {};
     return type === "LoadBalancer" && externalTrafficPolicy === "Local";
   }
+}
+
+/** All of a node that plans look at; heartbeats are not in it. */
+function serves({ metadata, spec, status }: LiveNode): string {
+  const ready = status?.conditions?.find(({ type }) => type === "Ready")?.status;
+  return canonicalJson([metadata.labels, spec?.taints, status?.addresses, ready]);
 }
 
 type Writing = Pick<ControllerContext, "client" | "runtime" | "events">;
