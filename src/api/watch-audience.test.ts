@@ -41,7 +41,7 @@ class Told implements Listener {
 test("those who asked the same are told of one judgement, in whatever namespace", () => {
   const set = new LiveSetImpl<KubeObject>();
   set.reset([], 1);
-  const audience = new Audience(set);
+  const audience = new Audience(set, {});
   const { selection, asked } = selectionOf("default/", "x");
   const [one, other, everywhere, elsewhere] = [new Told(), new Told(), new Told(), new Told()];
   audience.join(selection, one);
@@ -66,7 +66,7 @@ test("those who asked the same are told of one judgement, in whatever namespace"
 test("who leaves is told no more, and the others are", () => {
   const set = new LiveSetImpl<KubeObject>();
   set.reset([], 1);
-  const audience = new Audience(set);
+  const audience = new Audience(set, {});
   const { selection } = selectionOf("", "x");
   const [leaver, stayer] = [new Told(), new Told()];
   audience.join(selection, leaver);
@@ -82,4 +82,27 @@ test("who leaves is told no more, and the others are", () => {
   audience.join(later, stayer);
   set.apply([{ type: "put", now: objectOf("default/a", 4, "x") }]);
   expect(stayer.events.at(-1)).toBe("MODIFIED default/a 4 4");
+});
+
+test("a change is only brought to those whose field it touches", () => {
+  const set = new LiveSetImpl<KubeObject>();
+  set.reset([], 1);
+  const audience = new Audience(set, { app: ({ metadata }) => metadata.labels?.app ?? "" });
+  const watch = (prefix: string, app: string) => {
+    const { selection, asked } = selectionOf(prefix, app);
+    const told = new Told();
+    audience.join({ ...selection, field: { path: "app", value: app } }, told);
+    return { told, asked };
+  };
+  const [x, y, z, elsewhere] = [watch("", "x"), watch("", "y"), watch("", "z"), watch("o/", "x")];
+  set.apply([
+    { type: "put", now: objectOf("default/a", 2, "x") },
+    { type: "put", now: objectOf("default/a", 3, "y") },
+    { type: "delete", now: objectOf("default/a", 4, "y") },
+    { type: "put", now: objectOf("o/a", 5, "x") },
+  ]);
+  expect(x.told.events).toEqual(["ADDED default/a 2 2", "DELETED default/a 3 3", "ADDED o/a 5 5"]);
+  expect(y.told.events).toEqual(["ADDED default/a 3 3", "DELETED default/a 4 4"]);
+  expect(elsewhere.told.events).toEqual(["ADDED o/a 5 5"]);
+  expect([z.told.events, z.asked.times]).toEqual([[], 0]);
 });

@@ -31,15 +31,22 @@ interface Party {
   readonly listeners: Set<Listener>;
 }
 
+/** Parties by what an object must have to be of interest to them. */
+type Places = Map<string, Set<Party>>;
+
 export class Audience {
   /** By what was asked. */
   readonly #parties = new Map<string, Party>();
-  /** By the only key that they are about, or by their prefix. */
-  readonly #byKey = new Map<string, Set<Party>>();
-  readonly #byPrefix = new Map<string, Set<Party>>();
+  /** By the only key that they are about, by a field's path and its value, or by their prefix. */
+  readonly #byKey: Places = new Map();
+  readonly #byField = new Map<string, Places>();
+  readonly #byPrefix: Places = new Map();
   #subscription: Disposable | undefined;
 
-  constructor(private readonly set: LiveSet<KubeObject>) {}
+  constructor(
+    private readonly set: LiveSet<KubeObject>,
+    private readonly fields: ResourceDefinition["fields"],
+  ) {}
 
   /** The same selection as others hold already, where there is one. */
   shared(selection: Selection): Selection {
@@ -77,13 +84,30 @@ export class Audience {
     this.#subscription = undefined;
   }
 
-  #placeOf({ key, prefix }: Selection): readonly [Map<string, Set<Party>>, string] {
-    return key === undefined ? [this.#byPrefix, prefix] : [this.#byKey, key];
+  #placeOf({ field, key, prefix }: Selection): readonly [Places, string] {
+    if (key !== undefined) return [this.#byKey, key];
+    if (field === undefined || this.fields[field.path] === undefined) {
+      return [this.#byPrefix, prefix];
+    }
+    let places = this.#byField.get(field.path);
+    if (places === undefined) {
+      places = new Map();
+      this.#byField.set(field.path, places);
+    }
+    return [places, field.value];
   }
 
   #tell(change: LiveChange<KubeObject>): void {
-    const { key } = change.now;
+    const { now, before } = change;
+    const { key } = now;
     tellAll(this.#byKey.get(key), change);
+    for (const [path, places] of this.#byField) {
+      if (places.size === 0) continue;
+      const value = this.fields[path]?.(now.object) ?? "";
+      const was = before === undefined ? value : (this.fields[path]?.(before.object) ?? "");
+      tellAll(places.get(value), change);
+      if (was !== value) tellAll(places.get(was), change);
+    }
     tellAll(this.#byPrefix.get(""), change);
     const nameAt = key.indexOf("/") + 1;
     if (nameAt > 0) tellAll(this.#byPrefix.get(key.slice(0, nameAt)), change);
@@ -111,7 +135,7 @@ export function audienceOf(set: LiveSet<KubeObject>, definition: ResourceDefinit
   }
   let audience = ofSet.get(definition);
   if (audience === undefined) {
-    audience = new Audience(set);
+    audience = new Audience(set, definition.fields);
     ofSet.set(definition, audience);
   }
   return audience;
