@@ -102,7 +102,7 @@ export function quotaUsage(
 export function isQuotaPod({ metadata, status }: LivePod, now: Date): boolean {
   const { deletionTimestamp, deletionGracePeriodSeconds } = metadata;
   if (deletionTimestamp && deletionGracePeriodSeconds !== undefined) {
-    const endMs = Date.parse(deletionTimestamp) + deletionGracePeriodSeconds * 1000;
+    const endMs = Date.parse(deletionTimestamp) + Number(deletionGracePeriodSeconds) * 1000;
     if (now.getTime() > endMs) return false;
   }
   return status?.phase !== "Failed" && status?.phase !== "Succeeded";
