@@ -19,6 +19,7 @@ import { type Kubelet, startKubelet } from "./kubelet/kubelet.ts";
 import type { KubeletSettings } from "./kubelet/kubelet-settings.ts";
 import type { NodeIdentity } from "./kubelet/node-object.ts";
 import { parseTaint } from "./kubelet/taint.ts";
+import { nodeDirectories } from "./local-path/node-directories.ts";
 import { createLocalPathProvisioner } from "./local-path/provisioner.ts";
 import { cniFileName, cniNetworkName, writeCniConfig } from "./net/cni.ts";
 import { familyNetworks } from "./net/family-network.ts";
@@ -125,7 +126,8 @@ export async function createAgentNode(options: AgentNodeOptions): Promise<Kubele
   });
   if (options.localPath !== undefined) {
     const context = options.localPath;
-    const provisioner = createLocalPathProvisioner({ context, host, nodeName });
+    const means = nodeDirectories(host, nodeName);
+    const provisioner = createLocalPathProvisioner({ context, means });
     scope.task(provisioner.name, (signal) => runController(provisioner, context, signal));
   }
   await startHealthPort({ runtime, scope, port: 10248, problem: () => kubelet.problem() });

@@ -18,6 +18,7 @@ import type { Pki } from "../pki/ensure.ts";
 import type { ServiceAccountTokens } from "../pki/service-account-tokens.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Scope } from "../runtime/scope.ts";
+import { createScriptProvisioner } from "./local-storage.ts";
 import type { ServerOptions } from "./options.ts";
 
 export interface ServerControllerOptions {
@@ -52,6 +53,7 @@ export function startControllers(scope: Scope, of: ControllersOptions): void {
   });
   const own = serverControllers(context, of);
   if (!options.disable.has("coredns")) own.push(createNodeHostsController(supervising(context)));
+  if (!options.disable.has("local-storage")) own.push(createScriptProvisioner(context));
   const running = api.metrics.gauge(
     "running_managed_controllers",
     "Indicates where instances of a controller are currently running",

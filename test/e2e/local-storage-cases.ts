@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import type { PersistentVolume, PersistentVolumeClaim } from "../../src/gen/core-v1.ts";
-import type { Cluster } from "./cluster.ts";
+import { type Cluster, testImage } from "./cluster.ts";
 import { apply, becomes, events, pod, shell } from "./pods.ts";
 
 const script = "echo again >>/data/lines; exec sleep 1000";
@@ -109,5 +109,54 @@ export function localStorageCases(cluster: () => Cluster): void {
     await cluster().run("delete pod sharing --grace-period=0 --force");
     await cluster().run("delete pvc shared");
     await cluster().until("the folder is gone", async () => !existsSync(path));
+  });
+
+  test("scripts of the cluster's own make and remove volumes, in pods on their node", async () => {
+    const template = `apiVersion: v1
+kind: Pod
+metadata: {name: helper-pod}
+spec:
+  containers: [{name: helper-pod, image: "${testImage}", imagePullPolicy: IfNotPresent}]
+`;
+    const storage = `${cluster().dataDir}/scripted`;
+    const config = JSON.stringify({
+      nodePathMap: [{ node: "DEFAULT_PATH_FOR_NON_LISTED_NODES", paths: [storage] }],
+    });
+    const configure = async (setup: string): Promise<void> => {
+      const teardown = `set -eu\nmv "$VOL_DIR" "$VOL_DIR.old"\n`;
+      const data = { "config.json": config, setup, teardown, "helperPod.yaml": template };
+      const line = "patch configmap local-path-config -n kube-system --type merge -p";
+      await cluster().run([...line.split(" "), JSON.stringify({ data })]);
+    };
+    await configure("echo no room left; exit 3");
+    await apply(cluster(), {
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: { name: "scripted" },
+      spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "2Ki" } } },
+    });
+    const volumes = [{ name: "data", persistentVolumeClaim: { claimName: "scripted" } }];
+    const volumeMounts = [{ name: "data", mountPath: "/data" }];
+    const main = shell("main", "cat /data/made; exec sleep 1000", { volumeMounts });
+    await apply(cluster(), pod("scripted", { containers: [main], volumes }));
+    await cluster().until("the claim says what the script said", async () => {
+      return /failed to create volume pvc-\S+: no room left/.test(
+        await events(cluster(), "scripted"),
+      );
+    });
+    await configure('mkdir -p "$VOL_DIR"; echo "$VOL_SIZE_BYTES $VOL_MODE $8" >"$VOL_DIR/made"');
+    await becomes(cluster(), "scripted", "{.status.phase}", "Running");
+    const { spec } = await json<PersistentVolumeClaim>("pvc scripted");
+    const path = `${storage}/${spec.volumeName}_default_scripted`;
+    expect(readFileSync(`${path}/made`, "utf8")).toBe("2048 Filesystem create\n");
+    await cluster().run("delete pod scripted --grace-period=0 --force");
+    await cluster().run("delete pvc scripted");
+    await cluster().until("the folder was moved aside and the volume is gone", async () => {
+      const { stdout } = await cluster().kubectl("get pv -o name");
+      return existsSync(`${path}.old/made`) && !stdout.includes(spec.volumeName ?? "");
+    });
+    await cluster().until("no helper is left", async () => {
+      return !(await cluster().run("get pods -n kube-system -o name")).includes("helper-pod");
+    });
   });
 }

@@ -11,7 +11,22 @@ export type Places =
   | { readonly paths: ReadonlyMap<string, readonly string[]> }
   | { readonly shared: string };
 
+/** What is done on a node for a volume. */
+export type Action = "create" | "delete";
+
+/** What the cluster's own program does for the action: a command of the image, or a script. */
+export interface HelperSettings {
+  /** Empty where the script is run. */
+  readonly commands: Readonly<Record<Action, string>>;
+  readonly timeoutMs: number;
+  /** The manifest of the pod that does it. */
+  readonly template: string;
+  /** The actions that are not what the provisioner does by itself. */
+  readonly actions: ReadonlySet<Action>;
+}
+
 export interface LocalPathConfig {
+  readonly helper: HelperSettings;
   readonly base: Places | undefined;
   /** Where any class is listed, only those that are listed can be used. */
   readonly classes: ReadonlyMap<string, Places>;
@@ -26,6 +41,49 @@ interface RawConfig extends RawPlaces {
   readonly storageClassConfigs?: Readonly<Record<string, RawPlaces>>;
   readonly setupCommand?: string;
   readonly teardownCommand?: string;
+  readonly cmdTimeoutSeconds?: number;
+}
+
+const defaultTimeoutSeconds = 120;
+export const scriptKeys: Readonly<Record<Action, string>> = { create: "setup", delete: "teardown" };
+
+/** The other entries of the ConfigMap as they are made. */
+export const shippedEntries: Readonly<Record<string, string>> = {
+  setup: `#!/bin/sh
+set -eu
+mkdir -m 0777 -p "$VOL_DIR"
+chmod 700 "$VOL_DIR/.."
+`,
+  teardown: `#!/bin/sh
+set -eu
+rm -rf "$VOL_DIR"
+`,
+  "helperPod.yaml": `apiVersion: v1
+kind: Pod
+metadata:
+  name: helper-pod
+spec:
+  containers:
+  - name: helper-pod
+    image: rancher/mirrored-library-busybox:1.37.0
+    imagePullPolicy: IfNotPresent
+`,
+};
+
+/** Scripts that do what the provisioner does without them: K3s' own and those it comes from. */
+const builtIn: Readonly<Record<Action, readonly string[]>> = {
+  create: ["mkdir -m 0777 -p $VOL_DIR", "mkdir -m 0777 -p $VOL_DIR;chmod 700 $VOL_DIR/.."],
+  delete: ["rm -rf $VOL_DIR"],
+};
+
+function isBuiltIn(action: Action, script: string): boolean {
+  const statements = script
+    .replaceAll('"', "")
+    .replaceAll(/\$\{(\w+)\}/g, "$$$1")
+    .split(/[\n;]/)
+    .map((line) => line.trim().replaceAll(/\s+/g, " "))
+    .filter((line) => line !== "" && !line.startsWith("#") && !/^set -[eux]+$/.test(line));
+  return builtIn[action].includes(statements.join(";"));
 }
 
 /** The text of a configuration with one path for all nodes. */
@@ -46,22 +104,35 @@ export function isUntouched(text: string): boolean {
   }
 }
 
-/** Throws with what is wrong with the text. */
-export function parseConfig(text: string): LocalPathConfig {
+/** Takes in the ConfigMap's entries; throws with what is wrong with them. */
+export function parseConfig(data: Readonly<Record<string, string>>): LocalPathConfig {
+  const text = data["config.json"] ?? "";
   let raw: RawConfig;
   try {
     raw = JSON.parse(text) as RawConfig;
   } catch (error) {
     throw new Error(`fail to load config file config.json: ${(error as Error).message}`);
   }
-  if (raw.setupCommand || raw.teardownCommand) {
-    throw new Error("setupCommand and teardownCommand are not run by the built-in provisioner");
-  }
   const listed = Object.entries(raw.storageClassConfigs ?? {});
   const classes = new Map(listed.map(([name, one]) => [name, placesOf(one)]));
   const isOpen = raw.nodePathMap === undefined && !raw.sharedFileSystemPath;
   const base = isOpen && classes.size > 0 ? undefined : placesOf(raw);
-  return { base, classes };
+  return { base, classes, helper: helperOf(raw, data) };
+}
+
+function helperOf(raw: RawConfig, data: Readonly<Record<string, string>>): HelperSettings {
+  const commands = { create: raw.setupCommand ?? "", delete: raw.teardownCommand ?? "" };
+  const isOther = (action: Action): boolean => {
+    const script = data[scriptKeys[action]];
+    return commands[action] !== "" || (script !== undefined && !isBuiltIn(action, script));
+  };
+  const seconds = raw.cmdTimeoutSeconds ?? 0;
+  return {
+    commands,
+    timeoutMs: (seconds > 0 ? seconds : defaultTimeoutSeconds) * 1000,
+    template: data["helperPod.yaml"] ?? shippedEntries["helperPod.yaml"] ?? "",
+    actions: new Set((["create", "delete"] as const).filter(isOther)),
+  };
 }
 
 function placesOf({ nodePathMap, sharedFileSystemPath }: RawPlaces): Places {

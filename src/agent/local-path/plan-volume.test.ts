@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Node, PersistentVolumeClaim } from "../../gen/core-v1.ts";
 import { configText, parseConfig } from "./local-path-config.ts";
-import { ownPath, planVolume } from "./plan-volume.ts";
+import { findVolume, isOn, planVolume } from "./plan-volume.ts";
 
 const node: Node = {
   apiVersion: "v1",
@@ -41,7 +41,7 @@ function plan(wish: Wish) {
       parameters,
     },
     node: "node" in wish ? wish.node : node,
-    config: parseConfig(wish.config ?? configText("/srv/storage")),
+    config: parseConfig({ "config.json": wish.config ?? configText("/srv/storage") }),
     pick: () => 0,
   });
 }
@@ -77,9 +77,10 @@ test("a volume lies in a folder named after volume, namespace and claim, on its 
       },
     },
   });
-  expect(ownPath(volume, node)).toBe(path);
+  expect(findVolume(volume)).toEqual({ name: "pvc-u-1", path, nodeName: "n1", size: "1Gi" });
+  expect(isOn(volume, node)).toBe(true);
   const other = { ...node, metadata: { name: "n2", labels: {} } };
-  expect(ownPath(volume, other)).toBeUndefined();
+  expect(isOn(volume, other)).toBe(false);
 });
 
 test("parameters of the class choose path, folder, owner, mode, kind and affinity", () => {
@@ -170,11 +171,6 @@ const refusals: readonly (readonly [string, Wish, string])[] = [
     "folder path contains invalid references: .",
   ],
   ["an unknown kind", { annotations: { volumeType: "nfs" } }, '"nfs" is not a recognised volume'],
-  [
-    "scripts",
-    { config: JSON.stringify({ nodePathMap: [], setupCommand: "/bin/x" }) },
-    "setupCommand and teardownCommand are not run by the built-in provisioner",
-  ],
 ];
 for (const [name, wish, why] of refusals) {
   test(`planVolume() refuses ${name}`, () => {

@@ -24,11 +24,15 @@ export interface VolumeFacts {
 
 export interface VolumePlan {
   readonly path: string;
+  /** Undefined where any node can reach it. */
+  readonly nodeName: string | undefined;
   /** Of these the directory is made, the parents as far as they are missing. */
   readonly base: string;
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** As the patterns of the class make them, for scripts; empty where there is no pattern. */
+  readonly wishes: { readonly user: string; readonly group: string; readonly mode: string };
   readonly volume: PersistentVolume;
 }
 
@@ -51,18 +55,23 @@ export function planVolume(facts: VolumeFacts): VolumePlan {
   if (path === base || !path.startsWith(`${base}/`)) {
     throw new Error(`folder path contains invalid references: ${folder}`);
   }
-  const pattern = { volumeName: name, claim };
-  const id = (key: string): number => {
-    const text = parameters[key];
-    return text === undefined ? -1 : whole(render(text, pattern), 10, key);
+  const wish = (key: string): string => {
+    const pattern = setting(storageClass, key);
+    return pattern === undefined ? "" : render(pattern, { volumeName: name, claim }).trim();
   };
-  const mode = parameters.permPattern;
+  const wishes = {
+    user: wish("userPattern"),
+    group: wish("groupPattern"),
+    mode: wish("permPattern"),
+  };
   return {
     path,
+    nodeName: "shared" in places ? undefined : node?.metadata.name,
     base,
-    mode: mode === undefined ? 0o777 : whole(render(mode, pattern), 8, "permPattern"),
-    uid: id("userPattern"),
-    gid: id("groupPattern"),
+    mode: wishes.mode === "" ? 0o777 : whole(wishes.mode, 8, "permPattern"),
+    uid: wishes.user === "" ? -1 : whole(wishes.user, 10, "userPattern"),
+    gid: wishes.group === "" ? -1 : whole(wishes.group, 10, "groupPattern"),
+    wishes,
     volume: {
       apiVersion: "v1",
       kind: "PersistentVolume",
@@ -97,6 +106,11 @@ export function planVolume(facts: VolumeFacts): VolumePlan {
   };
 }
 
+/** A parameter of the class, or an annotation of it in the older way. */
+function setting({ parameters, metadata }: VolumeFacts["storageClass"], key: string) {
+  return parameters?.[key] ?? metadata.annotations?.[key];
+}
+
 function checkClaim({ claim: { spec }, node }: VolumeFacts): void {
   if (spec.selector !== undefined) throw new Error("claim.Spec.Selector is not supported");
   const isSingle = (mode: string): boolean =>
@@ -124,10 +138,10 @@ function basePath({ node, storageClass, pick }: VolumeFacts, places: Places): st
 }
 
 function folderOf({ claim, storageClass }: VolumeFacts, volumeName: string): string {
-  const { pathPattern, allowUnsafePathPattern } = storageClass.parameters ?? {};
+  const { pathPattern } = storageClass.parameters ?? {};
   const { name, namespace } = claim.metadata;
   if (pathPattern === undefined) return [volumeName, namespace, name].join("_");
-  const isUnsafe = /^(1|t|true)$/i.test(allowUnsafePathPattern ?? "");
+  const isUnsafe = /^(1|t|true)$/i.test(setting(storageClass, "allowUnsafePathPattern") ?? "");
   const rest = pathPattern.replace(safePrefix, "");
   if (!isUnsafe && (rest === pathPattern || !/^(\/|$)/.test(rest))) {
     const start = "{{ .PVC.Namespace }}/{{ .PVC.Name }}";
@@ -179,21 +193,46 @@ function affinityTo(
   };
 }
 
-/** The path of a volume that was made here; undefined for one of another node or another kind. */
-export function ownPath(
-  { metadata, spec }: DeepReadonly<PersistentVolume>,
-  node: DeepReadonly<Node>,
-): string | undefined {
+/** A volume of this provisioner's. */
+export interface FoundVolume {
+  readonly name: string;
+  readonly path: string;
+  /** Undefined where any node can reach it. */
+  readonly nodeName: string | undefined;
+  readonly size: string;
+}
+
+/** Undefined for a volume that others have made. */
+export function findVolume({
+  metadata,
+  spec,
+}: DeepReadonly<PersistentVolume>): FoundVolume | undefined {
   const isOurs = metadata.annotations?.["pv.kubernetes.io/provisioned-by"] === provisionerName;
   const path = spec.local?.path ?? spec.hostPath?.path;
   if (!isOurs || path === undefined) return undefined;
+  const [term] = spec.nodeAffinity?.required?.nodeSelectorTerms ?? [];
+  const [value] = term?.matchExpressions?.[0]?.values ?? [];
+  const selected = metadata.annotations?.[nodeAnnotation];
+  return {
+    name: metadata.name ?? "",
+    path,
+    nodeName: term === undefined ? undefined : (selected ?? value),
+    size: spec.capacity?.storage ?? "0",
+  };
+}
+
+/** Whether the volume is for this node to remove. */
+export function isOn(
+  { metadata, spec }: DeepReadonly<PersistentVolume>,
+  node: DeepReadonly<Node>,
+): boolean {
   const terms = spec.nodeAffinity?.required?.nodeSelectorTerms;
   const selected = metadata.annotations?.[nodeAnnotation];
   // A volume that nodes share is removed by the node it was first used on.
-  if (terms === undefined) return selected === node.metadata.name ? path : undefined;
+  if (terms === undefined) return selected === node.metadata.name;
   const [{ key, values } = { key: "", values: [] as readonly string[] }] =
     terms[0]?.matchExpressions ?? [];
   const label = node.metadata.labels?.[key] ?? node.metadata.name ?? "";
   const isHere = values?.length === 1 && values[0] === label;
-  return isHere && (selected === undefined || selected === node.metadata.name) ? path : undefined;
+  return isHere && (selected === undefined || selected === node.metadata.name);
 }

@@ -1,8 +1,8 @@
 /**
- * The provisioner of local volumes, built into every node: makes the directories of claims whose
- * pods were given to this node, and removes them when the claims are gone.
+ * The provisioner of local volumes: gives claims their volumes and removes these when the claims
+ * are gone. Every node does it for its own directories (`node-directories.ts`); where the cluster
+ * has scripts of its own, a server does it by pods that run them (`helper-runner.ts`).
  */
-import { posix } from "node:path";
 import {
   configMaps,
   nodes,
@@ -19,20 +19,28 @@ import {
   type Outcome,
   watchRule,
 } from "../../live/controller.ts";
-import type { Host } from "../../runtime/host.ts";
 import {
+  type Action,
   configMapName,
   type LocalPathConfig,
   parseConfig,
-  pathsOn,
   provisionerName,
 } from "./local-path-config.ts";
-import { ownPath, planVolume, type VolumePlan } from "./plan-volume.ts";
+import { type FoundVolume, findVolume, isOn, planVolume, type VolumePlan } from "./plan-volume.ts";
+
+/** Who makes and removes what lies on the nodes. */
+export interface VolumeMeans {
+  /** The only node whose volumes it sees to; a server sees to those of all. */
+  readonly nodeName: string | undefined;
+  /** Whether it does what the cluster's own scripts say, or what needs none. */
+  readonly runsScripts: boolean;
+  make(plan: VolumePlan, config: LocalPathConfig): Promise<void>;
+  remove(volume: FoundVolume, config: LocalPathConfig): Promise<void>;
+}
 
 export interface LocalPathOptions {
   readonly context: ControllerContext;
-  readonly host: Host;
-  readonly nodeName: string;
+  readonly means: VolumeMeans;
 }
 
 type Claim = DeepReadonly<PersistentVolumeClaim>;
@@ -50,16 +58,22 @@ const nodeKey = "volume.kubernetes.io/selected-node";
 /** Its keys are `claim|namespace/name` and `volume|name`. */
 export function createLocalPathProvisioner(options: LocalPathOptions): Controller {
   const provisioner = new Provisioner(options);
+  const { live } = options.context;
   return {
-    name: "local-path-provisioner",
+    name: options.means.runsScripts ? "local-path-scripts" : "local-path-provisioner",
     concurrent: 4,
     watches: [
       watchRule(persistentVolumeClaims, ({ now }) => [`${claimPrefix}${now.key}`]),
       watchRule(persistentVolumes, ({ now }) => [`${volumePrefix}${now.key}`]),
+      watchRule(nodes, ({ type }) =>
+        type === "deleted" && options.means.nodeName === undefined
+          ? Array.from(live.of(persistentVolumes).list(), ({ key }) => `${volumePrefix}${key}`)
+          : [],
+      ),
     ],
     reconcile: async (key, signal) => {
       // On a node without a server beside it, classes come later than the claims that name them.
-      await options.context.live.of(storageClasses).ready(signal);
+      await live.of(storageClasses).ready(signal);
       return await provisioner.reconcile(key);
     },
   };
@@ -67,13 +81,11 @@ export function createLocalPathProvisioner(options: LocalPathOptions): Controlle
 
 class Provisioner {
   readonly #context: ControllerContext;
-  readonly #host: Host;
-  readonly #nodeName: string;
+  readonly #means: VolumeMeans;
 
-  constructor({ context, host, nodeName }: LocalPathOptions) {
+  constructor({ context, means }: LocalPathOptions) {
     this.#context = context;
-    this.#host = host;
-    this.#nodeName = nodeName;
+    this.#means = means;
   }
 
   async reconcile(key: string): Promise<Outcome> {
@@ -90,12 +102,15 @@ class Provisioner {
     const { annotations, deletionTimestamp } = claim.metadata;
     const isAsked = provisionerKeys.some((key) => annotations?.[key] === provisionerName);
     const isBound = (claim.spec.volumeName ?? "") !== "";
-    const selected = annotations?.[nodeKey];
+    const nodeName = annotations?.[nodeKey];
     // A claim that no node was chosen for is answered by the node that sees it.
-    const isOurs = selected === undefined || selected === this.#nodeName;
-    if (!isAsked || isBound || !isOurs || deletionTimestamp !== undefined) return "done";
+    const isOfOther = ![undefined, nodeName].includes(this.#means.nodeName);
+    const isElsewhere = nodeName !== undefined && isOfOther;
+    if (!isAsked || isBound || isElsewhere || deletionTimestamp !== undefined) return "done";
     try {
-      return await this.#provision(claim, selected !== undefined);
+      const config = await this.#config();
+      if (!this.#fits("create", config)) return { againInMs: limits.retryMs };
+      return await this.#provision(claim, nodeName, config);
     } catch (error) {
       const message = error instanceof Error ? error.message : `${error}`;
       this.#context.events.event(claim, "Warning", "ProvisioningFailed", message);
@@ -103,7 +118,16 @@ class Provisioner {
     }
   }
 
-  async #provision(claim: Claim, hasNode: boolean): Promise<Outcome> {
+  /** Who does it changes with the configuration: whoever does not looks again. */
+  #fits(action: Action, { helper }: LocalPathConfig): boolean {
+    return helper.actions.has(action) === this.#means.runsScripts;
+  }
+
+  async #provision(
+    claim: Claim,
+    nodeName: string | undefined,
+    config: LocalPathConfig,
+  ): Promise<Outcome> {
     const { client, live, events, runtime } = this.#context;
     const className = claim.spec.storageClassName ?? "";
     const storageClass = live.of(storageClasses).get(className)?.object;
@@ -118,11 +142,10 @@ class Provisioner {
     events.event(claim, "Normal", "Provisioning", begins);
     let plan: VolumePlan;
     try {
-      const node = hasNode ? await this.#node() : undefined;
+      const node = nodeName === undefined ? undefined : await this.#node(nodeName);
       const pick = (below: number): number => runtime.random.int(below);
-      const config = await this.#config();
       plan = planVolume({ claim, storageClass, node, config, pick });
-      await this.#makeDirectory(plan);
+      await this.#means.make(plan, config);
     } catch (error) {
       const message = error instanceof Error ? error.message : `${error}`;
       throw new Error(`failed to provision volume with StorageClass "${className}": ${message}`);
@@ -139,28 +162,13 @@ class Provisioner {
     return "done";
   }
 
-  async #node(): Promise<Node> {
-    return await this.#context.client.get(nodes, "", this.#nodeName);
+  async #node(name: string): Promise<Node> {
+    return await this.#context.client.get(nodes, "", name);
   }
 
   async #config(): Promise<LocalPathConfig> {
     const found = await this.#context.client.get(configMaps, "kube-system", configMapName);
-    return parseConfig(found.data?.["config.json"] ?? "");
-  }
-
-  /** As K3s' setup script: open to all, within a parent that only root enters. */
-  async #makeDirectory({ path, base, mode, uid, gid }: VolumePlan): Promise<void> {
-    const parent = posix.dirname(path);
-    await this.#host.mkdir(parent, 0o700);
-    const [realBase, realParent] = await Promise.all([
-      this.#host.realPath(base),
-      this.#host.realPath(parent),
-    ]);
-    if (realBase === undefined || realParent !== realBase + parent.slice(base.length)) {
-      throw new Error(`${path} leads out of ${base}`);
-    }
-    await this.#host.mkdir(path, mode);
-    if (uid >= 0 || gid >= 0) await this.#host.chown(path, uid, gid);
+    return parseConfig(found.data ?? {});
   }
 
   async #syncVolume(volume: Volume): Promise<Outcome> {
@@ -168,13 +176,11 @@ class Provisioner {
     const isFree = status?.phase === "Released" || status?.phase === "Failed";
     const isRemoved = spec.persistentVolumeReclaimPolicy === "Delete";
     if (!isFree || !isRemoved || metadata.deletionTimestamp !== undefined) return "done";
-    if (metadata.annotations?.["pv.kubernetes.io/provisioned-by"] !== provisionerName) {
-      return "done";
-    }
+    const found = findVolume(volume);
+    if (found === undefined) return "done";
     try {
-      const path = ownPath(volume, await this.#node());
-      if (path === undefined) return "done";
-      await this.#removeDirectory(path);
+      const left = await this.#remove(volume, found);
+      if (left !== undefined) return left;
     } catch (error) {
       const message = error instanceof Error ? error.message : `${error}`;
       const text = `failed to delete volume ${metadata.name}: ${message}`;
@@ -191,32 +197,25 @@ class Provisioner {
     return "done";
   }
 
-  /** Nothing outside the configured paths is ever removed, whatever a volume says. */
-  async #removeDirectory(path: string): Promise<void> {
+  /** Undefined once nothing of the volume is left. */
+  async #remove(volume: Volume, found: FoundVolume): Promise<Outcome | undefined> {
+    const { nodeName } = this.#means;
+    if (nodeName !== undefined && !isOn(volume, await this.#node(nodeName))) return "done";
+    if (nodeName === undefined && (await this.#isNodeGone(found))) return undefined;
     const config = await this.#config();
-    const all = [config.base, ...config.classes.values()].filter((one) => one !== undefined);
-    const bases = all.flatMap((places) => {
-      try {
-        return pathsOn(places, this.#nodeName);
-      } catch {
-        // The node is not listed for this class.
-        return [];
-      }
-    });
-    const clean = posix.normalize(path);
-    const base = bases.find((one) => clean.startsWith(`${one}/`));
-    if (base === undefined || clean !== path.replace(/\/+$/, "")) {
-      throw new Error(`${path} is not below a path of local-path-config`);
-    }
-    const parent = posix.dirname(clean);
-    const [realBase, realParent] = await Promise.all([
-      this.#host.realPath(base),
-      this.#host.realPath(parent),
-    ]);
-    if (realParent === undefined) return;
-    if (realBase === undefined || realParent !== realBase + parent.slice(base.length)) {
-      throw new Error(`${path} leads out of ${base}`);
-    }
-    await this.#host.remove(clean);
+    if (!this.#fits("delete", config)) return { againInMs: limits.retryMs };
+    await this.#means.remove(found, config);
+    return undefined;
+  }
+
+  async #isNodeGone({ nodeName }: FoundVolume): Promise<boolean> {
+    if (nodeName === undefined) return false;
+    return await this.#node(nodeName).then(
+      () => false,
+      (error: unknown) => {
+        if (isReason(error, "NotFound")) return true;
+        throw error;
+      },
+    );
   }
 }
