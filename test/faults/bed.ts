@@ -46,9 +46,12 @@ export function identity({ metadata, status }: PodFacts): string {
 export class Bed {
   readonly cluster = new Cluster();
 
-  /** `pressure` off at once when it is over, so that a full disk does not hold up for minutes. */
+  /** What is over is told at once, so that it does not hold up for minutes. */
   async start(): Promise<void> {
-    await this.cluster.start("--kubelet-arg=eviction-pressure-transition-period=1s");
+    await this.cluster.start(
+      "--kubelet-arg=eviction-pressure-transition-period=1s",
+      "--kubelet-arg=node-status-update-frequency=1s",
+    );
   }
 
   /** The workload, all of it ready, and nothing on the machine that was there before. */

@@ -90,9 +90,9 @@ export const faults: readonly Fault[] = [
     name: "k3",
     what: "kill -9 of k3",
     mayRestart: nobody,
-    async run({ cluster }) {
-      await cluster.crash();
-      await cluster.start("--kubelet-arg=eviction-pressure-transition-period=1s");
+    async run(bed) {
+      await bed.cluster.crash();
+      await bed.start();
     },
   },
   {
@@ -179,14 +179,16 @@ export const faults: readonly Fault[] = [
     mayRestart: nobody,
     async run(bed) {
       const { cluster } = bed;
+      const readiness = `jsonpath={.status.conditions[?(@.type=="Ready")].message}`;
       const file = `${cluster.dataDir}/agent/etc/cni/net.d/10-flannel.conflist`;
       const text = readFileSync(file);
       rmSync(file);
       try {
-        await cluster.run("apply -f -", podNamed("waits", "true"));
-        await cluster.until("the pod's network is missed", async () => {
-          return (await cluster.run("get events")).includes("cni plugin not initialized");
+        await cluster.until("the network is missed", async () => {
+          const message = (await cluster.run(["get", "node", "k3-e2e", "-o", readiness])).trim();
+          return message.includes("cni plugin not initialized");
         });
+        await cluster.run("apply -f -", podNamed("waits", "true"));
       } finally {
         // containerd looks again when something is written, not when a file is moved there.
         writeFileSync(file, text);
