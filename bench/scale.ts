@@ -203,6 +203,8 @@ async function fullCluster(): Promise<readonly Measure[]> {
         server.watch(query, () => {}, session);
       }
     }
+    // What its start and the lists left behind is collected once there is nothing to do.
+    await server.atRest();
     await Bun.sleep(settleMs);
     const resident = usageOf(server.pid).residentMb;
     const stored = `${podsStored} pods, ${nodesStored} nodes, ${informers} informers`;
