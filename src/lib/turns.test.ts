@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { filterInTurns, inTurns, TurnShare } from "./turns.ts";
+import { filterInTurns, inTurns, Turn, TurnShare } from "./turns.ts";
 
 /** A clock by which each item takes a millisecond. */
 const slow = () => {
@@ -62,4 +62,23 @@ test("TurnShare lets work begin until its share is used up, the rest in order", 
   expect(turns.map((text) => text.slice(-1)).join("")).toBe("abcde");
   const perTurn = Map.groupBy(turns, (text) => text.slice(0, -1));
   expect([...perTurn.values()].every(({ length }) => length <= 2)).toBe(true);
+});
+
+test("of many that wait for their next turn, one goes on in each", async () => {
+  const clock = { monotonicMs: () => 0 };
+  const went: string[] = [];
+  let isDone = false;
+  const count = (): void => {
+    went.push("others");
+    if (!isDone) setImmediate(count);
+  };
+  setImmediate(count);
+  await Promise.all(
+    ["a", "b", "c"].map(async (name) => {
+      await new Turn(clock).next();
+      went.push(name);
+    }),
+  );
+  isDone = true;
+  expect(went.join(" ")).toMatch(/a( others)+ b( others)+ c/);
 });

@@ -56,6 +56,8 @@ export async function eachInTurns<T>(
   }
 }
 
+let lastGranted: Promise<void> = Promise.resolve();
+
 /**
  * The turn of work that asks by itself whether it is over: the quicker its steps, the more seldom
  * the clock is looked at.
@@ -83,9 +85,10 @@ export class Turn {
     return now >= this.#endsMs;
   }
 
-  /** Lets others have theirs. */
+  /** Lets others have theirs: of all that wait so, one goes on in each turn of the event loop. */
   async next(): Promise<void> {
-    await nextTurn();
+    lastGranted = lastGranted.then(nextTurn);
+    await lastGranted;
     this.#startedMs = this.#lookedMs = this.clock.monotonicMs();
     this.#endsMs = this.#startedMs + limits.turnMs;
   }
