@@ -60,14 +60,14 @@ ensure_bun() {
 ensure_build_tools() {
   [ -e /etc/debian_version ] ||
     die "The build resolves Debian packages with apt. Run it on Debian, or in a Debian container."
-  ensure_packages ca-certificates debian-archive-keyring patchelf zstd
+  ensure_packages ca-certificates debian-archive-keyring patchelf zstd gcc libc6-dev
   ensure_bun
 }
 
 # Everything a release for both architectures needs on top.
 ensure_release_tools() {
   ensure_build_tools
-  ensure_packages gcc libc6-dev tar
+  ensure_packages tar
   case "$(host_arch)" in
     amd64) ensure_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
     arm64) ensure_packages gcc-x86-64-linux-gnu libc6-dev-amd64-cross ;;

@@ -8,6 +8,7 @@ import { basename, join } from "node:path";
 import { MANIFEST_FILE, type Manifest, PATH_SIZE } from "../src/runtime/bundle-manifest.ts";
 import { type TarEntry, writeTar } from "../src/runtime/tar.ts";
 import { mustRun } from "./apt.ts";
+import { compileStatic } from "./compile.ts";
 import { type Arch, BUILD, extractDeb, type FetchedDeb, fetchDebs } from "./deps.ts";
 import { type ElfFacts, readElf } from "./elf.ts";
 import { removeExports } from "./elf-exports.ts";
@@ -18,7 +19,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "usr/bin/containerd": "bin/containerd",
   "usr/bin/containerd-shim-runc-v2": "bin/containerd-shim-runc-v2",
   "usr/bin/ctr": "bin/ctr",
-  "usr/sbin/runc": "bin/runc",
+  "usr/sbin/runc": "bin/runc-real",
   "usr/bin/kubectl": "bin/kubectl",
   "usr/sbin/nft": "bin/nft",
   "usr/bin/ip": "bin/ip",
@@ -94,7 +95,8 @@ export async function buildPayload(arch: Arch, effort: Effort = "fast"): Promise
 
 async function recipeHash(debs: readonly FetchedDeb[]): Promise<string> {
   const hasher = new Bun.CryptoHasher("sha256");
-  const sources = ["payload.ts", "elf-exports.ts", "images.ts", "../src/runtime/tar.ts"];
+  const own = ["payload.ts", "elf-exports.ts", "images.ts", "compile.ts", "runc-front.c"];
+  const sources = [...own, "../src/runtime/tar.ts"];
   for (const source of sources) hasher.update(await readFile(join(import.meta.dir, source)));
   for (const deb of debs) hasher.update(deb.sha256);
   return hasher.digest("hex");
@@ -136,6 +138,8 @@ async function assemble(
   await takeAll(stage, take);
   const catatonit = await readFile(join(stage.root, "usr/bin/catatonit"));
   await writeFile(join(stage.out, "images/pause.tar"), pauseImage(arch, catatonit));
+  const front = join(stage.out, "bin/runc");
+  await compileStatic(arch, join(import.meta.dir, "runc-front.c"), front);
   const tar = await pack(stage);
   await rm(join(BUILD, `stage-${arch}`), { recursive: true, force: true });
   return { tar, packages: used };

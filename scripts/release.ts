@@ -7,14 +7,10 @@ import { join } from "node:path";
 import { PATH_SIZE } from "../src/runtime/bundle-manifest.ts";
 import { mustRun } from "./apt.ts";
 import { filterBranches } from "./branch-filter.ts";
+import { compileStatic, TRIPLES } from "./compile.ts";
 import { type Arch, BUILD, extractDeb, fetchDebs } from "./deps.ts";
 import { readElf, withOwnLoader } from "./elf.ts";
-import { hostArch } from "./images.ts";
 
-const TRIPLES: Readonly<Record<Arch, string>> = {
-  amd64: "x86_64-linux-gnu",
-  arm64: "aarch64-linux-gnu",
-};
 const LOADERS: Readonly<Record<Arch, string>> = {
   amd64: "ld-linux-x86-64.so.2",
   arm64: "ld-linux-aarch64.so.1",
@@ -35,20 +31,10 @@ async function buildLauncher(arch: Arch): Promise<Uint8Array> {
   await rm(dir, { recursive: true, force: true });
   await extractDeb(zstd.path, dir);
   const out = join(dir, "launcher");
-  const compiler = arch === hostArch() ? "gcc" : `${TRIPLES[arch]}-gcc`;
   const archive = join(dir, "usr/lib", TRIPLES[arch], "libzstd.a");
-  const flags = ["-std=gnu11", "-Os", "-static", "-s", "-Wall", "-Wextra", "-Werror"];
-  // Paths are cut to their buffers on purpose; the compiler cannot see that they fit.
-  flags.push("-Wno-format-truncation", "-ffunction-sections", "-Wl,--gc-sections");
-  await mustRun(
-    [compiler, ...flags, "-I", join(dir, "usr/include"), ...source(), archive, "-o", out],
-    `Install the compiler: apt-get install gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross`,
-  );
+  const more = ["-I", join(dir, "usr/include"), archive];
+  await compileStatic(arch, join(import.meta.dir, "launcher.c"), out, more);
   return readFile(out);
-}
-
-function source(): string[] {
-  return [join(import.meta.dir, "launcher.c")];
 }
 
 /** The loader and the libraries of `program`, out of the locked C library package. */

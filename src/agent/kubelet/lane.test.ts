@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { createRuntime } from "../../runtime/real.ts";
-import { Lane } from "./lane.ts";
+import { Lane, Lull } from "./lane.ts";
 
 const { clock } = createRuntime({ logLevel: "error" });
 
@@ -36,4 +36,17 @@ test("work that fails or hangs gives its place away", async () => {
   await lane.run("idle", () => Promise.resolve());
   hanging.resolve();
   await first;
+});
+
+test("what can wait begins when nothing is busy any more, or has been for long", async () => {
+  const { signal } = new AbortController();
+  const answers = [true, true, false];
+  const isBusy = (): boolean => answers.shift() === true;
+  const lull = new Lull(clock, { pollMs: 1, waitMsMax: 60_000 }, isBusy);
+  await Promise.all([lull.come(signal), lull.come(signal)]);
+  expect(answers).toEqual([]);
+  const never = new Lull(clock, { pollMs: 1, waitMsMax: 5 }, () => true);
+  const before = clock.monotonicMs();
+  await never.come(signal);
+  expect(clock.monotonicMs() - before).toBeGreaterThanOrEqual(5);
 });

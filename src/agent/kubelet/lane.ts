@@ -41,3 +41,38 @@ export class Lane {
     else next();
   }
 }
+
+export interface LullLimits {
+  readonly pollMs: number;
+  readonly waitMsMax: number;
+}
+
+/** Lets work that can wait begin when nothing is busy any more, or has been for long. */
+export class Lull {
+  readonly #clock: Clock;
+  readonly #limits: LullLimits;
+  readonly #isBusy: () => boolean;
+  #next: Promise<void> | undefined;
+
+  constructor(clock: Clock, limits: LullLimits, isBusy: () => boolean) {
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#isBusy = isBusy;
+  }
+
+  /** Resolves at the next lull; all who wait share one look at what is busy. */
+  async come(signal: AbortSignal): Promise<void> {
+    this.#next ??= this.#look(signal).finally(() => {
+      this.#next = undefined;
+    });
+    await this.#next;
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { pollMs, waitMsMax } = this.#limits;
+    const end = this.#clock.monotonicMs() + waitMsMax;
+    while (!signal.aborted && this.#isBusy() && this.#clock.monotonicMs() < end) {
+      await this.#clock.sleep(pollMs, signal);
+    }
+  }
+}

@@ -4,7 +4,7 @@
  */
 import { burstableShares, weighBurstable } from "./cgroups.ts";
 import type { KubeletContext } from "./kubelet-context.ts";
-import { Lane } from "./lane.ts";
+import { Lane, Lull } from "./lane.ts";
 import type { Step } from "./plan-pod.ts";
 import type { PodRecord } from "./pod-record.ts";
 import type { PodResizes } from "./pod-resizes.ts";
@@ -18,6 +18,8 @@ const limits = {
   retryMsMax: 10_000,
   /** How many sandboxes are taken down or removed at once: more would only wait for each other. */
   ends: { places: 8, heldMsMax: 5_000 },
+  /** How long what is left of deleted pods lies while others are being ended. */
+  lull: { pollMs: 100, waitMsMax: 10_000 },
 } as const;
 
 export interface StepRunnerOptions {
@@ -36,12 +38,16 @@ export class StepRunner {
   readonly #options: StepRunnerOptions;
   readonly #context: KubeletContext;
   readonly #ends: Lane;
+  readonly #lull: Lull;
   #burstableShares = 0;
 
   constructor(options: StepRunnerOptions) {
     this.#options = options;
     this.#context = options.context;
-    this.#ends = new Lane(options.context.runtime.clock, limits.ends);
+    const { clock } = options.context.runtime;
+    this.#ends = new Lane(clock, limits.ends);
+    const { records } = options;
+    this.#lull = new Lull(clock, limits.lull, () => [...records.values()].some(isAwaited));
   }
 
   /** Starts the step without waiting for it, unless it runs, waits for another or is to be
@@ -119,6 +125,7 @@ export class StepRunner {
   async #inTurn(record: PodRecord, step: Step): Promise<void> {
     const work = (): Promise<void> => runStep(this.#context, record, step, this.#options.signal);
     const turn = turns[step.do];
+    if (turn === "idle" && record.removed) await this.#lull.come(this.#options.signal);
     await (turn === undefined ? work() : this.#ends.run(turn, work));
   }
 
@@ -159,6 +166,11 @@ const turns: Readonly<Partial<Record<Step["do"], "urgent" | "idle">>> = {
   removeContainer: "idle",
   removeSandbox: "idle",
 };
+
+/** Whether somebody waits for the pod to be gone. */
+function isAwaited({ pod, removed }: PodRecord): boolean {
+  return !removed && pod.metadata.deletionTimestamp !== undefined;
+}
 
 /** These wait for what is still being started: it would be left behind otherwise. */
 const endsPod: ReadonlySet<Step["do"]> = new Set(["cleanUp", "finalDelete", "forget"]);
