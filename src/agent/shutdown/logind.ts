@@ -105,11 +105,13 @@ export class Logind {
     // Ends with us, so that a kubelet that was killed holds nobody up.
     const wait = ["tail", `--pid=${process.pid}`, "-f", "/dev/null"] as const;
     const argv = ["systemd-inhibit", ...inhibit, ...wait] as const;
+    const ended = (details: Record<string, unknown>): void => {
+      if (!lock.signal.aborted) log.error("The shutdown lock is gone", details);
+    };
     void exec.run({ argv }, lock.signal).then(
-      ({ exitCode, stderr }) => {
-        if (!lock.signal.aborted) log.error("The shutdown lock is gone", { exitCode, stderr });
-      },
-      (error: unknown) => log.error("Cannot hold shutdowns back", { error: `${error}` }),
+      ({ exitCode, stderr }) => ended({ exitCode, stderr }),
+      // A run that is aborted fails: that is how the lock is let go.
+      (error: unknown) => ended({ error: `${error}` }),
     );
   }
 

@@ -17,7 +17,12 @@ afterAll(() => {
 
 /** A bus with a logind on it that waits 5 s for nobody, until it is told otherwise. */
 function fakeLogind() {
-  const state = { delayMicros: 5_000_000n, calls: [] as string[], locks: 0 };
+  const state = {
+    delayMicros: 5_000_000n,
+    calls: [] as string[],
+    locks: 0,
+    errors: [] as string[],
+  };
   let tell = (_message: Omit<DbusMessage, "serial">): void => {};
   const answer = ({ member, body }: DbusMessage): readonly [string, DbusValue[]] => {
     state.calls.push([member, ...body].join(" "));
@@ -68,12 +73,13 @@ function fakeLogind() {
     state.locks += 1;
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
     state.locks -= 1;
-    return { exitCode: 0, stdout: "", stderr: "" };
+    throw new DOMException("The operation was aborted.", "AbortError");
   };
   const runtime: Runtime = {
     ...real,
     net: { ...real.net, dial },
     exec: { ...real.exec, run },
+    log: { ...real.log, error: (message) => void state.errors.push(message) },
   };
   const prepare = (isBegun: boolean): void =>
     tell({
@@ -133,6 +139,7 @@ test("pods end by priority while logind waits; called off, pods are let in again
   expect(new Date(kept.endTime) >= new Date(kept.startTime)).toBe(true);
   prepare(false);
   await until(() => state.locks === 1);
+  expect(state.errors).toEqual([]);
   expect(told).toEqual([
     "NodeShutdown Shutdown manager detected shutdown event",
     "begun true",
