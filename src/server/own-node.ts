@@ -92,12 +92,14 @@ async function claimName({ client, runtime }: ControllerContext, nodeName: strin
 
 function startOwnIngress({ options, context, scope, nodeIps }: OwnNodeOptions): Ingress {
   const { client, live, runtime } = context;
-  scope.task("gateway-api", (signal) => ensureGatewayApi(client, runtime.clock, signal));
+  const { nodeName } = options;
+  const of = { client, live, clock: runtime.clock, nodeName };
+  scope.task("gateway-api", (signal) => ensureGatewayApi(of, signal));
   return startIngress({
     context: contextAs({ client, live, runtime }, ingressAccount, ingressControllerName),
     scope,
     host: realHost,
-    nodeName: options.nodeName,
+    nodeName,
     nodeIps,
     dataDir: options.dataDir,
     version: k3Version,

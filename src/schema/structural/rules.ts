@@ -18,10 +18,11 @@ import type { SchemaProblem } from "./validate.ts";
 
 const limits = { messageBytesMax: 5 * 1024 } as const;
 
-/** The rules of a schema and of what is below it, compiled. */
+/** The rules of a schema and of what is below it. */
 interface RuleNode {
   readonly schema: Structural;
   readonly isResource: boolean;
+  /** Compiled when a value first reaches them: most values leave most of a schema alone. */
   readonly rules: readonly CompiledRule[];
   readonly items: RuleNode | undefined;
   readonly additional: RuleNode | undefined;
@@ -69,10 +70,14 @@ function nodeOf(schema: Structural, isResource: boolean): RuleNode {
     const node = child(property);
     return node === undefined ? [] : [[name, node] as const];
   });
+  let rules: readonly CompiledRule[] | undefined;
   return {
     schema,
     isResource,
-    rules: compileRules(schema, ruleType(schema, isResource)),
+    get rules() {
+      rules ??= compileRules(schema, ruleType(schema, isResource));
+      return rules;
+    },
     items: items === undefined ? undefined : child(items),
     additional: typeof additional === "object" ? child(additional) : undefined,
     properties: new Map(entries),
