@@ -6,6 +6,7 @@ import type { Container, PodTemplateSpec } from "../gen/core-v1.ts";
 import type { LabelSelector } from "../gen/meta-v1.ts";
 import { isReason } from "../lib/api-error.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
+import { wholeNumber } from "../lib/exact-json.ts";
 import type { LiveSet } from "../live/live-set.ts";
 import type { KubeObject } from "../schema/object.ts";
 import { claim, ownedBy } from "./claim.ts";
@@ -93,7 +94,7 @@ export class Revisions {
   of(owner: DeepReadonly<KubeObject>): LiveRevision[] {
     return ownedBy(this.#set, owner.metadata.uid ?? "")
       .filter((revision) => !this.#writes.isDeleted(revision))
-      .sort((a, b) => Number(a.revision) - Number(b.revision));
+      .sort((a, b) => (a.revision < b.revision ? -1 : Number(a.revision > b.revision)));
   }
 
   /**
@@ -110,7 +111,7 @@ export class Revisions {
     const present = this.of(owner);
     const newest = present.at(-1);
     const equal = present.findLast((revision) => sameJson(revision.data, data));
-    const next = Number(newest?.revision ?? 0) + 1;
+    const next = wholeNumber(BigInt(newest?.revision ?? 0) + 1n) as number;
     if (equal !== undefined) {
       if (equal === newest) return equal;
       const changed = { ...mutable<ControllerRevision>(equal), revision: next };

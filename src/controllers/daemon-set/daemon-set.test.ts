@@ -104,3 +104,19 @@ test("a revision is written byte by byte as Go would", async () => {
       '"spec":{"containers":[{"image":"agent:1","name":"c","resources":{}}]}}}}',
   );
 });
+
+test("revisions are counted on beyond 2^53", async () => {
+  const world = await start(["a"]);
+  const [first] = world.list(controllerRevisions);
+  const key = `default/${first?.metadata.name}`;
+  const large = 2n ** 53n + 1n;
+  await world.change(controllerRevisions, key, (copy) => {
+    copy.revision = large as unknown as number;
+  });
+  await world.change(daemonSets, "default/agent", (copy) => {
+    copy.spec.template.metadata = { labels: { app: "agent" }, annotations: { n: "1" } };
+  });
+  await world.settle();
+  const revisions = world.list(controllerRevisions).map(({ revision }) => BigInt(revision));
+  expect(revisions.toSorted()).toEqual([large, large + 1n]);
+});
