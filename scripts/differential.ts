@@ -4,7 +4,7 @@
  *   bun scripts/differential.ts
  *     --seeds=A,B-C     of the mutations (1)
  *     --requests=N      how many mutations of each seed (2500)
- *     --parts=A,B       of lifecycle, custom, requests and mutations
+ *     --parts=A,B       of lifecycle, custom, requests, edges and mutations
  *     --only=REGEXP     only the kinds that match, in lifecycle and mutations
  *     --record          renew docs/differential.md
  *
@@ -17,6 +17,7 @@ import { prepare } from "../test/differential/prepare.ts";
 import { Random } from "../test/differential/random.ts";
 import { type Row, renderRecord } from "../test/differential/record.ts";
 import { customResources } from "../test/differential/script-custom.ts";
+import { edges } from "../test/differential/script-edges.ts";
 import { lifecycle } from "../test/differential/script-lifecycle.ts";
 import { mutations } from "../test/differential/script-mutations.ts";
 import { requests } from "../test/differential/script-requests.ts";
@@ -28,7 +29,7 @@ const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "1" },
     requests: { type: "string", default: "2500" },
-    parts: { type: "string", default: "lifecycle,custom,requests,mutations" },
+    parts: { type: "string", default: "lifecycle,custom,requests,edges,mutations" },
     only: { type: "string", default: "." },
     record: { type: "boolean", default: false },
   },
@@ -73,6 +74,7 @@ try {
     },
     custom: () => customResources(pair),
     requests: () => requests(pair),
+    edges: () => edges(pair),
   };
   for (const [part, run] of Object.entries(all)) if (parts.has(part)) await counted(part, run);
   for (const seed of parts.has("mutations") ? seeds : [])

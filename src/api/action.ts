@@ -22,7 +22,6 @@ export async function runAction(
   const value = readValue(parts.codec, request, request.contentType || "application/json");
   const body = (value ?? {}) as KubeObject;
   body.metadata ??= {};
-  body.metadata.name ??= request.name;
   if (definition.namespaced) body.metadata.namespace ??= request.namespace;
   request.audit?.requestObject(body);
   await admitMutating(call, "CREATE", body, undefined);

@@ -20,7 +20,7 @@ export function encodeContinue(revision: Revision, start: string): string {
 export function decodeContinue(text: string): ContinueToken {
   const token = parse(text);
   if (token.v !== version) {
-    throw bad(`server does not recognize this encoded version ${JSON.stringify(token.v)}`);
+    throw bad(`server does not recognize this encoded version ${token.v ?? ""}`);
   }
   if (typeof token.rv !== "number" || !Number.isSafeInteger(token.rv) || token.rv === 0) {
     throw bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");

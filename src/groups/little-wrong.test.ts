@@ -357,3 +357,33 @@ test("an applied item without its key has the key's zero value", async () => {
   });
   expect(applied.message).toEndWith("ports[0].containerPort: Required value");
 });
+
+describe("pods' doors", () => {
+  test("an eviction and a binding name the pod that they are about", async () => {
+    const pod = { metadata: { name: "named" }, spec: { containers: [container] } };
+    await ask("POST", `${core}/pods`, { body: pod });
+    for (const [door, kind] of [
+      ["eviction", "Eviction"],
+      ["binding", "Binding"],
+    ])
+      for (const body of [{}, { metadata: { name: "other" } }]) {
+        const { code, message } = await ask("POST", `${core}/pods/named/${door}`, { body });
+        const why = `name in URL does not match name in ${kind} object`;
+        expect([code, message]).toEqual([400, why]);
+      }
+    expect((await ask("GET", `${core}/pods/named`)).kind).toBe("Pod");
+  });
+
+  test("the address of a pod is the first of its list", async () => {
+    const body = { status: { podIP: "10.1.1.1" } };
+    const path = `${core}/pods/named/status`;
+    const { status } = await ask("PATCH", path, { body, type: merge });
+    expect(status).toMatchObject({ podIPs: [{ ip: "10.1.1.1" }] });
+  });
+});
+
+test("a dash alone begins no name", async () => {
+  const body = { metadata: { generateName: "-" } };
+  const { message } = await ask("POST", `${core}/configmaps?dryRun=All`, { body });
+  expect(message).toContain('metadata.generateName: Invalid value: "-"');
+});

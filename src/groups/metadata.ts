@@ -96,7 +96,8 @@ function validateFinalizers(meta: DeepReadonly<ObjectMeta>): FieldError[] {
 function validateNames(meta: DeepReadonly<ObjectMeta>, rules: MetadataRules): FieldError[] {
   const errors: FieldError[] = [];
   if (meta.generateName) {
-    const stem = meta.generateName.replace(/-$/, "a");
+    // Upstream takes a trailing dash, with the letter before it, for a letter.
+    const stem = meta.generateName.replace(/.-$/, "a");
     errors.push(...invalids("metadata.generateName", meta.generateName, rules.nameRule(stem)));
   }
   if (!meta.name) errors.push(required("metadata.name", "name or generateName is required"));

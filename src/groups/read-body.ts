@@ -2,6 +2,16 @@
 import type { ApiRequest } from "../api/request.ts";
 import { ApiError } from "../lib/api-error.ts";
 
+/** As `readBody`, of an object that must say what the path says it is about. */
+export function readNamed<T extends { readonly metadata?: { readonly name?: string } }>(
+  request: ApiRequest,
+  kind: string,
+): T {
+  const object = readBody<T>(request);
+  if (object.metadata?.name === request.name) return object;
+  throw new ApiError("BadRequest", `name in URL does not match name in ${kind} object`);
+}
+
 /** Bodies are JSON; YAML and protobuf are decoded by the pipeline before. */
 export function readBody<T extends object>(request: ApiRequest): T {
   const { body } = request;

@@ -23,7 +23,7 @@ export function validateReplicaStatus(
   for (const key of parts)
     if (countOf(status, key) > countOf(status, "replicas"))
       errors.push(
-        invalid(`status.${key}`, status?.[key], "cannot be greater than status.replicas"),
+        invalid(`status.${key}`, countOf(status, key), "cannot be greater than status.replicas"),
       );
   const available = countOf(status, "availableReplicas");
   if (available > countOf(status, "readyReplicas"))

@@ -42,6 +42,8 @@ headersByPresence.push("x-kubernetes-pf-flowschema-uid", "x-kubernetes-pf-priori
 
 const age = /^(\d+[smhdy])+$/;
 const generatedSuffixLength = 5;
+/** Longer beginnings are cut before anything is appended. */
+const generatedStemMax = 58;
 const suffix = "[bcdfghjklmnpqrstvwxz2456789]{5}";
 
 class Normaliser {
@@ -53,7 +55,8 @@ class Normaliser {
   constructor(given: readonly string[]) {
     this.#given = given;
     const stem = /"generateName":"([^"]+)"/.exec(given[0] ?? "")?.[1];
-    if (stem !== undefined) this.#stem = new RegExp(`(?<=${RegExp.escape(stem)})${suffix}\\b`, "g");
+    const cut = stem?.slice(0, generatedStemMax);
+    if (cut !== undefined) this.#stem = new RegExp(`(?<=${RegExp.escape(cut)})${suffix}\\b`, "g");
   }
 
   #isGiven(text: string): boolean {
@@ -66,9 +69,9 @@ class Normaliser {
     if (!isObject(value)) return;
     const { generateName, name } = value;
     if (typeof generateName === "string" && typeof name === "string" && generateName !== "") {
-      const isLong = name.length === generateName.length + generatedSuffixLength;
-      if (isLong && name.startsWith(generateName))
-        this.#generated.set(name, `${generateName}<generated>`);
+      const stem = generateName.slice(0, generatedStemMax);
+      const isLong = name.length === stem.length + generatedSuffixLength;
+      if (isLong && name.startsWith(stem)) this.#generated.set(name, `${stem}<generated>`);
     }
     for (const item of Object.values(value)) this.collect(item);
   }

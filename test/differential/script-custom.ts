@@ -179,6 +179,27 @@ async function changed(pair: Pair): Promise<void> {
   await pair.send("custom apply", applied("m2", { parts: [{ name: "z", value: 9 }] }, true));
   await pair.send("custom apply", applied("m2", { names: ["a"] }));
   await pair.send("custom apply", applied("m3", { unknown: 1 }));
+  const acrossVersions: readonly (readonly [string, JsonObject])[] = [
+    [`${older}/one?fieldManager=m4`, { spec: { size: 4 } }],
+    [`${older}/one?fieldManager=m4&force=true`, { spec: { size: 4, names: ["b"] } }],
+    [`${older}/one/status?fieldManager=m5`, { status: { phase: "a" }, spec: { size: 1 } }],
+    [`${path}/status?fieldManager=m6`, { status: { phase: "b" } }],
+    [`${path}/status?fieldManager=m6&force=true`, { status: { phase: "b" } }],
+  ];
+  for (const [where, own] of acrossVersions) {
+    const apiVersion = `${group}/${where.includes("/v1beta1/") ? "v1beta1" : "v1"}`;
+    const body = { apiVersion, kind: "Gadget", ...own };
+    await pair.send("custom apply", patch("apply", where, body));
+  }
+  for (const [force, replicas] of [
+    ["", 2],
+    ["&force=true", 3],
+  ] as const) {
+    const body = { apiVersion: "autoscaling/v1", kind: "Scale", spec: { replicas } };
+    const where = `${path}/scale?fieldManager=m7${force}`;
+    await pair.send("custom apply", patch("apply", where, body));
+  }
+  await pair.send("custom get", { method: "GET", path: `${older}/one` });
   for (const type of Object.keys(patchTypes) as (keyof typeof patchTypes)[])
     await pair.send("custom patch", patch(type, `${gadgets}/absent?fieldManager=m`, "{}"));
   await pair.send("custom delete", { method: "DELETE", path });

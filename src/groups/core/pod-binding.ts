@@ -4,7 +4,7 @@ import type { ActionContext, Subresource } from "../../api/resource-definition.t
 import type { Binding, Pod, PodCondition } from "../../gen/core-v1.ts";
 import { ApiError } from "../../lib/api-error.ts";
 import type { LiveObject } from "../../live/live-set.ts";
-import { readBody } from "../read-body.ts";
+import { readNamed } from "../read-body.ts";
 
 /** RFC 3339 to the second, as meta/v1 Time. */
 export function timestamp(now: Date): string {
@@ -78,7 +78,7 @@ async function run(
   request: ApiRequest,
   context: ActionContext,
 ): Promise<ApiResponse> {
-  const binding = readBody<Binding>(request);
+  const binding = readNamed<Binding>(request, "Binding");
   checkBinding(binding, request.name);
   const now = context.runtime.clock.now();
   if (request.query.get("dryRun") !== "All")

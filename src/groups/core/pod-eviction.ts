@@ -9,7 +9,7 @@ import { ApiError } from "../../lib/api-error.ts";
 import type { DeepReadonly } from "../../lib/deep-readonly.ts";
 import { labelSelectorOf, matchesLabels } from "../../lib/selector.ts";
 import type { LiveObject } from "../../live/live-set.ts";
-import { readBody } from "../read-body.ts";
+import { readNamed } from "../read-body.ts";
 import { timestamp, withCondition } from "./pod-binding.ts";
 
 type ReadPod = DeepReadonly<Pod>;
@@ -129,7 +129,7 @@ async function run(
   request: ApiRequest,
   context: ActionContext,
 ): Promise<ApiResponse> {
-  const eviction = readBody<Eviction>(request);
+  const eviction = readNamed<Eviction>(request, "Eviction");
   const { namespace = "", name = "", uid } = target.object.metadata;
   const isDryRun =
     request.query.get("dryRun") === "All" || (eviction.deleteOptions?.dryRun ?? []).includes("All");

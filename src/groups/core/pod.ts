@@ -72,6 +72,12 @@ function validateStatus({ podIPs = [], hostIP, hostIPs = [] }: ReadStatus = {}):
   ];
 }
 
+/** The list of addresses begins with the one that stood alone before there were lists. */
+function listAddress({ status }: Pod): void {
+  if (!status?.podIP || status.podIPs?.[0]?.ip === status.podIP) return;
+  status.podIPs = [{ ip: status.podIP }];
+}
+
 const writeVerbs = ["get", "patch", "update"] as const;
 
 const ephemeralContainers: Subresource<Pod> = {
@@ -113,7 +119,10 @@ export function podRow(nodes: NodeConnector): ResourceDefinition {
       "status.podIPs": (pod) => (pod.status?.podIPs ?? []).map((one) => one.ip ?? "").join(","),
       "status.nominatedNodeName": (pod) => pod.status?.nominatedNodeName ?? "",
     },
-    defaults: (pod) => podSpecDefaults(pod.spec, true),
+    defaults(pod) {
+      podSpecDefaults(pod.spec, true);
+      listAddress(pod);
+    },
     status: true,
     validateStatus: ({ status }) => validateStatus(status),
     generation: true,
