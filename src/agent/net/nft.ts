@@ -71,10 +71,11 @@ function changes(name: string, before: NftTable, after: NftTable): readonly stri
   }
   // A chain may be named by another one that goes too: empty all before deleting any.
   for (const chain of goneChains) lines.push(`flush chain ${name} ${chain}`);
-  for (const chain of goneChains) lines.push(`delete chain ${name} ${chain}`);
+  // A map that goes still holds verdicts that name chains.
   for (const [set, { kind }] of before.sets) {
     if (!after.sets.has(set)) lines.push(`delete ${kind} ${name} ${set}`);
   }
+  for (const chain of goneChains) lines.push(`delete chain ${name} ${chain}`);
   for (const set of before.dynamicSets.keys()) {
     if (!after.dynamicSets.has(set)) lines.push(`delete set ${name} ${set}`);
   }

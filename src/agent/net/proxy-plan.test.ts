@@ -309,3 +309,13 @@ test("services of IPv6 have a table of their own, in that family's words", () =>
   expect(script).not.toMatch(/ipv4|\bip (s|d)addr|127\.0|10\.4|192\.0/);
   expect(lookUp(table.chains, "nat-postrouting")?.rules.join()).not.toContain("!= { fd00:42::/56");
 });
+
+test("a map of chains goes before the chains that its verdicts name", () => {
+  const list = [service("a", { clusterIP: "10.43.0.5", sessionAffinity: "ClientIP" })];
+  const slices = [slice("a", [endpoint("10.42.0.2"), endpoint("10.42.0.3")])];
+  const lines = updateScript("ip k3-proxy", plan(list, slices, "here"), plan([], [], "here"));
+  const map = lines.indexOf("delete map ip k3-proxy lots-0");
+  const chain = lines.indexOf("delete chain ip k3-proxy endpoint/");
+  expect(map).toBeGreaterThan(0);
+  expect(chain).toBeGreaterThan(map);
+});
