@@ -117,7 +117,10 @@ const networking = rows("networking", [
     "egress-selector-mode",
     "string",
     "agent, cluster, pod or disabled",
-    { default: "agent", note: "kubelets are dialled at their nodes' addresses, whatever the mode" },
+    {
+      default: "agent",
+      note: "all but disabled reach kubelets by tunnels; pods and services are always dialled themselves",
+    },
   ],
   [
     "servicelb-namespace",

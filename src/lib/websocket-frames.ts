@@ -45,6 +45,15 @@ export function encodeFrame(opcode: number, ...parts: readonly Uint8Array[]): Ui
   return joinBytes([head, ...parts]);
 }
 
+/** The frame as clients have to send it. */
+export function maskFrame(frame: Uint8Array, mask: Uint8Array): Uint8Array {
+  const short = (frame[1] ?? 0) & 0x7f;
+  const start = short < 126 ? 2 : short === 126 ? 4 : 10;
+  const head = frame.slice(0, start);
+  head[1] = (head[1] ?? 0) | 0x80;
+  return joinBytes([head, mask, unmasked(frame.subarray(start), mask, 0)]);
+}
+
 /** A frame whose head has come and whose payload has not come as a whole. */
 interface OpenFrame {
   readonly opcode: number;

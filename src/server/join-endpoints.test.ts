@@ -137,6 +137,7 @@ test("an agent reads the settings that a server tells, in Go's form", () => {
     disableKubeProxy: false,
     disableNetworkPolicy: true,
     flannel: options.flannel,
+    egressSelectorMode: "agent",
   });
   expect(() => clusterConfigOf('{"FlannelBackend":"vxlan"}')).toThrow("has no ClusterIPRanges");
 });

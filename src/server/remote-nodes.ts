@@ -1,4 +1,7 @@
-/** Reaches the kubelets of other machines at the address and port that their Node objects tell. */
+/**
+ * Reaches the kubelets of other machines: by the tunnel of the node, or else at the address and
+ * port that its Node object tells.
+ */
 import { refuse } from "../agent/streaming/streams.ts";
 import { passUpgrade } from "../api/upgrade-tunnel.ts";
 import { nodes } from "../client/resources.ts";
@@ -9,6 +12,7 @@ import type { DeepReadonly } from "../lib/deep-readonly.ts";
 import type { LiveSets } from "../live/live-set.ts";
 import type { Pki } from "../pki/ensure.ts";
 import type { ByteStream, Clock, Net, Runtime, TlsOptions } from "../runtime/runtime.ts";
+import { NodeTunnels } from "./node-tunnels.ts";
 import type { ServerOptions } from "./options.ts";
 
 const dialMs = 10_000;
@@ -24,6 +28,8 @@ export interface RemoteNodesOptions {
   readonly tls: () => TlsOptions;
   /** `InternalIP`, `ExternalIP` and the like: the first that a node has is dialled. */
   readonly addressTypes: readonly string[];
+  /** The port on loopback of the node's tunnel, while it has one. */
+  readonly tunnelTo: (nodeName: string) => number | undefined;
 }
 
 export interface KubeletPlace {
@@ -36,13 +42,17 @@ export function kubeletPlace(
   node: DeepReadonly<Node>,
   addressTypes: readonly string[],
 ): KubeletPlace | undefined {
-  const { addresses = [], daemonEndpoints } = node.status ?? {};
-  const port = daemonEndpoints?.kubeletEndpoint?.Port ?? kubeletPortDefault;
+  const { addresses = [] } = node.status ?? {};
+  const port = kubeletPort(node);
   for (const type of addressTypes) {
     const host = addresses.find((one) => one.type === type)?.address;
     if (host !== undefined) return { host, port };
   }
   return undefined;
+}
+
+export function kubeletPort(node: DeepReadonly<Node> | undefined): number {
+  return node?.status?.daemonEndpoints?.kubeletEndpoint?.Port ?? kubeletPortDefault;
 }
 
 export class RemoteNodes implements NodeConnector {
@@ -103,30 +113,40 @@ export class RemoteNodes implements NodeConnector {
   }
 
   #placeOf(nodeName: string): KubeletPlace | undefined {
-    const { live, addressTypes } = this.options;
+    const { live, addressTypes, tunnelTo } = this.options;
+    const port = tunnelTo(nodeName);
+    if (port !== undefined) return { host: "127.0.0.1", port };
     const node = live().of(nodes).get(nodeName)?.object;
     return node === undefined ? undefined : kubeletPlace(node, addressTypes);
   }
 }
 
-/** `made` is there by the time of the first request. */
+/** `made` is there by the time of the first request; no tunnels with the mode `disabled`. */
 export function createRemoteNodes(
-  { flannel }: Pick<ServerOptions, "flannel">,
-  { net, clock }: Runtime,
-  made: { readonly pki: () => Pki; readonly live: () => LiveSets },
-): RemoteNodes {
+  { flannel, egressSelectorMode }: Pick<ServerOptions, "flannel" | "egressSelectorMode">,
+  runtime: Runtime,
+  { pki, live }: { readonly pki: () => Pki; readonly live: () => LiveSets },
+): { readonly remote: RemoteNodes; readonly tunnels: NodeTunnels | undefined } {
+  const { net, clock } = runtime;
   const [inner, outer] = ["InternalIP", "ExternalIP"] as const;
-  return new RemoteNodes({
+  const portOf = (name: string): number => kubeletPort(live().of(nodes).get(name)?.object);
+  const tunnels =
+    egressSelectorMode === "disabled"
+      ? undefined
+      : new NodeTunnels({ runtime, kubeletPort: portOf });
+  const remote = new RemoteNodes({
     net,
     clock,
-    live: made.live,
+    live,
+    tunnelTo: (nodeName) => tunnels?.portTo(nodeName),
     tls: () => {
-      const { authorities, leaves } = made.pki();
+      const { authorities, leaves } = pki();
       const { certPem: cert, keyPem: key } = leaves["client-kube-apiserver"];
       return { ca: authorities["server-ca"].certPem, cert, key };
     },
     addressTypes: [...(flannel.usesExternalIp ? [outer, inner] : [inner, outer]), "Hostname"],
   });
+  return { remote, tunnels };
 }
 
 function dialProblem({ host, port }: KubeletPlace, error: unknown): string {

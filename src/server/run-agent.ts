@@ -5,6 +5,7 @@ import { type LoadBalancer, startLoadBalancer } from "../agent/join/load-balance
 import { type NodeCredentials, requestCredentials } from "../agent/join/node-credentials.ts";
 import { ensureNodePassword } from "../agent/join/node-password.ts";
 import { SupervisorClient } from "../agent/join/supervisor-client.ts";
+import { TunnelClient } from "../agent/join/tunnel-client.ts";
 import { createKubeletApp } from "../agent/kubelet-api.ts";
 import { createAgentNode } from "../agent/node.ts";
 import type { Client } from "../client/client.ts";
@@ -211,7 +212,8 @@ class Agent {
     const { signal } = scope;
     const ofNode = createClientLiveSets({ client, runtime, signal });
     const ofCluster = createClientLiveSets({ client: controller, runtime, signal });
-    this.#followServers(scope, ofCluster);
+    const tunnels = this.#tunnels(scope);
+    this.#followServers(scope, ofCluster, (places) => tunnels?.follow(places));
     const events = createEventRecorder(
       client,
       runtime,
@@ -267,8 +269,32 @@ class Agent {
     });
   }
 
+  /** Undefined where the servers want none. */
+  #tunnels(scope: Scope): TunnelClient | undefined {
+    const { config, credentials } = need(this.#joined);
+    if (config.egressSelectorMode === "disabled") return undefined;
+    const { serverCaPem: ca, pairs } = credentials;
+    const { certPem: cert, keyPem: key } = pairs["client-kubelet"];
+    const { bindAddress } = this.options;
+    const tunnels = new TunnelClient(
+      {
+        runtime: this.runtime,
+        nearest: new URL(need(this.#balancer).url).host,
+        tls: { ca, cert, key },
+        kubelet: { host: bindAddress || "127.0.0.1", port: limits.kubeletPort },
+      },
+      scope.signal,
+    );
+    tunnels.follow([]);
+    return tunnels;
+  }
+
   /** Servers come and go: those that stand behind the kubernetes Service are ours. */
-  #followServers(scope: Scope, live: LiveSets): void {
+  #followServers(
+    scope: Scope,
+    live: LiveSets,
+    onServers: (places: readonly string[]) => void,
+  ): void {
     const { log } = this.runtime;
     const subscription = live.of(endpointSlices).subscribe(({ now }) => {
       const { metadata, endpoints = [], ports = [] } = now.object;
@@ -277,6 +303,7 @@ class Agent {
       const port = ports[0]?.port ?? 0;
       if (!isOurs || addresses.length === 0 || port === 0) return;
       const places = addresses.map((ip) => `${ip.includes(":") ? `[${ip}]` : ip}:${port}`);
+      onServers(places);
       need(this.#balancer)
         .update(places)
         .catch((error: unknown) => log.warn("Cannot note the servers", { error: `${error}` }));

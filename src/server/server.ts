@@ -39,6 +39,7 @@ import { type FrontDoor, startFrontDoor } from "./front-door.ts";
 import { componentHealth, type HealthSources, healthChecks } from "./health.ts";
 import { keepCertificates, prepareIdentity } from "./identity.ts";
 import { LocalNodes } from "./local-nodes.ts";
+import { asksForTunnel, type NodeTunnels } from "./node-tunnels.ts";
 import { openSupervisor } from "./open-supervisor.ts";
 import type { ServerOptions } from "./options.ts";
 import { nodeIpsOf } from "./own-address.ts";
@@ -110,6 +111,7 @@ const eventLagMs = 20;
 class Server {
   readonly #made: Made = {};
   readonly #nodes: LocalNodes;
+  readonly #tunnels: NodeTunnels | undefined;
   /** Absent with `--disable=metrics-server`. */
   readonly #usage: UsageCollector | undefined;
   readonly #nodeIps: readonly string[];
@@ -126,14 +128,12 @@ class Server {
     const { clock } = runtime;
     this.#startedMs = clock.monotonicMs();
     this.#work = { controllers: new WorkWatch(clock), scheduler: new WorkWatch(clock) };
-    this.#nodes = new LocalNodes(
-      clock,
-      options.nodeName,
-      createRemoteNodes(options, runtime, {
-        pki: () => need(this.#made.pki),
-        live: () => need(this.#made.api).live,
-      }),
-    );
+    const { remote, tunnels } = createRemoteNodes(options, runtime, {
+      pki: () => need(this.#made.pki),
+      live: () => need(this.#made.api).live,
+    });
+    this.#nodes = new LocalNodes(clock, options.nodeName, remote);
+    this.#tunnels = tunnels;
     this.#usage = options.disable.has("metrics-server")
       ? undefined
       : new UsageCollector(this.#nodes, runtime);
@@ -341,7 +341,10 @@ class Server {
         supervisor.serves(request.path)
           ? supervisor.fetch(request.toRequest(), peer)
           : app.fetch(request, peer),
-      upgrade: ({ request, peer, stream }) => app.upgrade(request, peer, stream),
+      upgrade: (asked) =>
+        this.#tunnels !== undefined && asksForTunnel(asked)
+          ? this.#tunnels.serve(asked)
+          : app.upgrade(asked.request, asked.peer, asked.stream),
       manners: {
         drainMs: args["request-timeout"],
         goawayChance: args["goaway-chance"],

@@ -253,6 +253,23 @@ describe.skipIf(skip !== undefined)("several nodes", () => {
     expect(metrics).toContain(`pod="${name}"`);
   }, 60_000);
 
+  test("a kubelet whose port nothing reaches answers by the node's tunnel", async () => {
+    const one = machineOf("one");
+    const { name = "" } = (await podsByNode()).get("one") ?? {};
+    const nft = "/var/lib/rancher/k3s/data/current/bin/nft";
+    const shut = `table ip shut { chain in { type filter hook input priority -10;
+      iifname eth0 tcp dport 10250 reject with tcp reset; }; }`;
+    await one.run([nft, "-f", "-"], shut);
+    const direct = fetch(`https://${one.address}:10250/healthz`, {
+      tls: { rejectUnauthorized: false },
+    });
+    await expect(direct).rejects.toThrow();
+    expect(await cluster.run(`logs ${name}`)).toBe("here\n");
+    expect(await cluster.run(["exec", "-i", name, "--", "cat"], "through")).toBe("through");
+    expect(await cluster.run("get --raw /api/v1/nodes/one/proxy/healthz")).toBe("ok");
+    await one.run([nft, "delete", "table", "ip", "shut"]);
+  }, 60_000);
+
   test("node ports answer from outside on every node; Local keeps the client's address", async () => {
     const outside = machineOf("client");
     const get = (address: string): Promise<string> =>

@@ -12,6 +12,8 @@ export interface ClusterConfig {
   readonly disableKubeProxy: boolean;
   readonly disableNetworkPolicy: boolean;
   readonly flannel: FlannelSettings;
+  /** `disabled`: servers dial kubelets themselves, without tunnels. */
+  readonly egressSelectorMode: string;
 }
 
 type Raw = Readonly<Record<string, unknown>>;
@@ -36,6 +38,7 @@ export function clusterConfigOf(text: string): ClusterConfig {
       masqueradesIpv6: raw.FlannelIPv6Masq === true,
       usesExternalIp: raw.FlannelExternalIP === true,
     },
+    egressSelectorMode: string(raw, "EgressSelectorMode"),
   };
 }
 
