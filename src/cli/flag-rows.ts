@@ -119,7 +119,7 @@ const networking = rows("networking", [
     "agent, cluster, pod or disabled",
     {
       default: "agent",
-      note: "all but disabled reach kubelets by tunnels; pods and services are always dialled themselves",
+      note: "all but disabled reach kubelets by tunnels; pods and services are always dialled",
     },
   ],
   [

@@ -79,7 +79,7 @@ async function readBytes(stream: ByteStream, count: number): Promise<Uint8Array>
   return Buffer.concat(parts);
 }
 
-test("connections carry bytes both ways, apart from each other, however slow a reader is", async () => {
+test("connections carry bytes both ways, whatever readers of others are like", async () => {
   const echo = await listenEcho();
   using tunnel = await tunnelTo(echo.port);
   const address = `127.0.0.1:${echo.port}`;

@@ -1,6 +1,4 @@
-/**
- * The agent's end of tunnels to its servers: they reach the kubelet by them whatever stands between.
- */
+/** The agent's end of tunnels: servers reach the kubelet by them whatever stands between. */
 import type { Runtime, TlsOptions } from "../../runtime/runtime.ts";
 import { TunnelSession } from "../../runtime/tunnel-session.ts";
 import { openWebSocket } from "../../runtime/web-socket.ts";
