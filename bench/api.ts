@@ -101,12 +101,15 @@ async function lists(
   // The scheduler writes to each of them that there is no node.
   await server.atRest();
   const took: number[] = [];
+  const session = server.connect({ isWide: true });
   for (let run = 0; run <= runs; run++) {
     const { perCoreSecond } = await speed(server, listsPerRun, async () => {
-      for (let i = 0; i < listsPerRun; i++) await server.get(podPath);
+      for (let i = 0; i < listsPerRun; i++)
+        await server.request("GET", podPath, undefined, session);
     });
     if (run > 0) took.push(1000 / perCoreSecond);
   }
+  session.destroy();
   const name = `LIST of ${podsListed} pods, processor time`;
   return [{ name, unit: "ms", runs: took, budget: "≤ 60" }];
 }

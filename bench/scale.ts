@@ -240,7 +240,9 @@ async function underLoad(server: BenchServer): Promise<readonly Measure[]> {
     session.destroy();
   });
   let lists = 0;
-  for (; performance.now() < end; lists++) await server.get(pods);
+  const wide = server.connect({ isWide: true });
+  for (; performance.now() < end; lists++) await server.request("GET", pods, undefined, wide);
+  wide.destroy();
   await Promise.all(creating);
   const { body } = await server.get("/metrics");
   const by = `${creators} creators and a list at a time`;
