@@ -377,6 +377,7 @@ test("planProcesses() finds what belongs to the data dir, and nothing else", () 
       process(14, 1, "/usr/local/bin/k3", "k3", "server", "--config=/elsewhere"),
       process(15, 1, "/usr/local/bin/k3", "k3", "ingress", "--data-dir=/var/lib/rancher/k3s"),
       process(16, 1, "/usr/local/bin/k3", "k3", "ingress", "--data-dir=/other"),
+      process(17, 1, "/usr/local/bin/k3", "k3", "ingress", "--data-dir=/var/lib/rancher/k3s/"),
       process(20, 1, `${bin}/containerd`, `${bin}/containerd`, "-c", "x"),
       process(30, 1, `${bin}/containerd-shim-runc-v2`, `${bin}/containerd-shim-runc-v2`),
       process(31, 30, "/pause", "/pause"),
@@ -390,7 +391,7 @@ test("planProcesses() finds what belongs to the data dir, and nothing else", () 
     { dataDir: "/var/lib/rancher/k3s", self: 99, lockedBy: 14 },
   );
   expect(plan).toEqual({
-    servers: [10, 13, 14, 15],
+    servers: [10, 13, 14, 15, 17],
     runtimes: [20],
     shims: [30],
     containers: [31, 32, 33],

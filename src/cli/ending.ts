@@ -7,6 +7,7 @@ import type { CommandContext } from "./command.ts";
 import { readConfigFile } from "./config-file.ts";
 import { serverFlags } from "./flag-rows.ts";
 import { UsageError } from "./flags.ts";
+import { withoutSlash } from "./killall-plan.ts";
 import { type Places, readPlaces } from "./places.ts";
 import { findServices, type Service } from "./services.ts";
 
@@ -30,7 +31,8 @@ export async function readEnding(
   const runtime = createRuntime();
   const services = await findServices(runtime, context.env);
   const fallback = await installedDataDir(runtime, context, services);
-  const { dataDir, args } = splitOwnFlags(context, fallback);
+  const { dataDir: given, args } = splitOwnFlags(context, fallback);
+  const dataDir = withoutSlash(given);
   const [first] = args;
   if (first === "--help" || first === "-h") {
     context.out(

@@ -22,12 +22,17 @@ export interface ProcessPlan {
 /** Commands that stay. */
 const parts: ReadonlySet<string> = new Set(["server", "agent", "ingress"]);
 
+/** Paths are compared as texts: a slash at their end says nothing. */
+export function withoutSlash(path: string): string {
+  return path.replace(/(.)\/+$/, "$1");
+}
+
 /** Undefined where the arguments of k3 name none. */
 export function dataDirOf(args: readonly string[]): string | undefined {
   for (const [i, argument] of args.entries()) {
-    if (argument === "--data-dir" || argument === "-d") return args[i + 1];
-    const [, value] = /^(?:--data-dir|-d)=(.*)$/.exec(argument) ?? [];
-    if (value !== undefined) return value;
+    const isName = argument === "--data-dir" || argument === "-d";
+    const value = isName ? args[i + 1] : /^(?:--data-dir|-d)=(.*)$/.exec(argument)?.[1];
+    if (isName || value !== undefined) return value && withoutSlash(value);
   }
   return undefined;
 }
